@@ -1,0 +1,40 @@
+"""Errors that a user can act on. Each message says what went wrong and what to do next.
+
+The command line prints the message without a traceback and leaves with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class ArcageError(Exception):
+    """Base of everything that arcage raises on purpose: the environment stands in the way."""
+
+    exit_code = 3
+
+
+class UsageError(ArcageError):
+    """The request makes no sense as it stands (exit code 2)."""
+
+    exit_code = 2
+
+
+class ImageError(ArcageError):
+    """One image cannot be read. It becomes a row with the status ``unreadable``, never an abort."""
+
+    exit_code = 1
+
+
+class ModelError(ArcageError):
+    """A model file is missing, damaged or of a form that arcage does not know."""
+
+
+class DeviceError(ArcageError):
+    """The device that was asked for cannot be had."""
+
+
+class CacheError(ArcageError):
+    """The descriptor cache cannot be read or written."""
+
+
+class HeadsError(ArcageError):
+    """Heads are damaged, or were fitted on descriptors of another pipeline."""

@@ -1,0 +1,49 @@
+"""The values that pass between the parts of arcage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+F16: TypeAlias = NDArray[np.float16]
+F32: TypeAlias = NDArray[np.float32]
+F64: TypeAlias = NDArray[np.float64]
+U8: TypeAlias = NDArray[np.uint8]
+Array: TypeAlias = NDArray[Any]
+
+Status: TypeAlias = Literal["ok", "no_face", "unreadable"]
+"""``ok``: at least one face; ``no_face``: decoded, none found; ``unreadable``: could not be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One detected face, in pixels of the upright image (EXIF orientation applied)."""
+
+    box: F32
+    """Shape (4,): x1, y1, x2, y2; may reach past the image's border."""
+    landmarks: F32
+    """Shape (5, 2), x and y: the eye on the image's left, the other eye, the tip of the nose,
+    the mouth's corner on the image's left, the other corner (the order of ArcFace)."""
+    score: float
+    """The detector's confidence, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFaces:
+    """What one image gave: its faces and their descriptors, or the reason why there are none."""
+
+    sha256: str
+    """Of the encoded image's bytes, 64 hexadecimal digits; empty where no bytes could be had."""
+    width: int
+    """Of the upright image, in pixels; 0 where unreadable."""
+    height: int
+    status: Status
+    error: str
+    """Empty unless ``status`` is ``unreadable``."""
+    faces: tuple[Face, ...]
+    """From the highest detector score to the lowest."""
+    descriptors: F16
+    """Shape (len(faces), dimension)."""
