@@ -38,3 +38,7 @@ class CacheError(ArcageError):
 
 class HeadsError(ArcageError):
     """Heads are damaged, or were fitted on descriptors of another pipeline."""
+
+
+class OutputError(ArcageError):
+    """A result cannot be written."""

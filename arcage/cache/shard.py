@@ -1,0 +1,252 @@
+"""One shard: up to a few thousand images' faces and descriptors, as a .npy and a .parquet file.
+
+The parquet file has a row per face, and one row for an image that gave none. The .npy file has the
+descriptors of the rows that have a face, in the same order. Neither holds a path or a file name.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
+from arcage.cache.keys import I64, Keys, to_hex, to_keys
+from arcage.cache.parts import DamageError, Part, PartFolder, raise_unless_damage
+from arcage.errors import CacheError
+from arcage.types import F16, F32, Array, Face, ImageFaces, Status
+
+SCHEMA = 1
+SUFFIXES = ("npy", "parquet")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows of a cache as columns: a row per face, or one row for an image that gave none."""
+
+    keys: Keys
+    """Shape (n,), dtype S32: the sha256 of the image's bytes (``arcage.cache.to_hex`` gives the digits)."""
+    face: Array
+    """Shape (n,), int32: 0 for the face with the highest score, then 1, 2, ...; -1 where there is none."""
+    faces: Array
+    """Shape (n,), int32: how many faces the image has."""
+    width: Array
+    """Shape (n,), int32: of the upright image; 0 where unreadable."""
+    height: Array
+    """Shape (n,), int32."""
+    boxes: F32
+    """Shape (n, 4): x1, y1, x2, y2 in pixels; NaN without a face."""
+    landmarks: F32
+    """Shape (n, 5, 2): x and y, in the order of :class:`arcage.types.Face`; NaN without a face."""
+    scores: F32
+    """Shape (n,): the detector's; NaN without a face."""
+    status: Array
+    """Shape (n,), str objects: ``ok``, ``no_face`` or ``unreadable``."""
+    error: Array
+    """Shape (n,), str objects: why the image is unreadable, otherwise empty."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class ShardBuffer:
+    """Images on their way into one shard."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.nbytes = 0
+        """Of the descriptors."""
+        self._images: dict[str, tuple[list[tuple[Any, ...]], F16]] = {}
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._images)
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._images
+
+    def append(self, image: ImageFaces) -> None:
+        """Take a copy of one image's result. Raises CacheError for values that do not belong in a cache."""
+        descriptors = self._checked(image)
+        shared = (len(image.faces), image.width, image.height, image.status, printable(image.error))
+        rows = [(image.sha256, index, *shared, *_numbers(face)) for index, face in enumerate(image.faces)]
+        # In one step: an interrupt may come between any two, and what is here is written all the same.
+        self._images[image.sha256] = (rows or [(image.sha256, -1, *shared, *[np.nan] * 15)], descriptors)
+        self.nbytes += descriptors.nbytes
+
+    def keys(self) -> Keys:
+        """Of the images, in the order in which they came."""
+        return to_keys(list(self._images))
+
+    def starts(self) -> I64:
+        """The first row of each image, shape (len(self),), int64."""
+        lengths = np.array([len(rows) for rows, _ in self._images.values()], dtype=np.int64)
+        return np.cumsum(lengths) - lengths
+
+    def write(self, folder: PartFolder) -> Part:
+        """Write one shard. Raises OSError where the disk is full and the like."""
+        descriptors = np.concatenate([descriptors for _, descriptors in self._images.values()])
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(descriptors))
+        rows = [row for rows, _ in self._images.values() for row in rows]
+        files = {
+            "npy": (header.getvalue(), descriptors.reshape(-1).view(np.uint8)),
+            "parquet": (_to_parquet(rows),),
+        }
+        facts = {"images": len(self), "rows": len(rows), "faces": len(descriptors)}
+        return folder.write(files, facts)
+
+    def _checked(self, image: ImageFaces) -> F16:
+        # float32 values that float16 cannot hold become infinite here, and are found below.
+        with np.errstate(over="ignore"):
+            descriptors = np.array(image.descriptors, dtype=np.float16, order="C")
+        expected = (len(image.faces), self.dimension)
+        if descriptors.shape != expected:
+            raise CacheError(
+                f"image {image.sha256} came with descriptors of shape {descriptors.shape}, this cache takes"
+                f" {expected}: they are of another pipeline. Open the cache with the fingerprint of theirs."
+            )
+        if not np.isfinite(descriptors).all():
+            raise CacheError(
+                f"image {image.sha256} came with descriptors that are not finite in float16: the model or the"
+                " device computes nonsense. Try --device cpu, and check the model files (arcage doctor)."
+            )
+        if (image.status == "ok") != bool(image.faces):
+            raise CacheError(
+                f"image {image.sha256} came with the status {image.status} and {len(image.faces)} faces:"
+                " ok means at least one. This is an error in the extraction, please report it."
+            )
+        return descriptors
+
+
+def read_starts(part: Part) -> tuple[Keys, I64]:
+    """The images of a shard: their keys, and the row in which each begins. Raises DamageError."""
+    columns = read_columns(part, ["sha256", "face"])
+    starts = np.flatnonzero(columns["face"] <= 0)
+    return columns["sha256"][starts], starts
+
+
+def read_rows(part: Part) -> Rows:
+    """All columns of a shard. Raises DamageError."""
+    columns = read_columns(part)
+    try:
+        return Rows(
+            keys=columns["sha256"],
+            face=columns["face"],
+            faces=columns["faces"],
+            width=columns["width"],
+            height=columns["height"],
+            boxes=np.stack([columns[name] for name in ("x1", "y1", "x2", "y2")], axis=1),
+            landmarks=columns["landmarks"].reshape(-1, 5, 2),
+            scores=columns["det_score"],
+            status=columns["status"],
+            error=columns["error"],
+        )
+    except (KeyError, ValueError) as error:
+        raise DamageError(f"{part.name}.parquet lacks columns of a shard") from error
+
+
+def map_descriptors(part: Part) -> F16:
+    """The descriptors of a shard, memory-mapped, shape (rows with a face, dimension).
+
+    Raises CacheError where the file is gone or is not what the marker says.
+    """
+    path = part.path("npy")
+    try:
+        array: F16 = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise_unless_damage(error, path)
+        reason: Exception = error
+    except (ValueError, EOFError) as error:
+        reason = error
+    else:
+        expected = (part.facts.get("faces"), part.facts["dimension"])
+        if array.dtype == np.float16 and array.shape == expected:
+            return array
+        reason = ValueError(f"{array.dtype} {array.shape} instead of float16 {expected}")
+    raise CacheError(
+        f"cannot read the descriptors {path}: {reason}. Delete {part.name}.* in that folder and run the same"
+        " extraction again: only what the shard held is computed anew."
+    )
+
+
+def descriptor_rows(face: Array) -> I64:
+    """For the rows of one shard, which row of the .npy file is theirs; -1 without a face."""
+    has_face = face >= 0
+    return np.where(has_face, np.cumsum(has_face) - 1, -1)
+
+
+def image_at(rows: Rows, start: int, part: Part) -> ImageFaces:
+    """The image whose rows begin at ``start``."""
+    count = int(rows.faces[start])
+    descriptors = np.empty((count, part.facts["dimension"]), dtype=np.float16)
+    if count:
+        first = int(descriptor_rows(rows.face)[start])
+        descriptors[:] = map_descriptors(part)[first : first + count]
+    status: Status = rows.status[start]
+    return ImageFaces(
+        sha256=to_hex(rows.keys[start : start + 1])[0],
+        width=int(rows.width[start]),
+        height=int(rows.height[start]),
+        status=status,
+        error=str(rows.error[start]),
+        faces=tuple(
+            Face(
+                box=rows.boxes[row].copy(),
+                landmarks=rows.landmarks[row].copy(),
+                score=float(rows.scores[row]),
+            )
+            for row in range(start, start + count)
+        ),
+        descriptors=descriptors,
+    )
+
+
+def no_rows() -> Rows:
+    """The columns, without a row."""
+    whole, number, text = np.empty(0, np.int32), np.float32, np.empty(0, object)
+    return Rows(
+        keys=np.empty(0, "S32"),
+        face=whole,
+        faces=whole,
+        width=whole,
+        height=whole,
+        boxes=np.empty((0, 4), number),
+        landmarks=np.empty((0, 5, 2), number),
+        scores=np.empty(0, number),
+        status=text,
+        error=text,
+    )
+
+
+def _to_parquet(rows: list[tuple[Any, ...]]) -> Any:
+    import pyarrow as pa
+
+    hashes, face, faces, width, height, status, error, *numbers = zip(*rows, strict=True)
+    landmarks = np.array(numbers[4:14], dtype=np.float32).T.reshape(-1)
+    table = pa.table(
+        {
+            "sha256": keys_to_arrow(to_keys(hashes)),
+            "face": pa.array(face, pa.int32()),
+            "faces": pa.array(faces, pa.int32()),
+            "width": pa.array(width, pa.int32()),
+            "height": pa.array(height, pa.int32()),
+            **{
+                name: pa.array(values, pa.float32())
+                for name, values in zip(("x1", "y1", "x2", "y2"), numbers, strict=False)
+            },
+            "landmarks": pa.FixedSizeListArray.from_arrays(pa.array(landmarks), 10),
+            "det_score": pa.array(numbers[14], pa.float32()),
+            "status": pa.array(status, pa.string()).dictionary_encode(),
+            "error": pa.array(error, pa.string()),
+        }
+    )
+    return to_parquet(table, dictionary=["status", "error"])
+
+
+def _numbers(face: Face) -> list[float]:
+    box = np.asarray(face.box, dtype=np.float32).reshape(4)
+    landmarks = np.asarray(face.landmarks, dtype=np.float32).reshape(10)
+    return [*box.tolist(), *landmarks.tolist(), face.score]

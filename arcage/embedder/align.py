@@ -1,0 +1,82 @@
+"""Five landmarks -> the 112x112 picture that ArcFace-family networks were trained on."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from arcage.types import F32, F64, U8
+
+SIDE = 112
+
+TEMPLATE: F64 = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Where the landmarks lie in the aligned picture (ArcFace, Deng et al., CVPR 2019; InsightFace's
+``arcface_dst``), in pixels."""
+
+VISIBLE = (9, 25, 103, 112)
+"""x1, y1, x2, y2 of what the networks see of the aligned picture; the rest is black.
+
+The heads were fitted on crops that end at forehead, ears and chin. Where a photo shows hair and
+background, the networks notice, and the heads, which never met any, answer badly. So every source is
+cut to the region that a tight crop has: the UTKFace crop's square, brought into the aligned picture
+by its mean landmarks, spans x 9 to 104 and y 24 to the lower border."""
+
+
+def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
+    """The rotation, uniform scale and shift that bring ``points`` nearest to ``target``.
+
+    Closed form of Umeyama (PAMI 1991) for the plane and without reflection: with the points as
+    complex numbers, ``target ~ a * points + b`` is a linear least-squares problem in ``a`` and ``b``.
+
+    Args:
+        points: shape (n, 2), pixels.
+        target: shape (n, 2), pixels.
+
+    Returns:
+        Shape (2, 3), float64: the affine matrix from ``points`` to ``target``.
+    """
+    z = points[:, 0].astype(np.float64) + 1j * points[:, 1].astype(np.float64)
+    w = target[:, 0] + 1j * target[:, 1]
+    z0, w0 = z.mean(), w.mean()
+    a = np.vdot(z - z0, w - w0) / max(np.vdot(z - z0, z - z0).real, 1e-12)
+    b = w0 - a * z0
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def align(image: U8, landmarks: F32) -> U8:
+    """Cut one face out of an image, upright and at the size of the networks' input.
+
+    Faces that are larger than twice the target are first reduced by averaging whole pixels: sampling
+    a large picture at few points would turn its detail into noise.
+
+    Args:
+        image: shape (height, width, 3), uint8, RGB.
+        landmarks: shape (5, 2), pixels of ``image``.
+
+    Returns:
+        Shape (112, 112, 3), uint8, RGB; black outside ``VISIBLE`` and where the image has no pixels.
+    """
+    matrix = similarity(landmarks)
+    # Only the part of the picture that the crop can show is touched.
+    inverse = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE]]) @ inverse[:, :2].T + inverse[:, 2]
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)
+    part = image[y0:y1, x0:x1]
+    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
+    if 2 * scale < 1:
+        size = (max(1, round(part.shape[1] * 2 * scale)), max(1, round(part.shape[0] * 2 * scale)))
+        ratio = np.array(size) / [part.shape[1], part.shape[0]]
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        # Pixel centres: (x + 0.5) * ratio - 0.5 in the reduced picture.
+        matrix = similarity((landmarks - [x0, y0] + 0.5) * ratio - 0.5)
+    else:
+        matrix = similarity(landmarks - [x0, y0])
+    warped = cv2.warpAffine(part, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    crop = np.zeros((SIDE, SIDE, 3), np.uint8)
+    left, top, right, bottom = VISIBLE
+    crop[top:bottom, left:right] = warped[top:bottom, left:right]
+    return crop

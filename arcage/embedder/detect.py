@@ -1,0 +1,111 @@
+"""An image of any size -> its faces: which canvases the detector sees, and how their answers merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from arcage.types import F32, U8, Face
+
+
+class FaceDetector(Protocol):
+    """Finds face candidates on a square canvas."""
+
+    def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
+        """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) in pixels of ``canvas`` (side, side, 3), RGB."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How an image is laid on a canvas: scaled until its long side is ``content``, then centred."""
+
+    canvas: int
+    content: int
+
+
+# A tight crop fills the picture and touches its border: the detector, trained on photos, finds it
+# when the picture is laid on a canvas with a margin of 60 pixels or more around 200.
+TIGHT = View(320, 200)
+PHOTO = View(640, 640)
+LARGE = View(1280, 1280)
+
+SMALL_IMAGE = 256
+"""Pixels of the long side up to which an image is taken for a crop of one face."""
+LARGE_IMAGE = 960
+"""Pixels of the long side above which faces may be too small to be seen on the photo's canvas."""
+BORDER = 0.02
+"""A box nearer to the border than this share of the image's long side is said to touch it."""
+OVERLAP = 0.4
+"""Two boxes with more intersection over union than this are one face."""
+
+
+def find_faces(detector: FaceDetector, image: U8, threshold: float) -> tuple[Face, ...]:
+    """All faces of one image, from the highest score to the lowest.
+
+    Small images are searched with a margin around them. Photos are searched at up to 640 pixels,
+    large ones at up to 1,280 as well; where nothing is found, or a face touches the border, they
+    are searched once more, small and with a margin.
+
+    Args:
+        image: shape (height, width, 3), uint8, RGB.
+        threshold: the least detector score, 0 to 1.
+    """
+    height, width = image.shape[:2]
+    long = max(height, width)
+    if long <= SMALL_IMAGE:
+        return _faces(*_search(detector, image, TIGHT, threshold))
+    found = [_search(detector, image, PHOTO, threshold)]
+    if long > LARGE_IMAGE:
+        found.append(_search(detector, image, LARGE, threshold))
+    boxes = np.concatenate([f[0] for f in found])
+    margin = BORDER * long
+    touching = (boxes[:, :2].min(axis=1) < margin) | (boxes[:, 2] > width - margin) | (boxes[:, 3] > height - margin)
+    if not len(boxes) or touching.any():
+        found.append(_search(detector, image, TIGHT, threshold))
+    return _faces(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _search(detector: FaceDetector, image: U8, view: View, threshold: float) -> tuple[F32, F32, F32]:
+    """One view's candidates, in the image's pixels."""
+    height, width = image.shape[:2]
+    long = max(height, width)
+    scale = view.content / long if view is TIGHT else min(1.0, view.content / long)
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    side = view.canvas if max(h, w) > view.canvas // 2 else view.canvas // 2
+    top, left = (side - h) // 2, (side - w) // 2
+    canvas = np.zeros((side, side, 3), np.uint8)
+    if (h, w) == (height, width):
+        canvas[top : top + h, left : left + w] = image
+    else:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        cv2.resize(image, (w, h), dst=canvas[top : top + h, left : left + w], interpolation=how)
+    boxes, landmarks, scores = detector.candidates(canvas, threshold)
+    keep = _nms(boxes, scores)
+    shift = np.array([left, top], np.float32)
+    ratio = np.array([width / w, height / h], np.float32)
+    boxes = (boxes[keep] - np.tile(shift, 2)) * np.tile(ratio, 2)
+    return boxes, (landmarks[keep] - shift) * ratio, scores[keep]
+
+
+def _faces(boxes: F32, landmarks: F32, scores: F32) -> tuple[Face, ...]:
+    return tuple(Face(boxes[i], landmarks[i], float(scores[i])) for i in _nms(boxes, scores))
+
+
+def _nms(boxes: F32, scores: F32) -> list[int]:
+    """Indices to keep, best first: greedy non-maximum suppression."""
+    order = np.argsort(-scores, kind="stable")
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept: list[int] = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        low = np.maximum(boxes[best, :2], boxes[order, :2])
+        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
+        shared = np.prod(np.clip(high - low, 0, None), axis=1)
+        union = area[best] + area[order] - shared
+        order = order[shared <= OVERLAP * union]
+    return kept

@@ -1,0 +1,48 @@
+"""Where networks run: OpenVINO on the CPU, ONNX Runtime on a GPU.
+
+``device`` is ``auto``, ``cpu`` or an ONNX Runtime provider by its short name (``cuda``, ``rocm``,
+``coreml``, ...). Explicit means explicit: only ``auto`` falls back, and it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from arcage.types import Array
+
+Hint = Literal["latency", "throughput"]
+"""``latency``: all cores on one call; ``throughput``: one call a core, many calls at once."""
+
+
+class Network(Protocol):
+    """A compiled network. Calls are safe from several threads."""
+
+    def __call__(self, batch: Array) -> Mapping[str, Array]:
+        """Run on one input array; the outputs by name."""
+        ...
+
+
+class Engine(Protocol):
+    """Compiles ONNX models for one device."""
+
+    name: str
+    """Of the runtime, for people: ``openvino 2026.4``."""
+    device: str
+    """What really runs the networks: ``cpu``, ``cuda``, ..."""
+    parallel: bool
+    """True where several threads should call networks at once (CPU), False where one should (GPU)."""
+    note: str
+    """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty."""
+
+    def load(self, model: bytes, shape: tuple[int, ...]) -> Network:
+        """Compile an ONNX model with one input.
+
+        Args:
+            model: the ONNX file's bytes, verified by the caller.
+            shape: of the input; -1 for a size that varies between calls.
+
+        Raises:
+            ModelError: the runtime refuses the model.
+        """
+        ...

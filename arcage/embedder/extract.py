@@ -1,0 +1,223 @@
+"""The extraction stage: encoded images in, faces with descriptors out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+
+from arcage.embedder import align, detect
+from arcage.embedder.detect import FaceDetector
+from arcage.embedder.devices import make_engine
+from arcage.embedder.engine import Engine, Hint, Network
+from arcage.embedder.packs import DEFAULT, ModelRecord, Pack, find_pack
+from arcage.errors import ImageError
+from arcage.images import decode
+from arcage.types import F16, U8, Face, ImageFaces
+
+SCHEMA = 1
+"""Raised whenever the same files would give other descriptors than before."""
+THRESHOLD = 0.5
+"""The least detector score of a face that is kept."""
+CHUNK = 32
+"""Images in flight at once; twice as many crops of their faces may wait in memory."""
+
+Bytes = Callable[[], bytes]
+"""Gives an image's encoded bytes, or raises ImageError."""
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    sha256: str
+    width: int
+    height: int
+    error: str
+    faces: tuple[Face, ...]
+    crops: U8
+    """Shape (faces, 112, 112, 3), RGB."""
+
+
+class Extractor:
+    """Detects, aligns and embeds the faces of many images with one model pack.
+
+    The networks are made when first needed, so that an Extractor can be pickled and sent to a
+    worker process, and its fingerprint asked for, at no cost.
+
+    Args:
+        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
+        device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
+        hint: ``latency`` for one image, ``throughput`` for many.
+
+    Raises:
+        UsageError, ModelError: there is no such pack, or it is incomplete.
+    """
+
+    def __init__(self, pack: str = DEFAULT, device: str = "auto", hint: Hint = "throughput") -> None:
+        self.pack: Pack = find_pack(pack)
+        self.device = device
+        self.hint: Hint = hint
+        self._stage: _Stage | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_stage": None}
+
+    @property
+    def pipeline(self) -> dict[str, Any]:
+        """All that decides what a descriptor is; not the device, the batch size or the path."""
+        return {
+            "schema": SCHEMA,
+            "decode": "RGB, 8 bits, EXIF orientation applied",
+            "detector": {
+                "sha256": self.pack.detector.sha256,
+                "threshold": THRESHOLD,
+                "views": [asdict(v) for v in (detect.TIGHT, detect.PHOTO, detect.LARGE)],
+            },
+            "alignment": {"side": align.SIDE, "landmarks": 5, "visible": align.VISIBLE, "mirror": True},
+            "embedders": [m.sha256 for m in self.pack.embedders],
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the pipeline: equal exactly where descriptors may be mixed."""
+        text = json.dumps(self.pipeline, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the networks.
+
+        Raises:
+            DeviceError: the device cannot be had.
+            ModelError: a model is missing or damaged.
+        """
+        return self._ready().engine
+
+    @property
+    def dimension(self) -> int:
+        """Columns of a descriptor."""
+        return self._ready().dimension
+
+    def extract(self, data: bytes) -> ImageFaces:
+        """The faces of one encoded image. A broken image is a result too, never an exception."""
+        return next(iter(self.stream([(None, lambda: data)])))[1]
+
+    def stream(self, images: Iterable[tuple[Item, Bytes]]) -> Iterator[tuple[Item, ImageFaces]]:
+        """The faces of many images, in their order; decoding, detection and embedding overlap.
+
+        Args:
+            images: anything that tells them apart, and a function that reads the bytes (called in
+                a worker thread).
+
+        Yields:
+            The same item and what the image gave. A broken image gives a result with the status
+            ``unreadable``.
+        """
+        stage = self._ready()
+        source = iter(images)
+        with ThreadPoolExecutor(stage.workers, "arcage") as pool:
+            try:
+                ahead = stage.find(pool, islice(source, CHUNK))
+                while ahead:
+                    # The next images are queued before this chunk's faces, so that no core waits.
+                    found, ahead = ahead, stage.find(pool, islice(source, CHUNK))
+                    yield from stage.embed(pool, [(item, future.result()) for item, future in found])
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ready(self) -> _Stage:
+        if self._stage is None:
+            self._stage = _Stage(self.pack, make_engine(self.device, self.hint), self.hint)
+        return self._stage
+
+
+class _Stage:
+    """The networks of a pack on an engine."""
+
+    def __init__(self, pack: Pack, engine: Engine, hint: Hint) -> None:
+        self.engine = engine
+        self.workers = os.cpu_count() or 1
+        self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
+        self.detector = _load_detector(engine, pack)
+        self.embedders = []
+        self.dimension = 0
+        for record in pack.embedders:
+            network, dimension = _load_embedder(engine, pack, record)
+            self.embedders.append(network)
+            self.dimension += dimension
+
+    def find(
+        self, pool: ThreadPoolExecutor, images: Iterable[tuple[Item, Bytes]]
+    ) -> list[tuple[Item, Future[_Found]]]:
+        return [(item, pool.submit(self._find, read)) for item, read in images]
+
+    def _find(self, read: Bytes) -> _Found:
+        sha256 = ""
+        none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
+        try:
+            data = read()
+            sha256 = hashlib.sha256(data).hexdigest()
+            image = decode(data)
+        except ImageError as error:
+            return _Found(sha256, 0, 0, str(error), (), none)
+        faces = detect.find_faces(self.detector, image, THRESHOLD)
+        crops = np.stack([align.align(image, face.landmarks) for face in faces]) if faces else none
+        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops)
+
+    def embed(
+        self, pool: ThreadPoolExecutor, found: Sequence[tuple[Item, _Found]]
+    ) -> Iterator[tuple[Item, ImageFaces]]:
+        crops = np.concatenate([f.crops for _, f in found])
+        batches = [crops[i : i + self.batch] for i in range(0, len(crops), self.batch)]
+        if self.engine.parallel:
+            parts = list(pool.map(self._embed, batches))
+        else:
+            parts = [self._embed(batch) for batch in batches]
+        descriptors = np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float16)
+        start = 0
+        for item, f in found:
+            stop = start + len(f.faces)
+            status = "unreadable" if f.error else "ok" if f.faces else "no_face"
+            yield (
+                item,
+                ImageFaces(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop]),
+            )
+            start = stop
+
+    def _embed(self, crops: U8) -> F16:
+        # One fixed shape: a runtime plans (and on a GPU tunes) anew for every size that it meets.
+        padded = np.zeros((self.batch, *crops.shape[1:]), np.uint8)
+        padded[: len(crops)] = crops
+        parts = [network(padded)["descriptors"][: len(crops)] for network in self.embedders]
+        joined = np.concatenate(parts, axis=1)
+        return np.clip(joined, -65504, 65504).astype(np.float16)
+
+
+def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
+    data = pack.read(pack.detector)
+    if pack.detector.kind == "yunet":
+        from arcage.embedder.yunet import YuNet
+
+        return YuNet(engine, data)
+    from arcage.embedder.scrfd import Scrfd
+
+    return Scrfd(engine, data)
+
+
+def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> tuple[Network, int]:
+    data = pack.read(record)
+    if record.kind == "arcface":
+        from arcage.embedder.insightface import descriptor_model
+
+        data, dimension = descriptor_model(data)
+    else:
+        assert record.dimension is not None
+        dimension = record.dimension
+    return engine.load(data, (-1, align.SIDE, align.SIDE, 3)), dimension

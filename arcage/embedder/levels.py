@@ -1,0 +1,357 @@
+"""A face-recognition network -> a network that gives multi-level descriptors.
+
+The identity embedding at the end of an ArcFace-family network has learned to ignore age; the
+activations on the way there have not. This module finds those *levels* by rule in any such ONNX
+graph and appends their pooling, so that one call of any runtime goes from aligned faces to
+descriptors. Bundled models were made with it at build time; packs on disk go through it when loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from arcage.embedder.align import SIDE
+from arcage.errors import ModelError
+from arcage.types import F32
+
+ACTIVATIONS = frozenset({"PRelu", "Relu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Mish", "Gelu"})
+GRID = 3
+"""Rows and columns of the regions over which the last maps are pooled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One tensor of the network, and how it becomes columns of the descriptor."""
+
+    tensor: str
+    pooling: Literal["mean", "grid", "none"]
+    """``mean``: over the whole map; ``grid``: over 3x3 overlapping regions; ``none``: a vector."""
+    columns: int
+
+
+def import_onnx(extra: str = "insightface") -> Any:
+    """The ``onnx`` package, which nothing but packs outside the wheel and GPUs need.
+
+    Args:
+        extra: of arcage, the one that brings it along.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ModelError(f"this needs the package onnx: pip install 'arcage[{extra}]'") from error
+    return onnx
+
+
+def find_levels(model: Any) -> tuple[Level, ...]:
+    """The levels of an ArcFace-family graph.
+
+    Rule: at every spatial size, the last activation and the last residual sum before the map is made
+    smaller, averaged over the map; the last activation or sum of the two smallest maps once more, by
+    region; and the embedding.
+
+    Args:
+        model: ``onnx.ModelProto`` with one image input (n, 3, 112, 112) and one output (n, d).
+
+    Raises:
+        ModelError: the graph is no such network.
+    """
+    onnx = import_onnx()
+    if len(model.graph.output) != 1:
+        raise ModelError(f"a face embedder has one output, this model has {len(model.graph.output)}")
+    shapes = _shapes(onnx, model)
+    embedding = model.graph.output[0].name
+    if len(shapes.get(embedding, ())) != 2 or shapes[embedding][1] < 1:
+        raise ModelError(f"the output {embedding!r} is no (n, dimension) array: this is no face embedder")
+
+    last: dict[int, dict[str, tuple[str, int]]] = {}
+    seen = _of_image(model)
+    for node in model.graph.node:
+        kind = ""
+        if node.op_type in ACTIVATIONS:
+            kind = "activation"
+        # A bias that the exporter left as an Add is no residual sum.
+        elif node.op_type in ("Add", "Sum") and seen.issuperset(node.input):
+            kind = "sum"
+        shape = shapes.get(node.output[0], ())
+        if kind and len(shape) == 4 and shape[2] == shape[3] and shape[2] >= GRID:
+            # Insertion order is kept by the newest: the last kind of a size comes last.
+            of_size = last.setdefault(shape[2], {})
+            of_size.pop(kind, None)
+            of_size[kind] = (node.output[0], shape[1])
+    if len(last) < 2:
+        raise ModelError("found no feature maps before the embedding: this is no face embedder")
+
+    sizes = sorted(last, reverse=True)
+    levels = [Level(name, "mean", width) for size in sizes for name, width in last[size].values()]
+    for size in sizes[-2:]:
+        name, width = list(last[size].values())[-1]
+        levels.append(Level(name, "grid", width * GRID * GRID))
+    levels.append(Level(embedding, "none", shapes[embedding][1]))
+    return tuple(levels)
+
+
+def descriptor_graph(
+    model: Any,
+    levels: tuple[Level, ...],
+    *,
+    mean: float,
+    std: float,
+    projection: tuple[F32, F32] | None = None,
+) -> Any:
+    """A network from aligned faces to descriptors, averaged over each face and its mirror image.
+
+    Args:
+        model: ``onnx.ModelProto`` as for :func:`find_levels`; not changed.
+        levels: what the descriptor is made of, in this order.
+        mean: subtracted from the pixels (0 to 255) before the network.
+        std: the pixels are divided by it.
+        projection: the levels' mean, shape (columns,), and a matrix, shape (columns, dimension):
+            the descriptor is ``(levels - mean) @ matrix``. Without it, the levels themselves.
+
+    Returns:
+        ``onnx.ModelProto`` with the input ``faces``, (n, 112, 112, 3) uint8 RGB, and the output
+        ``descriptors``, (n, dimension) float32.
+
+    Raises:
+        ModelError: the graph is damaged, too old, or bound to one face a batch.
+    """
+    onnx = import_onnx()
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    _check_opset(model)
+    shapes = _shapes(onnx, model)
+    prefix = _prefix(model)
+    built = onnx.ModelProto()
+    built.CopyFrom(model)
+    _free_batch(onnx, built, shapes)
+    if prefix:
+        built = onnx.compose.add_prefix(built, prefix)
+    graph = built.graph
+    image = _image_input(built).name
+
+    def constant(name: str, value: Any) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    # Only operators whose meaning is the same in every version of the operator set from 7 on: the
+    # backbone keeps the version that it was exported with.
+    before = [
+        helper.make_node(
+            "Gather",
+            ["faces", constant("arcage_mirrored", np.arange(SIDE, dtype=np.int64)[::-1].copy())],
+            ["arcage_mirror"],
+            axis=2,
+        ),
+        helper.make_node("Concat", ["faces", "arcage_mirror"], ["arcage_both"], axis=0),
+        helper.make_node("Cast", ["arcage_both"], ["arcage_float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["arcage_float"], ["arcage_chw"], perm=[0, 3, 1, 2]),
+        helper.make_node(
+            "Sub", ["arcage_chw", constant("arcage_mean", np.float32(mean))], ["arcage_centred"]
+        ),
+        helper.make_node("Div", ["arcage_centred", constant("arcage_std", np.float32(std))], [image]),
+    ]
+    after = []
+    columns = []
+    for i, level in enumerate(levels):
+        tensor, pooled, flat = prefix + level.tensor, f"arcage_pool_{i}", f"arcage_level_{i}"
+        if level.pooling == "mean":
+            after.append(helper.make_node("GlobalAveragePool", [tensor], [pooled]))
+        elif level.pooling == "grid":
+            size = shapes[level.tensor][2]
+            stride = size // (GRID + 1) if size > GRID else 1
+            kernel = size - (GRID - 1) * stride
+            after.append(
+                helper.make_node(
+                    "AveragePool",
+                    [tensor],
+                    [pooled],
+                    kernel_shape=[kernel, kernel],
+                    strides=[stride, stride],
+                )
+            )
+        else:
+            pooled = tensor
+        after.append(helper.make_node("Flatten", [pooled], [flat]))
+        columns.append(flat)
+    after += [
+        helper.make_node("Concat", columns, ["arcage_levels"], axis=1),
+        helper.make_node(
+            "Reshape",
+            [
+                "arcage_levels",
+                constant("arcage_pair", np.array([2, -1, sum(v.columns for v in levels)], np.int64)),
+            ],
+            ["arcage_pairs"],
+        ),
+        helper.make_node(
+            "Gather", ["arcage_pairs", constant("arcage_0", np.int64(0))], ["arcage_upright"], axis=0
+        ),
+        helper.make_node(
+            "Gather", ["arcage_pairs", constant("arcage_1", np.int64(1))], ["arcage_flipped"], axis=0
+        ),
+        helper.make_node("Add", ["arcage_upright", "arcage_flipped"], ["arcage_sum"]),
+        helper.make_node(
+            "Mul",
+            ["arcage_sum", constant("arcage_half", np.float32(0.5))],
+            ["arcage_averaged" if projection else "descriptors"],
+        ),
+    ]
+    dimension = sum(level.columns for level in levels)
+    if projection:
+        centre, matrix = projection
+        dimension = matrix.shape[1]
+        after += [
+            helper.make_node(
+                "Sub",
+                ["arcage_averaged", constant("arcage_centre", centre.astype(np.float32))],
+                ["arcage_deviation"],
+            ),
+            helper.make_node(
+                "MatMul",
+                ["arcage_deviation", constant("arcage_projection", matrix.astype(np.float32))],
+                ["descriptors"],
+            ),
+        ]
+
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    value = helper.make_tensor_value_info
+    graph.input.append(value("faces", onnx.TensorProto.UINT8, ["n", SIDE, SIDE, 3]))
+    graph.output.append(value("descriptors", onnx.TensorProto.FLOAT, ["n", dimension]))
+    _drop_unused(graph)
+    # Weights need not be inputs as well (as in old exports) from this version of the format on.
+    built.ir_version = max(built.ir_version, 4)
+    try:
+        onnx.checker.check_model(built)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the model is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+    return built
+
+
+def _drop_unused(graph: Any) -> None:
+    """Remove what no output needs (a level list without the embedding leaves a tail)."""
+    needed = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    weights = [w for w in graph.initializer if w.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(weights)
+
+
+def _prefix(model: Any) -> str:
+    """What to put before the model's names so that none of them is one that arcage adds."""
+    names = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    names.update(i.name for i in model.graph.input)
+    clash = any(name in ("faces", "descriptors") or name.startswith("arcage_") for name in names)
+    return "network_" if clash else ""
+
+
+def _image_input(model: Any) -> Any:
+    weights = {w.name for w in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in weights]
+    if len(inputs) != 1:
+        raise ModelError(f"a face embedder has one image input, this model has {len(inputs)}")
+    return inputs[0]
+
+
+def _of_image(model: Any) -> set[str]:
+    """The names of the tensors that are computed from the image (the others are weights)."""
+    names = {_image_input(model).name}
+    for node in model.graph.node:
+        if names.intersection(node.input):
+            names.update(node.output)
+    return names
+
+
+def _check_opset(model: Any) -> None:
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if version < 7:
+        raise ModelError(
+            f"the model uses ONNX operator set {version}, arcage reads 7 and later: export it again, or "
+            "convert it with onnx.version_converter"
+        )
+
+
+def _free_batch(onnx: Any, model: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Make a graph that was exported for one face a batch take any number of them.
+
+    Such exports write the batch size 1 into the target of every Reshape.
+
+    Raises:
+        ModelError: one face a batch is written into the graph in another way.
+    """
+    graph = model.graph
+    targets = {w.name: w for w in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            targets.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    seen = _of_image(model)
+    for i, node in enumerate(graph.node):
+        if node.op_type != "Reshape" or node.input[0] not in seen or node.input[1] not in targets:
+            continue
+        target = onnx.numpy_helper.to_array(targets[node.input[1]])
+        source, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
+        if target.size and target[0] == 1 and source[:1] == (1,) and min(result, default=0) > 0:
+            name = f"arcage_reshape_{i}"
+            graph.initializer.append(
+                onnx.numpy_helper.from_array(np.array([-1, *result[1:]], np.int64), name)
+            )
+            node.input[1] = name
+    embedding = graph.output[0].name
+    if shapes[embedding][0] == 1 and _shapes(onnx, model, faces=2)[embedding][0] != 2:
+        raise ModelError(
+            "the model was exported for one face a batch in a way that arcage cannot undo: export it "
+            "again with a dynamic batch size"
+        )
+
+
+def _shapes(onnx: Any, model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors for a batch of ``faces``, by name; 0 for a size that cannot be told."""
+    graph = model.graph
+    image = _image_input(model)
+    dims = image.type.tensor_type.shape.dim
+    wanted = (faces, 3, SIDE, SIDE)
+    if len(dims) != 4 or any(
+        d.dim_value not in (0, size) for d, size in zip(dims, (1, *wanted[1:]), strict=True)
+    ):
+        raise ModelError(f"the model's input is no image (n, 3, {SIDE}, {SIDE}): this is no face embedder")
+    if image.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise ModelError("the model's input is not float32: export it again in float32")
+
+    # Weights go in by shape alone: inference copies its model, and these can have 260 MB of them.
+    value = onnx.helper.make_tensor_value_info
+    small = [w for w in graph.initializer if math.prod(w.dims) <= 64]
+    large = [w for w in graph.initializer if math.prod(w.dims) > 64]
+    probe = onnx.ModelProto()
+    probe.ir_version = max(model.ir_version, 4)
+    probe.opset_import.extend(model.opset_import)
+    probe.functions.extend(model.functions)
+    probe.graph.name = "probe"
+    probe.graph.node.extend(graph.node)
+    probe.graph.initializer.extend(small)
+    probe.graph.input.append(value(image.name, image.type.tensor_type.elem_type, wanted))
+    probe.graph.input.extend(value(w.name, w.data_type, w.dims) for w in large)
+    probe.graph.output.extend(graph.output)
+    for output in probe.graph.output:
+        # Declared for the batch of the export, which need not be this one.
+        if output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].Clear()
+    try:
+        inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(f"the model is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+    return {
+        v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+        for v in (*inferred.graph.value_info, *inferred.graph.output)
+    }

@@ -1,0 +1,121 @@
+"""Model packs: which files, from where, under which licence. A pack is data, apart from what runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from arcage.errors import ModelError, UsageError
+
+BUNDLED = Path(__file__).parent / "models"
+DEFAULT = "compact"
+"""The pack inside the wheel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One ONNX file of a pack."""
+
+    name: str
+    file: str
+    sha256: str
+    kind: str
+    """``yunet`` or ``scrfd`` (detectors); ``descriptor`` (faces in, descriptors out, as built by
+    arcage); ``arcface`` (an embedder as published: levels are found when it is loaded)."""
+    licence: str
+    source: str
+    input: str
+    """Shape, type, colour order and range, for people."""
+    dimension: int | None = None
+    """Columns of the descriptor; None for detectors, and for an embedder before it is loaded."""
+    levels: tuple[str, ...] = ()
+    """For people: tensor, pooling and columns of each level, as ``t57 mean 128``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A detector and one or more embedders; their descriptors are joined in this order."""
+
+    name: str
+    folder: Path
+    detector: ModelRecord
+    embedders: tuple[ModelRecord, ...]
+    research_only: bool
+
+    @property
+    def models(self) -> tuple[ModelRecord, ...]:
+        return (self.detector, *self.embedders)
+
+    def read(self, record: ModelRecord) -> bytes:
+        """The model's bytes, verified before anything opens them.
+
+        Raises:
+            ModelError: the file is missing or damaged.
+        """
+        path = self.folder / record.file
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read the model {path}: {error.strerror}; {self._remedy}") from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != record.sha256:
+            raise ModelError(
+                f"the model {path} is damaged (sha256 {found[:12]}..., expected {record.sha256[:12]}...); "
+                + self._remedy
+            )
+        return data
+
+    @property
+    def _remedy(self) -> str:
+        if self.folder == BUNDLED:
+            return "reinstall it: pip install --force-reinstall --no-deps arcage"
+        return "put the pack's files there again"
+
+
+def find_pack(name: str) -> Pack:
+    """A pack by name or folder: the bundled one, an InsightFace pack on disk, or a folder.
+
+    Raises:
+        UsageError: there is no such pack.
+        ModelError: the folder holds no usable pack.
+    """
+    if name == DEFAULT:
+        return bundled()
+    from arcage.embedder.insightface import find_insightface, insightface_home
+
+    pack = find_insightface(name)
+    if pack is None:
+        raise UsageError(
+            f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
+            f"pack in {insightface_home()}; `arcage models list` shows what is there"
+        )
+    return pack
+
+
+def bundled() -> Pack:
+    """The pack inside the wheel.
+
+    Raises:
+        ModelError: its record is missing or damaged.
+    """
+    path = BUNDLED / "pack.json"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        models = [_model(m) for m in record["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"cannot read {path} ({error}); reinstall: pip install --force-reinstall --no-deps arcage"
+        ) from error
+    return Pack(DEFAULT, BUNDLED, models[0], tuple(models[1:]), research_only=False)
+
+
+def write_record(pack: Pack) -> str:
+    """The text of a ``pack.json``, for the script that builds the bundled pack."""
+    return json.dumps({"name": pack.name, "models": [asdict(m) for m in pack.models]}, indent=2) + "\n"
+
+
+def _model(fields: dict[str, Any]) -> ModelRecord:
+    return ModelRecord(**{**fields, "levels": tuple(fields["levels"])})

@@ -1,0 +1,132 @@
+"""SCRFD's outputs -> face candidates (Guo et al., ICLR 2022), for InsightFace's detectors.
+
+The decoding is that of InsightFace's ``model_zoo/scrfd.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from arcage.embedder.engine import Engine, Network
+from arcage.embedder.levels import import_onnx
+from arcage.errors import ModelError
+from arcage.types import F32, U8, Array
+
+# Outputs of the graph -> strides of its levels, and anchors in a cell. Scores of all levels come
+# first, then their boxes, then their landmarks.
+_FORMS = {9: ((8, 16, 32), 2), 15: ((8, 16, 32, 64, 128), 1)}
+_WITHOUT_LANDMARKS = (6, 10)
+
+
+class Scrfd:
+    """An SCRFD detector with landmarks (``det_10g``, ``det_500m``, ``scrfd_10g_bnkps``, ...).
+
+    Networks are compiled per canvas size, when a size is first met.
+
+    Args:
+        engine: what runs the network.
+        model: the ONNX file's bytes, with one input (1, 3, height, width).
+
+    Raises:
+        ModelError: the file is no such detector.
+    """
+
+    def __init__(self, engine: Engine, model: bytes) -> None:
+        onnx = import_onnx()
+        try:
+            graph = onnx.ModelProto.FromString(model).graph
+        except Exception as error:  # protobuf's DecodeError has moved between its versions
+            raise ModelError("the face detector is no ONNX file: put the pack's files there again") from error
+        # By position: InsightFace's exports have numbers for names.
+        self._outputs: list[str] = [output.name for output in graph.output]
+        check_outputs(len(self._outputs))
+        self._strides, self._anchors = _FORMS[len(self._outputs)]
+        self._engine = engine
+        self._model = model
+        self._networks: dict[int, tuple[Network, F32, F32]] = {}
+        self._lock = threading.Lock()
+
+    def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
+        """Face candidates before non-maximum suppression.
+
+        Args:
+            canvas: shape (side, side, 3), uint8, RGB.
+            threshold: the least score, 0 to 1.
+
+        Returns:
+            boxes, shape (n, 4), x1 y1 x2 y2; landmarks, shape (n, 5, 2); scores, shape (n,): float32,
+            in the canvas's pixels.
+
+        Raises:
+            ModelError: the network cannot take a canvas of this size.
+        """
+        coarsest = self._strides[-1]
+        side = math.ceil(canvas.shape[0] / coarsest) * coarsest
+        network, cells, strides = self._at(side)
+        blob = np.zeros((1, 3, side, side), np.float32)
+        blob[0, :, : canvas.shape[0], : canvas.shape[1]] = canvas.transpose(2, 0, 1)
+        blob -= 127.5
+        blob /= 128.0
+        out = network(blob)
+
+        scores, boxes, points = self._columns(out, 0, 1), self._columns(out, 1, 4), self._columns(out, 2, 10)
+        if not len(scores) == len(boxes) == len(points) == len(cells):
+            raise ModelError(
+                f"the face detector gave {len(scores)} scores for {len(cells)} cells of a {side}x{side} "
+                "picture: it is no SCRFD network, or bound to another input size"
+            )
+        scores = scores[:, 0]
+        keep = np.flatnonzero(scores >= threshold)
+        centre, stride = cells[keep], strides[keep]
+        # Distances from the anchor to the box's sides (left, top, right, bottom) and to the landmarks.
+        boxes = boxes[keep] * stride
+        boxes = np.concatenate([centre - boxes[:, :2], centre + boxes[:, 2:]], axis=1)
+        landmarks = points[keep].reshape(-1, 5, 2) * stride[:, None] + centre[:, None]
+        return boxes, landmarks, scores[keep]
+
+    def _columns(self, out: Mapping[str, Array], part: int, width: int) -> F32:
+        """One part of the outputs (scores, boxes, landmarks) of all strides, shape (anchors, width)."""
+        levels = len(self._strides)
+        names = self._outputs[part * levels : (part + 1) * levels]
+        # With or without a batch dimension, as the exporter liked it.
+        return np.concatenate([out[name].reshape(-1, width) for name in names]).astype(np.float32, copy=False)
+
+    def _at(self, side: int) -> tuple[Network, F32, F32]:
+        with self._lock:
+            if side not in self._networks:
+                network = self._engine.load(self._model, (1, 3, side, side))
+                self._networks[side] = (network, *_anchors(side, self._strides, self._anchors))
+            return self._networks[side]
+
+
+def check_outputs(count: int) -> None:
+    """Whether a detector with so many outputs can be used.
+
+    Raises:
+        ModelError: it cannot, and why.
+    """
+    if count in _WITHOUT_LANDMARKS:
+        raise ModelError(
+            "this face detector finds no landmarks (eyes, nose, mouth), without which faces cannot be aligned: "
+            "take one with landmarks, such as det_10g.onnx, det_500m.onnx or scrfd_10g_bnkps.onnx"
+        )
+    if count not in _FORMS:
+        raise ModelError(
+            f"this face detector has {count} outputs; SCRFD networks with landmarks have "
+            + " or ".join(str(n) for n in _FORMS)
+        )
+
+
+def _anchors(side: int, strides: tuple[int, ...], anchors: int) -> tuple[F32, F32]:
+    """The pixel that every row of the outputs is relative to, shape (rows, 2), and its stride, (rows, 1)."""
+    pixels, of_stride = [], []
+    for stride in strides:
+        n = side // stride
+        rows, columns = np.divmod(np.arange(n * n), n)
+        pixels.append(np.repeat(np.stack([columns, rows], axis=1) * stride, anchors, axis=0))
+        of_stride.append(np.full((n * n * anchors, 1), stride))
+    return np.concatenate(pixels).astype(np.float32), np.concatenate(of_stride).astype(np.float32)

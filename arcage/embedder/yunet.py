@@ -1,0 +1,67 @@
+"""YuNet's outputs -> face candidates (Wu et al., Machine Intelligence Research 2023; OpenCV Zoo)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arcage.embedder.engine import Engine, Network
+from arcage.types import F32, U8
+
+STRIDES = (8, 16, 32)
+
+
+class YuNet:
+    """The OpenCV Zoo's ``face_detection_yunet_2023mar.onnx`` on any engine.
+
+    Networks are compiled per canvas size, when a size is first met.
+    """
+
+    def __init__(self, engine: Engine, model: bytes) -> None:
+        self._engine = engine
+        self._model = model
+        self._networks: dict[int, Network] = {}
+        self._priors: dict[int, tuple[F32, F32]] = {}
+
+    def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
+        """Face candidates before non-maximum suppression.
+
+        Args:
+            canvas: shape (side, side, 3), uint8, RGB; side a multiple of 32.
+            threshold: the least score, 0 to 1.
+
+        Returns:
+            boxes, shape (n, 4), x1 y1 x2 y2; landmarks, shape (n, 5, 2); scores, shape (n,): float32,
+            in the canvas's pixels.
+        """
+        side = canvas.shape[0]
+        if side not in self._networks:
+            self._networks[side] = self._engine.load(self._model, (1, 3, side, side))
+            self._priors[side] = _priors(side)
+        blob = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
+        out = self._networks[side](blob)
+
+        # The published score: the geometric mean of "a face" and "a face centred in this cell".
+        cls = np.concatenate([out[f"cls_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
+        obj = np.concatenate([out[f"obj_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
+        scores = np.sqrt(cls * obj)
+        keep = np.flatnonzero(scores >= threshold)
+
+        cells, strides = (a[keep] for a in self._priors[side])
+        box = np.concatenate([out[f"bbox_{s}"].reshape(-1, 4) for s in STRIDES])[keep]
+        points = np.concatenate([out[f"kps_{s}"].reshape(-1, 5, 2) for s in STRIDES])[keep]
+        centre = (cells + box[:, :2]) * strides
+        half = np.exp(box[:, 2:]) * strides / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        landmarks = (points + cells[:, None]) * strides[:, None]
+        return boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+
+
+def _priors(side: int) -> tuple[F32, F32]:
+    """The column and row of every output cell, shape (cells, 2), and its stride, shape (cells, 1)."""
+    cells, strides = [], []
+    for stride in STRIDES:
+        n = side // stride
+        rows, columns = np.divmod(np.arange(n * n), n)
+        cells.append(np.stack([columns, rows], axis=1))
+        strides.append(np.full((n * n, 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)

@@ -1,0 +1,183 @@
+"""Files read with a clear reason when it fails, and written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Literal, overload
+
+from .errors import ArcageError, ImageError, ModelError, OutputError
+
+MAX_FILE_BYTES = 1 << 30
+"""Largest image file that :func:`read_bytes` reads: 1 GiB."""
+
+_ADVICE = {
+    errno.ENOSPC: "free some space or choose another place",
+    errno.EDQUOT: "free some space or choose another place",
+    errno.ENOENT: "create the folder first",
+    errno.EACCES: "choose a place where you may write",
+    errno.EPERM: "choose a place where you may write",
+    errno.EROFS: "choose a place where you may write",
+}
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a path could not be used, in the fewest words: ``no such file``, ``Permission denied``, ..."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "not a valid path"
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a regular file, or of the one that a link leads to.
+
+    Raises :class:`ImageError` where that cannot be had: nothing there, not permitted, a folder, a pipe or a
+    device, more than :data:`MAX_FILE_BYTES`, a failing disk.
+    """
+    try:
+        # Asked before opening: that would wait for a pipe's writer, or disturb it.
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError("is a folder, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file but a pipe, socket or device")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ImageError(f"too large: {status.st_size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except (OSError, ValueError) as error:
+        raise ImageError(reason(error)) from None
+
+
+def sha256_bytes(data: bytes) -> str:
+    """The SHA-256 of ``data``: 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """As :func:`sha256_bytes`, of a file of any size. Raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified_bytes(
+    path: str | Path,
+    sha256: str,
+    *,
+    error: type[ArcageError] = ModelError,
+    hint: str = "reinstall arcage: pip install --force-reinstall arcage",
+) -> bytes:
+    """The content of a file whose SHA-256 is known, checked before any parser sees it.
+
+    Raises ``error``, with ``hint`` as what to do next, where it cannot be read or has another digest.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as cause:
+        raise error(f"cannot read {path}: {reason(cause)}; {hint}") from None
+    found = sha256_bytes(data)
+    if found != sha256:
+        raise error(f"{path} is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...); {hint}")
+    return data
+
+
+@overload
+def atomic_write(path: str | Path, mode: Literal["wb"] = ...) -> AbstractContextManager[IO[bytes]]: ...
+@overload
+def atomic_write(path: str | Path, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
+@contextmanager
+def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
+    """A file to write that takes the place of ``path`` when the ``with`` block ends without an exception.
+
+    Until then it is a hidden file in the same folder; after an exception that is removed, and what was at
+    ``path`` is as before. On success the content is on the disk. Permissions are those that ``open`` would
+    leave, and a link stays a link. Text (``"w"``) is UTF-8, keeps surrogate escapes and does not translate
+    line ends.
+
+    Raises :class:`OutputError` where it cannot be written (an OSError of the block's own passes unchanged).
+    """
+    try:
+        target = os.path.realpath(path)
+        permissions = _replaceable(target)
+        temporary = os.path.join(os.path.dirname(target), f".arcage-{os.getpid()}-{secrets.token_hex(8)}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        raw = _Output(os.open(temporary, flags, 0o666), path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    file: IO[Any] = io.BufferedWriter(raw)
+    if mode == "w":
+        file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+    try:
+        yield file
+        try:
+            file.flush()
+            if permissions is not None:
+                os.chmod(temporary, permissions)
+            os.fsync(raw.fileno())
+            file.close()
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+    except BaseException:
+        with suppress(OSError, OutputError):
+            file.close()
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(os.path.dirname(target))
+
+
+class _Output(io.FileIO):
+    """Names its path where writing fails: an OSError from ``write`` itself could have come from anywhere."""
+
+    def __init__(self, descriptor: int, path: str | Path) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
+
+
+def _replaceable(target: str) -> int | None:
+    """The permissions of the file at ``target``, None where there is none; OSError where it must stay.
+
+    Replacing asks less than writing does: it would succeed on a read-only file, and on /dev/null.
+    """
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(mode)
+
+
+def _cannot_write(path: str | Path, error: OSError) -> OutputError:
+    advice = _ADVICE.get(error.errno or 0, "choose another place")
+    return OutputError(f"cannot write {path}: {error.strerror or error}; {advice}")
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename outlast a power cut, where the system can: not every one opens or syncs a folder."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

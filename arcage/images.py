@@ -1,0 +1,267 @@
+"""Encoded image bytes to upright RGB pixels.
+
+The header is read here before OpenCV sees the bytes, for three reasons: OpenCV's own pixel limit is far too
+high, its versions disagree on a truncated JPEG (4.10 returns uninitialised rows) and on the EXIF orientation
+of a WebP, and it ignores the orientation wherever it keeps an alpha channel.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from .errors import ImageError
+from .types import U8
+
+MAX_PIXELS = 100_000_000
+"""Largest width x height that :func:`decode` accepts by default: about 300 MB of pixels."""
+
+_EXIF = b"Exif\0\0"
+_WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274
+_TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 322, 323, 339
+_TAGS = {_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT}
+_INTEGERS = {1: "B", 3: "H", 4: "I"}  # the TIFF field types BYTE, SHORT and LONG
+_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heif", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
+
+# OpenCV >= 4.11 writes RGB itself, which saves a pass over the pixels. Only for JPEG: that is the hot path.
+_JPEG_IS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
+_JPEG_FLAGS = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR_RGB if _JPEG_IS_RGB else cv2.IMREAD_COLOR)
+
+_TURNS: dict[int, Callable[[Any], Any]] = {
+    1: lambda image: image,
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.flip(cv2.transpose(image), -1),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
+    """Decode one image: JPEG, PNG, WebP, BMP, TIFF or GIF (of an animation or a stack, the first picture).
+
+    Returns an array of shape (height, width, 3), uint8, 0 to 255, RGB, C-contiguous, upright (the EXIF
+    orientation is applied). Grey becomes RGB, 16 bits become 8, and what is transparent in a PNG, WebP or
+    GIF shows white; alpha in BMP and TIFF is not read.
+
+    Raises :class:`ImageError` for an empty file, an unknown format, a truncated or damaged image, and for
+    more than ``max_pixels`` pixels; the last is found in the header, before memory is taken.
+    """
+    format_, header = _read_header(data)
+    pixels = max(header.width * header.height, header.tile)
+    if pixels > max_pixels:
+        raise ImageError(f"too large: {pixels:,} pixels, the limit is {max_pixels:,}; make it smaller")
+    encoded = np.frombuffer(data, np.uint8)
+    try:
+        with _quiet_opencv():
+            if format_ == "JPEG":
+                image = cv2.imdecode(encoded, _JPEG_FLAGS)
+            elif format_ in ("BMP", "TIFF"):
+                # Their fourth channel is often padding or already multiplied in: alpha cannot be trusted.
+                image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+            else:
+                image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ImageError(f"not enough memory for {header.width} x {header.height} pixels") from None
+        image = None
+    if image is None:
+        raise ImageError(f"damaged {format_} image, or of a kind that OpenCV {cv2.__version__} cannot decode")
+    if not (format_ == "JPEG" and _JPEG_IS_RGB):
+        image = _to_rgb(image)
+    upright: U8 = _TURNS[header.orientation](image)
+    return upright
+
+
+def _to_rgb(image: Any) -> Any:
+    """An image as OpenCV keeps it (grey, BGR or BGRA; uint8 or uint16) to RGB, uint8, over white."""
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=255 / 65535)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    alpha = cv2.extractChannel(image, 3)
+    if alpha.min() == 255:
+        return rgb
+    # What a viewer shows: the colours under transparent pixels are arbitrary, and may hold a cut-out face.
+    opacity = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    return cv2.add(cv2.multiply(rgb, opacity, scale=1 / 255), cv2.bitwise_not(opacity))
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's words about a damaged file off stderr: the caller raises an error that says it.
+
+    The level is global. Threads need no lock, because only who found it raised lowers it and puts it back:
+    the last write always restores, and an overlap lets through a message at worst.
+    """
+    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    level = logging.getLogLevel()
+    if level == 0:
+        yield
+        return
+    logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+class _Header(NamedTuple):
+    width: int
+    """As stored, before the orientation is applied."""
+    height: int
+    orientation: int = 1
+    """1 to 8 as EXIF numbers them: what is left to do after decoding."""
+    tile: int = 0
+    """Pixels of one tile of a TIFF, for which a decoder takes memory as well."""
+
+
+def _read_header(data: bytes) -> tuple[str, _Header]:
+    if not data:
+        raise ImageError("empty file")
+    name, read = next((known[1:] for known in _FORMATS if known[0].match(data)), ("", None))
+    if read is None:
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+            raise ImageError("HEIC and AVIF are not supported: convert the image to JPEG")
+        raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF)")
+    try:
+        header = read(data)
+    except (struct.error, LookupError, ValueError):
+        raise ImageError(f"truncated or damaged {name} image") from None
+    if min(header.width, header.height) < 1:
+        raise ImageError(f"damaged {name} image: its header gives no size")
+    return name, header
+
+
+def _jpeg(data: bytes) -> _Header:
+    width = height = 0
+    orientation = 1
+    at = 2
+    while True:
+        at = data.index(b"\xff", at)
+        while data[at] == 0xFF:
+            at += 1
+        marker = data[at]
+        at += 1
+        if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD7:
+            continue
+        (length,) = struct.unpack_from(">H", data, at)
+        if marker == 0xDA:
+            break
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 3)
+        elif marker == 0xE1 and data.startswith(_EXIF, at + 2):
+            orientation = _exif_orientation(data[at + 2 : at + length])
+        at += length
+    # Compressed data holds no end marker, so one behind its start is the image's own. From the right: what
+    # cameras append (a depth map, a film) is large, and without any end marker nothing is saved anyway.
+    data.rindex(b"\xff\xd9", at)
+    return _Header(width, height, orientation)
+
+
+def _png(data: bytes) -> _Header:
+    kind, width, height = struct.unpack_from(">4sII", data, 12)
+    if kind != b"IHDR":
+        raise ValueError
+    orientation = 1
+    at = 8
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"eXIf":
+            orientation = _exif_orientation(data[at + 8 : at + 8 + length])
+        at += 12 + length
+    return _Header(width, height, orientation)
+
+
+def _webp(data: bytes) -> _Header:
+    (size,) = struct.unpack_from("<I", data, 4)
+    end = 8 + size
+    if end > len(data):
+        raise ValueError
+    width = height = 0
+    orientation = 1
+    at = 12
+    while at + 8 <= end:
+        kind, length = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if kind == b"VP8X":
+            width = 1 + int.from_bytes(data[at + 4 : at + 7], "little")
+            height = 1 + int.from_bytes(data[at + 7 : at + 10], "little")
+        elif kind == b"VP8 " and not width:
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, at + 6))
+        elif kind == b"VP8L" and not width:
+            (bits,) = struct.unpack_from("<I", data, at + 1)
+            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        elif kind == b"EXIF":
+            orientation = _exif_orientation(data[at : at + length])
+        at += length + (length & 1)
+    return _Header(width, height, orientation)
+
+
+def _bmp(data: bytes) -> _Header:
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
+    return _Header(width, abs(height))
+
+
+def _gif(data: bytes) -> _Header:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return _Header(width, height)
+
+
+def _tiff(data: bytes) -> _Header:
+    tags = _first_directory(data)
+    if tags.get(_BITS, 1) > 16 or tags.get(_SAMPLE_FORMAT, 1) != 1:
+        raise ImageError(
+            "TIFF with floating-point, signed or 32-bit samples: save it with 8 or 16 bits a sample"
+        )
+    # No orientation, whatever the tag says: OpenCV's TIFF decoder always applies it itself.
+    tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_HEIGHT, 0)
+    return _Header(tags[_WIDTH], tags[_HEIGHT], tile=tile)
+
+
+_FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG", _jpeg),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG", _png),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "WebP", _webp),
+    (re.compile(rb"BM.{13}\0\0\0", re.DOTALL), "BMP", _bmp),  # the zeros (a small header) tell it from text
+    (re.compile(rb"GIF8[79]a"), "GIF", _gif),
+    (re.compile(rb"II\*\0|MM\0\*"), "TIFF", _tiff),
+)
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """1 to 8; 1 (upright) where it is missing or damaged, for which no photo should be refused."""
+    try:
+        orientation = _first_directory(exif.removeprefix(_EXIF)).get(_ORIENTATION, 1)
+    except (struct.error, KeyError):
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def _first_directory(tiff: bytes) -> dict[int, int]:
+    """The wanted tags of a TIFF file or an EXIF block; of a tag with several values, the first."""
+    order = _BYTE_ORDERS[tiff[:4]]
+    (directory,) = struct.unpack_from(order + "I", tiff, 4)
+    (entries,) = struct.unpack_from(order + "H", tiff, directory)
+    values: dict[int, int] = {}
+    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
+        if tag in _TAGS and kind in _INTEGERS and count:
+            code = order + _INTEGERS[kind]
+            inline = struct.calcsize(code) * count <= 4
+            (where,) = (at + 8,) if inline else struct.unpack_from(order + "I", tiff, at + 8)
+            values.setdefault(tag, struct.unpack_from(code, tiff, where)[0])
+    return values

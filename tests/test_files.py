@@ -1,0 +1,382 @@
+"""Reading with a reason, writing whole or not at all, and nothing opened before its digest is checked."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arcage import files
+from arcage.errors import ArcageError, HeadsError, ImageError, ModelError, OutputError
+from arcage.files import atomic_write, read_bytes, sha256_bytes, sha256_file, verified_bytes
+
+as_root = os.geteuid() == 0
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def python(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+# Reading
+
+
+def test_read_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "with space ü.jpg"
+    path.write_bytes(b"\0\xff" * 100_000)
+    assert read_bytes(path) == b"\0\xff" * 100_000
+    link = tmp_path / "link.jpg"
+    link.symlink_to(path)
+    assert read_bytes(str(link)) == path.read_bytes()
+
+
+def test_read_bytes_says_why_not(tmp_path: Path) -> None:
+    for path, message in (
+        (tmp_path / "missing.jpg", "^no such file$"),
+        (tmp_path, "folder"),
+        (Path("/dev/zero"), "not a regular file"),
+        (tmp_path / "a" / "b.jpg", "no such file"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            read_bytes(path)
+
+
+@pytest.mark.skipif(as_root, reason="root reads every file")
+def test_read_bytes_without_permission(tmp_path: Path) -> None:
+    path = tmp_path / "1.jpg"
+    path.touch(mode=0)
+    with pytest.raises(ImageError, match="Permission denied"):
+        read_bytes(path)
+
+
+def test_read_bytes_reports_what_opening_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "1.jpg")
+
+    (tmp_path / "1.jpg").touch()
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ImageError, match=r"^Permission denied$"):
+        read_bytes(tmp_path / "1.jpg")
+
+
+def test_read_bytes_never_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    failure: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            read_bytes(tmp_path / "pipe.jpg")
+        except ImageError as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "pipe" in str(failure[0])
+
+
+def test_read_bytes_of_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path may hold only some 100 bytes
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s.jpg")
+        with pytest.raises(ImageError, match="socket"):
+            read_bytes("s.jpg")
+
+
+def test_read_bytes_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.truncate(files.MAX_FILE_BYTES + 1)  # sparse: it takes no room
+    with pytest.raises(ImageError, match=r"too large: 1,073,741,825 bytes, the limit is 1,073,741,824"):
+        read_bytes(path)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
+    path.write_bytes(bytes(10))
+    assert len(read_bytes(path)) == 10
+
+
+# Digests
+
+
+def test_sha256(tmp_path: Path) -> None:
+    assert sha256_bytes(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "f").write_bytes(b"x" * 1_000_000)
+    assert sha256_file(tmp_path / "f") == hashlib.sha256(b"x" * 1_000_000).hexdigest()
+
+
+def test_verified_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"model")
+    digest = sha256_bytes(b"model")
+    assert verified_bytes(path, digest) == b"model"
+
+    path.write_bytes(b"modem")
+    with pytest.raises(ModelError, match=rf"is damaged \(sha256 {sha256_bytes(b'modem')[:12]}") as caught:
+        verified_bytes(path, digest)
+    assert str(path) in str(caught.value)
+    assert f"expected {digest[:12]}" in str(caught.value)
+    assert "reinstall arcage" in str(caught.value)
+    with pytest.raises(HeadsError, match=r"; fit them again$"):
+        verified_bytes(path, digest, error=HeadsError, hint="fit them again")
+
+
+def test_verified_bytes_of_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read .*: no such file; reinstall arcage"):
+        verified_bytes(tmp_path / "model.onnx", "0" * 64)
+
+
+# Writing
+
+
+def test_atomic_write_binary_and_text(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.bin") as binary:
+        binary.write(b"\n\r\n\0")
+        assert not (tmp_path / "a.bin").exists()
+    with atomic_write(str(tmp_path / "b.csv"), "w") as text:
+        csv.writer(text).writerows([["ü", "\udce9.jpg"], ["1", "2"]])
+    assert content(tmp_path) == {"a.bin": b"\n\r\n\0", "b.csv": b"\xc3\xbc,\xe9.jpg\r\n1,2\r\n"}
+
+
+def test_atomic_write_into_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with atomic_write("a.bin") as file:
+        file.write(b"1")
+    assert content(tmp_path) == {"a.bin": b"1"}
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    with atomic_write(path) as file:
+        file.write(b"n" * 100_000)
+        file.flush()
+        assert path.read_bytes() == b"old"
+        (temporary,) = set(tmp_path.iterdir()) - {path}
+        assert temporary.name.startswith(".")
+    assert content(tmp_path) == {"out.bin": b"n" * 100_000}
+
+
+@pytest.mark.parametrize("mode", ["wb", "w"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError, OSError])
+def test_an_exception_in_the_block_changes_nothing(
+    tmp_path: Path, mode: Any, error: type[BaseException]
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    raised = error("in the middle")
+
+    def write() -> None:
+        with atomic_write(path, mode) as file:
+            file.write(b"new" * 10_000 if mode == "wb" else "new" * 10_000)
+            raise raised
+
+    with pytest.raises(error) as caught:
+        write()
+    assert caught.value is raised
+    assert content(tmp_path) == {"out": b"old"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_stopped_while_writing_leaves_the_old_file(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    script = f"""
+import os, sys
+from arcage.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    file.write(b"new" * 100_000)
+    os.kill(os.getpid(), {int(number)})
+"""
+    done = python(script, tmp_path / "out")
+    assert done.returncode != 0
+    left = content(tmp_path)
+    assert left.pop("out") == b"old"
+    # Nothing can be tidied up after SIGKILL; what is left is hidden, and walking passes it over.
+    assert all(name.startswith(".arcage-") for name in left)
+    assert len(left) == (1 if number == signal.SIGKILL else 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("mode", ["wb", "w"])
+def test_a_full_disk(tmp_path: Path, size: int, mode: Any) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with atomic_write(path, mode) as file:
+            full = os.open("/dev/full", os.O_WRONLY)
+            os.dup2(full, file.fileno())  # from here on the system itself answers ENOSPC
+            os.close(full)
+            file.write(b"x" * size if mode == "wb" else "x" * size)
+
+    with pytest.raises(OutputError) as caught:
+        write()
+    assert str(caught.value) == (
+        f"cannot write {path}: No space left on device; free some space or choose another place"
+    )
+    assert isinstance(caught.value, ArcageError)
+    assert caught.value.exit_code == 3
+    assert content(tmp_path) == {"out.csv": b"old"}
+
+
+def test_a_limit_of_the_system_on_file_sizes(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    script = """
+import resource, sys
+from arcage.errors import OutputError
+from arcage.files import atomic_write
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    with atomic_write(sys.argv[1]) as file:
+        for _ in range(100):
+            file.write(bytes(1000))
+except OutputError as error:
+    print(error)
+"""
+    done = python(script, tmp_path / "out")
+    assert done.stderr == ""
+    assert done.stdout == f"cannot write {tmp_path}/out: File too large; choose another place\n"
+    assert content(tmp_path) == {"out": b"old"}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+def test_failures_around_the_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with (
+            pytest.raises(OutputError, match=r"Disk quota exceeded; free some space"),
+            atomic_write(path) as file,
+        ):
+            file.write(b"new")
+    assert content(tmp_path) == {"out": b"old"}
+
+
+def test_a_folder_that_cannot_be_synced_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def only_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    with atomic_write(tmp_path / "out") as file:
+        file.write(b"new")
+    assert content(tmp_path) == {"out": b"new"}
+
+
+def test_file_and_folder_are_synced_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def note_replace(source: str, target: str) -> None:
+        steps.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    with atomic_write(tmp_path / "out") as file:
+        file.write(b"new")
+    assert steps == ["file", "replace", "folder"]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    before = content(tmp_path)
+    for path, message in (
+        (tmp_path / "missing" / "out.csv", "No such file or directory; create the folder first"),
+        (tmp_path, "it is a folder; choose another place"),
+        (Path("/dev/null"), "it is not a regular file; choose another place"),
+        (tmp_path / "file" / "out.csv", "Not a directory; choose another place"),
+    ):
+        with pytest.raises(OutputError, match=message), atomic_write(path) as file:
+            file.write(b"new")
+    assert content(tmp_path) == before
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    if as_root:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with (
+        pytest.raises(OutputError, match="Permission denied; choose a place where you may write"),
+        atomic_write(path),
+    ):
+        pass
+    assert content(tmp_path) == {"out": b"old"}
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_are_those_of_open(tmp_path: Path, umask: int, expected: int) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "new") as file:
+            file.write(b"")
+        (tmp_path / "old").touch()
+        (tmp_path / "old").chmod(0o640)
+        with atomic_write(tmp_path / "old") as file:
+            file.write(b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == expected
+    assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o640
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/out").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real/out")
+    with atomic_write(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert content(tmp_path / "real") == {"out": b"new"}
+
+
+def test_a_name_of_the_greatest_length(tmp_path: Path) -> None:
+    name = "n" * 255
+    with atomic_write(tmp_path / name) as file:
+        file.write(b"1")
+    assert content(tmp_path) == {name: b"1"}
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    for number in range(5):
+        with atomic_write(tmp_path / "a") as file:
+            file.write(b"1")
+        with pytest.raises(ValueError, match="no"), atomic_write(tmp_path / "a") as file:
+            raise ValueError("no")
+        with pytest.raises(ImageError):
+            read_bytes(tmp_path / f"missing{number}")
+    after = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    assert after == before
