@@ -1,3 +1,30 @@
-"""Age and gender from face photos."""
+"""Age and gender from face photos.
+
+>>> from arcage import Predictor
+>>> for face in Predictor().predict("photo.jpg"):
+...     print(face.age, face.age_low, face.age_high, face.gender)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arcage.prediction import Prediction
+    from arcage.predictor import Predictor
 
 __version__ = "0.1.0"
+__all__ = ["Prediction", "Predictor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: NumPy and OpenCV take a third of a second, and `arcage --help` needs neither.
+    if name == "Predictor":
+        from arcage.predictor import Predictor
+
+        return Predictor
+    if name == "Prediction":
+        from arcage.prediction import Prediction
+
+        return Prediction
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,11 +7,11 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import UsageError
-from .files import reason
+from .errors import ImageError, UsageError
+from .files import read_bytes, reason
 
 _DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
 _REFUSED = {".heic", ".heif", ".avif"}
@@ -30,6 +30,14 @@ class Source:
     """Relative to the folder that was asked for, with forward slashes; for a file, its base name."""
     error: str = ""
     """Why there is nothing to read, such as ``cannot list folder: Permission denied``; empty for an image."""
+    data: bytes | None = field(default=None, repr=False)
+    """The encoded image itself, where it came by another way than a file; the path is then only shown."""
+
+    def read(self) -> bytes:
+        """The encoded image. Raises :class:`ImageError` where it cannot be had."""
+        if self.error:
+            raise ImageError(self.error)
+        return read_bytes(self.path) if self.data is None else self.data
 
 
 def walk(paths: Iterable[str | Path]) -> Iterator[Source]:

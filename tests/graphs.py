@@ -190,6 +190,8 @@ def scrfd(
             y = b.conv(x, 8, width * anchors)
             if width == 1:
                 y = b.node("Sigmoid", y)
+            if width == 4:
+                y = b.node("Add", b.node("Relu", y), b.weight(np.float32([1])))
             y = b.node("Transpose", y, perm=[0, 2, 3, 1])
             names[width].append(
                 b.node("Reshape", y, b.weight(np.array([1, -1, width] if batched else [-1, width])))

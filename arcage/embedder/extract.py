@@ -31,6 +31,8 @@ CHUNK = 32
 
 Bytes = Callable[[], bytes]
 """Gives an image's encoded bytes, or raises ImageError."""
+Known = Callable[[str], ImageFaces | None]
+"""What an image of this sha256 gave before, None where that is not known."""
 Item = TypeVar("Item")
 
 
@@ -43,6 +45,8 @@ class _Found:
     faces: tuple[Face, ...]
     crops: U8
     """Shape (faces, 112, 112, 3), RGB."""
+    known: ImageFaces | None = None
+    """The whole answer, where it was known before."""
 
 
 class Extractor:
@@ -52,7 +56,8 @@ class Extractor:
     worker process, and its fingerprint asked for, at no cost.
 
     Args:
-        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
+        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder; or
+            a pack as found before.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image, ``throughput`` for many.
 
@@ -60,8 +65,8 @@ class Extractor:
         UsageError, ModelError: there is no such pack, or it is incomplete.
     """
 
-    def __init__(self, pack: str = DEFAULT, device: str = "auto", hint: Hint = "throughput") -> None:
-        self.pack: Pack = find_pack(pack)
+    def __init__(self, pack: str | Pack = DEFAULT, device: str = "auto", hint: Hint = "throughput") -> None:
+        self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
         self.device = device
         self.hint: Hint = hint
         self._stage: _Stage | None = None
@@ -109,12 +114,16 @@ class Extractor:
         """The faces of one encoded image. A broken image is a result too, never an exception."""
         return next(iter(self.stream([(None, lambda: data)])))[1]
 
-    def stream(self, images: Iterable[tuple[Item, Bytes]]) -> Iterator[tuple[Item, ImageFaces]]:
+    def stream(
+        self, images: Iterable[tuple[Item, Bytes]], known: Known | None = None
+    ) -> Iterator[tuple[Item, ImageFaces]]:
         """The faces of many images, in their order; decoding, detection and embedding overlap.
 
         Args:
             images: anything that tells them apart, and a function that reads the bytes (called in
                 a worker thread).
+            known: asked before an image is decoded, in a worker thread: what a cache has is taken
+                from there.
 
         Yields:
             The same item and what the image gave. A broken image gives a result with the status
@@ -124,10 +133,10 @@ class Extractor:
         source = iter(images)
         with ThreadPoolExecutor(stage.workers, "arcage") as pool:
             try:
-                ahead = stage.find(pool, islice(source, CHUNK))
+                ahead = stage.find(pool, islice(source, CHUNK), known)
                 while ahead:
                     # The next images are queued before this chunk's faces, so that no core waits.
-                    found, ahead = ahead, stage.find(pool, islice(source, CHUNK))
+                    found, ahead = ahead, stage.find(pool, islice(source, CHUNK), known)
                     yield from stage.embed(pool, [(item, future.result()) for item, future in found])
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -154,16 +163,19 @@ class _Stage:
             self.dimension += dimension
 
     def find(
-        self, pool: ThreadPoolExecutor, images: Iterable[tuple[Item, Bytes]]
+        self, pool: ThreadPoolExecutor, images: Iterable[tuple[Item, Bytes]], known: Known | None
     ) -> list[tuple[Item, Future[_Found]]]:
-        return [(item, pool.submit(self._find, read)) for item, read in images]
+        return [(item, pool.submit(self._find, read, known)) for item, read in images]
 
-    def _find(self, read: Bytes) -> _Found:
+    def _find(self, read: Bytes, known: Known | None) -> _Found:
         sha256 = ""
         none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
         try:
             data = read()
             sha256 = hashlib.sha256(data).hexdigest()
+            before = known(sha256) if known else None
+            if before is not None:
+                return _Found(sha256, 0, 0, "", (), none, before)
             image = decode(data)
         except ImageError as error:
             return _Found(sha256, 0, 0, str(error), (), none)
@@ -183,6 +195,9 @@ class _Stage:
         descriptors = np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float16)
         start = 0
         for item, f in found:
+            if f.known is not None:
+                yield item, f.known
+                continue
             stop = start + len(f.faces)
             status = "unreadable" if f.error else "ok" if f.faces else "no_face"
             yield (

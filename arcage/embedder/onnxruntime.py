@@ -239,10 +239,11 @@ def _advice(device: str) -> str:
 
 def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
     """The model with other sizes of its input, and none declared for what follows from them."""
-    from arcage.embedder.levels import import_onnx
+    # Only here: a network that takes every size, as most do, needs no onnx package.
+    from arcage.embedder.levels import parse
 
-    graph_model = import_onnx("gpu").ModelProto.FromString(model)
-    graph = graph_model.graph
+    changed = parse(model)
+    graph = changed.graph
     del graph.value_info[:]
     (image,) = (i for i in graph.input if i.name == name)
     for dim, size in zip(image.type.tensor_type.shape.dim, shape, strict=True):
@@ -252,7 +253,7 @@ def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
     for output in graph.output:
         for dim in output.type.tensor_type.shape.dim:
             dim.Clear()
-    return bytes(graph_model.SerializeToString())
+    return bytes(changed.SerializeToString())
 
 
 def _last_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from arcage.embedder.engine import Engine, Network
-from arcage.embedder.levels import import_onnx
+from arcage.embedder.levels import parse
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
@@ -36,13 +36,8 @@ class Scrfd:
     """
 
     def __init__(self, engine: Engine, model: bytes) -> None:
-        onnx = import_onnx()
-        try:
-            graph = onnx.ModelProto.FromString(model).graph
-        except Exception as error:  # protobuf's DecodeError has moved between its versions
-            raise ModelError("the face detector is no ONNX file: put the pack's files there again") from error
         # By position: InsightFace's exports have numbers for names.
-        self._outputs: list[str] = [output.name for output in graph.output]
+        self._outputs: list[str] = [output.name for output in parse(model).graph.output]
         check_outputs(len(self._outputs))
         self._strides, self._anchors = _FORMS[len(self._outputs)]
         self._engine = engine
@@ -111,8 +106,8 @@ def check_outputs(count: int) -> None:
     """
     if count in _WITHOUT_LANDMARKS:
         raise ModelError(
-            "this face detector finds no landmarks (eyes, nose, mouth), without which faces cannot be aligned: "
-            "take one with landmarks, such as det_10g.onnx, det_500m.onnx or scrfd_10g_bnkps.onnx"
+            "this face detector finds no landmarks (eyes, nose, mouth), without which faces cannot be "
+            "aligned: take one with landmarks, such as det_10g.onnx, det_500m.onnx or scrfd_10g_bnkps.onnx"
         )
     if count not in _FORMS:
         raise ModelError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from arcage.embedder.engine import Engine, Network
@@ -19,8 +21,8 @@ class YuNet:
     def __init__(self, engine: Engine, model: bytes) -> None:
         self._engine = engine
         self._model = model
-        self._networks: dict[int, Network] = {}
-        self._priors: dict[int, tuple[F32, F32]] = {}
+        self._lock = threading.Lock()
+        self._sizes: dict[int, tuple[Network, F32, F32]] = {}
 
     def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
         """Face candidates before non-maximum suppression.
@@ -33,12 +35,9 @@ class YuNet:
             boxes, shape (n, 4), x1 y1 x2 y2; landmarks, shape (n, 5, 2); scores, shape (n,): float32,
             in the canvas's pixels.
         """
-        side = canvas.shape[0]
-        if side not in self._networks:
-            self._networks[side] = self._engine.load(self._model, (1, 3, side, side))
-            self._priors[side] = _priors(side)
+        network, all_cells, all_strides = self._for_side(canvas.shape[0])
         blob = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
-        out = self._networks[side](blob)
+        out = network(blob)
 
         # The published score: the geometric mean of "a face" and "a face centred in this cell".
         cls = np.concatenate([out[f"cls_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
@@ -46,7 +45,7 @@ class YuNet:
         scores = np.sqrt(cls * obj)
         keep = np.flatnonzero(scores >= threshold)
 
-        cells, strides = (a[keep] for a in self._priors[side])
+        cells, strides = all_cells[keep], all_strides[keep]
         box = np.concatenate([out[f"bbox_{s}"].reshape(-1, 4) for s in STRIDES])[keep]
         points = np.concatenate([out[f"kps_{s}"].reshape(-1, 5, 2) for s in STRIDES])[keep]
         centre = (cells + box[:, :2]) * strides
@@ -54,6 +53,13 @@ class YuNet:
         boxes = np.concatenate([centre - half, centre + half], axis=1)
         landmarks = (points + cells[:, None]) * strides[:, None]
         return boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+
+    def _for_side(self, side: int) -> tuple[Network, F32, F32]:
+        with self._lock:
+            if side not in self._sizes:
+                network = self._engine.load(self._model, (1, 3, side, side))
+                self._sizes[side] = (network, *_priors(side))
+            return self._sizes[side]
 
 
 def _priors(side: int) -> tuple[F32, F32]:
