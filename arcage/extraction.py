@@ -5,36 +5,19 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arcage.cache import Cache, Damaged, ShardWriter
+from arcage.cache import Cache, ShardWriter
 from arcage.errors import UsageError
 from arcage.sources import Source
+from arcage.summary import Summary
 from arcage.types import ImageFaces
 
 if TYPE_CHECKING:
     from arcage.embedder.extract import Extractor
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an extraction has done."""
-
-    images: int
-    """All that were asked for: ``ok``, ``no_face`` and ``unreadable`` together."""
-    ok: int
-    no_face: int
-    unreadable: int
-    faces: int
-    from_cache: int
-    """Images that were in the cache already."""
-    seconds: float
-    damaged: tuple[Damaged, ...]
-    """Parts of the cache that could not be used; print them, each says what to do."""
 
 
 def extract(
@@ -60,22 +43,20 @@ def extract(
         ModelError, DeviceError: as :class:`~arcage.embedder.extract.Extractor`.
         KeyboardInterrupt: passed on, once everything finished is in the cache.
     """
+    summary = Summary()
     start = time.monotonic()
-    counts = {"ok": 0, "no_face": 0, "unreadable": 0}
-    faces = from_cache = 0
     with closing(describe(sources, extractor, cache, names=names)) as results:
-        for _, image, known in results:
-            counts[image.status] += 1
-            faces += len(image.faces)
-            from_cache += known
+        for source, image, known in results:
+            summary.add(source.path, image.status, len(image.faces))
+            summary.from_cache += known
             progress()
-    seconds = time.monotonic() - start
-    return Summary(sum(counts.values()), **counts, faces=faces, from_cache=from_cache, seconds=seconds, damaged=cache.damaged)
+    summary.seconds = time.monotonic() - start
+    return summary
 
 
 def describe(
     sources: Iterable[Source], extractor: Extractor, cache: Cache | None = None, *, names: bool = False
-) -> Iterator[tuple[Source, ImageFaces, bool]]:
+) -> Generator[tuple[Source, ImageFaces, bool]]:
     """Yield for each image, in order, what it gave and whether the cache had it.
 
     Each file is read once, in a worker thread. What is new is written to the cache, together with the
@@ -86,7 +67,8 @@ def describe(
     writing = ShardWriter(cache) if cache is not None else nullcontext()
     with writing as writer, closing(extractor.stream(images, known)) as results:
         for source, image in results:
-            before = cache is not None and image.sha256 in cache
+            # Without a sha256 there were no bytes to read.
+            before = cache is not None and image.sha256 != "" and image.sha256 in cache
             if writer is not None:
                 writer.add(image, source.name if names else None)
             yield source, image, before
@@ -99,9 +81,7 @@ def open_cache(directory: Path, extractor: Extractor) -> Cache:
         CacheError: it cannot be read or made.
         ModelError, DeviceError: the extractor cannot tell its dimension.
     """
-    return Cache(
-        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline
-    )
+    return Cache(directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -113,7 +93,9 @@ def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match and 1 <= int(match[1]) <= int(match[2]):
         return int(match[1]), int(match[2])
-    raise UsageError(f"--shard takes i/n with i from 1 to n, such as 1/4 for the first of four parts, not {text!r}")
+    raise UsageError(
+        f"--shard takes i/n with i from 1 to n, such as 1/4 for the first of four parts, not {text!r}"
+    )
 
 
 def in_shard(source: Source, shard: tuple[int, int]) -> bool:

@@ -28,13 +28,19 @@ class Prediction:
     det_score: float | None
     """The detector's confidence, 0 to 1."""
     age: float | None
-    """In years."""
+    """In years; None where the heads were fitted without age."""
     age_low: float | None
     """Lower end of the 90 % interval of the age."""
     age_high: float | None
     gender: Literal["female", "male"] | None
+    """The likelier one; None where the heads were fitted without gender."""
     p_female: float | None
     """The probability, 0 to 1."""
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
     """Why the image is unreadable."""
+
+
+def gender_words(p_female: float) -> str:
+    """The likelier gender and how sure it is, such as ``female 97%``."""
+    return f"female {p_female:.0%}" if p_female >= 0.5 else f"male {1 - p_female:.0%}"

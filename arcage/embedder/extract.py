@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ from arcage.embedder.engine import Engine, Hint, Network
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack, find_pack
 from arcage.errors import ImageError
 from arcage.images import decode
-from arcage.types import F16, U8, Face, ImageFaces
+from arcage.types import F16, U8, Face, ImageFaces, Status
 
 SCHEMA = 1
 """Raised whenever the same files would give other descriptors than before."""
@@ -116,7 +116,7 @@ class Extractor:
 
     def stream(
         self, images: Iterable[tuple[Item, Bytes]], known: Known | None = None
-    ) -> Iterator[tuple[Item, ImageFaces]]:
+    ) -> Generator[tuple[Item, ImageFaces]]:
         """The faces of many images, in their order; decoding, detection and embedding overlap.
 
         Args:
@@ -199,7 +199,7 @@ class _Stage:
                 yield item, f.known
                 continue
             stop = start + len(f.faces)
-            status = "unreadable" if f.error else "ok" if f.faces else "no_face"
+            status: Status = "unreadable" if f.error else "ok" if f.faces else "no_face"
             yield (
                 item,
                 ImageFaces(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop]),
@@ -212,7 +212,8 @@ class _Stage:
         padded[: len(crops)] = crops
         parts = [network(padded)["descriptors"][: len(crops)] for network in self.embedders]
         joined = np.concatenate(parts, axis=1)
-        return np.clip(joined, -65504, 65504).astype(np.float16)
+        bounded: F16 = np.clip(joined, -65504, 65504).astype(np.float16)
+        return bounded
 
 
 def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:

@@ -1,0 +1,320 @@
+"""The command line: parse, call one library function, print, leave with an exit code.
+
+Exit codes: 0 done; 1 asked for one image that gave no face or cannot be read, or ``--strict`` and some
+failed; 2 usage; 3 the environment stands in the way; 130 interrupted. Standard output is for data, words
+and progress go to standard error.
+
+Whatever is heavy is imported inside the commands: ``arcage --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from arcage import __version__
+from arcage.errors import ArcageError, UsageError
+
+if TYPE_CHECKING:
+    from arcage.sources import Source
+    from arcage.summary import Summary
+
+FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, 130
+
+
+class Faces(Enum):
+    all = "all"
+    largest = "largest"
+    center = "center"
+
+
+class StdoutFormat(Enum):
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into words and an exit code; a traceback is left to errors of arcage."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ArcageError as error:
+            _say(f"arcage: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except ImportError as error:
+            _say(f"arcage: a library cannot be loaded: {error}; `arcage doctor` says more")
+            raise typer.Exit(ENVIRONMENT) from None
+        except BrokenPipeError:
+            # As in `arcage predict ... | head`: the reader has all that it wanted, so nothing failed.
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            _say("arcage: interrupted; everything finished so far is kept")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Read age and gender from the faces in photos.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Face detectors and embedders.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH...", help="Images, and folders that are searched for images at any depth."),
+]
+FromFile = Annotated[
+    str | None,
+    typer.Option("--from-file", metavar="LIST", help="A file with one path a line; - for standard input."),
+]
+Pack = Annotated[
+    str,
+    typer.Option(metavar="NAME|DIR", help="The models: a name from `arcage models list`, or a folder."),
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"arcage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def predict(
+    paths: Paths = None,
+    from_file: FromFile = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to FILE.csv, FILE.jsonl or FILE.parquet.")
+    ] = None,
+    format_: Annotated[
+        StdoutFormat | None,
+        typer.Option("--format", help="Of standard output; by default a table on a terminal, otherwise CSV."),
+    ] = None,
+    faces: Annotated[Faces, typer.Option(help="Which faces of an image are answered.")] = Faces.all,
+    min_score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Hide faces with a lower detector score; none is below 0.5."),
+    ] = 0,
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write pictures with boxes and labels into DIR.")
+    ] = None,
+    pack: Pack = "compact",
+    device: Device = "auto",
+    heads: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep descriptors in DIR, where a stopped batch goes on."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read age and gender from every face in the images.
+
+    One row per face, in the order of the paths. An image without a face, or that cannot be read, is a row
+    too. PATH may be - for one image on standard input.
+    """
+    arguments = _arguments(paths, from_file)
+    from arcage.output import format_of, write_file, write_stdout
+
+    if out is not None and format_ is not None and format_of(out) != format_.value:
+        raise UsageError(f"--out {out} sets the format itself; leave out --format {format_.value}")
+    if out is not None:
+        output = write_file(out)
+    else:
+        output = write_stdout(format_.value if format_ else "table" if sys.stdout.isatty() else "csv")
+
+    from arcage.batch import save
+    from arcage.predictor import Predictor
+    from arcage.progress import progress
+
+    annotator = None
+    if annotate is not None:
+        from arcage.annotate import Annotator
+
+        annotator = Annotator(annotate, [argument for argument in arguments if argument != "-"])
+    one = len(arguments) == 1 and not os.path.isdir(arguments[0])
+    predictor = Predictor(
+        pack,
+        device,
+        hint="latency" if one else "throughput",
+        heads=heads,
+        cache=cache,
+        faces=faces.value,
+        min_score=min_score,
+    )
+    if predictor.note:
+        _say(predictor.note)
+    # Rows on the same terminal are progress enough, and a bar would run through them.
+    hidden = quiet or one or (out is None and sys.stdout.isatty())
+    try:
+        with progress("Predicting", lambda: _sources(arguments), quiet=hidden) as advance:
+            answers = predictor.stream(_sources(arguments))
+            summary = save(answers, output, annotator=annotator, progress=advance)
+    finally:
+        for damage in predictor.damaged:
+            _say(str(damage))
+    if annotate is not None and not quiet:
+        _say(f"{summary.drawn:,} pictures with boxes and labels are in {annotate}")
+    _finish(summary, arguments, quiet=quiet, one=from_file is None, strict=strict)
+
+
+@app.command()
+def extract(
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Where the descriptors are kept.")],
+    paths: Paths = None,
+    from_file: FromFile = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only part I of N, for N processes or machines at once.")
+    ] = None,
+    no_names: Annotated[
+        bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
+    ] = False,
+    pack: Pack = "compact",
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Compute the descriptors of every face in the images, once, and keep them for `arcage fit`.
+
+    Images that the cache has are passed over: run the same command again to go on after an interruption.
+    """
+    arguments = _arguments(paths, from_file)
+    from arcage.extraction import in_shard, open_cache, parse_shard
+
+    part = parse_shard(shard) if shard is not None else (1, 1)
+
+    from arcage import extraction
+    from arcage.embedder.extract import Extractor
+    from arcage.progress import progress
+
+    def sources() -> Iterator[Source]:
+        return (source for source in _sources(arguments) if in_shard(source, part))
+
+    extractor = Extractor(pack, device)
+    store = open_cache(cache, extractor)
+    if extractor.engine.note:
+        _say(extractor.engine.note)
+    try:
+        with progress("Extracting", sources, quiet=quiet) as advance:
+            summary = extraction.extract(sources(), store, extractor, names=not no_names, progress=advance)
+    finally:
+        for damage in store.damaged:
+            _say(str(damage))
+    _finish(summary, arguments, quiet=quiet, one=from_file is None)
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List the models on this machine: the bundled ones, and InsightFace packs."""
+    from arcage.models import list_models
+    from arcage.output import print_stdout
+
+    models = list_models()
+    if as_json:
+        print_stdout(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
+        return
+    for model in models:
+        sha256 = (model.sha256 or "")[:12] or "-"
+        limits = "RESEARCH ONLY: " if model.research_only else ""
+        print_stdout(
+            f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
+            f"{limits}{model.licence}  {model.path}"
+        )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check that this installation works: libraries, models, heads, device. Exits with 3 if it does not."""
+    from arcage.doctor import examine
+    from arcage.output import print_stdout
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            print_stdout(f"{finding.level:<8}  {finding.check}: {finding.text}")
+    healthy = all(finding.level != "problem" for finding in findings)
+    if as_json:
+        report = {"healthy": healthy, "findings": [dataclasses.asdict(finding) for finding in findings]}
+        print_stdout(json.dumps(report, indent=2))
+    if not healthy:
+        raise typer.Exit(ENVIRONMENT)
+
+
+def main() -> None:
+    """The entry point of the script ``arcage``."""
+    app(prog_name="arcage")
+
+
+def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
+    """All paths that were asked for; ``-`` is alone."""
+    from arcage.sources import read_list
+
+    arguments = list(paths or [])
+    if from_file is not None:
+        # Not the one for standard input: in a list, - is a file of that name.
+        arguments += [os.path.join(".", path) if path == "-" else path for path in read_list(from_file)]
+    elif not arguments:
+        raise UsageError("no images given: name files or folders, - for standard input, or --from-file LIST")
+    if "-" in arguments and len(arguments) > 1:
+        raise UsageError("- (one image on standard input) stands alone: run arcage once more for the paths")
+    return arguments
+
+
+def _sources(arguments: list[str]) -> Iterable[Source]:
+    from arcage.sources import Source, walk
+
+    if arguments != ["-"]:
+        return walk(arguments)
+    if sys.stdin.isatty():
+        raise UsageError("no image on standard input: arcage predict - < photo.jpg")
+    return [Source("-", "-", data=sys.stdin.buffer.read())]
+
+
+def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
+    if not summary.images:
+        _say(f"no images found in {', '.join(arguments) or 'an empty list'}")
+    elif summary.images > 1 and not quiet:
+        _say(str(summary))
+    failed = summary.no_face + summary.unreadable > 0
+    asked_for_one = one and summary.images == 1 and arguments == [summary.last]
+    if (failed and (strict or asked_for_one)) or (strict and not summary.images):
+        raise typer.Exit(FAILED)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,278 @@
+"""Labels and descriptors -> heads."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from arcage.errors import UsageError
+from arcage.heads.boosting import Boosting, boost
+from arcage.heads.calibrate import conformal, platt
+from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.parts import Kernel, Linear, Trees
+from arcage.heads.stage import KernelSettings, fit_kernel
+from arcage.types import F32, F64, Array
+
+Kind = Literal["boosted", "linear", "lightgbm"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+FOLDS = 5
+MIN_FACES = 50
+"""Fewer labelled faces than this cannot be cross-fitted and calibrated."""
+
+AGE_EDGES = (1.5, 3.5, 6.5, 10.5, 14.5, 18.5, 22.5, 26.5, 30.5, 35.5, 40.5, 46.5, 53.5, 60.5, 67.5, 75.5, 84.5)
+"""Where age bands meet for the discriminant axes, years: finer where faces change faster."""
+GENDER_AGE_EDGES = (1.5, 4.5, 9.5, 14.5, 19.5, 29.5, 44.5, 59.5, 74.5)
+"""The same for gender, whose signs differ between the ages of life."""
+AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65, 70, 76, 84, 92)
+"""Ages whose soft indicators the kernel stage predicts beside the age, for the boosting to weigh."""
+
+Progress = Callable[[str], None]
+Folds = list[tuple[Array, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a fit depends on besides the data."""
+
+    kind: Kind = "boosted"
+    seed: int = 0
+    kernel: KernelSettings = field(default_factory=KernelSettings)
+    age: Boosting = field(default_factory=lambda: Boosting(rounds=300, learning_rate=0.03))
+    quantiles: Boosting = field(default_factory=lambda: Boosting(rounds=200, leaves=15, min_leaf=40))
+    gender: Boosting = field(default_factory=lambda: Boosting(rounds=60, leaves=15, min_leaf=40))
+    context_columns: int = 128
+    """Columns of the descriptor with the largest variance that the boosting sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Answers for the training faces, each by a model that has not seen it. NaN where unlabelled."""
+
+    age: F32
+    age_low: F32
+    age_high: F32
+    p_female: F32
+
+
+def fit_heads(
+    x: F32,
+    age: F32,
+    gender: F32,
+    *,
+    fingerprint: str,
+    settings: Settings | None = None,
+    groups: Array | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[Heads, OutOfFold]:
+    """Fit age and gender heads; an attribute without labels is left out.
+
+    Args:
+        x: shape (n, dimension), float32: descriptors of one pipeline, one face per row.
+        age: shape (n,), years; NaN where unknown.
+        gender: shape (n,), 0 male, 1 female; NaN where unknown.
+        groups: shape (n,): rows of one group (a person) stay on one side of every split.
+        fingerprint: the pipeline's.
+        progress: told in words what is being done.
+
+    Raises:
+        UsageError: there are too few labelled faces.
+    """
+    settings = settings or Settings()
+    n = len(x)
+    out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
+    age_model = gender_model = None
+
+    known = np.flatnonzero(np.isfinite(age))
+    if len(known):
+        folds = _folds(known, groups, settings.seed, "age")
+        age_model, answers = _fit_age(x[known], age[known], folds, settings, progress)
+        out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
+
+    known = np.flatnonzero(np.isfinite(gender))
+    if len(known):
+        if len(np.unique(gender[known])) < 2:
+            raise UsageError("all labelled faces have the same gender: add faces of the other one")
+        folds = _folds(known, groups, settings.seed, "gender")
+        gender_model, score = _fit_gender(x[known], gender[known], age[known], folds, settings, progress)
+        out["p_female"][known] = gender_model.probability(score)
+
+    if age_model is None and gender_model is None:
+        raise UsageError("no face has a label: check that --labels fits the extracted images")
+    manifest = {"settings": asdict(settings), "versions": _versions()}
+    return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), OutOfFold(**out)
+
+
+def _fit_age(
+    x: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
+) -> tuple[AgeModel, F32]:
+    if settings.kind == "boosted":
+        classes = _merge_small(np.digitize(age, AGE_EDGES))
+        kernel, seen = _cross_kernel(x, classes, _age_targets(age), folds, settings, progress, "age")
+        columns = _strongest(x, settings.context_columns)
+        features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
+        fits = (
+            lambda r: boost(features[r], age[r], start[r], settings.age, objective="l1", seed=settings.seed),
+            lambda r: _quantile(features[r], age[r], start[r], settings, 0.05),
+            lambda r: _quantile(features[r], age[r], start[r], settings, 0.95),
+        )
+    else:
+        kernel, columns, features = None, np.empty(0, np.int64), x
+        start = np.zeros(len(x), np.float32)
+        if settings.kind == "linear":
+            fits = (_ridge_fit(x, age, progress),)
+        else:
+            fits = (lambda r: _plain(x[r], age[r], settings),)
+    last, answers = _cross_fit(features, start, fits, folds, progress, "age")
+    edges, below, above = conformal(answers, age)
+    return AgeModel(Stacked(kernel, columns, last), edges, below, above), answers
+
+
+def _fit_gender(
+    x: F32, gender: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
+) -> tuple[GenderModel, F32]:
+    if settings.kind == "boosted":
+        # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
+        bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
+        sides = [_merge_small(np.where(gender == g, bands, -1)) for g in (0, 1)]
+        classes = np.where(gender == 0, 2 * sides[0], 2 * sides[1] + 1)
+        targets = (2 * gender - 1)[:, None].astype(np.float64)
+        kernel, seen = _cross_kernel(x, classes, targets, folds, settings, progress, "gender")
+        # Boosting starts from log-odds: the kernel's score is brought onto that scale.
+        slope, offset = platt(seen[:, 0], gender)
+        assert kernel is not None
+        kernel = replace(
+            kernel,
+            weights=kernel.weights * np.float32(slope),
+            bias=kernel.bias * np.float32(slope) + np.float32(offset),
+        )
+        seen = seen * np.float32(slope) + np.float32(offset)
+        columns = _strongest(x, settings.context_columns)
+        features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
+        fits = (
+            lambda r: boost(
+                features[r], gender[r], start[r], settings.gender, objective="binary", seed=settings.seed
+            ),
+        )
+    else:
+        kernel, columns, features = None, np.empty(0, np.int64), x
+        start = np.zeros(len(x), np.float32)
+        if settings.kind == "linear":
+            fits = (_ridge_fit(x, 2 * gender - 1, progress),)
+        else:
+            plain = Boosting(rounds=400)
+            fits = (lambda r: boost(x[r], gender[r], None, plain, objective="binary", seed=settings.seed),)
+    last, answers = _cross_fit(features, start, fits, folds, progress, "gender")
+    slope, offset = platt(answers[:, 0], gender)
+    return GenderModel(Stacked(kernel, columns, last), slope, offset), answers[:, 0]
+
+
+def _cross_kernel(
+    x: F32, classes: Array, targets: F64, folds: Folds, settings: Settings, progress: Progress, what: str
+) -> tuple[Kernel | None, F32]:
+    """The kernel stage fitted on all rows, and its out-of-fold outputs: what is boosted on must look
+    as it will for faces never seen."""
+    seen = np.empty(targets.shape, np.float32)
+    for i, (train, test) in enumerate(folds):
+        progress(f"{what}: kernel stage, fold {i + 1} of {len(folds)}")
+        part = fit_kernel(x[train], classes[train], targets[train], settings.kernel, settings.seed)
+        seen[test] = part(x[test])
+    progress(f"{what}: kernel stage, all faces")
+    return fit_kernel(x, classes, targets, settings.kernel, settings.seed), seen
+
+
+def _cross_fit(
+    features: F32,
+    start: F32,
+    fits: tuple[Callable[[Array], Linear | Trees], ...],
+    folds: Folds,
+    progress: Progress,
+    what: str,
+) -> tuple[tuple[Linear | Trees, ...], F32]:
+    """The last stage fitted on all rows, and its out-of-fold answers, shape (n, len(fits))."""
+    answers = np.empty((len(features), len(fits)), np.float32)
+    for i, (train, test) in enumerate(folds):
+        progress(f"{what}: last stage, fold {i + 1} of {len(folds)}")
+        for k, fit in enumerate(fits):
+            answers[test, k] = start[test] + fit(train)(features[test])[:, 0]
+    progress(f"{what}: last stage, all faces")
+    return tuple(fit(np.arange(len(features))) for fit in fits), answers
+
+
+def _quantile(features: F32, age: F32, start: F32, settings: Settings, alpha: float) -> Trees:
+    return boost(
+        features, age, start, settings.quantiles, objective="quantile", alpha=alpha, seed=settings.seed
+    )
+
+
+def _plain(x: F32, age: F32, settings: Settings) -> Trees:
+    middle = np.float32(np.median(age))
+    trees = boost(
+        x, age, np.full(len(x), middle), Boosting(rounds=600), objective="l1", seed=settings.seed
+    )
+    # The starting point becomes part of the first tree.
+    first = slice(trees.roots[0], trees.roots[1] if len(trees.roots) > 1 else None)
+    value = trees.value.copy()
+    leaves = trees.left[first] == np.arange(len(trees.value))[first]
+    value[first] += np.where(leaves, middle, 0)
+    return replace(trees, value=value)
+
+
+def _ridge_fit(x: F32, target: F32, progress: Progress) -> Callable[[Array], Linear]:
+    """Ridge regression on standardised columns; the penalty is chosen once, by cross-validation."""
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    progress("linear: choosing the penalty")
+    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    penalty = RidgeCV(np.logspace(0, 5, 11)).fit((x - mean) / spread, target).alpha_
+
+    def fit(rows: Array) -> Linear:
+        ridge = Ridge(penalty).fit((x[rows] - mean) / spread, target[rows])
+        weights = (ridge.coef_ / spread)[:, None].astype(np.float32)
+        return Linear(mean, weights, np.array([ridge.intercept_], np.float32))
+
+    return fit
+
+
+def _age_targets(age: F32) -> F64:
+    """The age, and how near it is to each node: shape (n, 1 + nodes)."""
+    nodes = np.sqrt(np.array(AGE_NODES) + 3.0)
+    near = np.exp(-0.5 * ((np.sqrt(age.astype(np.float64) + 3)[:, None] - nodes) / 0.25) ** 2)
+    return np.concatenate([age[:, None], 10 * near / near.sum(axis=1, keepdims=True)], axis=1)
+
+
+def _merge_small(bands: Array, least: int = 20) -> Array:
+    """Bands with fewer faces join the one below them, or above."""
+    merged = bands.copy()
+    for band in np.unique(bands)[::-1]:
+        names = np.unique(merged)
+        if (merged == band).sum() < least and len(names) > 1:
+            others = names[names != band]
+            merged[merged == band] = others[np.abs(others - band).argmin()]
+    return merged
+
+
+def _strongest(x: F32, count: int) -> Array:
+    return np.sort(np.argsort(-x.var(axis=0), kind="stable")[:count])
+
+
+def _folds(known: Array, groups: Array | None, seed: int, what: str) -> Folds:
+    from sklearn.model_selection import GroupKFold, KFold
+
+    if len(known) < MIN_FACES:
+        raise UsageError(f"only {len(known)} faces have a label for {what}; at least {MIN_FACES} are needed")
+    if groups is None:
+        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(known))
+    if len(np.unique(groups[known])) < FOLDS:
+        raise UsageError(f"the faces come from fewer than {FOLDS} persons or groups: add more of them")
+    return list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(known, groups=groups[known]))
+
+
+def _versions() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    names = ("arcage", "numpy", "scipy", "scikit-learn", "lightgbm")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

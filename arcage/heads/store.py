@@ -1,0 +1,149 @@
+"""Heads on disk: ``manifest.json``, ``heads.npz`` and ``model-card.md`` in one folder.
+
+The arrays are plain numbers; their sha256 stands in the manifest and is checked before they are
+opened; nothing is ever unpickled. Trees are kept as arrays too, not as LightGBM's text, whose parser
+ends the whole process when a file is damaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arcage.errors import HeadsError
+from arcage.files import atomic_write
+from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
+
+SCHEMA = 1
+BUNDLED = Path(__file__).parent / "default"
+"""The heads inside the wheel."""
+MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
+ANSWERS = ("point", "low", "high")
+
+
+def save_heads(heads: Heads, folder: Path, card: str) -> None:
+    """Write heads to a folder, which is made if needed. The manifest comes last: without it the
+    folder holds no heads.
+
+    Raises:
+        ArcageError: the folder cannot be written.
+    """
+    arrays: Arrays = {}
+    if heads.age is not None:
+        arrays |= _stack_arrays(heads.age.stack, "age")
+        arrays |= {
+            "age.edges": heads.age.edges,
+            "age.below": heads.age.below,
+            "age.above": heads.age.above,
+        }
+    if heads.gender is not None:
+        arrays |= _stack_arrays(heads.gender.stack, "gender")
+        arrays["gender.curve"] = np.array([heads.gender.slope, heads.gender.offset])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    data = buffer.getvalue()
+    manifest = {
+        **heads.manifest,
+        "schema": SCHEMA,
+        "fingerprint": heads.fingerprint,
+        "dimension": heads.dimension,
+        "arrays": {"file": ARRAYS, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HeadsError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from error
+    # Old heads must not be taken for the new ones while the files are being replaced.
+    (folder / MANIFEST).unlink(missing_ok=True)
+    with atomic_write(folder / ARRAYS) as file:
+        file.write(data)
+    with atomic_write(folder / CARD, "w") as file:
+        file.write(card)
+    with atomic_write(folder / MANIFEST, "w") as file:
+        file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+
+
+def load_heads(folder: Path | None = None) -> Heads:
+    """Heads from a folder; None for those in the wheel.
+
+    Raises:
+        HeadsError: there are none, or they are damaged.
+    """
+    folder = BUNDLED if folder is None else folder
+    remedy = (
+        "reinstall them: pip install --force-reinstall --no-deps arcage"
+        if folder == BUNDLED
+        else "fit them again: arcage fit --cache DIR --labels ... --out " + str(folder)
+    )
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise HeadsError(
+                f"the heads in {folder} have the schema {manifest['schema']}, this version of arcage "
+                f"reads {SCHEMA}; update arcage, or {remedy}"
+            )
+        data = (folder / manifest["arrays"]["file"]).read_bytes()
+        expected = manifest["arrays"]["sha256"]
+    except FileNotFoundError as error:
+        raise HeadsError(f"no heads in {folder} ({Path(error.filename).name} is missing); {remedy}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HeadsError(f"the heads in {folder} cannot be read ({error}); {remedy}") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise HeadsError(f"the heads in {folder} are damaged (sha256 differs); {remedy}")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
+            arrays: Arrays = dict(loaded)
+        return _heads(manifest, arrays)
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise HeadsError(f"the heads in {folder} are damaged ({error}); {remedy}") from error
+
+
+def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
+    dimension = int(manifest["dimension"])
+    age = gender = None
+    if "age.edges" in arrays:
+        age = AgeModel(
+            _stack(arrays, "age", dimension), arrays["age.edges"], arrays["age.below"], arrays["age.above"]
+        )
+        if not len(age.edges) + 1 == len(age.below) == len(age.above):
+            raise ValueError("the intervals' arrays do not fit together")
+    if "gender.curve" in arrays:
+        slope, offset = (float(v) for v in arrays["gender.curve"])
+        gender = GenderModel(_stack(arrays, "gender", dimension), slope, offset)
+    return Heads(str(manifest["fingerprint"]), dimension, age, gender, manifest)
+
+
+def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
+    arrays: Arrays = {f"{prefix}.columns": stack.columns}
+    if stack.kernel is not None:
+        arrays |= to_arrays(stack.kernel, f"{prefix}.stage")
+    for name, part in zip(ANSWERS, stack.last, strict=False):
+        arrays |= to_arrays(part, f"{prefix}.{name}")
+    return arrays
+
+
+def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
+    kernel = from_arrays(arrays, f"{prefix}.stage")
+    columns = arrays[f"{prefix}.columns"]
+    parts = [from_arrays(arrays, f"{prefix}.{name}") for name in ANSWERS]
+    last = tuple(p for p in parts if isinstance(p, Linear | Trees))
+    if not last or not (kernel is None or isinstance(kernel, Kernel)):
+        raise ValueError(f"the {prefix} head is incomplete")
+    if len(columns) and not 0 <= columns.min() <= columns.max() < dimension:
+        raise ValueError(f"the {prefix} head looks at columns that no descriptor has")
+    inputs = dimension if kernel is None else len(kernel.bias) + len(columns)
+    first = kernel.mean if kernel is not None else None
+    if first is not None and len(first) != dimension:
+        raise ValueError(f"the {prefix} head is for another dimension")
+    for part in last:
+        width = len(part.mean) if isinstance(part, Linear) else int(part.feature.max(initial=0)) + 1
+        if width > inputs or (isinstance(part, Linear) and width != inputs):
+            raise ValueError(f"the {prefix} head is for another number of features")
+    return Stacked(kernel, columns, last)

@@ -1,0 +1,234 @@
+"""Rows of the answer as CSV, JSON lines, parquet or a table for people, as they come."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any, Literal, cast
+
+from arcage.errors import OutputError, UsageError
+from arcage.files import atomic_write
+from arcage.prediction import Prediction, gender_words
+
+Format = Literal["table", "csv", "jsonl", "parquet"]
+Write = Callable[[Sequence[Prediction]], None]
+"""Takes more rows."""
+
+COLUMNS = tuple(field.name for field in fields(Prediction))
+_cells: Callable[[Prediction], tuple[Any, ...]] = attrgetter(*COLUMNS)
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+
+DECIMALS = {
+    **dict.fromkeys(("x1", "y1", "x2", "y2", "age", "age_low", "age_high"), 1),
+    "det_score": 3,
+    "p_female": 4,
+}
+"""What text formats keep: more would be noise. Parquet keeps all."""
+
+_ROWS_PER_GROUP = 1 << 14
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's suffix stands for.
+
+    Raises:
+        UsageError: none is known.
+    """
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"cannot tell the format of {path}: end its name in one of {known}") from None
+
+
+@contextmanager
+def write_file(path: Path) -> Iterator[Write]:
+    """A file of rows in the format of its suffix, whole or not at all.
+
+    It takes the place of ``path`` when the ``with`` block ends; after an exception, what was there before
+    is untouched.
+
+    Raises:
+        UsageError: no format is known for the suffix.
+        OutputError: it cannot be written.
+    """
+    format_ = format_of(path)
+    if format_ == "parquet":
+        with atomic_write(path) as file, _parquet(file) as write:
+            yield write
+    else:
+        with atomic_write(path, "w") as text:
+            cast(io.TextIOWrapper, text).reconfigure(errors=_UNDECODABLE)
+            yield _text(text, format_)
+
+
+@contextmanager
+def write_stdout(format_: Literal["table", "csv", "jsonl"]) -> Iterator[Write]:
+    """Rows on standard output, each as soon as it is known.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: nobody reads it any more.
+    """
+    if format_ != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+        # A table is for this terminal, data is for other programs.
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    with _flushed_stdout():
+        write = _text(sys.stdout, format_)
+
+    def write_through(rows: Sequence[Prediction]) -> None:
+        with _flushed_stdout():
+            write(rows)
+
+    yield write_through
+
+
+def print_stdout(text: str) -> None:
+    """Print a line. Raises as :func:`write_stdout`."""
+    with _flushed_stdout():
+        sys.stdout.write(f"{text}\n")
+
+
+@contextmanager
+def _flushed_stdout() -> Iterator[None]:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_UNDECODABLE)
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise
+        why = error.strerror or str(error)
+        raise OutputError(f"cannot write to standard output: {why}; write to a file with --out") from error
+
+
+def _drop_stdout() -> None:
+    """Forget what could not be written: Python would try again on leaving, and complain."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+# Bytes of a file name that are no UTF-8 (surrogate escapes) become \udcXX: all output is valid UTF-8, and
+# in JSON this is the escape that leads back to the name.
+_UNDECODABLE = "backslashreplace"
+
+
+def _text(file: IO[str], format_: Format) -> Write:
+    if format_ == "jsonl":
+        return _jsonl(file)
+    return _table(file) if format_ == "table" else _csv(file)
+
+
+def _csv(file: IO[str]) -> Write:
+    # Python before 3.13 quotes the \r of a file name only where lines end in one: so they do, up to here.
+    lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    # z: no minus before a zero.
+    formats = [f"z.{DECIMALS[name]}f" if name in DECIMALS else "" for name in COLUMNS]
+
+    def write(rows: Sequence[Prediction]) -> None:
+        for row in rows:
+            cells = zip(_cells(row), formats, strict=True)
+            writer.writerow(["" if value is None else format(value, spec) for value, spec in cells])
+
+    return write
+
+
+def _jsonl(file: IO[str]) -> Write:
+    decimals = [DECIMALS.get(name) for name in COLUMNS]
+
+    def write(rows: Sequence[Prediction]) -> None:
+        for row in rows:
+            # + 0.0: no minus before a zero.
+            record = {
+                name: value if places is None or value is None else round(value, places) + 0.0
+                for name, value, places in zip(COLUMNS, _cells(row), decimals, strict=True)
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _table(file: IO[str]) -> Write:
+    # The path comes last: it is the only column whose width is not known beforehand.
+    file.write(f"{'age':>5}  {'90 %':<7}  {'gender':<11}  {'face':<7}  {'score':<5}  image\n")
+
+    def write(rows: Sequence[Prediction]) -> None:
+        for row in rows:
+            file.write(_line(row) + "\n")
+
+    return write
+
+
+def _line(row: Prediction) -> str:
+    path = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in row.path)
+    if row.status != "ok":
+        what = "no face" if row.status == "no_face" else "unreadable"
+        return f"{'-':>5}  {what:<36}  {path}" + (f": {row.error}" if row.error else "")
+    age = "-" if row.age is None else f"{row.age:.1f}"
+    interval = "-" if row.age is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
+    gender = "-" if row.p_female is None else gender_words(row.p_female)
+    face = f"{(row.face or 0) + 1} of {row.faces}"
+    return f"{age:>5}  {interval:<7}  {gender:<11}  {face:<7}  {row.det_score:<5.2f}  {path}"
+
+
+@contextmanager
+def _parquet(file: IO[bytes]) -> Iterator[Write]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from arcage.cache.arrow import printable
+
+    schema = _schema(pa)
+    waiting: list[Prediction] = []
+    writer: Any = pq.ParquetWriter(file, schema, compression="zstd")
+
+    def flush() -> None:
+        columns = zip(*map(_cells, waiting), strict=True)
+        arrays = [
+            pa.array([printable(cell) if isinstance(cell, str) else cell for cell in column], field.type)
+            for column, field in zip(columns, schema, strict=True)
+        ]
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        waiting.clear()
+
+    def write(rows: Sequence[Prediction]) -> None:
+        waiting.extend(rows)
+        if len(waiting) >= _ROWS_PER_GROUP:
+            flush()
+
+    try:
+        yield write
+        if waiting:
+            flush()
+        writer.close()
+    except BaseException:
+        # Left open, it would be closed, and complain, whenever Python collects it.
+        with suppress(Exception):
+            writer.close()
+        raise
+
+
+def _schema(pa: Any) -> Any:
+    number, whole, text = pa.float32(), pa.int32(), pa.string()
+    types = {
+        **dict.fromkeys(COLUMNS, text),
+        **dict.fromkeys(("face", "faces"), whole),
+        **dict.fromkeys(DECIMALS, number),
+    }
+    never_null = {"path", "faces", "status"}
+    return pa.schema([pa.field(name, types[name], nullable=name not in never_null) for name in COLUMNS])

@@ -1,0 +1,205 @@
+"""The Python API: images in, ages and genders out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from arcage.cache import Cache, Damaged
+from arcage.embedder.engine import Hint
+from arcage.embedder.extract import Extractor
+from arcage.embedder.packs import DEFAULT
+from arcage.errors import UsageError
+from arcage.extraction import describe, open_cache
+from arcage.heads.store import load_heads
+from arcage.prediction import Prediction
+from arcage.sources import Source
+from arcage.types import Face, ImageFaces
+
+Faces = Literal["all", "largest", "center"]
+"""``largest``: the face with the largest box; ``center``: the one nearest to the image's centre."""
+
+# The heads take an array of many faces almost as fast as one of a single face. The second bound is for
+# people who watch the answers come in.
+_IMAGES_AT_ONCE = 64
+_SECONDS_AT_MOST = 1.0
+
+
+class Predictor:
+    """Reads age and gender from the faces of images.
+
+    Making one reads and checks the heads; the networks are loaded when the first image comes.
+
+    Args:
+        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
+        device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
+        hint: ``latency`` for one image at a time, ``throughput`` for many in a stream.
+        heads: a folder that ``arcage fit`` wrote; None for the heads in the package.
+        cache: a folder for descriptors: images that it has are not computed again.
+        faces: which faces of an image are answered: ``all``, ``largest`` or ``center``.
+        min_score: faces with a lower detector score count as not there.
+
+    Raises:
+        UsageError: an argument has no such value, or there is no such pack.
+        ModelError: the pack is incomplete.
+        HeadsError: the heads are damaged, or of another pack.
+    """
+
+    def __init__(
+        self,
+        pack: str = DEFAULT,
+        device: str = "auto",
+        *,
+        hint: Hint = "latency",
+        heads: str | Path | None = None,
+        cache: str | Path | None = None,
+        faces: Faces = "all",
+        min_score: float = 0.0,
+    ) -> None:
+        if faces not in get_args(Faces):
+            raise UsageError(f"faces is one of {', '.join(get_args(Faces))}, not {faces!r}")
+        if not 0 <= min_score <= 1:
+            raise UsageError(f"min_score is between 0 and 1, not {min_score}")
+        self._faces = faces
+        self._min_score = min_score
+        self._extractor = Extractor(pack, device, hint)
+        self._heads = load_heads(Path(heads) if heads is not None else None)
+        self._heads.check(self._extractor.fingerprint)
+        self._directory = Path(cache) if cache is not None else None
+        self._cache: Cache | None = None
+
+    @property
+    def note(self) -> str:
+        """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty.
+
+        Raises:
+            DeviceError, ModelError: the networks cannot be loaded.
+        """
+        return self._extractor.engine.note
+
+    @property
+    def damaged(self) -> tuple[Damaged, ...]:
+        """Parts of the cache that could not be used; print them, each says what to do."""
+        return self._cache.damaged if self._cache is not None else ()
+
+    def predict(self, image: str | Path | bytes) -> list[Prediction]:
+        """The faces of one image, given as a path or as encoded bytes.
+
+        An image without a face, or that cannot be read, gives one row that says so in its ``status``.
+
+        Raises:
+            DeviceError, ModelError: the networks cannot be loaded.
+            CacheError: the cache cannot be read or written.
+        """
+        if isinstance(image, bytes):
+            source = Source("-", "-", data=image)
+        else:
+            source = Source(str(image), Path(image).name)
+        with closing(self.stream([source])) as answers:
+            return next(answers)[1]
+
+    def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
+        """The faces of many images, in their order, as :meth:`predict` gives them for one.
+
+        ``arcage.sources.walk`` gives the images of files and folders. Memory does not grow with their
+        number. Close the iterator to stop early: what is finished is in the cache then.
+        """
+        if self._directory is not None and self._cache is None:
+            self._cache = open_cache(self._directory, self._extractor)
+        return self._stream(sources)
+
+    def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
+        batch: list[tuple[Source, ImageFaces]] = []
+        since = time.monotonic()
+        with closing(describe(sources, self._extractor, self._cache)) as images:
+            for source, image, _ in images:
+                batch.append((source, image))
+                if len(batch) >= _IMAGES_AT_ONCE or time.monotonic() - since > _SECONDS_AT_MOST:
+                    yield from self._answer(batch)
+                    batch = []
+                    since = time.monotonic()
+            yield from self._answer(batch)
+
+    def _answer(
+        self, batch: Sequence[tuple[Source, ImageFaces]]
+    ) -> Iterator[tuple[Source, list[Prediction]]]:
+        seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
+        chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
+        table = np.empty((0, 4), np.float32)
+        if any(chosen):
+            descriptors = [image.descriptors[faces] for (_, image), faces in zip(batch, chosen, strict=True)]
+            p = self._heads.predict(np.concatenate(descriptors))
+            table = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1)
+        # NaN: the heads were fitted without this attribute.
+        rows = ([None if value != value else value for value in row] for row in table.tolist())
+        for (source, image), count, faces in zip(batch, seen, chosen, strict=True):
+            if faces:
+                yield source, [_face(source, i, count, image.faces[i], *next(rows)) for i in faces]
+            else:
+                yield source, [_nothing(source, image)]
+
+    def _choose(self, image: ImageFaces, count: int) -> list[int]:
+        """Which of an image's first ``count`` faces are answered."""
+        if self._faces == "all" or count < 2:
+            return list(range(count))
+        boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        if self._faces == "largest":
+            return [int(np.argmax(np.prod(high - low, axis=1)))]
+        centre = np.array([image.width, image.height]) / 2
+        return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
+
+
+def _face(
+    source: Source,
+    index: int,
+    count: int,
+    face: Face,
+    age: float | None,
+    low: float | None,
+    high: float | None,
+    p_female: float | None,
+) -> Prediction:
+    x1, y1, x2, y2 = face.box.tolist()
+    return Prediction(
+        path=source.path,
+        face=index,
+        faces=count,
+        x1=x1,
+        y1=y1,
+        x2=x2,
+        y2=y2,
+        det_score=face.score,
+        age=age,
+        age_low=low,
+        age_high=high,
+        gender=None if p_female is None else "female" if p_female >= 0.5 else "male",
+        p_female=p_female,
+        status="ok",
+        error=None,
+    )
+
+
+def _nothing(source: Source, image: ImageFaces) -> Prediction:
+    return Prediction(
+        path=source.path,
+        face=None,
+        faces=0,
+        x1=None,
+        y1=None,
+        x2=None,
+        y2=None,
+        det_score=None,
+        age=None,
+        age_low=None,
+        age_high=None,
+        gender=None,
+        p_female=None,
+        status="unreadable" if image.status == "unreadable" else "no_face",
+        error=image.error or None,
+    )

@@ -1,0 +1,37 @@
+"""A progress bar on standard error, for people only."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(
+    title: str, items: Callable[[], Iterable[object]], *, quiet: bool = False
+) -> Iterator[Callable[[], object]]:
+    """Show how many images are done; yields what to call after each.
+
+    Shows nothing unless standard error is a terminal.
+
+    Args:
+        items: what will be worked on. It is counted in a thread beside the work, because to walk through
+            millions of files takes a while; the time that is left is shown once the number is known.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    # Here, because it takes longer to import than most commands without a bar to run.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        counting = threading.Thread(
+            target=lambda: bar.update(task, total=sum(1 for _ in items())), daemon=True
+        )
+        counting.start()
+        yield lambda: bar.advance(task)

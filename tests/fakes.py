@@ -1,0 +1,146 @@
+"""A pipeline without weights: the command line, the cache and the outputs are real, the networks are not.
+
+An image is a JSON text that tells its faces (``image``), or a real picture, which has one face. Run as a
+script, this file is ``arcage`` on the fake pipeline; the environment variables below slow it down or tell
+what it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from arcage.errors import DeviceError, HeadsError, ImageError
+from arcage.images import decode
+from arcage.types import Face, ImageFaces
+
+FINGERPRINT = "fake"
+
+
+def image(*faces: tuple[float, ...], width: int = 640, height: int = 480) -> bytes:
+    """An image with faces, each as x1, y1, x2, y2, score, age, p_female; best score first."""
+    return json.dumps({"width": width, "height": height, "faces": faces}).encode()
+
+
+def face(
+    age: float = 30, p_female: float = 0.9, box: tuple[float, ...] = (10, 20, 60, 90), score: float = 0.95
+) -> Any:
+    return (*box, score, age, p_female)
+
+
+class FakeExtractor:
+    """Has the interface of ``arcage.embedder.extract.Extractor``. A descriptor is an age and a p_female."""
+
+    computed: Callable[[str], object] = staticmethod(lambda sha256: None)
+    delay = 0.0
+    note = ""
+    dimension = 2
+    pipeline: ClassVar[dict[str, Any]] = {"made": "up"}
+
+    def __init__(self, pack: str = "compact", device: str = "auto", hint: str = "throughput") -> None:
+        self.fingerprint = FINGERPRINT if pack == "compact" else pack
+        self.device = device
+        self.hint = hint
+
+    @property
+    def engine(self) -> Any:
+        if self.device not in ("auto", "cpu"):
+            raise DeviceError(f"the device {self.device!r} is not installed")
+        return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
+
+    def stream(self, images: Iterable[Any], known: Any = None) -> Generator[Any]:
+        for item, read in images:
+            yield item, self._one(read, known)
+
+    def _one(self, read: Callable[[], bytes], known: Any) -> ImageFaces:
+        none = np.empty((0, 2), np.float16)
+        sha256 = ""
+        try:
+            data = read()
+            sha256 = hashlib.sha256(data).hexdigest()
+            before = known(sha256) if known else None
+            if before is not None:
+                return before
+            time.sleep(self.delay)
+            self.computed(sha256)
+            told = json.loads(data) if data.startswith(b"{") else _picture(data)
+        except ImageError as error:
+            return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
+        faces = tuple(
+            Face(np.array(f[:4], np.float32), np.zeros((5, 2), np.float32), float(np.float32(f[4])))
+            for f in told["faces"]
+        )
+        descriptors = np.array([f[5:] for f in told["faces"]], np.float16).reshape(-1, 2)
+        status = "ok" if faces else "no_face"
+        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors)
+
+
+def _picture(data: bytes) -> dict[str, Any]:
+    height, width = decode(data).shape[:2]
+    box = (width / 4, height / 4, width / 2, height / 2)
+    return {"width": width, "height": height, "faces": [face(box=box)]}
+
+
+class FakeHeads:
+    fingerprint = FINGERPRINT
+    calls: ClassVar[list[int]] = []
+
+    def check(self, fingerprint: str) -> None:
+        if fingerprint != FINGERPRINT:
+            raise HeadsError(f"these heads were fitted on {FINGERPRINT}, not on {fingerprint}")
+
+    def predict(self, descriptors: Any) -> Any:
+        self.calls.append(len(descriptors))
+        age, p_female = np.asarray(descriptors, np.float32).T
+        return SimpleNamespace(age=age, age_low=age - 5, age_high=age + 7.5, p_female=p_female)
+
+
+def load_heads(folder: Path | None = None) -> FakeHeads:
+    if folder is not None and not folder.exists():
+        raise HeadsError(f"there are no heads in {folder}")
+    return FakeHeads()
+
+
+def install(patch: Callable[[object, str, object], object] = setattr) -> None:
+    import arcage.embedder.extract
+    import arcage.predictor
+
+    patch(arcage.embedder.extract, "Extractor", FakeExtractor)
+    patch(arcage.predictor, "Extractor", FakeExtractor)
+    patch(arcage.predictor, "load_heads", load_heads)
+
+
+def _main() -> None:
+    from functools import partial
+
+    import arcage.extraction
+    from arcage.cli import main
+
+    # A job in the background of a shell inherits SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    install()
+    FakeExtractor.delay = float(os.environ.get("FAKE_DELAY", 0))
+    if log := os.environ.get("FAKE_LOG"):
+        file = open(log, "a", buffering=1)  # noqa: SIM115 (open until the process is killed)
+        FakeExtractor.computed = staticmethod(lambda sha256: file.write(sha256 + "\n"))
+    if per_shard := os.environ.get("FAKE_PER_SHARD"):
+        arcage.extraction.ShardWriter = partial(
+            arcage.extraction.ShardWriter, images_per_shard=int(per_shard)
+        )
+    if limit := os.environ.get("FAKE_FILE_BYTES"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    main()
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,191 @@
+"""Pictures with boxes and labels: what is drawn, and where it goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from arcage.annotate import Annotator, draw
+from arcage.errors import OutputError, UsageError
+from arcage.images import decode
+from arcage.prediction import Prediction
+from arcage.sources import Source, walk
+
+
+def row(*box: float, age: float | None = 34, p_female: float | None = 0.97) -> Prediction:
+    return Prediction(
+        "a", 0, 1, *box, 0.9, age, age and age - 7, age and age + 8, "female", p_female, "ok", None
+    )
+
+
+NO_FACE = Prediction("a", None, 0, *[None] * 10, "no_face", None)  # type: ignore[arg-type]
+
+
+def picture(path: Path, value: int = 200, size: tuple[int, int] = (500, 600)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*size, 3), value, np.uint8))
+    return path
+
+
+def changed(before: Any, after: Any) -> Any:
+    return (before != after).any(axis=2)
+
+
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_the_box_and_the_label_stand_out_from_any_ground(ground: int) -> None:
+    image = np.full((600, 800, 3), ground, np.uint8)
+    drawn = draw(image, [row(300, 200, 420, 360)])
+    assert drawn.shape == image.shape
+    assert (image == ground).all()
+    marks = changed(image, drawn)
+    assert marks[200:361, 300].all()
+    assert marks[360, 300:421].all()
+    assert not marks[210:350, 310:410].any()  # the face itself stays clear
+    # White letters on a dark ground of their own, above the box.
+    label = drawn[120:196, 290:480]
+    assert (label == 255).all(axis=2).sum() > 100
+    assert (label == 24).all(axis=2).sum() > 1000
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 600, 500), (-50, -50, 60, 60), (560, 460, 700, 600), (0, 470, 30, 500), (590, 0, 600, 9)]
+)
+def test_labels_stay_inside(box: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[tuple[int, int, int, int]] = []
+    put = cv2.putText
+
+    def spy(image: Any, text: str, at: tuple[int, int], font: int, scale: float, *more: Any) -> Any:
+        (width, height), below = cv2.getTextSize(text, font, scale, more[1])
+        texts.append((at[0], at[1] - height, at[0] + width, at[1] + below))
+        return put(image, text, at, font, scale, *more)
+
+    monkeypatch.setattr(cv2, "putText", spy)
+    draw(np.full((500, 600, 3), 9, np.uint8), [row(*box)])
+    assert len(texts) == 2
+    for left, top, right, bottom in texts:
+        assert left >= 0
+        assert top >= 0
+        assert right <= 600
+        assert bottom <= 500
+
+
+def test_labels_do_not_hide_each_other_nor_another_face() -> None:
+    image = np.full((600, 900, 3), 255, np.uint8)
+    boxes = [(100, 250, 180, 350), (190, 150, 270, 240), (280, 260, 360, 350)]
+    drawn = draw(image, [row(*box) for box in boxes])
+    marks = changed(image, drawn)
+    for x1, y1, x2, y2 in boxes:
+        assert not marks[y1 + 6 : y2 - 6, x1 + 6 : x2 - 6].any()
+
+
+def test_small_pictures_are_enlarged() -> None:
+    assert draw(np.zeros((60, 40, 3), np.uint8), [row(5, 5, 30, 40)]).shape == (480, 320, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 40)])
+def test_extreme_shapes(size: tuple[int, int]) -> None:
+    draw(np.zeros((*size, 3), np.uint8), [row(0, 0, size[1], size[0])])
+
+
+def test_heads_without_an_attribute() -> None:
+    image = np.zeros((480, 480, 3), np.uint8)
+    both = draw(image, [row(100, 200, 200, 300)])
+    one = draw(image, [row(100, 200, 200, 300, p_female=None)])
+    neither = draw(image, [row(100, 200, 200, 300, age=None, p_female=None)])
+    assert changed(image, both).sum() > changed(image, one).sum() > changed(image, neither).sum() > 0
+
+
+def test_a_picture_keeps_its_place(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/b/1.jpg", "a/1.png", "a/b/2.JPG"):
+        picture(tmp_path / "in" / name)
+    annotator = Annotator(tmp_path / "out", [str(tmp_path / "in")])
+    assert all(annotator.draw(source, [row(10, 10, 90, 90)]) for source in walk([tmp_path / "in"]))
+    drawn = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    assert drawn == ["a/1.jpg", "a/1.png.jpg", "a/b/1.jpg", "a/b/2.JPG"]
+    assert decode((tmp_path / "out/a/1.png.jpg").read_bytes()).shape == (500, 600, 3)
+
+
+def test_two_folders_with_the_same_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["x", "y", "z/3.jpg"]
+    for name in ("x/1.jpg", "y/1.jpg", "z/3.jpg"):
+        picture(Path(name))
+    annotator = Annotator(Path("out"), arguments)
+    for source in walk(arguments):
+        annotator.draw(source, [row(10, 10, 90, 90)])
+    assert sorted(map(str, Path("out").rglob("*.jpg"))) == ["out/x/1.jpg", "out/y/1.jpg", "out/z/3.jpg"]
+
+
+def test_one_image_and_standard_input(tmp_path: Path) -> None:
+    path = picture(tmp_path / "in" / "é 1.jpg")
+    annotator = Annotator(tmp_path / "out", [str(path)])
+    assert annotator.draw(Source(str(path), "é 1.jpg"), [row(10, 10, 90, 90)])
+    assert (tmp_path / "out" / "é 1.jpg").exists()
+    annotator = Annotator(tmp_path / "out", [])
+    assert annotator.draw(Source("-", "-", data=path.read_bytes()), [row(10, 10, 90, 90)])
+    assert (tmp_path / "out" / "stdin.jpg").exists()
+
+
+def test_images_without_a_face_are_not_drawn(tmp_path: Path) -> None:
+    path = picture(tmp_path / "in" / "a.jpg")
+    annotator = Annotator(tmp_path / "out", [str(path)])
+    source = Source(str(path), "a.jpg")
+    assert not annotator.draw(source, [NO_FACE])
+    path.unlink()
+    assert not annotator.draw(source, [row(10, 10, 90, 90)])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("where", [".", "in", "in/deep", "link", "in/../in"])
+def test_a_folder_in_the_way_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(Path("in/a.jpg"))
+    Path("link").symlink_to("in")
+    argument = "in/a.jpg" if where in ("in", "link") else "in"
+    if where == ".":
+        argument = "."
+    with pytest.raises(UsageError, match="choose a"):
+        Annotator(Path(where), [argument])
+    assert not Path("in/deep").exists()
+
+
+def test_only_pictures_that_arcage_drew_are_overwritten(tmp_path: Path) -> None:
+    path = picture(tmp_path / "in" / "a.jpg")
+    source = Source(str(path), "a.jpg")
+    annotator = Annotator(tmp_path / "out", [str(tmp_path / "in")])
+    annotator.draw(source, [row(10, 10, 90, 90)])
+    first = (tmp_path / "out" / "a.jpg").read_bytes()
+    annotator.draw(source, [row(10, 10, 95, 95)])
+    assert (tmp_path / "out" / "a.jpg").read_bytes() != first
+
+    own = picture(tmp_path / "out" / "a.jpg", 7).read_bytes()
+    with pytest.raises(OutputError, match="not drawn by arcage"):
+        annotator.draw(source, [row(10, 10, 90, 90)])
+    assert (tmp_path / "out" / "a.jpg").read_bytes() == own
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="choose another"):
+        Annotator(tmp_path / "closed" / "out", [])
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="choose another"):
+        Annotator(tmp_path / "out", ["a.jpg"])
+
+
+def test_a_turned_photo_is_drawn_upright(tmp_path: Path) -> None:
+    data = picture(tmp_path / "in" / "a.jpg").read_bytes()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+    annotator = Annotator(tmp_path / "out", [])
+    annotator.draw(Source("-", "-", data=data), [row(10, 10, 90, 90)])
+    assert decode((tmp_path / "out" / "stdin.jpg").read_bytes()).shape == (600, 500, 3)

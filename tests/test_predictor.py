@@ -1,0 +1,291 @@
+"""The Python API, on the fake pipeline; at the end, on the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fakes
+import numpy as np
+import pytest
+from fakes import FakeExtractor, FakeHeads, face, image
+
+import arcage
+from arcage import Prediction, Predictor
+from arcage.cache import Cache
+from arcage.errors import HeadsError, UsageError
+from arcage.sources import Source, walk
+
+SMALL = (0, 0, 10, 10)
+LARGE = (300, 0, 640, 480)
+CENTRE = (290, 210, 350, 270)
+THREE = image(face(20, 0.9, SMALL, 0.99), face(40, 0.1, LARGE, 0.9), face(60, 0.5, CENTRE, 0.75))
+
+
+def ages(rows: list[Prediction]) -> list[float | None]:
+    return [row.age for row in rows]
+
+
+def test_what_the_package_offers() -> None:
+    assert arcage.__all__ == ["Prediction", "Predictor", "__version__"]
+    assert not hasattr(arcage, "Nonsense")
+
+
+def test_importing_the_package_is_cheap() -> None:
+    text = "import sys, arcage; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    modules = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    assert not {"numpy", "cv2", "typer"} & set(json.loads(modules.replace("'", '"')))
+
+
+def test_a_face_is_a_row(fake: None, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(image(face(34.5, 0.25, (1, 2, 3, 4), 0.75)))
+    assert Predictor().predict(path) == [
+        Prediction(str(path), 0, 1, 1, 2, 3, 4, 0.75, 34.5, 29.5, 42.0, "male", 0.25, "ok", None)
+    ]
+    assert Predictor().predict(str(path)) == Predictor().predict(path)
+
+
+def test_bytes(fake: None) -> None:
+    rows = Predictor().predict(THREE)
+    assert [(row.path, row.face, row.faces, row.age) for row in rows] == [
+        ("-", 0, 3, 20),
+        ("-", 1, 3, 40),
+        ("-", 2, 3, 60),
+    ]
+
+
+def test_no_face_and_unreadable_are_rows(fake: None) -> None:
+    nothing = [None] * 10
+    assert Predictor().predict(image()) == [Prediction("-", None, 0, *nothing, "no_face", None)]  # type: ignore[arg-type]
+    assert Predictor().predict(b"") == [Prediction("-", None, 0, *nothing, "unreadable", "empty file")]  # type: ignore[arg-type]
+    missing = Predictor().predict("/nowhere/a.jpg")
+    assert (missing[0].status, missing[0].error) == ("unreadable", "no such file")
+
+
+@pytest.mark.parametrize(("faces", "kept"), [("all", [0, 1, 2]), ("largest", [1]), ("center", [2])])
+def test_which_faces(fake: None, faces: Any, kept: list[int]) -> None:
+    rows = Predictor(faces=faces).predict(THREE)
+    assert [row.face for row in rows] == kept
+    assert {row.faces for row in rows} == {3}
+    assert ages(rows) == [[20, 40, 60][i] for i in kept]
+
+
+@pytest.mark.parametrize(("least", "count"), [(0.0, 3), (0.75, 3), (0.76, 2), (0.95, 1), (1.0, 0)])
+def test_the_least_score(fake: None, least: float, count: int) -> None:
+    rows = Predictor(min_score=least).predict(THREE)
+    assert {row.faces for row in rows} == {count}
+    assert [row.status for row in rows] == (["ok"] * count or ["no_face"])
+
+
+def test_hidden_faces_are_not_chosen(fake: None) -> None:
+    assert ages(Predictor(faces="largest", min_score=0.95).predict(THREE)) == [20]
+
+
+def test_arguments_are_checked(fake: None) -> None:
+    with pytest.raises(UsageError, match="all, largest, center"):
+        Predictor(faces="smallest")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        Predictor(min_score=50)
+    with pytest.raises(HeadsError):
+        Predictor(pack="another")
+
+
+def test_heads_without_an_attribute(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = FakeHeads.predict
+
+    def without_gender(self: FakeHeads, descriptors: Any) -> Any:
+        answer = original(self, descriptors)
+        answer.p_female = np.full(len(descriptors), np.nan, np.float32)
+        return answer
+
+    monkeypatch.setattr(FakeHeads, "predict", without_gender)
+    (row,) = Predictor().predict(image(face(30)))
+    assert (row.age, row.gender, row.p_female) == (30, None, None)
+
+
+def many(count: int) -> Iterator[Source]:
+    for number in range(count):
+        faces = [face(number % 90, 0.5)] * (number % 3)
+        yield Source(f"{number}.jpg", f"{number}.jpg", data=image(*faces, width=number + 1))
+
+
+def test_a_stream_keeps_the_order_and_asks_the_heads_for_many_at_once(fake: None) -> None:
+    rows = [rows for _, rows in Predictor().stream(many(200))]
+    assert [row[0].path for row in rows] == [f"{n}.jpg" for n in range(200)]
+    assert [ages(row) for row in rows] == [[n % 90] * (n % 3) or [None] for n in range(200)]
+    assert sum(FakeHeads.calls) == sum(n % 3 for n in range(200))
+    assert len(FakeHeads.calls) <= 4
+
+
+def test_a_stream_reads_no_further_than_it_must(fake: None) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Source]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Source("a", "a", data=image(face()))
+
+    stream = Predictor().stream(endless())
+    for _ in range(1000):
+        next(stream)
+    assert taken <= 1000 + 64
+    stream.close()
+
+
+def test_answers_come_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.predictor._SECONDS_AT_MOST", 0.0)
+    stream = Predictor().stream(many(10**9))
+    assert next(stream)[1][0].path == "0.jpg"
+    stream.close()
+
+
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    log: list[str] = []
+    monkeypatch.setattr(FakeExtractor, "computed", staticmethod(log.append))
+    return log
+
+
+def test_the_cache_gives_the_same_answers(
+    fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = computed(monkeypatch)
+    plain = [rows for _, rows in Predictor().stream(many(100))]
+    log.clear()
+    first = [rows for _, rows in Predictor(cache=tmp_path).stream(many(100))]
+    assert len(log) == 100
+    again = [rows for _, rows in Predictor(cache=tmp_path).stream(many(100))]
+    assert len(log) == 100
+    assert plain == first == again
+    assert len(Cache(tmp_path, fakes.FINGERPRINT).names()) == 0
+
+
+def test_a_stream_that_is_closed_has_kept_what_it_gave(fake: None, tmp_path: Path) -> None:
+    stream = Predictor(cache=tmp_path).stream(many(1000))
+    for _ in range(10):
+        next(stream)
+    stream.close()
+    assert len(Cache(tmp_path, fakes.FINGERPRINT)) >= 10
+
+
+def test_an_image_that_was_renamed_is_known(
+    fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = computed(monkeypatch)
+    predictor = Predictor(cache=tmp_path / "cache")
+    predictor.predict(THREE)
+    (tmp_path / "b.jpg").write_bytes(THREE)
+    assert [row.path for row in predictor.predict(tmp_path / "b.jpg")] == [str(tmp_path / "b.jpg")] * 3
+    assert len(log) == 1
+
+
+# The real pipeline.
+
+
+def portrait() -> Any:
+    """skimage's astronaut (NASA, public domain), RGB."""
+    return pytest.importorskip("skimage.data").astronaut()
+
+
+def jpeg(rgb: Any) -> bytes:
+    return bytes(cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+
+
+def with_orientation(data: bytes, orientation: int) -> bytes:
+    exif = (
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation]) + b"\0\0\0\0\0\0"
+    )
+    return data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+
+
+@pytest.mark.oracle
+def test_a_portrait(bundled: None) -> None:
+    (row,) = Predictor().predict(jpeg(portrait()))
+    assert row.status == "ok"
+    assert row.gender == "female"
+    assert row.age is not None
+    assert row.age_low is not None
+    assert row.age_high is not None
+    assert 20 < row.age < 50
+    assert row.age_low <= row.age <= row.age_high
+
+
+@pytest.mark.oracle
+def test_a_rotated_phone_photo_gives_the_answer_of_the_upright_one(bundled: None) -> None:
+    rgb = portrait()
+    # Lossless both ways, so that the pixels are equal: PNG carries the orientation in a chunk of its own.
+    upright = bytes(cv2.imencode(".png", rgb[:, :, ::-1])[1])
+    turned = bytes(cv2.imencode(".png", np.rot90(rgb)[:, :, ::-1])[1])
+    rotated = png_with_orientation(turned, 6)
+    (a,), (b,) = Predictor().predict(upright), Predictor().predict(rotated)
+    assert a == b
+    # A JPEG is another picture once it is encoded sideways, so here the answers are nearly the same.
+    (c,) = Predictor().predict(jpeg(rgb))
+    (d,) = Predictor().predict(with_orientation(jpeg(np.rot90(rgb)), 6))
+    assert c.age == pytest.approx(d.age, abs=1)
+    assert c.x1 == pytest.approx(d.x1, abs=2)
+
+
+def png_with_orientation(data: bytes, orientation: int) -> bytes:
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation]) + b"\0\0\0\0\0\0"
+    chunk = b"eXIf" + exif
+    at = data.index(b"IDAT") - 4
+    return data[:at] + len(exif).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + data[at:]
+
+
+@pytest.mark.oracle
+def test_no_socket_is_opened(bundled: None, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(portrait()))
+    text = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise SystemExit(f"{event} {arguments}")
+sys.addaudithook(refuse)
+from arcage.cli import main
+main()
+"""
+    command = [sys.executable, "-c", text, "predict", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert ",ok," in done.stdout
+
+
+@pytest.mark.oracle
+def test_predicting_imports_nothing_for_fitting(bundled: None, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(portrait()))
+    text = """
+import sys
+from arcage import Predictor
+Predictor().predict(sys.argv[1])
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+    command = [sys.executable, "-c", text, str(tmp_path / "a.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    heavy = {"sklearn", "lightgbm", "pandas", "pyarrow", "scipy", "onnxruntime", "onnx", "openvino_telemetry"}
+    assert not heavy & set(done.stdout.split())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@pytest.mark.oracle
+def test_a_batch_equals_one_image_at_a_time(bundled: None, tmp_path: Path) -> None:
+    rgb = portrait()
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(rgb[: 512 - 40 * number]))
+    single = [Predictor().predict(path) for path in sorted(tmp_path.glob("*.jpg"))]
+    streamed = [
+        rows for _, rows in Predictor(hint="throughput", cache=tmp_path / "c").stream(walk([tmp_path]))
+    ]
+    for one, other in zip(single, streamed, strict=True):
+        assert [row.age for row in one] == pytest.approx([row.age for row in other], abs=0.1)
