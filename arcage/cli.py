@@ -25,6 +25,8 @@ from arcage import __version__
 from arcage.errors import ArcageError, UsageError
 
 if TYPE_CHECKING:
+    from arcage.data.labelled import LabelledFaces
+    from arcage.embedder.extract import Extractor
     from arcage.sources import Source
     from arcage.summary import Summary
 
@@ -76,7 +78,7 @@ app.add_typer(models_app, name="models")
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH...", help="Images, and folders that are searched for images at any depth."),
+    typer.Argument(metavar="PATH", help="Images, and folders that are searched for images at any depth."),
 ]
 FromFile = Annotated[
     str | None,
@@ -87,7 +89,10 @@ Pack = Annotated[
     typer.Option(metavar="NAME|DIR", help="The models: a name from `arcage models list`, or a folder."),
 ]
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.")
+    str,
+    typer.Option(
+        metavar="DEVICE", help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -151,22 +156,24 @@ def predict(
     arguments = _arguments(paths, from_file)
     from arcage.output import format_of, write_file, write_stdout
 
-    if out is not None and format_ is not None and format_of(out) != format_.value:
-        raise UsageError(f"--out {out} sets the format itself; leave out --format {format_.value}")
     if out is not None:
+        suffix = format_of(out)
+        if format_ is not None and format_.value != suffix:
+            raise UsageError(f"--out {out} sets the format itself; leave out --format {format_.value}")
         output = write_file(out)
     else:
         output = write_stdout(format_.value if format_ else "table" if sys.stdout.isatty() else "csv")
-
-    from arcage.batch import save
-    from arcage.predictor import Predictor
-    from arcage.progress import progress
 
     annotator = None
     if annotate is not None:
         from arcage.annotate import Annotator
 
         annotator = Annotator(annotate, [argument for argument in arguments if argument != "-"])
+
+    from arcage.batch import save
+    from arcage.predictor import Predictor
+    from arcage.progress import progress
+
     one = len(arguments) == 1 and not os.path.isdir(arguments[0])
     predictor = Predictor(
         pack,
@@ -189,7 +196,7 @@ def predict(
         for damage in predictor.damaged:
             _say(str(damage))
     if annotate is not None and not quiet:
-        _say(f"{summary.drawn:,} pictures with boxes and labels are in {annotate}")
+        _say(f"{summary.drawn:,} of {summary.images:,} images drawn into {annotate}")
     _finish(summary, arguments, quiet=quiet, one=from_file is None, strict=strict)
 
 
@@ -235,6 +242,108 @@ def extract(
         for damage in store.damaged:
             _say(str(damage))
     _finish(summary, arguments, quiet=quiet, one=from_file is None)
+
+
+class Head(Enum):
+    boosted = "boosted"
+    linear = "linear"
+    lightgbm = "lightgbm"
+
+
+FitCache = Annotated[
+    Path, typer.Option("--cache", metavar="DIR", help="Descriptors, as `arcage extract` keeps them.")
+]
+Labels = Annotated[
+    str, typer.Option(metavar="utkface|agedb|FILE.csv", help="By file name, or a table: path,age,gender.")
+]
+Holdout = Annotated[
+    float,
+    typer.Option(min=0, max=0.9, help="Share of the images, by content, never fitted on but reported on."),
+]
+
+
+@app.command()
+def fit(
+    cache: FitCache,
+    labels: Labels,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
+    head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
+    holdout: Holdout = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Fit age and gender heads on cached descriptors; takes seconds to minutes, on the CPU.
+
+    Prints the errors on faces that the heads have not seen: the held-out ones, or else by cross-fitting.
+    """
+    from arcage.embedder.extract import Extractor
+    from arcage.output import print_stdout
+
+    extractor = Extractor(pack)
+    faces = _labelled(cache, extractor, labels, quiet)
+
+    from arcage.heads.evaluate import as_table
+    from arcage.heads.fit import Settings
+    from arcage.training import fit_labelled
+
+    fitted = fit_labelled(
+        faces,
+        pack=extractor.pack,
+        fingerprint=extractor.fingerprint,
+        labels=labels,
+        out=out,
+        settings=Settings(kind=head.value, seed=seed),
+        holdout=holdout,
+        progress=(lambda text: None) if quiet else _say,
+    )
+    print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
+    if not quiet:
+        seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
+        _say(f"above: errors on {seen}; the heads and their model card are in {out}")
+
+
+@app.command()
+def evaluate(
+    cache: FitCache,
+    labels: Labels,
+    heads: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones.")
+    ] = None,
+    holdout: Holdout = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the figures there as well.")
+    ] = None,
+    as_json: AsJson = False,
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
+
+    With --holdout, only on the images that `arcage fit --holdout` with the same share leaves out.
+    """
+    from arcage.embedder.extract import Extractor
+    from arcage.heads.store import load_heads
+    from arcage.output import print_stdout
+
+    extractor = Extractor(pack)
+    model = load_heads(heads)
+    model.check(extractor.fingerprint)
+    faces = _labelled(cache, extractor, labels, quiet)
+    if holdout:
+        faces = faces.select(faces.held_out(holdout))
+
+    from arcage.heads.evaluate import as_table
+    from arcage.training import evaluate_labelled
+
+    report = {"images": dataclasses.asdict(faces.counts), **evaluate_labelled(model, faces)}
+    text = json.dumps(report, indent=2)
+    if out is not None:
+        from arcage.files import atomic_write
+
+        with atomic_write(out, "w") as file:
+            file.write(text + "\n")
+    print_stdout(text if as_json else as_table(report))
 
 
 @models_app.command("list")
@@ -305,9 +414,23 @@ def _sources(arguments: list[str]) -> Iterable[Source]:
     return [Source("-", "-", data=sys.stdin.buffer.read())]
 
 
+def _labelled(cache: Path, extractor: Extractor, labels: str, quiet: bool) -> LabelledFaces:
+    from arcage.cache import Cache
+    from arcage.data.labelled import labelled_faces
+
+    store = Cache(cache, extractor.fingerprint)
+    faces = labelled_faces(store, labels)
+    for damage in store.damaged:
+        _say(str(damage))
+    if not quiet:
+        _say(f"images: {faces.counts}")
+    return faces
+
+
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
     if not summary.images:
-        _say(f"no images found in {', '.join(arguments) or 'an empty list'}")
+        where = ", ".join(arguments[:3]) + (", ..." if len(arguments) > 3 else "")
+        _say(f"no images found in {where or 'an empty list'}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
     failed = summary.no_face + summary.unreadable > 0

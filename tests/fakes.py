@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -138,6 +137,8 @@ def _main() -> None:
             arcage.extraction.ShardWriter, images_per_shard=int(per_shard)
         )
     if limit := os.environ.get("FAKE_FILE_BYTES"):
+        import resource  # POSIX only
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     main()
 

@@ -156,7 +156,7 @@ def test_pictures(arcage: Run, folder: Path) -> None:
     Path("photos/c.jpg").write_bytes(b"")
     done = arcage("predict", "photos", "--annotate", "out")
     assert done.exit_code == 0
-    assert "2 pictures" in done.stderr
+    assert "2 of 3 images drawn" in done.stderr
     assert sorted(map(str, Path("out").rglob("*.jpg"))) == ["out/a.jpg", "out/b/a.jpg"]
     assert arcage("predict", "photos", "--annotate", "photos").exit_code == 2
 
@@ -220,12 +220,28 @@ def test_a_folder_without_images_says_so(arcage: Run, tmp_path: Path) -> None:
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
-def test_a_folder_that_cannot_be_listed(arcage: Run, tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0)
+def test_a_folder_that_cannot_be_listed(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # for root, no folder is closed
     done = arcage("predict", tmp_path / "closed")
     assert done.exit_code == 1
-    assert "cannot list folder" in done.stdout
+    assert "cannot list folder: Permission denied" in done.stdout
+    assert arcage("predict", tmp_path).exit_code == 0
+
+
+def test_usage_is_checked_before_models_are_loaded(
+    arcage: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "arcage.predictor", None)
+    for arguments in [(), ("in", "--out", "a.txt"), ("in", "--annotate", "in"), ("in", "-")]:
+        assert arcage("predict", *arguments).exit_code == 2
 
 
 def test_errors_say_what_to_do(arcage: Run, folder: Path) -> None:

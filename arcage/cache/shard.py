@@ -7,6 +7,7 @@ descriptors of the rows that have a face, in the same order. Neither holds a pat
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,13 +179,13 @@ def descriptor_rows(face: Array) -> I64:
     return np.where(has_face, np.cumsum(has_face) - 1, -1)
 
 
-def image_at(rows: Rows, start: int, part: Part) -> ImageFaces:
-    """The image whose rows begin at ``start``."""
+def image_at(rows: Rows, start: int, part: Part, mapped: Callable[[Part], F16]) -> ImageFaces:
+    """The image whose rows begin at ``start``; ``mapped`` is :func:`map_descriptors`, or remembers it."""
     count = int(rows.faces[start])
     descriptors = np.empty((count, part.facts["dimension"]), dtype=np.float16)
     if count:
-        first = int(descriptor_rows(rows.face)[start])
-        descriptors[:] = map_descriptors(part)[first : first + count]
+        first = np.count_nonzero(rows.face[:start] >= 0)
+        descriptors[:] = mapped(part)[first : first + count]
     status: Status = rows.status[start]
     return ImageFaces(
         sha256=to_hex(rows.keys[start : start + 1])[0],

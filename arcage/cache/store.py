@@ -16,7 +16,15 @@ from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
 from arcage.cache.parts import DAY, Damaged, DamageError, Part, PartFolder, read_error
-from arcage.cache.shard import SCHEMA, SUFFIXES, ShardBuffer, image_at, read_rows, read_starts
+from arcage.cache.shard import (
+    SCHEMA,
+    SUFFIXES,
+    ShardBuffer,
+    image_at,
+    map_descriptors,
+    read_rows,
+    read_starts,
+)
 from arcage.cache.table import CacheTable, build_table
 from arcage.errors import CacheError
 from arcage.types import Array, ImageFaces
@@ -82,7 +90,9 @@ class Cache:
         )
         self._names = NameLog(self.directory)
         self._lock = threading.RLock()
+        # A batch asks for images in nearly the order in which they were written: few shards at a time.
         self._rows_of = lru_cache(maxsize=8)(read_rows)
+        self._map_of = lru_cache(maxsize=8)(map_descriptors)
         self._index: _Index | None = None
         self._parts: tuple[Part, ...] = ()
         self._bad: tuple[Damaged, ...] = ()
@@ -144,7 +154,7 @@ class Cache:
             part = index.parts[index.part[at]]
             rows = self._unless_damaged(self._rows_of, part)
             if rows is not None:
-                return image_at(rows, int(index.start[at]), part)
+                return image_at(rows, int(index.start[at]), part, self._map_of)
 
     def table(self) -> CacheTable:
         """Every image once, as columns. Descriptors stay on disk until they are asked for."""

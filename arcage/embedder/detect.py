@@ -63,7 +63,9 @@ def find_faces(detector: FaceDetector, image: U8, threshold: float) -> tuple[Fac
         found.append(_search(detector, image, LARGE, threshold))
     boxes = np.concatenate([f[0] for f in found])
     margin = BORDER * long
-    touching = (boxes[:, :2].min(axis=1) < margin) | (boxes[:, 2] > width - margin) | (boxes[:, 3] > height - margin)
+    touching = (
+        (boxes[:, :2].min(axis=1) < margin) | (boxes[:, 2] > width - margin) | (boxes[:, 3] > height - margin)
+    )
     if not len(boxes) or touching.any():
         found.append(_search(detector, image, TIGHT, threshold))
     return _faces(*(np.concatenate(part) for part in zip(*found, strict=True)))

@@ -23,7 +23,25 @@ FOLDS = 5
 MIN_FACES = 50
 """Fewer labelled faces than this cannot be cross-fitted and calibrated."""
 
-AGE_EDGES = (1.5, 3.5, 6.5, 10.5, 14.5, 18.5, 22.5, 26.5, 30.5, 35.5, 40.5, 46.5, 53.5, 60.5, 67.5, 75.5, 84.5)
+AGE_EDGES = (
+    1.5,
+    3.5,
+    6.5,
+    10.5,
+    14.5,
+    18.5,
+    22.5,
+    26.5,
+    30.5,
+    35.5,
+    40.5,
+    46.5,
+    53.5,
+    60.5,
+    67.5,
+    75.5,
+    84.5,
+)
 """Where age bands meet for the discriminant axes, years: finer where faces change faster."""
 GENDER_AGE_EDGES = (1.5, 4.5, 9.5, 14.5, 19.5, 29.5, 44.5, 59.5, 74.5)
 """The same for gender, whose signs differ between the ages of life."""
@@ -32,6 +50,8 @@ AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65,
 
 Progress = Callable[[str], None]
 Folds = list[tuple[Array, Array]]
+Fits = tuple[Callable[[Array], Linear | Trees], ...]
+"""For each answer, what fits its last stage on some rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +126,8 @@ def fit_heads(
     return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), OutOfFold(**out)
 
 
-def _fit_age(
-    x: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
-) -> tuple[AgeModel, F32]:
+def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
+    fits: Fits
     if settings.kind == "boosted":
         classes = _merge_small(np.digitize(age, AGE_EDGES))
         kernel, seen = _cross_kernel(x, classes, _age_targets(age), folds, settings, progress, "age")
@@ -134,6 +153,7 @@ def _fit_age(
 def _fit_gender(
     x: F32, gender: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
 ) -> tuple[GenderModel, F32]:
+    fits: Fits
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
@@ -187,7 +207,7 @@ def _cross_kernel(
 def _cross_fit(
     features: F32,
     start: F32,
-    fits: tuple[Callable[[Array], Linear | Trees], ...],
+    fits: Fits,
     folds: Folds,
     progress: Progress,
     what: str,
@@ -210,9 +230,7 @@ def _quantile(features: F32, age: F32, start: F32, settings: Settings, alpha: fl
 
 def _plain(x: F32, age: F32, settings: Settings) -> Trees:
     middle = np.float32(np.median(age))
-    trees = boost(
-        x, age, np.full(len(x), middle), Boosting(rounds=600), objective="l1", seed=settings.seed
-    )
+    trees = boost(x, age, np.full(len(x), middle), Boosting(rounds=600), objective="l1", seed=settings.seed)
     # The starting point becomes part of the first tree.
     first = slice(trees.roots[0], trees.roots[1] if len(trees.roots) > 1 else None)
     value = trees.value.copy()

@@ -47,7 +47,8 @@ class Stacked:
             return np.concatenate([part(x) for part in self.last], axis=1)
         first = self.kernel(x)
         features = np.concatenate([first, x[:, self.columns]], axis=1)
-        return first[:, :1] + np.concatenate([part(features) for part in self.last], axis=1)
+        answers: F32 = first[:, :1] + np.concatenate([part(features) for part in self.last], axis=1)
+        return answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ that fitted the heads, and loading heads reads arrays and runs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Linear:
     """Shape (outputs,)."""
 
     def __call__(self, x: F32) -> F32:
-        return (x - self.mean) @ self.weights + self.bias
+        return np.asarray((x - self.mean) @ self.weights + self.bias, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,12 @@ class Kernel:
     """Shape (outputs,)."""
 
     def __call__(self, x: F32) -> F32:
-        return gaussian(self.project(x), self.landmarks) @ self.weights + self.bias
+        similar = gaussian(self.project(x), self.landmarks)
+        return np.asarray(similar @ self.weights + self.bias, np.float32)
 
     def project(self, x: F32) -> F32:
         """The axes on which faces are compared, shape (n, axes)."""
-        return (x - self.mean) @ self.projection
+        return np.asarray((x - self.mean) @ self.projection, np.float32)
 
 
 def gaussian(a: F32, b: F32) -> F32:
@@ -132,7 +133,7 @@ def from_arrays(arrays: Arrays, prefix: str) -> Linear | Kernel | Trees | None:
     for kind, cls in KINDS.items():
         names = {f.name: f"{prefix}.{kind}.{f.name}" for f in fields(cls)}
         if any(name in arrays for name in names.values()):
-            values = {name: arrays[key] for name, key in names.items()}
+            values: dict[str, Any] = {name: arrays[key] for name, key in names.items()}
             part = cls(**{n: v.astype(np.float32) if v.dtype == np.float16 else v for n, v in values.items()})
             _check(part)
             return part
@@ -145,7 +146,7 @@ def _check(part: Linear | Kernel | Trees) -> None:
         nodes = len(part.feature)
         for name in ("roots", "left", "right"):
             index = getattr(part, name)
-            if len(index) and not (0 <= index.min() and index.max() < nodes):
+            if len(index) and (index.min() < 0 or index.max() >= nodes):
                 raise ValueError(f"{name} points outside the trees")
         if not len(part.threshold) == len(part.value) == len(part.left) == len(part.right) == nodes:
             raise ValueError("the trees' arrays differ in length")

@@ -59,7 +59,9 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HeadsError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from error
+        raise HeadsError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another --out"
+        ) from error
     # Old heads must not be taken for the new ones while the files are being replaced.
     (folder / MANIFEST).unlink(missing_ok=True)
     with atomic_write(folder / ARRAYS) as file:
@@ -92,7 +94,9 @@ def load_heads(folder: Path | None = None) -> Heads:
         data = (folder / manifest["arrays"]["file"]).read_bytes()
         expected = manifest["arrays"]["sha256"]
     except FileNotFoundError as error:
-        raise HeadsError(f"no heads in {folder} ({Path(error.filename).name} is missing); {remedy}") from error
+        raise HeadsError(
+            f"no heads in {folder} ({Path(error.filename).name} is missing); {remedy}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HeadsError(f"the heads in {folder} cannot be read ({error}); {remedy}") from error
     if hashlib.sha256(data).hexdigest() != expected:

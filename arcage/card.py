@@ -1,0 +1,90 @@
+"""The model card that lies beside heads (Mitchell et al., FAT* 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcage.heads.evaluate import as_table
+
+USES = """## What the answers may not be used for
+
+An estimate from a face is not somebody's age, and not somebody's gender. "Gender" here is the label, male or
+female, that annotators gave to a photo: it is not identity, and it cannot be right for people whom
+neither word describes. Do not use the answers to decide about a person (access, employment, credit, age
+checks without another way, policing), to guess at anything else about them, or to follow people. Use
+them for counts and statistics, for sorting collections, and for research, and look at the errors
+of the groups below first.
+
+- The interval holds for faces like those in the training data. Poor pictures, other cameras and
+  retouched faces are worse than the figures say.
+- Errors are not equal between groups; compare the rows.
+"""
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Markdown from what :func:`arcage.training.fit_labelled` puts into the manifest."""
+    training = manifest["training"]
+    images = training["images"]
+    settings = manifest["settings"]
+    ages = training["ages"]
+    span = f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else ""
+    dropped = (
+        f"{images['no_face']} without a face found, {images['unreadable']} unreadable, "
+        f"{images['contradictory']} with contradictory labels, {images['copies']} exact copies"
+    )
+    parts = [
+        "# Model card: age and gender heads\n",
+        f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
+        f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.\n",
+        "## Training data\n",
+        f"Labels: {training['labels']}. {training['faces']:,} faces{span}. Of {images['labelled']:,} "
+        f"labelled images were left out: {dropped}; held out for the report: "
+        f"{training['held_out_share']:.0%} of the rest, chosen by content.\n",
+    ]
+    if training["labels"] == "utkface":
+        parts.append(
+            "UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only; ages are partly "
+            "estimated, some labels are wrong, and its groups are of very different size.\n"
+        )
+    if manifest["research_only"]:
+        parts.append("The model pack's weights are for non-commercial research only.\n")
+    else:
+        parts.append(
+            "The bundled face networks were trained by others on MS-Celeb-1M, a data set since withdrawn.\n"
+        )
+    if manifest["held_out"]:
+        parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
+    parts.append(
+        _section(
+            "Training faces, each answered by models that did not see it (5 folds)", manifest["out_of_fold"]
+        )
+    )
+    parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"]))
+    parts.append(USES)
+    return "\n".join(parts)
+
+
+def _section(title: str, report: dict[str, Any]) -> str:
+    return (
+        f"## {title}\n\nMAE, median and bias in years; CS@5: share within 5 years; covered: share inside "
+        "the 90 % interval, width in years; ECE: calibration error of `p_female`.\n\n"
+        f"```\n{as_table(report)}\n```\n"
+    )
+
+
+def _worst(report: dict[str, Any]) -> str:
+    lines = []
+    for part, word in (("age_bands", "age band"), ("groups", "group")):
+        rows = {k: v for k, v in report[part].items() if v["mae"] is not None and v["n_age"] >= 30}
+        if len(rows) > 1:
+            name = max(rows, key=lambda k: rows[k]["mae"])
+            lines.append(
+                f"- Largest age error by {word} (30 faces or more): {name}, {rows[name]['mae']:.2f} years."
+            )
+        rows = {
+            k: v for k, v in report[part].items() if v["gender_accuracy"] is not None and v["n_gender"] >= 30
+        }
+        if len(rows) > 1:
+            name = min(rows, key=lambda k: rows[k]["gender_accuracy"])
+            lines.append(f"- Least gender accuracy by {word}: {name}, {rows[name]['gender_accuracy']:.1%}.")
+    return "## Who pays\n\n" + ("\n".join(lines) or "Too few faces to say.") + "\n"
