@@ -1,0 +1,260 @@
+"""Heads on made-up descriptors: what they learn, what they promise, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arcage.errors import HeadsError, UsageError
+from arcage.heads.boosting import Boosting, boost
+from arcage.heads.calibrate import conformal
+from arcage.heads.fit import KINDS, Settings, fit_heads
+from arcage.heads.model import Heads
+from arcage.heads.parts import from_arrays, to_arrays
+from arcage.heads.stage import KernelSettings
+from arcage.heads.store import ARRAYS, MANIFEST, load_heads, save_heads
+
+DIMENSION = 24
+FAST = Settings(
+    kernel=KernelSettings(landmarks=200),
+    age=Boosting(rounds=40),
+    quantiles=Boosting(rounds=40, leaves=7),
+    gender=Boosting(rounds=20, leaves=7),
+    context_columns=8,
+)
+
+
+def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Descriptors in which age and gender are hidden behind noise, the age's spread growing with it."""
+    rng = np.random.default_rng(seed)
+    age = rng.integers(1, 90, n).astype(np.float32)
+    gender = rng.integers(0, 2, n).astype(np.float32)
+    x = rng.normal(size=(n, DIMENSION))
+    x[:, 3] += np.sqrt(age) + rng.normal(size=n) * 0.05 * np.sqrt(age)
+    x[:, 4] += np.sin(age / 20) * 2
+    x[:, 7] += 2.5 * gender
+    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
+    return (x @ mix).astype(np.float32), age, gender
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Heads:
+    return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_learns_and_covers(kind: str) -> None:
+    settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
+    heads, seen = fit_heads(*faces(1500, 0), fingerprint="f", settings=settings)
+    x, age, gender = faces(3000, 1)
+    answers = heads.predict(x)
+    guess = np.abs(age - np.median(age)).mean()
+    assert np.abs(answers.age - age).mean() < 0.75 * guess
+    assert ((answers.p_female >= 0.5) == (gender == 1)).mean() > 0.8
+    covered = ((answers.age_low <= age) & (age <= answers.age_high)).mean()
+    assert 0.86 <= covered <= 0.95
+    assert (answers.age_low <= answers.age).all()
+    assert (answers.age <= answers.age_high).all()
+    # Calibrated: among those called female with 70 to 90 %, about 80 % are.
+    some = (answers.p_female > 0.7) & (answers.p_female < 0.9)
+    assert abs(gender[some].mean() - answers.p_female[some].mean()) < 0.1
+    assert np.isfinite(seen.age).all()
+    assert np.isfinite(seen.p_female).all()
+
+
+def test_the_same_seed_gives_the_same_heads(fitted: Heads) -> None:
+    again = fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+    x = faces(50, 2)[0]
+    np.testing.assert_array_equal(fitted.predict(x).age, again.predict(x).age)
+    np.testing.assert_array_equal(fitted.predict(x).p_female, again.predict(x).p_female)
+
+
+def test_saved_and_loaded_heads_answer_alike(fitted: Heads, tmp_path: Path) -> None:
+    save_heads(fitted, tmp_path / "h", "card")
+    loaded = load_heads(tmp_path / "h")
+    x = faces(200, 3)[0]
+    for name in ("age", "age_low", "age_high", "p_female"):
+        np.testing.assert_allclose(
+            getattr(loaded.predict(x), name), getattr(fitted.predict(x), name), rtol=1e-5, atol=1e-4
+        )
+    assert loaded.fingerprint == "f" * 16
+    assert (tmp_path / "h" / "model-card.md").read_text() == "card"
+
+
+def test_half_precision_descriptors_answer_nearly_alike(fitted: Heads) -> None:
+    x = faces(200, 3)[0]
+    difference = np.abs(fitted.predict(x.astype(np.float16)).age - fitted.predict(x).age)
+    assert np.median(difference) < 0.1
+
+
+def test_faces_answer_alike_alone_and_together(fitted: Heads) -> None:
+    x = faces(40, 4)[0]
+    together = fitted.predict(x).age
+    alone = np.concatenate([fitted.predict(x[i : i + 1]).age for i in range(len(x))])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-4)
+
+
+def test_no_faces_give_no_answers(fitted: Heads) -> None:
+    assert fitted.predict(np.empty((0, DIMENSION), np.float16)).age.shape == (0,)
+
+
+@pytest.mark.parametrize("objective", ["l1", "quantile", "binary"])
+def test_trees_as_arrays_equal_lightgbm(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lightgbm
+
+    boosters = []
+    train = lightgbm.train
+    monkeypatch.setattr(lightgbm, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
+    x, age, gender = faces(800, 5)
+    target = gender if objective == "binary" else age
+    trees = boost(x, target, None, Boosting(rounds=30), objective=objective, alpha=0.9)  # type: ignore[arg-type]
+    expected = boosters[0].predict(x, raw_score=True)
+    np.testing.assert_allclose(trees(x)[:, 0], expected, rtol=1e-6, atol=1e-5)
+    assert int(trees.depth) <= 8
+
+
+def test_one_attribute_alone() -> None:
+    x, age, gender = faces(400, 6)
+    nothing = np.full(400, np.nan, np.float32)
+    heads, _ = fit_heads(x, nothing, gender, fingerprint="f", settings=FAST)
+    answers = heads.predict(x)
+    assert np.isnan(answers.age).all()
+    assert np.isfinite(answers.p_female).all()
+    heads, _ = fit_heads(x, age, nothing, fingerprint="f", settings=FAST)
+    assert np.isnan(heads.predict(x).p_female).all()
+
+
+def test_unlabelled_rows_are_left_out() -> None:
+    x, age, gender = faces(400, 7)
+    some = age.copy()
+    some[::2] = np.nan
+    heads, seen = fit_heads(x, some, gender, fingerprint="f", settings=FAST)
+    assert np.isnan(seen.age[::2]).all()
+    assert np.isfinite(seen.age[1::2]).all()
+    assert np.isfinite(heads.predict(x).age).all()
+
+
+def test_too_few_faces_or_no_labels_teach_the_fix() -> None:
+    x, age, gender = faces(30, 8)
+    with pytest.raises(UsageError, match="only 30 faces"):
+        fit_heads(x, age, gender, fingerprint="f", settings=FAST)
+    nothing = np.full(30, np.nan, np.float32)
+    with pytest.raises(UsageError, match="no face has a label"):
+        fit_heads(x, nothing, nothing, fingerprint="f", settings=FAST)
+    x, age, gender = faces(100, 8)
+    with pytest.raises(UsageError, match="same gender"):
+        fit_heads(x, age, np.zeros(100, np.float32), fingerprint="f", settings=FAST)
+
+
+def test_persons_stay_on_one_side() -> None:
+    """With two rows of each person and descriptors that name the person, only grouped folds are honest."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(300, DIMENSION)), 2, axis=0).astype(np.float32)
+    age = np.repeat(rng.integers(1, 90, 300), 2).astype(np.float32)
+    nothing = np.full(600, np.nan, np.float32)
+    person = np.repeat(np.arange(300), 2)
+    settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": "lightgbm"})
+    _, mixed = fit_heads(x, age, nothing, fingerprint="f", settings=settings)
+    _, grouped = fit_heads(x, age, nothing, fingerprint="f", settings=settings, groups=person)
+    assert np.abs(mixed.age - age).mean() < 0.8 * np.abs(grouped.age - age).mean()
+
+
+def test_conformal_covers_every_range() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 80, 5000).astype(np.float32)
+    answers = (truth + rng.normal(size=5000) * (1 + truth / 10)).astype(np.float32)[:, None]
+    edges, below, above = conformal(answers[:2500], truth[:2500])
+    which = np.searchsorted(edges, answers[2500:, 0])
+    inside = (answers[2500:, 0] - below[which] <= truth[2500:]) & (
+        truth[2500:] <= answers[2500:, 0] + above[which]
+    )
+    for k in range(len(edges) + 1):
+        assert 0.83 <= inside[which == k].mean() <= 0.97
+    assert below[-1] > 2 * below[0]
+
+
+def test_other_descriptors_are_refused(fitted: Heads) -> None:
+    fitted.check("f" * 16)
+    with pytest.raises(HeadsError, match="--pack"):
+        fitted.check("0" * 16)
+    with pytest.raises(HeadsError, match="another model pack"):
+        fitted.predict(np.zeros((3, DIMENSION + 1), np.float16))
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.5, 0.99])
+def test_heads_cut_short_are_refused(fitted: Heads, tmp_path: Path, cut: float) -> None:
+    save_heads(fitted, tmp_path, "card")
+    data = (tmp_path / ARRAYS).read_bytes()
+    (tmp_path / ARRAYS).write_bytes(data[: int(len(data) * cut)])
+    with pytest.raises(HeadsError, match="damaged"):
+        load_heads(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 99}', "\x00\xff"])
+def test_a_damaged_manifest_is_refused(fitted: Heads, tmp_path: Path, text: str) -> None:
+    save_heads(fitted, tmp_path, "card")
+    (tmp_path / MANIFEST).write_bytes(text.encode("latin-1"))
+    with pytest.raises(HeadsError):
+        load_heads(tmp_path)
+
+
+def test_missing_heads_teach_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(HeadsError, match="arcage fit"):
+        load_heads(tmp_path / "none")
+
+
+def test_arrays_that_do_not_fit_together_are_refused(fitted: Heads, tmp_path: Path) -> None:
+    """A manifest may be edited to match: then the arrays themselves must be checked."""
+    import hashlib
+    import io
+
+    save_heads(fitted, tmp_path, "card")
+    with np.load(tmp_path / ARRAYS) as loaded:
+        arrays = dict(loaded)
+    for key, value in (
+        ("age.point.trees.left", arrays["age.point.trees.left"] + 10_000_000),
+        ("age.stage.kernel.bias", arrays["age.stage.kernel.bias"][:-1]),
+        ("age.columns", arrays["age.columns"] + DIMENSION),
+        ("age.below", arrays["age.below"][:-1]),
+        ("gender.point.trees.feature", arrays["gender.point.trees.feature"] + 1000),
+        ("age.edges", np.array([{}], dtype=object)),
+    ):
+        buffer = io.BytesIO()
+        np.savez(buffer, **{**arrays, key: value})
+        manifest = json.loads((tmp_path / MANIFEST).read_text())
+        manifest["arrays"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        (tmp_path / "bad").mkdir(exist_ok=True)
+        (tmp_path / "bad" / ARRAYS).write_bytes(buffer.getvalue())
+        (tmp_path / "bad" / MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(HeadsError, match="damaged"):
+            load_heads(tmp_path / "bad")
+
+
+def test_a_part_keeps_its_arrays(fitted: Heads) -> None:
+    assert fitted.age is not None
+    assert fitted.age.stack.kernel is not None
+    part = fitted.age.stack.kernel
+    again = from_arrays(to_arrays(part, "p"), "p")
+    x = faces(5, 1)[0]
+    assert again is not None
+    np.testing.assert_allclose(again(x), part(x), rtol=1e-5, atol=1e-4)
+
+
+def test_predicting_imports_no_training_library(fitted: Heads, tmp_path: Path) -> None:
+    save_heads(fitted, tmp_path, "card")
+    script = f"""
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from arcage.heads.store import load_heads
+        load_heads(Path({str(tmp_path)!r})).predict(np.zeros((1, {DIMENSION}), np.float16))
+        heavy = {{"sklearn", "lightgbm", "pandas", "scipy", "pyarrow"}} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
