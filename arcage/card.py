@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from arcage.heads.evaluate import as_table
+from arcage.heads.fit import FOLDS
 
 USES = """## What the answers may not be used for
 
@@ -29,17 +30,23 @@ def model_card(manifest: dict[str, Any]) -> str:
     ages = training["ages"]
     span = f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else ""
     dropped = (
-        f"{images['no_face']} without a face found, {images['unreadable']} unreadable, "
-        f"{images['contradictory']} with contradictory labels, {images['copies']} exact copies"
+        f"Of {images['labelled']:,} different labelled images were left out: {images['no_face']:,} without a "
+        f"face found, {images['unreadable']:,} unreadable, {images['contradictory']:,} with contradictory "
+        f"labels. {images['copies']:,} further exact copies were not counted again. Labels without an image: "
+        f"{images['missing']:,}; whose path several images have: {images['ambiguous']:,}."
+    )
+    aside = (
+        f" {training['held_out']:,} faces ({training['held_out_share']:.0%}, chosen by person where known, "
+        "otherwise by content) were held out for the report."
+        if training["held_out"]
+        else ""
     )
     parts = [
         "# Model card: age and gender heads\n",
         f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
         f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.\n",
         "## Training data\n",
-        f"Labels: {training['labels']}. {training['faces']:,} faces{span}. Of {images['labelled']:,} "
-        f"labelled images were left out: {dropped}; held out for the report: "
-        f"{training['held_out_share']:.0%} of the rest, chosen by content.\n",
+        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}.{aside} {dropped}\n",
     ]
     if training["labels"] == "utkface":
         parts.append(
@@ -56,7 +63,10 @@ def model_card(manifest: dict[str, Any]) -> str:
         parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
     parts.append(
         _section(
-            "Training faces, each answered by models that did not see it (5 folds)", manifest["out_of_fold"]
+            f"Training faces, each answered by models that did not see it ({FOLDS} folds)",
+            manifest["out_of_fold"],
+            "Intervals and `p_female` were calibrated on these answers, so coverage and ECE are by "
+            "construction about right here.",
         )
     )
     parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"]))
@@ -64,17 +74,18 @@ def model_card(manifest: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _section(title: str, report: dict[str, Any]) -> str:
+def _section(title: str, report: dict[str, Any], remark: str = "") -> str:
     return (
         f"## {title}\n\nMAE, median and bias in years; CS@5: share within 5 years; covered: share inside "
-        "the 90 % interval, width in years; ECE: calibration error of `p_female`.\n\n"
+        "the 90 % interval, width in years; ECE: calibration error of `p_female`."
+        f"{' ' if remark else ''}{remark}\n\n"
         f"```\n{as_table(report)}\n```\n"
     )
 
 
 def _worst(report: dict[str, Any]) -> str:
     lines = []
-    for part, word in (("age_bands", "age band"), ("groups", "group")):
+    for part, word in (("age_bands", "age band"), ("genders", "gender"), ("groups", "group")):
         rows = {k: v for k, v in report[part].items() if v["mae"] is not None and v["n_age"] >= 30}
         if len(rows) > 1:
             name = max(rows, key=lambda k: rows[k]["mae"])

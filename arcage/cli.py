@@ -258,7 +258,9 @@ Labels = Annotated[
 ]
 Holdout = Annotated[
     float,
-    typer.Option(min=0, max=0.9, help="Share of the images, by content, never fitted on but reported on."),
+    typer.Option(
+        min=0, max=0.9, help="Share of the faces, by person or content, never fitted on but reported on."
+    ),
 ]
 
 
@@ -291,7 +293,7 @@ def fit(
         faces,
         pack=extractor.pack,
         fingerprint=extractor.fingerprint,
-        labels=labels,
+        labels=Path(labels).name,
         out=out,
         settings=Settings(kind=head.value, seed=seed),
         holdout=holdout,
@@ -320,8 +322,10 @@ def evaluate(
 ) -> None:
     """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
 
-    With --holdout, only on the images that `arcage fit --holdout` with the same share leaves out.
+    With --holdout, only on the faces that `arcage fit --holdout` with the same share and labels leaves out.
     """
+    if out is not None and out.suffix.lower() != ".json":
+        raise UsageError(f"the figures are written as JSON: end the name of --out {out} in .json")
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import load_heads
     from arcage.output import print_stdout
@@ -332,12 +336,19 @@ def evaluate(
     faces = _labelled(cache, extractor, labels, quiet)
     if holdout:
         faces = faces.select(faces.held_out(holdout))
+        if not len(faces):
+            raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
 
     from arcage.heads.evaluate import as_table
-    from arcage.training import evaluate_labelled
+    from arcage.training import evaluate_labelled, fitted_on
 
+    if not quiet and fitted_on(model, Path(labels).name, holdout):
+        _say(
+            "the heads were fitted on labels of this name: if on these images, the figures are too good; "
+            "fit and evaluate with the same --holdout for honest ones"
+        )
     report = {"images": dataclasses.asdict(faces.counts), **evaluate_labelled(model, faces)}
-    text = json.dumps(report, indent=2)
+    text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
         from arcage.files import atomic_write
 
@@ -419,9 +430,11 @@ def _labelled(cache: Path, extractor: Extractor, labels: str, quiet: bool) -> La
     from arcage.data.labelled import labelled_faces
 
     store = Cache(cache, extractor.fingerprint)
-    faces = labelled_faces(store, labels)
-    for damage in store.damaged:
-        _say(str(damage))
+    try:
+        faces = labelled_faces(store, labels)
+    finally:
+        for damage in store.damaged:
+            _say(str(damage))
     if not quiet:
         _say(f"images: {faces.counts}")
     return faces

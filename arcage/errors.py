@@ -24,6 +24,10 @@ class ImageError(ArcageError):
     exit_code = 1
 
 
+class ImageMemoryError(ImageError):
+    """There is not enough memory for one image. It tells of the machine, not of the image: never cached."""
+
+
 class ModelError(ArcageError):
     """A model file is missing, damaged or of a form that arcage does not know."""
 

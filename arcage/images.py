@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from .errors import ImageError
+from .errors import ImageError, ImageMemoryError
 from .types import U8
 
 MAX_PIXELS = 100_000_000
@@ -54,7 +54,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     GIF shows white; alpha in BMP and TIFF is not read.
 
     Raises :class:`ImageError` for an empty file, an unknown format, a truncated or damaged image, and for
-    more than ``max_pixels`` pixels; the last is found in the header, before memory is taken.
+    more than ``max_pixels`` pixels; the last is found in the header, before memory is taken. Where memory
+    cannot be had all the same, this is an :class:`ImageMemoryError`.
     """
     format_, header = _read_header(data)
     pixels = max(header.width * header.height, header.tile)
@@ -70,16 +71,24 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
                 image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
             else:
                 image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise ImageError(f"not enough memory for {header.width} x {header.height} pixels") from None
-        image = None
-    if image is None:
+        if image is not None and not (format_ == "JPEG" and _JPEG_IS_RGB):
+            image = _to_rgb(image)
+        upright: U8 | None = None if image is None else _TURNS[header.orientation](image)
+    except (cv2.error, MemoryError) as error:
+        if out_of_memory(error):
+            raise ImageMemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
+        upright = None
+    if upright is None:
         raise ImageError(f"damaged {format_} image, or of a kind that OpenCV {cv2.__version__} cannot decode")
-    if not (format_ == "JPEG" and _JPEG_IS_RGB):
-        image = _to_rgb(image)
-    upright: U8 = _TURNS[header.orientation](image)
     return upright
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether this is what numpy or OpenCV raises when memory runs out."""
+    if isinstance(error, MemoryError):
+        return True
+    # OpenCV's own allocator gives a code; of C++'s (std::bad_alloc) only the words arrive.
+    return isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
 
 
 def _to_rgb(image: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
+from arcage.errors import HeadsError, UsageError
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import Progress, Settings, fit_heads
 from arcage.heads.model import Heads, Predictions
@@ -45,19 +47,23 @@ def fit_labelled(
 
     Args:
         labels: what the labels came from, for the model card.
-        holdout: share of the images, chosen by their content, that is left out and reported on.
+        holdout: share of the faces, chosen by person where known and otherwise by the image's content, that
+            is left out and reported on.
 
     Raises:
-        UsageError: there are too few labelled faces.
+        UsageError: too few labelled faces are left to fit on.
         HeadsError, OutputError: the folder cannot be written.
     """
+    _check_folder(out)
     aside = faces.held_out(holdout)
     train = faces.select(~aside)
+    if not len(train):
+        raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
     heads, seen = fit_heads(
         train.descriptors(),
         train.age,
         train.gender,
-        groups=train.person if train.person.size and (train.person != "").all() else None,
+        groups=train.persons(),
         fingerprint=fingerprint,
         settings=settings,
         progress=progress,
@@ -79,6 +85,7 @@ def fit_labelled(
             "labels": labels,
             "faces": len(train),
             "ages": [float(known.min()), float(known.max())] if len(known) else None,
+            "held_out": int(aside.sum()),
             "held_out_share": holdout,
             "images": asdict(faces.counts),
         },
@@ -88,6 +95,25 @@ def fit_labelled(
     heads = Heads(heads.fingerprint, heads.dimension, heads.age, heads.gender, manifest)
     save_heads(heads, out, model_card(manifest))
     return Fitted(heads, out_of_fold, held_out)
+
+
+def fitted_on(heads: Heads, labels: str, holdout: float) -> bool:
+    """Whether heads may have been fitted on the faces that they are to be judged by: on labels of the same
+    name, without leaving out the share that is asked for."""
+    training = heads.manifest.get("training")
+    if not isinstance(training, dict) or training.get("labels") != labels:
+        return False
+    share = training.get("held_out_share")
+    return not (isinstance(share, int | float) and 0 < holdout <= share)
+
+
+def _check_folder(folder: Path) -> None:
+    """Ask before a fit, which takes minutes, whether its heads can be written."""
+    there = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p) or not p.name)
+    if not os.path.isdir(there):
+        raise HeadsError(f"cannot write heads to {folder}: {there} is not a folder; choose another --out")
+    if not os.access(there, os.W_OK):
+        raise HeadsError(f"cannot write heads to {folder}: {there} is read-only; choose another --out")
 
 
 def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class ImageFaces:
     """What one image gave: its faces and their descriptors, or the reason why there are none."""
 
     sha256: str
-    """Of the encoded image's bytes, 64 hexadecimal digits; empty where no bytes could be had."""
+    """Of the encoded image's bytes, 64 hexadecimal digits; empty where no bytes could be had, or no memory
+    for them: such a result is not to be kept."""
     width: int
     """Of the upright image, in pixels; 0 where unreadable."""
     height: int

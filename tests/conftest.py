@@ -5,11 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fakes
 import pytest
 from typer.testing import CliRunner
+
+if TYPE_CHECKING:
+    from arcage.embedder.extract import Extractor
+    from arcage.types import U8
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,3 +63,48 @@ def bundled() -> None:
     for part in ("embedder/models/pack.json", "heads/default/manifest.json"):
         if not (package / part).exists():
             pytest.skip(f"arcage/{part} is not built")
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """The photo that the repository carries: 512x512, one face."""
+    return (ROOT / "examples" / "astronaut.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def astronaut(photo: bytes) -> U8:
+    """Its pixels, shape (512, 512, 3), RGB; read-only."""
+    from arcage.images import decode
+
+    image = decode(photo)
+    image.setflags(write=False)
+    return image
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """XDG_CACHE_HOME of tests that compile the bundled networks: shared, and not the user's."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def make_extractor(compiled: Path) -> Callable[..., Extractor]:
+    """Make an Extractor of the bundled pack, its networks loaded."""
+    if not (ROOT / "arcage" / "embedder" / "models" / "pack.json").exists():
+        pytest.skip("arcage/embedder/models/pack.json is not built")
+    from arcage.embedder.extract import Extractor
+
+    def make(*args: Any, **kwargs: Any) -> Extractor:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(compiled))
+            extractor = Extractor(*args, **{"device": "cpu", **kwargs})
+            assert extractor.engine.device == "cpu"
+        return extractor
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def extractor(make_extractor: Callable[..., Extractor]) -> Extractor:
+    """The bundled pack, for one image at a time."""
+    return make_extractor(hint="latency")

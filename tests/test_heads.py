@@ -258,3 +258,22 @@ def test_predicting_imports_no_training_library(fitted: Heads, tmp_path: Path) -
         assert not heavy, heavy
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_faces_of_one_age_do_not_stop_a_fit(kind: str) -> None:
+    x, _, gender = faces(600, 9)
+    settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
+    heads, _ = fit_heads(x, np.full(600, 30, np.float32), gender, fingerprint="f", settings=settings)
+    assert np.abs(heads.predict(x).age - 30).max() < 1
+
+
+def test_one_face_of_a_gender_and_constant_columns_do_not_stop_a_fit() -> None:
+    x, age, _ = faces(300, 10)
+    x[:, 5:9] = 1.0
+    gender = np.zeros(300, np.float32)
+    gender[0] = 1
+    heads, _ = fit_heads(x, age, gender, fingerprint="f", settings=FAST)
+    answers = heads.predict(x)
+    assert np.isfinite(answers.age).all()
+    assert (answers.p_female[1:] < 0.5).all()

@@ -22,7 +22,8 @@ def main() -> None:
         broken = len(runtimes) > 1 or len(opencvs) != 1 or "openvino" not in names
         failed |= broken
         print(
-            f"arcage{extra}: {len(names)} packages, engines openvino {' '.join(runtimes)}, {' '.join(opencvs)}"
+            f"arcage{extra}: {len(names)} packages, engines openvino {' '.join(runtimes)}, "
+            + " ".join(opencvs)
             + (" BROKEN" if broken else "")
         )
     if failed:

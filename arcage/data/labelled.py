@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from arcage.cache import Cache, CacheTable, to_keys
+from arcage.cache import Cache, CacheTable, Names, to_hex, to_keys
 from arcage.data.labels import FROM_NAMES, Label, label_from_name, merge, read_table
 from arcage.errors import ImageError, UsageError
 from arcage.files import read_bytes, sha256_bytes
-from arcage.types import F32, Array
+from arcage.types import F32, F64, Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Counts:
     contradictory: int
     """Copies of one image with different labels."""
     copies: int
-    """Further exact copies of an image; one of them is used."""
+    """Further labelled paths of the same image, which is counted once."""
     unlabelled: int
     """Images of the cache without a label."""
     missing: int
     """Labels without an image in the cache."""
+    ambiguous: int
+    """Labels for a path under which different images were extracted, from several folders."""
 
     def __str__(self) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(self).items())
@@ -78,10 +80,23 @@ class LabelledFaces:
         )
 
     def held_out(self, share: float) -> Array:
-        """Which faces belong to the held-out part: by content, so that copies never lie on both sides and
-        every run chooses the same. Shape (n,), bool."""
-        first = np.array([int(text[:8], 16) for text in self.sha256()], np.float64)
-        return np.asarray(first / 2**32 < share)
+        """Which faces belong to the held-out part: by person where known, otherwise by content, so that
+        neither persons nor copies lie on both sides and every run chooses the same. Shape (n,), bool."""
+        first = _draw(self.sha256())
+        names, index = np.unique(self.person, return_inverse=True)
+        if (names != "").any():
+            drawn = _draw([sha256_bytes(name.encode()) for name in names.tolist()])
+            first = np.where(self.person != "", drawn[index], first)
+        return np.asarray(first < share)
+
+    def persons(self) -> Array | None:
+        """A number for each person, shape (n,), int64: faces of one person must not be split. A face whose
+        person is unknown has a number of its own. None where no person is known."""
+        names, index = np.unique(self.person, return_inverse=True)
+        if not (names != "").any():
+            return None
+        alone = np.arange(len(names), len(names) + len(self))
+        return np.asarray(np.where(self.person != "", index, alone))
 
 
 def labelled_faces(cache: Cache, labels: str) -> LabelledFaces:
@@ -94,45 +109,89 @@ def labelled_faces(cache: Cache, labels: str) -> LabelledFaces:
         labels: ``utkface``, ``agedb``, or the path of a CSV file.
 
     Raises:
-        UsageError: the labels cannot be read, or fit no image.
+        UsageError: the labels cannot be read, or fit no image with a face.
         CacheError: the cache cannot be read.
     """
-    found: dict[str, list[Label]] = defaultdict(list)
-    missing = 0
-    names = cache.names()
-    pairs = list(zip(names.names, names.sha256(), strict=True))
+    table, names = cache.table(), cache.names()
+    missing = ambiguous = 0
     if labels in FROM_NAMES:
-        for name, sha256 in pairs:
-            if (label := label_from_name(labels, name)) is not None:
-                found[sha256].append(label)
+        found = _from_names(names, labels)
     elif labels == "imdb-wiki":
         raise UsageError("imdb-wiki is not read yet; write its labels to a CSV file: path,age,gender")
+    elif not (path := Path(labels)).suffix and not path.is_file():
+        raise UsageError(f"unknown labels {labels!r}: {', '.join(FROM_NAMES)}, or a CSV file")
     else:
-        path = Path(labels)
-        if not path.suffix:
-            raise UsageError(f"unknown labels {labels!r}: {', '.join(FROM_NAMES)}, or a CSV file")
-        by_name: dict[str, list[str]] = defaultdict(list)
-        for name, sha256 in pairs:
-            by_name[name].append(sha256)
-        for name, label in read_table(path).items():
-            hashes = by_name.get(name) or _hash_of(path.parent / name)
-            missing += not hashes
-            for sha256 in hashes:
-                found[sha256].append(label)
+        found, missing, ambiguous = _from_table(table, names, path)
 
-    table = cache.table()
     hashes = sorted(found)
-    start = table.find(to_keys(hashes)) if hashes else np.empty(0, np.int64)
+    start = table.find(to_keys(hashes))
     if not (start >= 0).any():
-        raise UsageError(
-            f"no image of the cache {cache.directory} has a label in {labels}: extract the images first, "
-            "and give the labels' paths relative to the folder that was extracted"
+        raise UsageError(_nothing_fits(cache, names, labels, ambiguous))
+    faces = _choose(table, found, hashes, start, missing, ambiguous)
+    if not len(faces):
+        raise UsageError(f"no labelled image of {cache.directory} gave a face: {faces.counts}")
+    return faces
+
+
+def _from_names(names: Names, labels: str) -> dict[str, list[Label]]:
+    found: dict[str, list[Label]] = defaultdict(list)
+    for name, sha256 in zip(names.names, names.sha256(), strict=True):
+        if (label := label_from_name(labels, name)) is not None:
+            found[sha256].append(label)
+    return found
+
+
+def _from_table(table: CacheTable, names: Names, path: Path) -> tuple[dict[str, list[Label]], int, int]:
+    """Labels by sha256, how many have no image, and how many could belong to several."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    here = table.find(names.keys) >= 0
+    for name, sha256 in zip(names.names[here], to_hex(names.keys[here]), strict=True):
+        by_name[name].append(sha256)
+    found: dict[str, list[Label]] = defaultdict(list)
+    missing = ambiguous = 0
+    for name, label in read_table(path).items():
+        if not label.known:
+            continue
+        hashes = by_name.get(name, [])
+        if len(hashes) != 1:
+            beside = _hash_of(path.parent / name)
+            if hashes and beside not in hashes:
+                ambiguous += 1
+                continue
+            hashes = [beside] if beside else []
+        missing += not hashes
+        for sha256 in hashes:
+            found[sha256].append(label)
+    return found, missing, ambiguous
+
+
+def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> str:
+    what = f"no image of the cache {cache.directory} has a label"
+    if labels in FROM_NAMES:
+        if not len(names):
+            return (
+                f"{what}: the cache keeps no file names; run `arcage extract` again without --no-names "
+                "(what it has is not computed anew), or give the labels as a CSV file beside the images"
+            )
+        return f"{what}: no file name is of the form of {labels}, as is {names.names[0]!r}; give a CSV file"
+    if ambiguous:
+        return (
+            f"{what} in {labels} that fits one image alone ({ambiguous:,} fit several): extract the folder "
+            "that holds all the others, and give the labels' paths relative to it"
         )
-    return _choose(table, found, hashes, start, missing)
+    return (
+        f"{what} in {labels}: extract the images first, and give the labels' paths relative to the folder "
+        "that was extracted"
+    )
 
 
 def _choose(
-    table: CacheTable, found: dict[str, list[Label]], hashes: list[str], start: Array, missing: int
+    table: CacheTable,
+    found: dict[str, list[Label]],
+    hashes: list[str],
+    start: Array,
+    missing: int,
+    ambiguous: int,
 ) -> LabelledFaces:
     rows, chosen = [], []
     dropped = {"no_face": 0, "unreadable": 0, "contradictory": 0}
@@ -158,6 +217,7 @@ def _choose(
         copies=copies,
         unlabelled=images - present,
         missing=missing,
+        ambiguous=ambiguous,
         **dropped,
     )
     return LabelledFaces(
@@ -182,9 +242,14 @@ def _main_face(table: CacheTable, first: int) -> int:
     return first + int(np.argmax(size - distance))
 
 
-def _hash_of(path: Path) -> list[str]:
-    """For images that were extracted without their names, or from another folder."""
+def _hash_of(path: Path) -> str:
+    """For images that were extracted without their names, or from another folder; empty where unreadable."""
     try:
-        return [sha256_bytes(read_bytes(path))]
+        return sha256_bytes(read_bytes(path))
     except ImageError:
-        return []
+        return ""
+
+
+def _draw(hashes: list[str]) -> F64:
+    """A number from 0 to 1 for each hash."""
+    return np.array([int(text[:8], 16) for text in hashes], np.float64) / 2**32

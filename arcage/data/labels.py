@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from arcage.errors import UsageError
+from arcage.files import reason
 
 FROM_NAMES = ("utkface", "agedb")
 OLDEST = 120
-GENDERS = {"male": 0, "m": 0, "0": 0, "female": 1, "f": 1, "1": 1}
+# 0.0 and 1.0 are what spreadsheets and pandas make of whole numbers in a column with gaps.
+GENDERS = {"male": 0, "m": 0, "0": 0, "0.0": 0, "female": 1, "f": 1, "1": 1, "1.0": 1}
+READ = ("path", "age", "gender", "person", "group")
+"""The columns of a table that are read."""
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 
 _UTKFACE = re.compile(r"(\d{1,3})_([01])(?:_([0-4]))?_\d{8,}.*", re.DOTALL)
@@ -33,6 +39,11 @@ class Label:
     group: str = ""
     """A group to report errors for."""
 
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to learn from it or to compare with."""
+        return not (math.isnan(self.age) and math.isnan(self.gender))
+
 
 def label_from_name(kind: str, name: str) -> Label | None:
     """The label that a data set wrote into a file's name; None where the name is not of that form.
@@ -50,41 +61,53 @@ def label_from_name(kind: str, name: str) -> Label | None:
 
 def read_table(path: Path) -> dict[str, Label]:
     """Labels from a CSV file with a header: ``path`` and ``age``, ``gender`` or both; optional
-    ``person`` and ``group``. Other columns are passed over.
+    ``person`` and ``group``, in any order and case. Other columns are passed over.
 
     Returns:
-        By path, with forward slashes, as written in the file.
+        By path, with forward slashes and without ``.`` and empty parts. A line without an age and a gender
+        is here too.
 
     Raises:
         UsageError: the file cannot be read, a column is missing, or a line is wrong (told with its number).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return dict(_rows(path, csv.DictReader(file)))
+            # strict: without it, a quotation mark that is never closed swallows the rest of the file.
+            reader = csv.DictReader(file, strict=True)
+            try:
+                return dict(_rows(path, reader))
+            except csv.Error as error:
+                raise UsageError(
+                    f"{path}, line {reader.line_num + 1}: {error}; check the quotation marks from there on"
+                ) from error
     except OSError as error:
-        raise UsageError(f"cannot read the labels {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is no CSV file in UTF-8: {error}") from error
+        raise UsageError(f"cannot read the labels {path}: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text in UTF-8 ({error}); save it as CSV in UTF-8") from error
 
 
 def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[str, Label]]:
-    columns = reader.fieldnames or []
+    columns = reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
     if "path" not in columns or not {"age", "gender"} & set(columns):
         raise UsageError(
-            f"{path} needs a header with the columns path and age or gender; "
+            f"{path} needs a first line with the columns path and age or gender, separated by commas; "
             f"it has {', '.join(columns) or 'none'}"
         )
+    if twice := [name for name in READ if columns.count(name) > 1]:
+        raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")
     seen: dict[str, tuple[int, Label]] = {}
     for row in reader:
         where = f"{path}, line {reader.line_num}"
-        name = (row["path"] or "").replace("\\", "/").removeprefix("./")
-        if not name:
+        if any(row.get(None) or ()):
+            raise UsageError(f"{where}: more values than columns; put a path with commas in quotation marks")
+        if not (row["path"] or "").strip():
             raise UsageError(f"{where}: the path is empty")
+        name = posixpath.normpath(row["path"].replace("\\", "/"))
         label = Label(
             _age(row.get("age"), where),
             _gender(row.get("gender"), where),
-            row.get("person") or "",
-            row.get("group") or "",
+            (row.get("person") or "").strip(),
+            (row.get("group") or "").strip(),
         )
         if name in seen and repr(seen[name][1]) != repr(label):
             raise UsageError(
@@ -120,6 +143,12 @@ def _gender(text: str | None, where: str) -> float:
 
 
 def merge(labels: Iterable[Label]) -> Label | None:
-    """One label for copies of the same image; None where they contradict each other."""
-    different = {repr(label): label for label in labels}
-    return next(iter(different.values())) if len(different) == 1 else None
+    """What is known of copies of the same image; None where they contradict each other."""
+    known: dict[str, Any] = {}
+    for label in labels:
+        for field in ("age", "gender", "person", "group"):
+            value = getattr(label, field)
+            unknown = value == "" or value != value
+            if not unknown and known.setdefault(field, value) != value:
+                return None
+    return Label(**known)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -13,6 +14,13 @@ from arcage.types import Array
 
 Hint = Literal["latency", "throughput"]
 """``latency``: all cores on one call; ``throughput``: one call a core, many calls at once."""
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Network(Protocol):

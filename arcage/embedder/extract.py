@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 
 from arcage.embedder import align, detect
 from arcage.embedder.detect import FaceDetector
 from arcage.embedder.devices import make_engine
-from arcage.embedder.engine import Engine, Hint, Network
+from arcage.embedder.engine import Engine, Hint, Network, cores
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack, find_pack
-from arcage.errors import ImageError
-from arcage.images import decode
+from arcage.errors import ImageError, ImageMemoryError
+from arcage.images import decode, out_of_memory
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
 SCHEMA = 1
@@ -34,6 +35,9 @@ Bytes = Callable[[], bytes]
 Known = Callable[[str], ImageFaces | None]
 """What an image of this sha256 gave before, None where that is not known."""
 Item = TypeVar("Item")
+
+_LOADING = threading.Lock()
+"""Two threads that share an Extractor shall not both load its networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +146,10 @@ class Extractor:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> _Stage:
-        if self._stage is None:
-            self._stage = _Stage(self.pack, make_engine(self.device, self.hint), self.hint)
-        return self._stage
+        with _LOADING:
+            if self._stage is None:
+                self._stage = _Stage(self.pack, make_engine(self.device, self.hint), self.hint)
+            return self._stage
 
 
 class _Stage:
@@ -152,15 +157,14 @@ class _Stage:
 
     def __init__(self, pack: Pack, engine: Engine, hint: Hint) -> None:
         self.engine = engine
-        self.workers = os.cpu_count() or 1
+        self.workers = cores()
         self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
         self.detector = _load_detector(engine, pack)
-        self.embedders = []
-        self.dimension = 0
-        for record in pack.embedders:
-            network, dimension = _load_embedder(engine, pack, record)
-            self.embedders.append(network)
-            self.dimension += dimension
+        # Reading and compiling networks is most of the time that one photo takes.
+        with ThreadPoolExecutor(len(pack.embedders)) as pool:
+            loaded = list(pool.map(lambda record: _load_embedder(engine, pack, record), pack.embedders))
+        self.embedders = [network for network, _ in loaded]
+        self.dimension = sum(dimension for _, dimension in loaded)
 
     def find(
         self, pool: ThreadPoolExecutor, images: Iterable[tuple[Item, Bytes]], known: Known | None
@@ -177,10 +181,16 @@ class _Stage:
             if before is not None:
                 return _Found(sha256, 0, 0, "", (), none, before)
             image = decode(data)
+            faces = detect.find_faces(self.detector, image, THRESHOLD)
+            crops = np.stack([align.align(image, face.landmarks) for face in faces]) if faces else none
+        except ImageMemoryError as error:
+            return _Found("", 0, 0, str(error), (), none)
         except ImageError as error:
             return _Found(sha256, 0, 0, str(error), (), none)
-        faces = detect.find_faces(self.detector, image, THRESHOLD)
-        crops = np.stack([align.align(image, face.landmarks) for face in faces]) if faces else none
+        except (MemoryError, cv2.error) as error:
+            if not out_of_memory(error):
+                raise
+            return _Found("", 0, 0, "not enough memory for this image", (), none)
         return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops)
 
     def embed(

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from arcage.embedder.engine import Hint, Network
+from arcage.embedder.engine import Hint, Network, cores
 from arcage.errors import ModelError
 from arcage.types import Array
+
+_CONVERTER = "openvino.tools.ovc"
 
 
 def cache_home() -> Path:
@@ -38,17 +40,16 @@ class OpenVinoEngine:
     parallel = True
 
     def __init__(self, hint: Hint = "latency", *, threads: int | None = None) -> None:
-        # Only the runtime: openvino.tools would start telemetry.
-        import openvino
-
+        openvino = _runtime()
         self.note = ""
         self.name = f"openvino {openvino.__version__.split('-')[0]}"
         self._core: Any = openvino.Core()
-        self._streams = 1 if hint == "latency" else (threads or os.cpu_count() or 1)
+        threads = threads or cores()
+        self._streams = 1 if hint == "latency" else threads
         properties = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": self._streams,
-            "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
+            "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
         self._core.set_property("CPU", properties)
@@ -56,11 +57,11 @@ class OpenVinoEngine:
 
     def _set_cache(self) -> None:
         # Compiling costs a second, reading a compiled network a quarter of one. Without a folder
-        # to keep it in (read-only home), arcage just starts a second later.
-        folder = cache_home() / "openvino"
+        # to keep it in (read-only home, or none at all), arcage just starts a second later.
         try:
+            folder = cache_home() / "openvino"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
+        except (OSError, RuntimeError):
             return
         if os.access(folder, os.W_OK):
             self._core.set_property({"CACHE_DIR": str(folder)})
@@ -71,8 +72,28 @@ class OpenVinoEngine:
             graph.reshape(list(shape))
             compiled = self._core.compile_model(graph, "CPU")
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot load this model: {str(error).splitlines()[-1]}") from error
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            raise ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}") from error
         return _Compiled(compiled, self._streams)
+
+
+def _runtime() -> Any:
+    """The module ``openvino``, without its model converter.
+
+    ``import openvino`` imports ``openvino.tools.ovc`` too, and that one leaves an identifier in the home
+    folder and reports each import to Google Analytics, unless the user knew how to forbid it. It is
+    imported inside a ``try``: where it cannot be had, everything else works.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # "raise ImportError"
+        try:
+            import openvino
+        finally:
+            # A program that wants the converter can still import it by its name.
+            del sys.modules[_CONVERTER]
+    else:
+        import openvino
+    return openvino
 
 
 class _Compiled:

@@ -30,6 +30,8 @@ def conformal(answers: F32, age: F32) -> tuple[F32, F32, F32]:
     ranges = int(np.clip(len(age) // FACES_PER_RANGE, 1, MAX_RANGES))
     predicted = answers[:, 0]
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, ranges + 1)[1:-1])).astype(np.float32)
+    # Tied predictions would leave the last range without a face.
+    edges = edges[edges < predicted.max()]
     which = np.searchsorted(edges, predicted)
     below, above = np.empty(len(edges) + 1, np.float32), np.empty(len(edges) + 1, np.float32)
     for k in range(len(edges) + 1):

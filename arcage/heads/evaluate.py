@@ -29,19 +29,19 @@ def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | Non
         :func:`figures`; ready for JSON.
     """
 
-    def of(mask: Array) -> Figures:
+    def of(rows: Array) -> Figures:
         return figures(
             Predictions(
-                predictions.age[mask],
-                predictions.age_low[mask],
-                predictions.age_high[mask],
-                predictions.p_female[mask],
+                predictions.age[rows],
+                predictions.age_low[rows],
+                predictions.age_high[rows],
+                predictions.p_female[rows],
             ),
-            age[mask],
-            gender[mask],
+            age[rows],
+            gender[rows],
         )
 
-    report: dict[str, Any] = {"overall": of(np.ones(len(age), bool))}
+    report: dict[str, Any] = {"overall": figures(predictions, age, gender)}
     bands = {
         f"{low}-{low + BAND - 1}": (age >= low) & (age < low + BAND)
         for low in range(0, int(np.nanmax(age, initial=-1)) + 1, BAND)
@@ -49,10 +49,19 @@ def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | Non
     bands["10 and older"] = age >= BAND
     report["age_bands"] = {name: of(mask) for name, mask in bands.items() if mask.any()}
     sides = {"male": gender == 0, "female": gender == 1}
-    report["genders"] = {name: of(mask) for name, mask in sides.items() if mask.any()}
-    names = [] if group is None else [str(name) for name in np.unique(group) if name]
-    report["groups"] = {name: of(np.asarray(group == name)) for name in names}
+    # Probabilities are to be true among faces of both genders: among those of one, they cannot be.
+    report["genders"] = {name: {**of(mask), "ece": None} for name, mask in sides.items() if mask.any()}
+    report["groups"] = {name: of(rows) for name, rows in _by_name(group) if name}
     return report
+
+
+def _by_name(group: Array | None) -> list[tuple[str, Array]]:
+    """Each name and its rows; sorted once, for there may be many names."""
+    if group is None or not len(group):
+        return []
+    names, index = np.unique(group, return_inverse=True)
+    rows = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
+    return [(str(name), part) for name, part in zip(names, rows, strict=True)]
 
 
 def figures(predictions: Predictions, age: F32, gender: F32) -> Figures:
@@ -60,7 +69,8 @@ def figures(predictions: Predictions, age: F32, gender: F32) -> Figures:
 
     ``mae`` mean and ``median`` median absolute error, ``bias`` mean signed error (years); ``cs5`` share
     within 5 years; ``coverage`` share of ages inside the interval; ``width`` its mean width (years);
-    ``gender_accuracy``; ``ece`` expected calibration error of ``p_female`` (15 bins, Guo et al., ICML 2017).
+    ``gender_accuracy``; ``ece`` expected calibration error of ``p_female`` (15 bins, Guo et al., ICML 2017),
+    which speaks of faces of both genders only.
     """
     out: Figures = dict.fromkeys(
         ("n_age", "mae", "median", "bias", "cs5", "coverage", "width", "n_gender", "gender_accuracy", "ece")

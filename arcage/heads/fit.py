@@ -67,7 +67,9 @@ class Settings:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     age: Boosting = field(default_factory=lambda: Boosting(rounds=300, learning_rate=0.03))
     quantiles: Boosting = field(default_factory=lambda: Boosting(rounds=200, leaves=15, min_leaf=40))
-    gender: Boosting = field(default_factory=lambda: Boosting(rounds=60, leaves=15, min_leaf=40))
+    gender: Boosting = field(
+        default_factory=lambda: Boosting(rounds=60, learning_rate=0.02, leaves=7, min_leaf=100)
+    )
     context_columns: int = 128
     """Columns of the descriptor with the largest variance that the boosting sees."""
 

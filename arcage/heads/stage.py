@@ -81,6 +81,9 @@ def discriminant_axes(centred: F32, classes: Array, shrinkage: float) -> F64:
     within = total - between
     scale = np.trace(within) / len(within)
     within = (1 - shrinkage) * within + shrinkage * scale * np.eye(len(within))
-    count = min(len(names) - 1, len(within))
+    # Columns that never vary would make it singular.
+    within[np.diag_indices_from(within)] += 1e-9 * max(scale, 1e-30)
+    # With one class nothing can be told apart; one axis keeps the shapes, and is harmless.
+    count = max(1, min(len(names) - 1, len(within)))
     _, axes = eigh(between, within, subset_by_index=[len(within) - count, len(within) - 1])
     return np.asarray(axes[:, ::-1])

@@ -58,12 +58,11 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Old heads must not be taken for the new ones while the files are being replaced.
+        (folder / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
-        raise HeadsError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another --out"
-        ) from error
-    # Old heads must not be taken for the new ones while the files are being replaced.
-    (folder / MANIFEST).unlink(missing_ok=True)
+        reason = f"cannot write to the folder {folder}: {error.strerror}"
+        raise HeadsError(f"{reason}; choose another --out") from error
     with atomic_write(folder / ARRAYS) as file:
         file.write(data)
     with atomic_write(folder / CARD, "w") as file:

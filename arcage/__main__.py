@@ -1,0 +1,5 @@
+"""``python -m arcage``."""
+
+from arcage.cli import main
+
+main()

@@ -1,0 +1,440 @@
+"""From a cache and labels to heads on disk, by the library and by the commands fit, evaluate and predict."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fakes
+import numpy as np
+import pytest
+from caches import FINGERPRINT, image, write
+from test_heads import DIMENSION, FAST, faces
+
+from arcage import __version__
+from arcage.cache import Cache
+from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.embedder.packs import ModelRecord, Pack
+from arcage.errors import HeadsError, UsageError
+from arcage.heads.fit import FOLDS, Settings, fit_heads
+from arcage.heads.store import ARRAYS, CARD, MANIFEST, load_heads
+from arcage.training import Fitted, evaluate_labelled, fit_labelled, fitted_on
+
+MODEL = ModelRecord("made up", "none.onnx", "0" * 64, "descriptor", "MIT", "tests", "112x112", 2)
+PACK = Pack("compact", Path(), MODEL, (replace(MODEL, name="embedder"),), research_only=False)
+LINEAR = Settings(kind="linear")
+SHARE = 0.25
+
+X, AGE, GENDER = faces(400, 0)
+
+
+def name(n: int, age: float, gender: float) -> str:
+    return f"{age:.0f}_{gender:.0f}_{n % 2}_{n:014d}.jpg"
+
+
+def made_up(folder: Path, x: np.ndarray = X, age: np.ndarray = AGE, gender: np.ndarray = GENDER) -> Path:
+    """400 images with a face, and a few that are left out."""
+    images = [(name(n, age[n], gender[n]), image(f"image {n}", [x[n]])) for n in range(len(x))]
+    images += [
+        ("copy/" + images[0][0], image("image 0", [x[0]])),
+        (name(1001, 20, 0), image("none", [])),
+        (name(1002, 20, 0), image("broken", [], status="unreadable")),
+        (name(1003, 20, 0), image("twice", [x[0]])),
+        (name(1004, 21, 0), image("twice", [x[0]])),
+        ("holiday.jpg", image("unlabelled", [x[0]])),
+    ]
+    write(folder, images, dimension=DIMENSION)
+    return folder
+
+
+def labelled(folder: Path) -> LabelledFaces:
+    return labelled_faces(Cache(folder, FINGERPRINT), "utkface")
+
+
+def fit(faces_: LabelledFaces, out: Path, **options: Any) -> Fitted:
+    settings = {"pack": PACK, "fingerprint": FINGERPRINT, "labels": "utkface", "settings": LINEAR}
+    return fit_labelled(faces_, out=out, **{**settings, **options})
+
+
+@pytest.fixture(scope="module")
+def everyone(tmp_path_factory: pytest.TempPathFactory) -> LabelledFaces:
+    return labelled(made_up(tmp_path_factory.mktemp("made up") / "cache"))
+
+
+@pytest.fixture(scope="module")
+def boosted(everyone: LabelledFaces, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fitted, Path]:
+    out = tmp_path_factory.mktemp("heads") / "new" / "heads"
+    return fit(everyone, out, settings=FAST, holdout=SHARE), out
+
+
+def test_fitting_writes_heads_that_load(everyone: LabelledFaces, boosted: tuple[Fitted, Path]) -> None:
+    fitted, out = boosted
+    assert sorted(path.name for path in out.iterdir()) == sorted([ARRAYS, CARD, MANIFEST])
+    loaded = load_heads(out)
+    loaded.check(FINGERPRINT)
+    x = everyone.descriptors()
+    for field in ("age", "age_low", "age_high", "p_female"):
+        now, then = (getattr(heads.predict(x), field) for heads in (loaded, fitted.heads))
+        np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-4)
+    guess = np.abs(AGE - np.median(AGE)).mean()
+    assert fitted.held_out is not None
+    again = evaluate_labelled(loaded, everyone.select(everyone.held_out(SHARE)))
+    assert again["overall"] == pytest.approx(fitted.held_out["overall"], rel=1e-3, abs=1e-4)
+    assert fitted.held_out["overall"]["mae"] < 0.9 * guess
+    assert fitted.out_of_fold["overall"]["mae"] < 0.9 * guess
+
+
+def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, Path]) -> None:
+    fitted, out = boosted
+    manifest = json.loads((out / MANIFEST).read_text("utf-8"))
+    aside = int(everyone.held_out(SHARE).sum())
+    assert 60 < aside < 140
+    assert manifest["fingerprint"] == FINGERPRINT
+    assert manifest["dimension"] == DIMENSION
+    assert (manifest["pack"], manifest["models"]) == ("compact", ["made up", "embedder"])
+    assert manifest["training"] == {
+        "labels": "utkface",
+        "faces": 400 - aside,
+        "ages": [1, 89],
+        "held_out": aside,
+        "held_out_share": SHARE,
+        "images": {
+            "labelled": 403,
+            "used": 400,
+            "no_face": 1,
+            "unreadable": 1,
+            "contradictory": 1,
+            "copies": 2,
+            "unlabelled": 1,
+            "missing": 0,
+            "ambiguous": 0,
+        },
+    }
+    assert manifest["settings"]["kind"] == "boosted"
+    assert manifest["settings"]["seed"] == 0
+    assert manifest["settings"]["age"]["rounds"] == 40
+    assert manifest["versions"]["arcage"] == __version__
+    assert {"python", "numpy", "lightgbm", "scikit-learn"} <= set(manifest["versions"])
+    assert manifest["held_out"] == fitted.held_out
+    assert manifest["out_of_fold"] == fitted.out_of_fold
+    assert manifest["held_out"]["overall"]["n_age"] == aside
+    assert manifest["out_of_fold"]["overall"]["n_age"] == 400 - aside
+    assert list(manifest["held_out"]["groups"]) == ["Black", "White"]
+
+
+def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
+    fitted, out = boosted
+    card = (out / CARD).read_text("utf-8")
+    assert fitted.held_out is not None
+    report = fitted.held_out
+    n = report["overall"]["n_age"]
+    for words in (
+        "boosted; seed 0; model pack `compact` (made up, embedder)",
+        f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25%,",
+        "Of 403 different labelled images were left out: 1 without a face found, 1 unreadable, 1 with",
+        "2 further exact copies",
+        "UTKFace",
+        "MS-Celeb-1M",
+        "Held-out faces",
+        f"({FOLDS} folds)",
+        "may not be used for",
+    ):
+        assert words in card
+    assert "research only.\n" not in card.replace("for non-commercial research only; ages", "")
+    groups = report["groups"]
+    worst = max(groups, key=lambda group: groups[group]["mae"])
+    assert f"Largest age error by group (30 faces or more): {worst}, {groups[worst]['mae']:.2f}" in card
+    least = min(report["genders"], key=lambda gender: report["genders"][gender]["gender_accuracy"])
+    assert f"Least gender accuracy by gender: {least}, " in card
+    assert "nan" not in card
+    assert "None" not in card
+
+
+def test_a_card_for_other_labels(everyone: LabelledFaces, tmp_path: Path) -> None:
+    gender_only = replace(everyone, age=np.full(400, np.nan, np.float32), group=np.full(400, ""))
+    pack = replace(PACK, name="buffalo_l", research_only=True)
+    fitted = fit(gender_only, tmp_path, labels="mine.csv", pack=pack)
+    card = (tmp_path / CARD).read_text("utf-8")
+    assert fitted.held_out is None
+    assert "Labels: mine.csv. Fitted on 400 faces. Of" in card
+    assert "weights are for non-commercial research only" in card
+    for words in ("UTKFace", "MS-Celeb", "Held-out", "held out", "age error", "nan", "None"):
+        assert words not in card
+    manifest = json.loads((tmp_path / MANIFEST).read_text("utf-8"))
+    assert manifest["training"]["ages"] is None
+    assert manifest["held_out"] is None
+    assert manifest["out_of_fold"]["overall"]["n_age"] == 0
+
+
+@pytest.mark.parametrize("settings", [LINEAR, FAST], ids=["linear", "boosted"])
+def test_held_out_faces_are_never_fitted_on(
+    everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path, settings: Settings
+) -> None:
+    """Absurd labels and descriptors for the held-out faces change the report, and not a byte of the heads."""
+    hashes = everyone.sha256()
+    aside = dict(zip(hashes, everyone.held_out(SHARE).tolist(), strict=True))
+    mask = np.array([aside[image(f"image {n}").sha256] for n in range(400)])
+    x, age, gender = X.copy(), AGE.copy(), GENDER.copy()
+    x[mask] = 60_000
+    age[mask] = 120 - age[mask]
+    gender[mask] = 1 - gender[mask]
+    absurd = labelled(made_up(tmp_path / "absurd", x, age, gender))
+    assert absurd.sha256() == hashes
+    other = fit(absurd, tmp_path / "other", settings=settings, holdout=SHARE)
+    if settings is FAST:
+        honest, folder = boosted
+    else:
+        folder = tmp_path / "honest"
+        honest = fit(everyone, folder, settings=settings, holdout=SHARE)
+    assert (folder / ARRAYS).read_bytes() == (tmp_path / "other" / ARRAYS).read_bytes()
+    assert honest.out_of_fold == other.out_of_fold
+    assert honest.held_out != other.held_out
+    # The comparison can fail: fitted on all, the heads differ.
+    if settings is LINEAR:
+        fit(everyone, tmp_path / "all", settings=settings)
+        assert (folder / ARRAYS).read_bytes() != (tmp_path / "all" / ARRAYS).read_bytes()
+
+
+@pytest.mark.parametrize("unknown", [0, 30])
+def test_persons_stay_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown: int) -> None:
+    """In the folds as well as in the held-out part, even where some faces' persons are not known."""
+    cache = write(
+        tmp_path / "cache", [(f"{n}.jpg", image(str(n), [X[n]])) for n in range(400)], dimension=DIMENSION
+    )
+    lines = [f"{n}.jpg,{AGE[n]:.0f},{'' if n < unknown else n % 50}" for n in range(400)]
+    (tmp_path / "labels.csv").write_text("path,age,person\n" + "\n".join(lines))
+    faces_ = labelled_faces(cache, str(tmp_path / "labels.csv"))
+    seen: list[np.ndarray] = []
+
+    def listening(*arguments: Any, groups: np.ndarray, **options: Any) -> Any:
+        seen.append(groups)
+        return fit_heads(*arguments, groups=groups, **options)
+
+    monkeypatch.setattr("arcage.training.fit_heads", listening)
+    fit(faces_, tmp_path / "heads", holdout=SHARE)
+    (groups,) = seen
+    train = faces_.select(~faces_.held_out(SHARE))
+    assert len(groups) == len(train)
+    known = train.person != ""
+    assert len(np.unique(groups)) == len(np.unique(train.person[known])) + (~known).sum()
+    held_out = faces_.person[faces_.held_out(SHARE)]
+    assert not set(held_out) & set(train.person) - {""}
+
+
+def test_a_place_that_cannot_be_written_is_known_before_fitting(
+    everyone: LabelledFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arcage.training.fit_heads", lambda *a, **k: pytest.fail("fitted for nothing"))
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/below", "file/far/below"):
+        with pytest.raises(HeadsError, match=r"file is not a folder; choose another --out"):
+            fit(everyone, tmp_path / out)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(HeadsError, match="read-only; choose another --out"):
+        fit(everyone, tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_too_few_faces_leave_the_old_heads(everyone: LabelledFaces, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("old")
+    few = everyone.select(np.arange(400) % 7 == 0)
+    with pytest.raises(UsageError, match="faces have a label for age; at least"):
+        fit(few, tmp_path, holdout=0.5)
+    with pytest.raises(UsageError, match="all 40 labelled faces are held out; take a smaller --holdout"):
+        fit(everyone.select(np.arange(400) < 40), tmp_path, holdout=0.5)
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+    assert (tmp_path / MANIFEST).read_text() == "old"
+
+
+def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Path]) -> None:
+    heads = boosted[0].heads
+    assert fitted_on(heads, "utkface", 0)
+    assert fitted_on(heads, "utkface", SHARE + 0.01)
+    assert not fitted_on(heads, "utkface", SHARE)
+    assert not fitted_on(heads, "utkface", 0.01)
+    assert not fitted_on(heads, "other.csv", 0)
+    for training in (None, [], {}, {"labels": "utkface"}, {"labels": "utkface", "held_out_share": None}):
+        strange = replace(heads, manifest={"training": training})
+        assert fitted_on(strange, "utkface", SHARE) == (training not in (None, [], {}))
+
+
+# The commands
+
+
+class FakeExtractor(fakes.FakeExtractor):
+    pack = PACK
+
+    def __init__(self, pack: str = "compact", device: str = "auto", hint: str = "throughput") -> None:
+        super().__init__(pack, device, hint)
+        self.fingerprint = FINGERPRINT if pack == "compact" else pack
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line with real heads on descriptors that an image tells itself."""
+    monkeypatch.setattr("arcage.embedder.extract.Extractor", FakeExtractor)
+    monkeypatch.setattr("arcage.predictor.Extractor", FakeExtractor)
+    monkeypatch.setattr("arcage.predictor.load_heads", load_heads)
+    return arcage
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos, extracted, and heads fitted on three quarters of them."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(160):
+        age, gender = int(rng.integers(1, 80)), n % 2
+        face = fakes.face(age + rng.normal() * 2, gender + rng.normal() * 0.2)
+        file = folder / "photos" / name(n, age, gender)
+        file.write_bytes(fakes.image(face, width=640 + n))
+    return folder
+
+
+@pytest.fixture
+def ready(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(project)
+    if not Path("heads").exists():
+        assert run("extract", "photos", "--cache", "cache", "--quiet").exit_code == 0
+        done = run("fit", *FIT, "--out", "heads", "--holdout", SHARE)
+        assert done.exit_code == 0, done.stderr
+        Path("fit.txt").write_text(done.stdout)
+        Path("fit.err").write_text(done.stderr)
+    return project
+
+
+FIT = ("--cache", "cache", "--labels", "utkface", "--head", "linear")
+EVALUATE = ("evaluate", "--cache", "cache", "--labels", "utkface", "--heads", "heads")
+
+
+def test_from_photos_to_answers(ready: Path, run: Run) -> None:
+    manifest = json.loads(Path("heads", MANIFEST).read_text("utf-8"))
+    table = Path("fit.txt").read_text()
+    assert table.splitlines()[1].split()[1] == str(manifest["held_out"]["overall"]["n_age"])
+    words = Path("fit.err").read_text()
+    assert "images: labelled 160, used 160" in words
+    assert "errors on held-out faces; the heads and their model card are in heads" in words
+
+    done = run(*EVALUATE, "--holdout", SHARE)
+    assert (done.exit_code, done.stdout) == (0, table)
+    assert "too good" not in done.stderr
+    done = run(*EVALUATE, "--holdout", SHARE, "--json", "--out", "figures.json", "--quiet")
+    assert (done.exit_code, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert Path("figures.json").read_text() == done.stdout
+    assert report.pop("images")["used"] == 160
+    assert report.keys() == manifest["held_out"].keys()
+    for figure, value in report["overall"].items():
+        assert value == pytest.approx(manifest["held_out"]["overall"][figure], abs=1e-4)
+    assert report["overall"]["mae"] < 3
+    assert report["overall"]["gender_accuracy"] > 0.9
+
+    done = run("predict", "photos", "--heads", "heads", "--quiet")
+    assert done.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(rows) == 160
+    for row in rows:
+        age = float(Path(row["path"]).name.split("_")[0])
+        assert abs(float(row["age"]) - age) < 10
+        assert float(row["age_low"]) <= float(row["age"]) <= float(row["age_high"])
+
+
+def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> None:
+    for options in ((), ("--holdout", 0.9)):
+        done = run(*EVALUATE, *options)
+        assert done.exit_code == 0
+        assert "too good" in done.stderr
+        assert "too good" not in done.stdout
+    assert run(*EVALUATE, "--quiet").stderr == ""
+    rows = [f"{path.name},{path.name.split('_')[0]}" for path in Path("photos").iterdir()]
+    Path("mine.csv").write_text("path,age\n" + "\n".join(rows))
+    done = run("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
+    assert done.exit_code == 0
+    assert "too good" not in done.stderr
+    assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
+
+
+def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
+    rows = [f"{path.name},{'mf'[int(path.name.split('_')[1])]}" for path in Path("photos").iterdir()]
+    (tmp_path / "my.csv").write_text("path,gender\n" + "\n".join(rows))
+    labels = ("--cache", "cache", "--labels", tmp_path / "my.csv", "--head", "linear")
+    done = run("fit", *labels, "--out", tmp_path / "h", "--seed", 7, "--quiet")
+    assert (done.exit_code, done.stderr) == (0, "")
+    manifest = json.loads((tmp_path / "h" / MANIFEST).read_text("utf-8"))
+    assert manifest["training"]["labels"] == "my.csv", "where it lay is nobody's business"
+    assert manifest["settings"]["seed"] == 7
+    done = run("predict", "photos", "--heads", tmp_path / "h", "--quiet")
+    rows_ = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["age"] for row in rows_} == {""}
+    assert {row["gender"] for row in rows_} == {"male", "female"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("fit", *FIT), 2, "--out"),
+        (("fit", "--labels", "utkface", "--out", "h"), 2, "--cache"),
+        (("fit", "--cache", "cache", "--out", "h"), 2, "--labels"),
+        (("fit", *FIT, "--head", "cubist", "--out", "h"), 2, "boosted"),
+        (("fit", *FIT, "--holdout", "1", "--out", "h"), 2, "0.9"),
+        (("fit", *FIT, "--seed", "-1", "--out", "h"), 2, "seed"),
+        (("fit", *FIT, "--labels", "none.csv", "--out", "h"), 2, "no such file"),
+        (("fit", *FIT, "--labels", "celeba", "--out", "h"), 2, "utkface, agedb, or a CSV file"),
+        (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name is of the form of agedb"),
+        (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 3, "Run `arcage extract`"),
+        (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
+        (("fit", *FIT, "--out", "fit.txt"), 3, "not a folder"),
+        ((*EVALUATE, "--labels", "none.csv"), 2, "no such file"),
+        ((*EVALUATE, "--out", "figures.csv"), 2, ".json"),
+        ((*EVALUATE, "--holdout", "0.000001"), 2, "held out"),
+        ((*EVALUATE, "--out", "nowhere/figures.json"), 3, "create the folder first"),
+        ((*EVALUATE, "--cache", "nowhere"), 3, "Run `arcage extract`"),
+        ((*EVALUATE, "--heads", "nowhere"), 3, "arcage fit"),
+        ((*EVALUATE, "--pack", "other"), 3, "--pack"),
+        (("predict", "photos", "--heads", "heads", "--pack", "other"), 3, "--pack"),
+        (("predict", "photos", "--heads", "nowhere"), 3, "arcage fit"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    ready: Path, run: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(*arguments)
+    assert done.exit_code == code, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not Path("h").exists()
+
+
+@pytest.mark.parametrize("file", [ARRAYS, MANIFEST])
+def test_damaged_heads(ready: Path, run: Run, tmp_path: Path, file: str) -> None:
+    for part in (ARRAYS, MANIFEST):
+        (tmp_path / part).write_bytes(Path("heads", part).read_bytes())
+    data = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(data[: len(data) // 2])
+    for command in (EVALUATE, ("predict", "photos")):
+        done = run(*command, "--heads", tmp_path)
+        assert done.exit_code == 3
+        assert "fit them again" in done.stderr
+        assert done.stdout == ""
+
+
+def test_damage_in_the_cache_is_said_whatever_follows(ready: Path, run: Run, tmp_path: Path) -> None:
+    shutil.copytree("cache", tmp_path / "cache")
+    for part in (tmp_path / "cache" / "names").glob("*.parquet"):
+        part.write_bytes(b"")
+    done = run("fit", *FIT, "--cache", tmp_path / "cache", "--out", tmp_path / "h")
+    assert done.exit_code == 2
+    assert "damaged in the cache" in done.stderr
+    assert "keeps no file names" in done.stderr
