@@ -22,8 +22,7 @@ from arcage.types import Face
 GOLDEN = Path(__file__).with_name("golden.json")
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 
-if GOLDEN.exists():
-    golden: dict[str, Any] = json.loads(GOLDEN.read_text())
+golden: dict[str, Any] = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
 
 
 def detect(extractor: Extractor) -> Face:
@@ -38,7 +37,7 @@ def describe(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, li
     widths = [model.dimension or 0 for model in extractor.pack.embedders]
     starts = np.cumsum([0, *widths[:-1]])
     names = [model.name for model in extractor.pack.embedders]
-    return {name: descriptor[i : i + 8].tolist() for name, i in zip(names, starts, strict=True)}
+    return {name: descriptor[i : i + 8].round(4).tolist() for name, i in zip(names, starts, strict=True)}
 
 
 def test_the_detector_finds_the_same_face(extractor: Extractor) -> None:

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import pytest
 
-from arcage.errors import ImageError
-from arcage.images import MAX_PIXELS, decode
+from arcage.errors import ImageError, ImageMemoryError
+from arcage.images import MAX_PIXELS, decode, out_of_memory
 
 RED, BLUE = (200, 60, 20), (20, 80, 220)
 needs_gif = pytest.mark.skipif(
@@ -486,6 +486,41 @@ except ImageError as error:
     assert int(kilobytes) < 5_000
     assert float(seconds) < 0.1
     assert message.startswith("too large: 400,000,000 pixels")
+
+
+def test_too_little_memory_is_told_apart_from_a_damaged_file() -> None:
+    resource = pytest.importorskip("resource", reason="POSIX only")
+    data = bomb(9_000)
+    # 81 MB as it is stored; the second time, three bytes a pixel do not fit.
+    script = """
+import resource, sys
+from arcage.errors import ImageMemoryError
+from arcage.images import decode
+data = sys.stdin.buffer.read()
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+for room in (50, 150):
+    resource.setrlimit(resource.RLIMIT_AS, (used + (room << 20), resource.RLIM_INFINITY))
+    try:
+        decode(data)
+    except ImageMemoryError as error:
+        print(error)
+"""
+    if sys.platform != "linux" or not hasattr(resource, "RLIMIT_AS"):
+        pytest.skip("needs a limit of the address space")
+    done = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, timeout=60)
+    assert done.stderr.decode() == ""
+    assert done.stdout.decode() == "not enough memory for 9000 x 9000 pixels\n" * 2
+
+
+def test_lack_of_memory_is_known_by_all_its_names() -> None:
+    without_code = cv2.error("std::bad_alloc")
+    with_code = cv2.error("Failed to allocate 1 bytes")
+    without_code.code, with_code.code = None, cv2.Error.StsNoMem
+    assert all(out_of_memory(error) for error in (MemoryError(), without_code, with_code))
+    with_code.code = cv2.Error.StsBadArg
+    assert not any(out_of_memory(error) for error in (ValueError(), with_code, ImageError("bad_alloc")))
+    assert issubclass(ImageMemoryError, ImageError)
 
 
 def oversized() -> dict[str, bytes]:

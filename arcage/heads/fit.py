@@ -12,6 +12,7 @@ import numpy as np
 from arcage.errors import UsageError
 from arcage.heads.boosting import Boosting, boost
 from arcage.heads.calibrate import conformal, platt
+from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Kernel, Linear, Trees
 from arcage.heads.stage import KernelSettings, fit_kernel
@@ -134,7 +135,8 @@ def fit_heads(
 
 def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
     fits: Fits
-    kernel: Kernel | None = None
+    last: tuple[Linear | Trees, ...]
+    kernel, columns = None, np.empty(0, np.int64)
     if settings.kind == "boosted":
         classes = _merge_small(np.digitize(age, AGE_EDGES))
         kernel, seen = _cross_kernel(x, classes, _age_targets(age), folds, settings, progress, "age")
@@ -145,14 +147,14 @@ def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progr
             lambda r: _quantile(features[r], age[r], start[r], settings, 0.05),
             lambda r: _quantile(features[r], age[r], start[r], settings, 0.95),
         )
+        last, answers = _cross_fit(features, start, fits, folds, progress, "age")
+    elif settings.kind == "linear":
+        progress("age: ridge regression")
+        part, answers = cross_ridge(x, age, folds)
+        last = (part,)
     else:
-        columns, features = np.empty(0, np.int64), x
-        start = np.zeros(len(x), np.float32)
-        if settings.kind == "linear":
-            fits = (_ridge_fit(x, age, progress),)
-        else:
-            fits = (lambda r: _plain(x[r], age[r], settings),)
-    last, answers = _cross_fit(features, start, fits, folds, progress, "age")
+        fits = (lambda r: _plain(x[r], age[r], settings),)
+        last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "age")
     edges, below, above = conformal(answers, age)
     return AgeModel(Stacked(kernel, columns, last), edges, below, above), answers
 
@@ -161,8 +163,8 @@ def _fit_gender(
     x: F32, gender: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
 ) -> tuple[GenderModel, F32]:
     fits: Fits
-    kernel: Kernel | None = None
-    trusted = np.arange(len(x))
+    last: tuple[Linear | Trees, ...]
+    kernel, columns = None, np.empty(0, np.int64)
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
@@ -192,15 +194,15 @@ def _fit_gender(
                 features[r], gender[r], start[r], settings.gender, objective="binary", seed=settings.seed
             ),
         )
+        last, answers = _cross_fit(features, start, fits, folds, progress, "gender", trusted)
+    elif settings.kind == "linear":
+        progress("gender: ridge regression")
+        part, answers = cross_ridge(x, 2 * gender - 1, folds)
+        last = (part,)
     else:
-        columns, features = np.empty(0, np.int64), x
-        start = np.zeros(len(x), np.float32)
-        if settings.kind == "linear":
-            fits = (_ridge_fit(x, 2 * gender - 1, progress),)
-        else:
-            plain = Boosting(rounds=400)
-            fits = (lambda r: boost(x[r], gender[r], None, plain, objective="binary", seed=settings.seed),)
-    last, answers = _cross_fit(features, start, fits, folds, progress, "gender", trusted)
+        plain = Boosting(rounds=400)
+        fits = (lambda r: boost(x[r], gender[r], None, plain, objective="binary", seed=settings.seed),)
+        last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "gender")
     slope, offset = platt(answers[:, 0], gender)
     return GenderModel(Stacked(kernel, columns, last), slope, offset), answers[:, 0]
 
@@ -263,22 +265,6 @@ def _plain(x: F32, age: F32, settings: Settings) -> Trees:
     leaves = trees.left[first] == np.arange(len(trees.value))[first]
     value[first] += np.where(leaves, middle, 0)
     return replace(trees, value=value)
-
-
-def _ridge_fit(x: F32, target: F32, progress: Progress) -> Callable[[Array], Linear]:
-    """Ridge regression on standardised columns; the penalty is chosen once, by cross-validation."""
-    from sklearn.linear_model import Ridge, RidgeCV
-
-    progress("linear: choosing the penalty")
-    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    penalty = RidgeCV(np.logspace(0, 5, 11)).fit((x - mean) / spread, target).alpha_
-
-    def fit(rows: Array) -> Linear:
-        ridge = Ridge(penalty).fit((x[rows] - mean) / spread, target[rows])
-        weights = (ridge.coef_ / spread)[:, None].astype(np.float32)
-        return Linear(mean, weights, np.array([ridge.intercept_], np.float32))
-
-    return fit
 
 
 def _age_targets(age: F32) -> F64:
