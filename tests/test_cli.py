@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 from fakes import FINGERPRINT, FakeExtractor, face, image
+from typer.testing import CliRunner
 
 import arcage.cli
 from arcage.cache import Cache
@@ -524,10 +525,12 @@ def test_models_list(arcage: Run, bundled: None, tmp_path: Path, monkeypatch: py
     assert len(models) == len(list_models())
 
 
-def test_doctor_where_all_is_well(arcage: Run, bundled: None) -> None:
-    done = arcage("doctor")
+def test_doctor_where_all_is_well(bundled: None) -> None:
+    from arcage.cli import app
+
+    done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0, done.stdout
-    report = json.loads(arcage("doctor", "--json").stdout)
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"]
     assert [finding["check"] for finding in report["findings"]] == [f.check for f in examine()]
 

@@ -28,7 +28,6 @@ IRESNET = (
     Level("prelu_44", "mean", 8),
     Level("prelu_51", "mean", 8),
     Level("add_54", "mean", 8),
-    Level("prelu_44", "grid", 72),
     Level("add_54", "grid", 72),
     Level("683", "none", 16),
 )
@@ -40,7 +39,6 @@ MOBILEFACENET = (
     Level("prelu_27", "mean", 16),
     Level("add_36", "mean", 10),
     Level("prelu_38", "mean", 24),
-    Level("prelu_27", "grid", 144),
     Level("prelu_38", "grid", 216),
     Level("516", "none", 12),
 )

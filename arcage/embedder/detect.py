@@ -45,6 +45,8 @@ OVERLAP = 0.4
 INSIDE = 0.6
 """A box that lies by more than this share inside a better one of another view is a part of that face: on
 a fine view a close-up's cheek and eye can pass for a face."""
+LARGEST_FINE = 300
+"""Pixels of a face on the large photo's canvas, above which the photo's canvas sees it better."""
 CANDIDATES = 16_000
 """At most so many candidates of a view are looked at, the best; a canvas tiled with faces gives fewer."""
 
@@ -94,6 +96,9 @@ def _search(detector: FaceDetector, image: U8, view: View, threshold: float) -> 
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         cv2.resize(image, (w, h), dst=canvas[top : top + h, left : left + w], interpolation=how)
     boxes, landmarks, scores = detector.candidates(canvas, threshold)
+    if view is LARGE:
+        fine = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) <= LARGEST_FINE
+        boxes, landmarks, scores = boxes[fine], landmarks[fine], scores[fine]
     keep = _nms(boxes, scores)
     shift = np.array([left, top], np.float32)
     ratio = np.array([width / w, height / h], np.float32)
