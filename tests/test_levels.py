@@ -7,6 +7,7 @@ from typing import Any
 import graphs
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from arcage.embedder import levels as module
@@ -15,9 +16,6 @@ from arcage.embedder.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.openvino import OpenVinoEngine
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
-
-# The reference runtime. arcage's extras never ask for it beside onnxruntime-gpu; CI installs it.
-onnxruntime = pytest.importorskip("onnxruntime")
 
 IRESNET = (
     # 112 pixels have no sum: the first block makes the map smaller at once.

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-EXTRAS = ("", "[gpu]", "[insightface]", "[gpu,insightface]")
+EXTRAS = ("", "[gpu]", "[insightface]", "[gpu,insightface]", "[test]")
 
 
 def main() -> None:
