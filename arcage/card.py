@@ -57,7 +57,9 @@ def model_card(manifest: dict[str, Any]) -> str:
         parts.append("The model pack's weights are for non-commercial research only.\n")
     else:
         parts.append(
-            "The bundled face networks were trained by others on MS-Celeb-1M, a data set since withdrawn.\n"
+            "The bundled face networks (YuNet MIT, MobileFaceNet MIT or Apache-2.0, SFace Apache-2.0, as "
+            "their publishers state; see NOTICE.md beside them) were trained by others, the embedders on "
+            "MS-Celeb-1M, a data set since withdrawn.\n"
         )
     if manifest["held_out"]:
         parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
