@@ -12,10 +12,10 @@ import graphs
 import numpy as np
 import pytest
 
+from arcage.embedder.find import find_pack
 from arcage.embedder.insightface import descriptor_model, find_insightface, insightface_home, list_insightface
 from arcage.embedder.levels import find_levels, parse
 from arcage.embedder.onnxruntime import OnnxRuntimeEngine
-from arcage.embedder.packs import find_pack
 from arcage.embedder.scrfd import Scrfd
 from arcage.errors import ModelError, UsageError
 

@@ -18,7 +18,8 @@ from arcage.embedder import align, detect
 from arcage.embedder.detect import FaceDetector
 from arcage.embedder.devices import make_engine
 from arcage.embedder.engine import Engine, Hint, Network, cores
-from arcage.embedder.packs import DEFAULT, ModelRecord, Pack, find_pack
+from arcage.embedder.find import find_pack
+from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageMemoryError
 from arcage.images import decode, out_of_memory
 from arcage.types import F16, U8, Face, ImageFaces, Status

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arcage.errors import ModelError, UsageError
+from arcage.errors import ModelError
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT = "compact"
@@ -73,26 +73,6 @@ class Pack:
         if self.folder == BUNDLED:
             return "reinstall it: pip install --force-reinstall --no-deps arcage"
         return "put the pack's files there again"
-
-
-def find_pack(name: str) -> Pack:
-    """A pack by name or folder: the bundled one, an InsightFace pack on disk, or a folder.
-
-    Raises:
-        UsageError: there is no such pack.
-        ModelError: the folder holds no usable pack.
-    """
-    if name == DEFAULT:
-        return bundled()
-    from arcage.embedder.insightface import find_insightface, insightface_home
-
-    pack = find_insightface(name)
-    if pack is None:
-        raise UsageError(
-            f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
-            f"pack in {insightface_home()}; `arcage models list` shows what is there"
-        )
-    return pack
 
 
 def bundled() -> Pack:
