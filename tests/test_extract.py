@@ -385,10 +385,10 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
     assert path.stat().st_size not in opened
 
     path.unlink()
-    with pytest.raises(ModelError, match=r"No such file or directory; put the pack's files there again"):
+    with pytest.raises(ModelError, match=r"no such file; put the pack's files there again"):
         broken.extract(b"")
     path.mkdir()
-    with pytest.raises(ModelError, match="cannot read the model"):
+    with pytest.raises(ModelError, match="cannot read .*put the pack's files there again"):
         broken.extract(b"")
 
 

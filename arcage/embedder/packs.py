@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from arcage.errors import ModelError
+from arcage.files import verified_bytes
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT = "compact"
@@ -55,18 +55,7 @@ class Pack:
         Raises:
             ModelError: the file is missing or damaged.
         """
-        path = self.folder / record.file
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot read the model {path}: {error.strerror}; {self._remedy}") from error
-        found = hashlib.sha256(data).hexdigest()
-        if found != record.sha256:
-            raise ModelError(
-                f"the model {path} is damaged (sha256 {found[:12]}..., expected {record.sha256[:12]}...); "
-                + self._remedy
-            )
-        return data
+        return verified_bytes(self.folder / record.file, record.sha256, hint=self._remedy)
 
     @property
     def _remedy(self) -> str:
