@@ -388,7 +388,7 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
     with pytest.raises(ModelError, match=r"no such file; put the pack's files there again"):
         broken.extract(b"")
     path.mkdir()
-    with pytest.raises(ModelError, match="cannot read .*put the pack's files there again"):
+    with pytest.raises(ModelError, match=r"cannot read .*put the pack's files there again"):
         broken.extract(b"")
 
 
