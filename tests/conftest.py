@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from arcage.embedder.extract import Extractor
+    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
+    from arcage.embedder.openvino import OpenVinoEngine
     from arcage.types import U8
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +87,24 @@ def astronaut(photo: bytes) -> U8:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """XDG_CACHE_HOME of tests that compile the bundled networks: shared, and not the user's."""
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def runtime() -> OnnxRuntimeEngine:
+    """ONNX Runtime on the CPU: the reference."""
+    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine("cpu")
+
+
+@pytest.fixture(scope="session")
+def openvino(compiled: Path) -> OpenVinoEngine:
+    """What is compared with it."""
+    from arcage.embedder.openvino import OpenVinoEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(compiled))
+        return OpenVinoEngine()
 
 
 @pytest.fixture(scope="session")

@@ -64,19 +64,6 @@ def faces() -> U8:
     return np.random.default_rng(4).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def runtime() -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine("cpu")
-
-
-@pytest.fixture(scope="module")
-def openvino(tmp_path_factory: pytest.TempPathFactory) -> OpenVinoEngine:
-    with pytest.MonkeyPatch.context() as patch:
-        # Compiled networks of tests do not belong in the home folder.
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return OpenVinoEngine()
-
-
 def tensors(model: Any, names: list[str], images: F32) -> dict[str, Array]:
     """Intermediate tensors of the unchanged network, one image at a time."""
     probe = onnx.ModelProto.FromString(model.SerializeToString())

@@ -18,18 +18,6 @@ from arcage.errors import ModelError
 from arcage.types import U8, Array
 
 
-@pytest.fixture(scope="module")
-def runtime() -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine("cpu")
-
-
-@pytest.fixture(scope="module")
-def openvino(tmp_path_factory: pytest.TempPathFactory) -> OpenVinoEngine:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return OpenVinoEngine()
-
-
 def picture(side: int) -> U8:
     """Patches of several sizes and colours: noise alone gives a random network too little to score."""
     rng = np.random.default_rng(side)

@@ -14,7 +14,7 @@ from arcage.heads.boosting import Boosting, boost
 from arcage.heads.calibrate import conformal, platt
 from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
-from arcage.heads.parts import Kernel, Linear, Trees
+from arcage.heads.parts import Linear, Trees
 from arcage.heads.stage import KernelSettings, fit_kernel
 from arcage.types import F32, F64, Array
 
@@ -139,7 +139,9 @@ def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progr
     kernel, columns = None, np.empty(0, np.int64)
     if settings.kind == "boosted":
         classes = _merge_small(np.digitize(age, AGE_EDGES))
-        kernel, seen = _cross_kernel(x, classes, _age_targets(age), folds, settings, progress, "age")
+        targets = _age_targets(age)
+        seen = _kernel_seen(x, classes, targets, folds, settings, progress, "age")
+        kernel = fit_kernel(x, classes, targets, settings.kernel, settings.seed)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
         fits = (
@@ -173,12 +175,13 @@ def _fit_gender(
         sign = 2 * gender - 1
         targets = sign[:, None].astype(np.float64)
         # Mislabelled faces are common in scraped sets, and squared errors follow them.
-        _, first = _cross_kernel(
+        first = _kernel_seen(
             x, classes, targets, folds, settings, progress, "gender, finding doubtful labels"
         )
         trusted = np.flatnonzero(first[:, 0] * sign > DOUBT)
         folds = [(np.intersect1d(train, trusted), test) for train, test in folds]
-        kernel, seen = _cross_kernel(x, classes, targets, folds, settings, progress, "gender", trusted)
+        seen = _kernel_seen(x, classes, targets, folds, settings, progress, "gender")
+        kernel = fit_kernel(x[trusted], classes[trusted], targets[trusted], settings.kernel, settings.seed)
         # Boosting starts from log-odds: the kernel's score is brought onto that scale.
         slope, offset = platt(seen[:, 0], gender)
         kernel = replace(
@@ -207,27 +210,16 @@ def _fit_gender(
     return GenderModel(Stacked(kernel, columns, last), slope, offset), answers[:, 0]
 
 
-def _cross_kernel(
-    x: F32,
-    classes: Array,
-    targets: F64,
-    folds: Folds,
-    settings: Settings,
-    progress: Progress,
-    what: str,
-    rows: Array | None = None,
-) -> tuple[Kernel, F32]:
-    """The kernel stage fitted on all rows (or ``rows``), and its out-of-fold outputs for all: what is
-    boosted on must look as it will for faces never seen."""
+def _kernel_seen(
+    x: F32, classes: Array, targets: F64, folds: Folds, settings: Settings, progress: Progress, what: str
+) -> F32:
+    """The kernel stage's out-of-fold outputs: what is boosted on must look as it will for new faces."""
     seen = np.empty(targets.shape, np.float32)
     for i, (train, test) in enumerate(folds):
         progress(f"{what}: kernel stage, fold {i + 1} of {len(folds)}")
         part = fit_kernel(x[train], classes[train], targets[train], settings.kernel, settings.seed)
         seen[test] = part(x[test])
-    progress(f"{what}: kernel stage, all faces")
-    if rows is not None:
-        x, classes, targets = x[rows], classes[rows], targets[rows]
-    return fit_kernel(x, classes, targets, settings.kernel, settings.seed), seen
+    return seen
 
 
 def _cross_fit(
