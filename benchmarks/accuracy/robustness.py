@@ -1,0 +1,162 @@
+"""What arcage's answers are worth on poor pictures: error, gender and intervals against each degradation.
+
+    python benchmarks/accuracy/robustness.py --data ../shared/data --heads /tmp/accuracy/heads80 --out /tmp/curves
+
+Takes images of UTKFace that ``arcage fit --holdout 0.2`` leaves out, always the same ones, makes each worse
+(degradations.py), and sends the encoded bytes through detection, descriptors and heads. Writes
+robustness.json and, with matplotlib, robustness.png.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import protocol
+from degradations import CURVES, png
+from protocol import SHARE, main_face, number, share
+
+from arcage.data.labels import Label
+from arcage.embedder.extract import Extractor
+from arcage.files import read_bytes
+from arcage.heads.evaluate import figures
+from arcage.heads.model import Heads
+from arcage.heads.store import load_heads
+from arcage.images import decode
+from arcage.training import fitted_on
+from arcage.types import U8
+
+FIGURES = ("mae", "bias", "gender_accuracy", "coverage", "width")
+AS_IT_IS = "as it is"
+
+
+def measure(
+    pictures: Sequence[U8],
+    labels: Sequence[Label],
+    make: Callable[[U8], bytes],
+    extractor: Extractor,
+    heads: Heads,
+) -> dict[str, Any]:
+    """Figures of the degraded pictures in which a face was found, and the share of the others."""
+    descriptors, found = [], []
+
+    def encoded() -> Iterator[tuple[int, Callable[[], bytes]]]:
+        for i, picture in enumerate(pictures):
+            yield i, lambda picture=picture: make(picture)
+
+    with closing(extractor.stream(encoded())) as results:
+        for i, image in results:
+            if image.faces:
+                face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
+                descriptors.append(image.descriptors[face])
+                found.append(labels[i])
+    row: dict[str, Any] = {"without_face": 1 - len(found) / len(labels), **dict.fromkeys(FIGURES)}
+    if found:
+        age, gender = np.array([(label.age, label.gender) for label in found], np.float32).T
+        seen = figures(heads.predict(np.stack(descriptors)), age, gender)
+        row |= {name: seen[name] for name in FIGURES}
+    return row
+
+
+def as_text(rows: list[dict[str, Any]]) -> str:
+    head = ("", "level", "no face", "MAE", "bias", "gender", "covered", "width")
+    return protocol.as_text(
+        head,
+        (
+            (
+                row["curve"],
+                f"{row['level']:g}" if row["level"] is not None else "",
+                share(row["without_face"]),
+                number(row["mae"]),
+                "-" if row["bias"] is None else f"{row['bias']:+.2f}",
+                share(row["gender_accuracy"]),
+                share(row["coverage"]),
+                number(row["width"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """A column for each degradation, a row for each figure; dashed: the pictures as they are."""
+    from matplotlib.figure import Figure
+
+    shown = {
+        "mae": "mean absolute error, years",
+        "width": "mean width of the interval, years",
+        "coverage": "ages inside the 90 % interval",
+        "gender_accuracy": "gender right",
+        "without_face": "without a face",
+    }
+    reference = rows[0]
+    figure = Figure(figsize=(3 * len(CURVES), 2.6 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), len(CURVES), sharey="row", sharex="col", squeeze=False)
+    for column, curve in enumerate(CURVES):
+        # 200 pixels is a level of its own: the picture encoded again is the same picture.
+        points = {row["level"]: row for row in rows if row["curve"] == curve.name}
+        points.setdefault(curve.undegraded, reference)
+        levels = sorted(points)
+        for line, (key, title) in enumerate(shown.items()):
+            ax = axes[line, column]
+            ax.axhline(reference[key], color="0.6", linestyle="--", linewidth=1)
+            if key == "coverage":
+                ax.axhline(0.9, color="tab:red", linestyle=":", linewidth=1)
+            values = [np.nan if points[v][key] is None else points[v][key] for v in levels]
+            ax.plot(levels, values, marker="o", markersize=3)
+            ax.grid(alpha=0.3)
+            if curve.log:
+                ax.set_xscale("log")
+                ax.set_xticks(levels, [f"{v:g}" for v in levels], fontsize=7)
+                ax.minorticks_off()
+            if column == 0:
+                ax.set_ylabel(title)
+            if line == 0:
+                ax.set_title(curve.name)
+            if line == len(shown) - 1:
+                ax.set_xlabel(curve.axis)
+    figure.savefig(path, dpi=100)
+    print(f"written: {path}", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a folder with utkface/ in it")
+    parser.add_argument("--heads", type=Path, required=True, help="fitted with --holdout 0.2")
+    parser.add_argument("--out", type=Path, required=True, help="for robustness.json and robustness.png")
+    parser.add_argument("--count", type=int, default=600, help="faces; default 600")
+    args = parser.parse_args()
+
+    extractor, heads = Extractor(), load_heads(args.heads)
+    heads.check(extractor.fingerprint)
+    seen = fitted_on(heads, "utkface", SHARE)
+    if seen:
+        print("these heads were fitted on the faces below as well: the figures are too good", file=sys.stderr)
+    # Sorted by hash, so that the first ones are a random sample.
+    sample = protocol.held_out_images(args.data / "utkface")[: args.count]
+    pictures = [decode(read_bytes(source.path)) for source, _ in sample]
+    labels = [label for _, label in sample]
+    print(f"{len(sample):,} of UTKFace's held-out images, at each level")
+
+    rows = [{"curve": AS_IT_IS, "level": None, **measure(pictures, labels, png, extractor, heads)}]
+    for curve in CURVES:
+        for level in curve.levels:
+            print(f"{curve.name} {level:g}", end="    \r", file=sys.stderr, flush=True)
+            figures_ = measure(pictures, labels, lambda p, c=curve, v=level: c.make(p, v), extractor, heads)
+            rows.append({"curve": curve.name, "level": level, **figures_})
+    print(as_text(rows))
+    report = {"pipeline": extractor.fingerprint, "faces": len(sample), "fitted_on_them": seen, "rows": rows}
+    protocol.write_json(args.out / "robustness.json", report)
+    try:
+        draw(rows, args.out / "robustness.png")
+    except ImportError:
+        print("no curves drawn: pip install matplotlib", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
