@@ -136,9 +136,10 @@ def draw(image: U8, rows: Sequence[Prediction]) -> U8:
 def _words(row: Prediction) -> list[str]:
     # Two short lines fit beside their face; OpenCV's font has ASCII only.
     words = []
-    if row.age is not None:
-        words.append(f"{row.age:.0f} ({row.age_low:.0f}-{row.age_high:.0f})")
-    if row.p_female is not None:
+    if row.age_low is not None:
+        age = "" if row.age is None else f"{row.age:.0f} "
+        words.append(f"{age}({row.age_low:.0f}-{row.age_high:.0f})")
+    if row.gender is not None and row.p_female is not None:
         words.append(gender_words(row.p_female))
     return words
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from arcage.heads.evaluate import as_table
-from arcage.heads.fit import FOLDS
 
 USES = """## What the answers may not be used for
 
@@ -35,6 +34,14 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"labels. {images['copies']:,} further exact copies were not counted again. Labels without an image: "
         f"{images['missing']:,}; whose path several images have: {images['ambiguous']:,}."
     )
+    variants = f" and {training['variants']} degraded variants of each" if training["variants"] else ""
+    search = manifest["search"]
+    chosen = (
+        f" Settings chosen among {search['trials']:,} trials by {search['folds']}-fold cross-validation on "
+        "the training faces, whose own figures below are therefore slightly optimistic."
+        if search
+        else ""
+    )
     aside = (
         f" {training['held_out']:,} faces ({training['held_out_share']:.0%}, chosen by person where known, "
         "otherwise by content) were held out for the report."
@@ -44,9 +51,10 @@ def model_card(manifest: dict[str, Any]) -> str:
     parts = [
         "# Model card: age and gender heads\n",
         f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
-        f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.\n",
+        f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.{chosen}\n",
         "## Training data\n",
-        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}.{aside} {dropped}\n",
+        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}{variants}.{aside} "
+        f"{dropped}\n",
     ]
     if training["labels"] == "utkface":
         parts.append(
@@ -65,7 +73,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
     parts.append(
         _section(
-            f"Training faces, each answered by models that did not see it ({FOLDS} folds)",
+            f"Training faces, each answered by models that did not see it ({settings['folds']} folds)",
             manifest["out_of_fold"],
             "Intervals and `p_female` were calibrated on these answers, so coverage and ECE are by "
             "construction about right here.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -130,6 +131,13 @@ def predict(
         float,
         typer.Option(min=0, max=1, help="Hide faces with a lower detector score; none is below 0.5."),
     ] = 0,
+    max_width: Annotated[
+        float,
+        typer.Option(min=0, metavar="YEARS", help="Leave out ages whose 90 % interval is wider than this."),
+    ] = math.inf,
+    min_sure: Annotated[
+        float, typer.Option(min=0.5, max=1, help="Leave out genders that are less probable than this.")
+    ] = 0.5,
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures with boxes and labels into DIR.")
     ] = None,
@@ -183,6 +191,8 @@ def predict(
         cache=cache,
         faces=faces.value,
         min_score=min_score,
+        max_width=max_width,
+        min_sure=min_sure,
     )
     if predictor.note:
         _say(predictor.note)
@@ -211,6 +221,15 @@ def extract(
     no_names: Annotated[
         bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
     ] = False,
+    augment: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=9,
+            metavar="N",
+            help="Also N degraded variants of each face, for `arcage fit --augment`.",
+        ),
+    ] = 0,
     pack: Pack = "compact",
     device: Device = "auto",
     quiet: Quiet = False,
@@ -231,16 +250,22 @@ def extract(
     def sources() -> Iterator[Source]:
         return (source for source in _sources(arguments) if in_shard(source, part))
 
-    extractor = Extractor(pack, device)
-    store = open_cache(cache, extractor)
-    if extractor.engine.note:
-        _say(extractor.engine.note)
-    try:
-        with progress("Extracting", sources, quiet=quiet) as advance:
-            summary = extraction.extract(sources(), store, extractor, names=not no_names, progress=advance)
-    finally:
-        for damage in store.damaged:
-            _say(str(damage))
+    for variant in range(augment + 1):
+        extractor = Extractor(pack, device, variant=variant)
+        store = open_cache(cache, extractor)
+        if extractor.engine.note and not variant:
+            _say(extractor.engine.note)
+        title = f"Variant {variant} of {augment}" if variant else "Extracting"
+        try:
+            with progress(title, sources, quiet=quiet) as advance:
+                done = extraction.extract(
+                    sources(), store, extractor, names=not no_names and not variant, progress=advance
+                )
+        finally:
+            for damage in store.damaged:
+                _say(str(damage))
+        if not variant:
+            summary = done
     _finish(summary, arguments, quiet=quiet, one=from_file is None)
 
 
@@ -271,7 +296,21 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
     head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
     holdout: Holdout = 0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
+    augment: Annotated[
+        int,
+        typer.Option(
+            min=0, max=9, metavar="N", help="Fit on N degraded variants of each face too, for poor pictures."
+        ),
+    ] = 0,
+    search: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", help="First try heads and settings for so long, and take the best; then fit."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same heads, but for where --search runs out.")
+    ] = 0,
     pack: Pack = "compact",
     quiet: Quiet = False,
 ) -> None:
@@ -279,16 +318,25 @@ def fit(
 
     Prints the errors on faces that the heads have not seen: the held-out ones, or else by cross-fitting.
     """
+    if search is not None and not 0 < search < float("inf"):
+        raise UsageError(f"--search {search:g} is not a time: give the minutes, more than 0")
     from arcage.embedder.extract import Extractor
     from arcage.output import print_stdout
 
     extractor = Extractor(pack)
     faces = _labelled(cache, extractor, labels, quiet)
 
+    from arcage.cache import Cache
     from arcage.heads.evaluate import as_table
     from arcage.heads.fit import Settings
     from arcage.training import fit_labelled
 
+    degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
+    if not set(degraded) <= set(Cache.fingerprints(cache)):
+        raise UsageError(
+            f"the cache {cache} has no {augment} degraded variants of its faces: run `arcage extract` on the "
+            f"same images with --augment {augment} first"
+        )
     fitted = fit_labelled(
         faces,
         pack=extractor.pack,
@@ -297,6 +345,8 @@ def fit(
         out=out,
         settings=Settings(kind=head.value, seed=seed),
         holdout=holdout,
+        variants=[Cache(cache, fingerprint).table() for fingerprint in degraded],
+        search_seconds=60 * (search or 0),
         progress=(lambda text: None) if quiet else _say,
     )
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
@@ -316,6 +366,16 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write the figures there as well.")
     ] = None,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="DIR", help="Write report.html, report.json and plots there; needs [report]."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder that was extracted, for thumbnails in the report."),
+    ] = None,
     as_json: AsJson = False,
     pack: Pack = "compact",
     quiet: Quiet = False,
@@ -326,6 +386,12 @@ def evaluate(
     """
     if out is not None and out.suffix.lower() != ".json":
         raise UsageError(f"the figures are written as JSON: end the name of --out {out} in .json")
+    if report_to is not None:
+        from arcage.report import prepare
+
+        prepare(report_to, images)
+    elif images is not None:
+        raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import load_heads
     from arcage.output import print_stdout
@@ -340,20 +406,50 @@ def evaluate(
             raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
 
     from arcage.heads.evaluate import as_table
-    from arcage.training import evaluate_labelled, fitted_on
+    from arcage.heads.evaluate import evaluate as evaluate_answers
+    from arcage.training import fitted_on
 
-    if not quiet and fitted_on(model, Path(labels).name, holdout):
-        _say(
+    warning = ""
+    if fitted_on(model, Path(labels).name, holdout):
+        warning = (
             "the heads were fitted on labels of this name: if on these images, the figures are too good; "
             "fit and evaluate with the same --holdout for honest ones"
         )
-    report = {"images": dataclasses.asdict(faces.counts), **evaluate_labelled(model, faces)}
+    if warning and not quiet:
+        _say(warning)
+    answers = model.predict(faces.table.descriptors(faces.rows))
+    figures = evaluate_answers(answers, faces.age, faces.gender, faces.group)
+    report = {"images": dataclasses.asdict(faces.counts), **figures}
     text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
         from arcage.files import atomic_write
 
         with atomic_write(out, "w") as file:
             file.write(text + "\n")
+    if report_to is not None:
+        from arcage.cache import Cache
+        from arcage.report import write_report
+
+        written = write_report(
+            report_to,
+            report,
+            answers,
+            faces,
+            model,
+            labels=Path(labels).name,
+            holdout=holdout,
+            warning=warning,
+            names=Cache(cache, extractor.fingerprint).names(),
+            images=images,
+        )
+        if not quiet:
+            _say(f"report: {report_to / 'report.html'}")
+            absent = sum(not face["thumbnail"] for rows in written["worst_faces"].values() for face in rows)
+            if images is not None and absent:
+                _say(
+                    f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with "
+                    "its files unchanged, and the cache must have their names"
+                )
     print_stdout(text if as_json else as_table(report))
 
 

@@ -180,8 +180,8 @@ def _line(row: Prediction) -> str:
         what = "no face" if row.status == "no_face" else "unreadable"
         return f"{'-':>5}  {what:<36}  {path}" + (f": {row.error}" if row.error else "")
     age = "-" if row.age is None else f"{row.age:.1f}"
-    interval = "-" if row.age is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
-    gender = "-" if row.p_female is None else gender_words(row.p_female)
+    interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
+    gender = "-" if row.gender is None or row.p_female is None else gender_words(row.p_female)
     face = f"{(row.face or 0) + 1} of {row.faces}"
     return f"{age:>5}  {interval:<7}  {gender:<11}  {face:<7}  {row.det_score:<5.2f}  {path}"
 

@@ -28,12 +28,12 @@ class Prediction:
     det_score: float | None
     """The detector's confidence, 0 to 1."""
     age: float | None
-    """In years; None where the heads were fitted without age."""
+    """In years; None where the heads were fitted without age, or are less sure than was asked for."""
     age_low: float | None
     """Lower end of the 90 % interval of the age."""
     age_high: float | None
     gender: Literal["female", "male"] | None
-    """The likelier one; None where the heads were fitted without gender."""
+    """The likelier one; None where the heads were fitted without it, or are less sure than was asked for."""
     p_female: float | None
     """The probability, 0 to 1."""
     status: Literal["ok", "no_face", "unreadable"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -43,6 +44,8 @@ class Predictor:
         cache: a folder for descriptors: images that it has are not computed again.
         faces: which faces of an image are answered: ``all``, ``largest`` or ``center``.
         min_score: faces with a lower detector score count as not there.
+        max_width: years; an age whose 90 % interval is wider is left out (None), the interval stays.
+        min_sure: 0.5 to 1; a gender that is less probable is left out (None), ``p_female`` stays.
 
     Raises:
         UsageError: an argument has no such value, or there is no such pack.
@@ -60,13 +63,21 @@ class Predictor:
         cache: str | Path | None = None,
         faces: Faces = "all",
         min_score: float = 0.0,
+        max_width: float = math.inf,
+        min_sure: float = 0.5,
     ) -> None:
         if faces not in get_args(Faces):
             raise UsageError(f"faces is one of {', '.join(get_args(Faces))}, not {faces!r}")
         if not 0 <= min_score <= 1:
             raise UsageError(f"min_score is between 0 and 1, not {min_score}")
+        if not max_width >= 0:
+            raise UsageError(f"max_width is a number of years, not {max_width}")
+        if not 0.5 <= min_sure <= 1:
+            raise UsageError(f"min_sure is between 0.5 and 1, not {min_sure}")
         self._faces = faces
         self._min_score = min_score
+        self._max_width = max_width
+        self._min_sure = min_sure
         self._extractor = Extractor(pack, device, hint)
         self._heads = load_heads(Path(heads) if heads is not None else None)
         self._heads.check(self._extractor.fingerprint)
@@ -130,12 +141,15 @@ class Predictor:
     ) -> Iterator[tuple[Source, list[Prediction]]]:
         seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
         chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
-        table = np.empty((0, 4), np.float32)
+        table = np.empty((0, 5), np.float32)
         if any(chosen):
             descriptors = [image.descriptors[faces] for (_, image), faces in zip(batch, chosen, strict=True)]
             p = self._heads.predict(np.concatenate(descriptors))
-            table = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1)
-        # NaN: the heads were fitted without this attribute.
+            sure = np.maximum(p.p_female, 1 - p.p_female) >= self._min_sure
+            age = np.where(p.age_high - p.age_low <= self._max_width, p.age, np.nan)
+            female = np.where(sure, p.p_female >= 0.5, np.nan)
+            table = np.stack([age, p.age_low, p.age_high, p.p_female, female], axis=1)
+        # NaN: the heads were fitted without this attribute, or are not sure enough.
         rows = ([None if value != value else value for value in row] for row in table.tolist())
         for (source, image), count, faces in zip(batch, seen, chosen, strict=True):
             if faces:
@@ -164,6 +178,7 @@ def _face(
     low: float | None,
     high: float | None,
     p_female: float | None,
+    female: float | None,
 ) -> Prediction:
     x1, y1, x2, y2 = face.box.tolist()
     return Prediction(
@@ -178,7 +193,7 @@ def _face(
         age=age,
         age_low=low,
         age_high=high,
-        gender=None if p_female is None else "female" if p_female >= 0.5 else "male",
+        gender=None if female is None else "female" if female else "male",
         p_female=p_female,
         status="ok",
         error=None,

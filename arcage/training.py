@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import Progress, Settings, fit_heads
 from arcage.heads.model import Heads, Predictions
+from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ def fit_labelled(
     out: Path,
     settings: Settings,
     holdout: float = 0.0,
+    variants: Sequence[CacheTable] = (),
+    search_seconds: float = 0,
     progress: Progress = lambda _: None,
 ) -> Fitted:
     """Fit heads and write them, with their model card, to a folder.
@@ -49,6 +54,10 @@ def fit_labelled(
         labels: what the labels came from, for the model card.
         holdout: share of the faces, chosen by person where known and otherwise by the image's content, that
             is left out and reported on.
+        variants: degraded descriptors of the same faces, fitted on as well; see
+            :func:`arcage.heads.fit.fit_heads`.
+        search_seconds: how long to look for better settings, before the fit and on the faces that are fitted
+            on; every trial is kept beside the heads. See :mod:`arcage.heads.search`.
 
     Raises:
         UsageError: too few labelled faces are left to fit on.
@@ -59,11 +68,42 @@ def fit_labelled(
     train = faces.select(~aside)
     if not len(train):
         raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
+    degraded = []
+    for number, table in enumerate(variants, 1):
+        x, has = train.descriptors_in(table)
+        if has.mean() < 0.5:
+            raise UsageError(
+                f"the cache has variant {number} of {has.mean():.0%} of the faces only: run `arcage extract` "
+                f"with --augment {len(variants)} on the same images first"
+            )
+        degraded.append(x)
+    descriptors, persons = train.descriptors(), train.persons()
+    searched = None
+    if search_seconds:
+        chosen, trials = search(
+            descriptors,
+            train.age,
+            train.gender,
+            settings=settings,
+            seconds=search_seconds,
+            file=out / TRIALS,
+            groups=persons,
+            variants=degraded,
+            progress=progress,
+        )
+        searched = {
+            "trials": len(trials),
+            "folds": chosen.settings.folds,
+            "seconds": search_seconds,
+            "chosen": chosen.number,
+        }
+        settings = replace(chosen.settings, folds=settings.folds)
     heads, seen = fit_heads(
-        train.descriptors(),
+        descriptors,
         train.age,
         train.gender,
-        groups=train.persons(),
+        groups=persons,
+        variants=degraded,
         fingerprint=fingerprint,
         settings=settings,
         progress=progress,
@@ -84,11 +124,13 @@ def fit_labelled(
         "training": {
             "labels": labels,
             "faces": len(train),
+            "variants": len(variants),
             "ages": [float(known.min()), float(known.max())] if len(known) else None,
             "held_out": int(aside.sum()),
             "held_out_share": holdout,
             "images": asdict(faces.counts),
         },
+        "search": searched,
         "out_of_fold": out_of_fold,
         "held_out": held_out,
     }

@@ -46,8 +46,12 @@ class FakeExtractor:
     dimension = 2
     pipeline: ClassVar[dict[str, Any]] = {"made": "up"}
 
-    def __init__(self, pack: str = "compact", device: str = "auto", hint: str = "throughput") -> None:
-        self.fingerprint = FINGERPRINT if pack == "compact" else pack
+    def __init__(
+        self, pack: str = "compact", device: str = "auto", hint: str = "throughput", variant: int = 0
+    ) -> None:
+        self.fingerprint = (FINGERPRINT if pack == "compact" else pack) + (
+            "" if not variant else f"-{variant}"
+        )
         self.device = device
         self.hint = hint
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from arcage.heads.evaluate import as_table, evaluate, figures
+from arcage.heads.evaluate import FEW, as_table, evaluate, figures, values, worst_sets
 from arcage.heads.model import Predictions
 
 NAN = float("nan")
@@ -146,6 +146,35 @@ def test_a_report_is_json() -> None:
         evaluate(answers((NAN, NAN, NAN, NAN)), floats(30), floats(1)),
     ):
         assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_figures_are_means_of_values() -> None:
+    age = AGE.copy()
+    age[1] = NAN
+    each = values(SEEN, age, GENDER)
+    assert all(value.shape == (4,) and value.dtype == np.float64 for value in each.values())
+    for name, value in each.items():
+        assert np.isnan(value[1]) == (name != "gender_accuracy")
+        assert np.nanmean(value) == figures(SEEN, age, GENDER)[name]
+
+
+def test_the_worst_sets_are_named() -> None:
+    n = 2 * FEW + 1
+    age = np.repeat(floats(5, 25, 35), [FEW, FEW, 1])
+    gender = np.where(np.arange(n) % 2 == 0, 1, 0).astype(np.float32)
+    off = np.repeat(floats(1, 3, 50), [FEW, FEW, 1])
+    p = np.where((np.arange(n) < 5) & (gender == 1), 0.1, np.where(gender == 1, 0.9, 0.1)).astype(np.float32)
+    group = np.repeat(["a", "b", "c"], [FEW, FEW, 1])
+    report = evaluate(Predictions(age + off, age, age, p), age, gender, group)
+    # One face with a far larger error is no group, and who is older than ten is no band.
+    assert worst_sets(report) == {
+        "mae": {"age_bands": "20-29", "genders": "female", "groups": "b"},
+        "gender_accuracy": {"age_bands": "0-9", "genders": "female", "groups": "a"},
+    }
+    # Of one alone it cannot be said.
+    alone = evaluate(Predictions(age + off, age, age, p), age, np.full(n, NAN, np.float32), np.full(n, "a"))
+    assert worst_sets(alone) == {"mae": {"age_bands": "20-29"}, "gender_accuracy": {}}
+    assert worst_sets(evaluate(answers(), floats(), floats())) == {"mae": {}, "gender_accuracy": {}}
 
 
 def test_as_a_table() -> None:

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from arcage.embedder.align import align
-from arcage.embedder.detect import find_faces
-from arcage.embedder.extract import THRESHOLD, Extractor
+from arcage.embedder.extract import Extractor
 from arcage.images import decode
 from arcage.types import Face
 
@@ -26,7 +25,7 @@ golden: dict[str, Any] = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else 
 
 
 def detect(extractor: Extractor) -> Face:
-    (face,) = find_faces(extractor._ready().detector, decode(PHOTO.read_bytes()), THRESHOLD)
+    (face,) = extractor.extract(PHOTO.read_bytes()).faces
     return face
 
 

@@ -15,7 +15,7 @@ from arcage.errors import HeadsError, UsageError
 from arcage.heads.boosting import Boosting, boost
 from arcage.heads.calibrate import conformal
 from arcage.heads.fit import KINDS, Settings, fit_heads
-from arcage.heads.model import Heads
+from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
 from arcage.heads.parts import from_arrays, to_arrays
 from arcage.heads.stage import KernelSettings
 from arcage.heads.store import ARRAYS, MANIFEST, load_heads, save_heads
@@ -165,18 +165,49 @@ def test_persons_stay_on_one_side() -> None:
     assert np.abs(mixed.age - age).mean() < 0.8 * np.abs(grouped.age - age).mean()
 
 
-def test_conformal_covers_every_range() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0, 80, 5000).astype(np.float32)
-    answers = (truth + rng.normal(size=5000) * (1 + truth / 10)).astype(np.float32)[:, None]
-    edges, below, above = conformal(answers[:2500], truth[:2500])
-    which = np.searchsorted(edges, answers[2500:, 0])
-    inside = (answers[2500:, 0] - below[which] <= truth[2500:]) & (
-        truth[2500:] <= answers[2500:, 0] + above[which]
-    )
-    for k in range(len(edges) + 1):
-        assert 0.83 <= inside[which == k].mean() <= 0.97
-    assert below[-1] > 2 * below[0]
+def noisy(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ages, and answers drawn to the middle as a regression's are, with errors that grow with age."""
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(0, 80, n).astype(np.float32)
+    answers = 4 + 0.9 * truth + rng.normal(size=n) * (1 + truth / 10)
+    return answers.astype(np.float32)[:, None], truth
+
+
+@pytest.mark.parametrize("quantiles", [False, True])
+def test_conformal_covers_the_young_and_the_old(fitted: Heads, quantiles: bool) -> None:
+    assert fitted.age is not None
+    answers, truth = noisy(5000, 0)
+    if quantiles:
+        # Far too narrow, and not in their order.
+        answers = np.concatenate([answers, answers + 0.1, answers - 0.1], axis=1)
+    curves = conformal(answers[:2500], truth[:2500])
+    assert all((np.diff(curve) > 0).all() for curve in curves)
+    model = AgeModel(fitted.age.stack, *curves)
+    age, low, high = model.interval(answers[2500:])
+    assert (age.dtype, low.dtype, high.dtype) == (np.float32,) * 3
+    inside, width = (low <= truth[2500:]) & (truth[2500:] <= high), high - low
+    for youngest in range(0, 80, 10):
+        band = (truth[2500:] >= youngest) & (truth[2500:] < youngest + 10)
+        # No age is below 0, and the interval has the answer in it: the youngest are covered more often.
+        assert 0.84 <= inside[band].mean() <= (0.97 if youngest else 0.99)
+    assert 0.87 <= inside.mean() <= 0.93
+    assert width[truth[2500:] > 60].mean() > 2 * width[truth[2500:] < 20].mean()
+
+
+def test_conformal_ends_stay_ages_and_keep_their_order(fitted: Heads) -> None:
+    assert fitted.age is not None
+    model = AgeModel(fitted.age.stack, *conformal(*noisy(300, 1)))
+    answers = np.linspace(-200, 300, 101, dtype=np.float32)[:, None]
+    age, low, high = model.interval(answers)
+    for values in (age, low, high):
+        assert (np.diff(values) >= 0).all()
+        assert values.min() >= YOUNGEST
+        assert values.max() <= OLDEST
+    assert (low <= age).all()
+    assert (age <= high).all()
+    # Few faces make one band.
+    ages, *_ = conformal(*noisy(60, 2))
+    assert len(ages) == 3
 
 
 def test_other_descriptors_are_refused(fitted: Heads) -> None:
@@ -221,9 +252,10 @@ def test_arrays_that_do_not_fit_together_are_refused(fitted: Heads, tmp_path: Pa
         ("age.point.trees.left", arrays["age.point.trees.left"] + 10_000_000),
         ("age.stage.kernel.bias", arrays["age.stage.kernel.bias"][:-1]),
         ("age.columns", arrays["age.columns"] + DIMENSION),
-        ("age.below", arrays["age.below"][:-1]),
+        ("age.interval.low", arrays["age.interval.low"][:-1]),
+        ("age.interval.high", arrays["age.interval.high"][::-1]),
         ("gender.point.trees.feature", arrays["gender.point.trees.feature"] + 1000),
-        ("age.edges", np.array([{}], dtype=object)),
+        ("age.interval.ages", np.array([{}], dtype=object)),
     ):
         buffer = io.BytesIO()
         np.savez(buffer, **{**arrays, key: value})

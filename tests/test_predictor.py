@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -90,11 +92,34 @@ def test_hidden_faces_are_not_chosen(fake: None) -> None:
     assert ages(Predictor(faces="largest", min_score=0.95).predict(THREE)) == [20]
 
 
+@pytest.mark.parametrize(("widest", "told"), [(12.4, False), (12.5, True), (math.inf, True)])
+def test_an_age_that_is_too_unsure_is_left_out(fake: None, widest: float, told: bool) -> None:
+    for row in Predictor(max_width=widest).predict(THREE):
+        assert (row.age is not None) == told
+        # The interval is told all the same, and so is the gender.
+        assert row.age_low is not None
+        assert row.age_high == row.age_low + 12.5
+        assert row.gender is not None
+
+
+@pytest.mark.parametrize("least", [0.5, 0.8, 1.0])
+def test_a_gender_that_is_too_unsure_is_left_out(fake: None, least: float) -> None:
+    plain, kept = Predictor().predict(THREE), Predictor(min_sure=least).predict(THREE)
+    for before, after in zip(plain, kept, strict=True):
+        assert before.p_female is not None
+        sure = max(before.p_female, 1 - before.p_female) >= least
+        assert after == dataclasses.replace(before, gender=before.gender if sure else None)
+
+
 def test_arguments_are_checked(fake: None) -> None:
     with pytest.raises(UsageError, match="all, largest, center"):
         Predictor(faces="smallest")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="between 0 and 1"):
         Predictor(min_score=50)
+    with pytest.raises(UsageError, match="number of years"):
+        Predictor(max_width=math.nan)
+    with pytest.raises(UsageError, match=r"between 0\.5 and 1"):
+        Predictor(min_sure=0.4)
     with pytest.raises(HeadsError):
         Predictor(pack="another")
 

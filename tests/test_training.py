@@ -102,6 +102,7 @@ def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, 
     assert manifest["training"] == {
         "labels": "utkface",
         "faces": 400 - aside,
+        "variants": 0,
         "ages": [1, 89],
         "held_out": aside,
         "held_out_share": SHARE,
@@ -271,9 +272,12 @@ def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Pa
 class FakeExtractor(fakes.FakeExtractor):
     pack = PACK
 
-    def __init__(self, pack: str = "compact", device: str = "auto", hint: str = "throughput") -> None:
+    def __init__(
+        self, pack: str = "compact", device: str = "auto", hint: str = "throughput", variant: int = 0
+    ) -> None:
         super().__init__(pack, device, hint)
-        self.fingerprint = FINGERPRINT if pack == "compact" else pack
+        base = FINGERPRINT if pack == "compact" else pack
+        self.fingerprint = base[:-1] + str(variant) if variant else base
 
 
 Run = Callable[..., Any]
@@ -380,6 +384,50 @@ def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
     assert {row["gender"] for row in rows_} == {"male", "female"}
 
 
+def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
+    ready: Path, run: Run, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    for augment in (1, 2, 2):
+        done = run("extract", "photos", "--cache", cache, "--augment", augment)
+        assert done.exit_code == 0, done.stderr
+    assert "160 images were in the cache" in done.stderr
+    # A folder for each, and the names once.
+    assert len(Cache.fingerprints(cache)) == 3
+    fit = ("--cache", cache, "--labels", "utkface", "--head", "linear", "--quiet")
+    arrays = set()
+    for augment in (0, 1, 2):
+        done = run("fit", *fit, "--augment", augment, "--out", tmp_path / f"h{augment}")
+        assert done.exit_code == 0, done.stderr
+        manifest = json.loads((tmp_path / f"h{augment}" / MANIFEST).read_text("utf-8"))
+        # Figures are of the faces as they are, each counted once.
+        assert manifest["training"]["variants"] == augment
+        assert manifest["training"]["faces"] == manifest["out_of_fold"]["overall"]["n_age"] == 160
+        assert manifest["fingerprint"] == FINGERPRINT
+        arrays.add(manifest["arrays"]["sha256"])
+    assert len(arrays) == 3
+    done = run("extract", *sorted(Path("photos").iterdir())[:20], "--cache", tmp_path / "c", "--augment", 1)
+    assert run("extract", "photos", "--cache", tmp_path / "c").exit_code == 0
+    done = run("fit", "--cache", tmp_path / "c", *fit[2:], "--augment", 1, "--out", tmp_path / "h")
+    assert done.exit_code == 2
+    assert "variant 1 of 12% of the faces only" in done.stderr
+
+
+def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_path: Path) -> None:
+    """Copies of the faces as variants: an honest cross-fit learns nothing from them."""
+    x, age = everyone.descriptors(), everyone.age
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=x.shape).astype(np.float32)
+    nothing = np.full(len(x), np.nan, np.float32)
+    settings = replace(FAST, kind="lightgbm")
+    _, alone = fit_heads(noise, age, nothing, fingerprint="f", settings=settings)
+    _, joined = fit_heads(noise, age, nothing, fingerprint="f", settings=settings, variants=[noise, noise])
+    guess = np.abs(age - np.median(age)).mean()
+    assert np.abs(alone.age - age).mean() > 0.9 * guess
+    assert np.abs(joined.age - age).mean() > 0.9 * guess
+    assert joined.age.shape == age.shape
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -395,6 +443,8 @@ def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
         (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 3, "Run `arcage extract`"),
         (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
         (("fit", *FIT, "--out", "fit.txt"), 3, "not a folder"),
+        (("fit", *FIT, "--augment", "1", "--out", "h"), 2, "run `arcage extract`"),
+        (("fit", *FIT, "--augment", "10", "--out", "h"), 2, "augment"),
         ((*EVALUATE, "--labels", "none.csv"), 2, "no such file"),
         ((*EVALUATE, "--out", "figures.csv"), 2, ".json"),
         ((*EVALUATE, "--holdout", "0.000001"), 2, "held out"),

@@ -63,6 +63,24 @@ class LabelledFaces:
         x: F32 = self.table.descriptors(self.rows, dtype=np.float32)
         return x
 
+    def descriptors_in(self, table: CacheTable) -> tuple[F32, Array]:
+        """The same faces' descriptors by another pipeline.
+
+        Args:
+            table: of a cache of the same images, faces and dimension.
+
+        Returns:
+            Shape (n, dimension), float32, and which faces ``table`` has, shape (n,), bool; the rows of the
+            others are those of :meth:`descriptors`.
+        """
+        keys, face = self.table.keys[self.rows], self.table.face[self.rows]
+        first = table.find(keys)
+        there = np.minimum(np.maximum(first, 0) + face, len(table.face) - 1)
+        has = (first >= 0) & (first + face == there) & (table.face[there] == face)
+        x = self.descriptors()
+        x[has] = table.descriptors(there[has], dtype=np.float32)
+        return x, has
+
     def sha256(self) -> list[str]:
         """The images' hashes."""
         return self.table.sha256(self.rows)

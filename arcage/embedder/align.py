@@ -15,13 +15,14 @@ TEMPLATE: F64 = np.array(
 """Where the landmarks lie in the aligned picture (ArcFace, Deng et al., CVPR 2019; InsightFace's
 ``arcface_dst``), in pixels."""
 
-VISIBLE = (9, 25, 103, 112)
+VISIBLE = (3, 17, 109, 112)
 """x1, y1, x2, y2 of what the networks see of the aligned picture; the rest is black.
 
-The heads were fitted on crops that end at forehead, ears and chin. Where a photo shows hair and
-background, the networks notice, and the heads, which never met any, answer badly. So every source is
-cut to the region that a tight crop has: the UTKFace crop's square, brought into the aligned picture
-by its mean landmarks, spans x 9 to 104 and y 24 to the lower border."""
+The bundled heads were fitted on crops that end at forehead, ears and chin. Where a photo shows hair and
+background, the networks notice. So every source is cut to the region that tight crops have: the UTKFace
+crop's square, brought into the aligned picture by its mean landmarks, spans x 9 to 104 and y 24 to the
+lower border, for single faces more or less. This is about the most that any of them shows: less costs
+gender accuracy on photos, more costs age (docs/method.md)."""
 
 
 def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
@@ -45,11 +46,8 @@ def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def align(image: U8, landmarks: F32) -> U8:
+def align(image: U8, landmarks: F32 | F64) -> U8:
     """Cut one face out of an image, upright and at the size of the networks' input.
-
-    Faces that are larger than twice the target are first reduced by averaging whole pixels: sampling
-    a large picture at few points would turn its detail into noise.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
@@ -58,25 +56,44 @@ def align(image: U8, landmarks: F32) -> U8:
     Returns:
         Shape (112, 112, 3), uint8, RGB; black outside ``VISIBLE`` and where the image has no pixels.
     """
-    matrix = similarity(landmarks)
-    # Only the part of the picture that the crop can show is touched.
-    inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE]]) @ inverse[:, :2].T + inverse[:, 2]
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)
-    part = image[y0:y1, x0:x1]
-    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
-    if 2 * scale < 1:
-        size = (max(1, round(part.shape[1] * 2 * scale)), max(1, round(part.shape[0] * 2 * scale)))
-        ratio = np.array(size) / [part.shape[1], part.shape[0]]
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        # Pixel centres: (x + 0.5) * ratio - 0.5 in the reduced picture.
-        matrix = similarity((landmarks - [x0, y0] + 0.5) * ratio - 0.5)
-    else:
-        matrix = similarity(landmarks - [x0, y0])
-    warped = cv2.warpAffine(part, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    warped = warp(image, similarity(landmarks), SIDE)
     crop = np.zeros((SIDE, SIDE, 3), np.uint8)
     left, top, right, bottom = VISIBLE
     crop[top:bottom, left:right] = warped[top:bottom, left:right]
     return crop
+
+
+def warp(image: U8, matrix: F64, side: int, border: int = cv2.BORDER_CONSTANT) -> U8:
+    """A square cut out of an image.
+
+    Where the image is more than twice as fine as the square it is first reduced by averaging whole
+    pixels: sampling a large picture at few points would turn its detail into noise.
+
+    Args:
+        image: shape (height, width, 3), uint8, RGB.
+        matrix: shape (2, 3): the similarity from the image's pixels to the square's.
+        side: of the square, pixels.
+        border: OpenCV's word for what lies where the image has no pixels; black unless told.
+
+    Returns:
+        Shape (side, side, 3), uint8, RGB.
+    """
+    # Only the part of the picture that the square can show is touched.
+    inverse = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [side, 0], [side, side], [0, side]]) @ inverse[:, :2].T + inverse[:, 2]
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)
+    part = image[y0:y1, x0:x1]
+    linear, shift = matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ [x0, y0]
+    scale = float(np.hypot(*linear[0]))
+    if 2 * scale < 1:
+        size = (max(1, round(part.shape[1] * 2 * scale)), max(1, round(part.shape[0] * 2 * scale)))
+        ratio = np.array(size) / [part.shape[1], part.shape[0]]
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        # Pixel centres: x in the reduced picture is (x + 0.5) / ratio - 0.5 in the part.
+        linear, shift = linear / ratio, shift + linear @ (0.5 / ratio - 0.5)
+    reduced = np.concatenate([linear, shift[:, None]], axis=1)
+    return np.asarray(
+        cv2.warpAffine(part, reduced, (side, side), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8
+    )

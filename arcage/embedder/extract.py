@@ -7,24 +7,25 @@ import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
-from arcage.embedder import align, detect
+from arcage.embedder import align, degrade, detect
 from arcage.embedder.detect import FaceDetector
 from arcage.embedder.devices import make_engine
 from arcage.embedder.engine import Engine, Hint, Network, cores
 from arcage.embedder.find import find_pack
+from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageMemoryError
 from arcage.images import decode, out_of_memory
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever the same files would give other descriptors than before."""
 THRESHOLD = 0.5
 """The least detector score of a face that is kept."""
@@ -65,12 +66,21 @@ class Extractor:
             a pack as found before.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image, ``throughput`` for many.
+        variant: 0 for the faces as they are; 1, 2, ... for degraded ones, to fit heads on beside the
+            others (see :mod:`arcage.embedder.degrade`). Each number degrades every face in its own way.
 
     Raises:
         UsageError, ModelError: there is no such pack, or it is incomplete.
     """
 
-    def __init__(self, pack: str | Pack = DEFAULT, device: str = "auto", hint: Hint = "throughput") -> None:
+    def __init__(
+        self,
+        pack: str | Pack = DEFAULT,
+        device: str = "auto",
+        hint: Hint = "throughput",
+        variant: int = 0,
+    ) -> None:
+        self.variant = variant
         self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
         self.device = device
         self.hint: Hint = hint
@@ -82,6 +92,7 @@ class Extractor:
     @property
     def pipeline(self) -> dict[str, Any]:
         """All that decides what a descriptor is; not the device, the batch size or the path."""
+        variant = {"recipe": degrade.RECIPE, "number": self.variant}
         return {
             "schema": SCHEMA,
             "decode": "RGB, 8 bits, EXIF orientation applied",
@@ -90,8 +101,14 @@ class Extractor:
                 "threshold": THRESHOLD,
                 "views": [asdict(v) for v in (detect.TIGHT, detect.PHOTO, detect.LARGE)],
             },
-            "alignment": {"side": align.SIDE, "landmarks": 5, "visible": align.VISIBLE, "mirror": True},
+            "alignment": {
+                "side": align.SIDE,
+                "landmarks": "5, second look",
+                "visible": align.VISIBLE,
+                "mirror": True,
+            },
             "embedders": [m.sha256 for m in self.pack.embedders],
+            **({"degraded": variant} if self.variant else {}),
         }
 
     @property
@@ -149,15 +166,16 @@ class Extractor:
     def _ready(self) -> _Stage:
         with _LOADING:
             if self._stage is None:
-                self._stage = _Stage(self.pack, make_engine(self.device, self.hint), self.hint)
+                self._stage = _Stage(self.pack, make_engine(self.device, self.hint), self.hint, self.variant)
             return self._stage
 
 
 class _Stage:
     """The networks of a pack on an engine."""
 
-    def __init__(self, pack: Pack, engine: Engine, hint: Hint) -> None:
+    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int) -> None:
         self.engine = engine
+        self.variant = variant
         self.workers = cores()
         self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
         self.detector = _load_detector(engine, pack)
@@ -182,8 +200,13 @@ class _Stage:
             if before is not None:
                 return _Found(sha256, 0, 0, "", (), none, before)
             image = decode(data)
-            faces = detect.find_faces(self.detector, image, THRESHOLD)
-            crops = np.stack([align.align(image, face.landmarks) for face in faces]) if faces else none
+            found = detect.find_faces(self.detector, image, THRESHOLD)
+            faces = tuple(
+                replace(face, landmarks=refine(self.detector, image, face.landmarks)) for face in found
+            )
+            crops = (
+                np.stack([self._crop(image, f, sha256, i) for i, f in enumerate(faces)]) if faces else none
+            )
         except ImageMemoryError as error:
             return _Found("", 0, 0, str(error), (), none)
         except ImageError as error:
@@ -193,6 +216,17 @@ class _Stage:
                 raise
             return _Found("", 0, 0, "not enough memory for this image", (), none)
         return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops)
+
+    def _crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
+        if not self.variant:
+            return align.align(image, face.landmarks)
+        rng = np.random.default_rng([self.variant, index, int(sha256[:16], 16)])
+        # Twice as fine as what the networks see.
+        matrix = align.similarity(face.landmarks, 2 * align.TEMPLATE)
+        canvas = align.warp(image, matrix, 2 * align.SIDE, degrade.border(rng))
+        there = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
+        canvas, landmarks = degrade.degrade(canvas, there, rng)
+        return align.align(canvas, landmarks)
 
     def embed(
         self, pool: ThreadPoolExecutor, found: Sequence[tuple[Item, _Found]]

@@ -7,13 +7,38 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.model import Predictions
-from arcage.types import F32, Array
+from arcage.types import F32, F64, Array
 
 BAND = 10
 """Years in an age band of the report."""
+OLDER = f"{BAND} and older"
+"""Not a band, but beside them: children's gender is hardly to be seen."""
 ECE_BINS = 15
 
+FEW = 30
+"""With fewer faces than this, no set of faces is called the worst."""
+
+AGE_MEANS = ("mae", "bias", "cs5", "coverage", "width")
+GENDER_MEANS = ("gender_accuracy",)
+"""The figures that are means over faces, of :func:`values`."""
+
+COLUMNS = (
+    ("faces", "n_age", "{:,}"),
+    ("MAE", "mae", "{:.2f}"),
+    ("median", "median", "{:.2f}"),
+    ("bias", "bias", "{:+.2f}"),
+    ("CS@5", "cs5", "{:.1%}"),
+    ("covered", "coverage", "{:.1%}"),
+    ("width", "width", "{:.1f}"),
+    ("faces", "n_gender", "{:,}"),
+    ("gender", "gender_accuracy", "{:.1%}"),
+    ("ECE", "ece", "{:.1%}"),
+)
+"""The figures in the order of a table: heading, name, style."""
+
 Figures = dict[str, float | int | None]
+Sets = dict[str, dict[str, Array]]
+"""By part of the report and by name: the rows of a set of faces, or a mask over all."""
 
 
 def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | None = None) -> dict[str, Any]:
@@ -42,17 +67,27 @@ def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | Non
         )
 
     report: dict[str, Any] = {"overall": figures(predictions, age, gender)}
+    for part, sets in sets_of_faces(age, gender, group).items():
+        report[part] = {name: of(rows) for name, rows in sets.items()}
+    for row in report["genders"].values():
+        # Probabilities are to be true among faces of both genders: among those of one, they cannot be.
+        row["ece"] = None
+    return report
+
+
+def sets_of_faces(age: F32, gender: F32, group: Array | None = None) -> Sets:
+    """What a report speaks of beside all faces: ``age_bands``, ``genders`` and ``groups``, none empty."""
     bands = {
         f"{low}-{low + BAND - 1}": (age >= low) & (age < low + BAND)
         for low in range(0, int(np.nanmax(age, initial=-1)) + 1, BAND)
     }
-    bands["10 and older"] = age >= BAND
-    report["age_bands"] = {name: of(mask) for name, mask in bands.items() if mask.any()}
-    sides = {"male": gender == 0, "female": gender == 1}
-    # Probabilities are to be true among faces of both genders: among those of one, they cannot be.
-    report["genders"] = {name: {**of(mask), "ece": None} for name, mask in sides.items() if mask.any()}
-    report["groups"] = {name: of(rows) for name, rows in _by_name(group) if name}
-    return report
+    bands[OLDER] = age >= BAND
+    genders = {"male": gender == 0, "female": gender == 1}
+    return {
+        "age_bands": {name: mask for name, mask in bands.items() if mask.any()},
+        "genders": {name: mask for name, mask in genders.items() if mask.any()},
+        "groups": {name: rows for name, rows in _by_name(group) if name},
+    }
 
 
 def _by_name(group: Array | None) -> list[tuple[str, Array]]:
@@ -75,24 +110,35 @@ def figures(predictions: Predictions, age: F32, gender: F32) -> Figures:
     out: Figures = dict.fromkeys(
         ("n_age", "mae", "median", "bias", "cs5", "coverage", "width", "n_gender", "gender_accuracy", "ece")
     )
-    known = np.isfinite(age) & np.isfinite(predictions.age)
+    each = values(predictions, age, gender)
+    known = np.isfinite(each["mae"])
     out["n_age"] = int(known.sum())
     if known.any():
-        error = predictions.age[known].astype(np.float64) - age[known]
-        low, high = predictions.age_low[known], predictions.age_high[known]
-        out["mae"] = float(np.abs(error).mean())
-        out["median"] = float(np.median(np.abs(error)))
-        out["bias"] = float(error.mean())
-        out["cs5"] = float((np.abs(error) <= 5).mean())
-        out["coverage"] = float(((low <= age[known]) & (age[known] <= high)).mean())
-        out["width"] = float((high - low).mean())
-    known = np.isfinite(gender) & np.isfinite(predictions.p_female)
+        out.update({name: float(each[name][known].mean()) for name in AGE_MEANS})
+        out["median"] = float(np.median(each["mae"][known]))
+    known = np.isfinite(each["gender_accuracy"])
     out["n_gender"] = int(known.sum())
     if known.any():
-        p, y = predictions.p_female[known].astype(np.float64), gender[known]
-        out["gender_accuracy"] = float(((p >= 0.5) == (y == 1)).mean())
-        out["ece"] = _calibration_error(p, y)
+        out.update({name: float(each[name][known].mean()) for name in GENDER_MEANS})
+        out["ece"] = _calibration_error(predictions.p_female[known].astype(np.float64), gender[known])
     return out
+
+
+def values(predictions: Predictions, age: F32, gender: F32) -> dict[str, F64]:
+    """What each face gives to the figures that are means; each shape (n,), NaN where the face's label or
+    answer is unknown."""
+    error = predictions.age.astype(np.float64) - age
+    low, high = predictions.age_low.astype(np.float64), predictions.age_high.astype(np.float64)
+    right = (predictions.p_female >= 0.5) == (gender == 1)
+    known, known_gender = np.isfinite(error), np.isfinite(gender) & np.isfinite(predictions.p_female)
+    return {
+        "mae": np.abs(error),
+        "bias": error,
+        "cs5": np.where(known, np.abs(error) <= 5, np.nan),
+        "coverage": np.where(known, (low <= age) & (age <= high), np.nan),
+        "width": np.where(known, high - low, np.nan),
+        "gender_accuracy": np.where(known_gender, right, np.nan),
+    }
 
 
 def _calibration_error(p: Array, y: Array) -> float:
@@ -102,24 +148,39 @@ def _calibration_error(p: Array, y: Array) -> float:
     )
 
 
+def worst_sets(report: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """By ``mae`` and by ``gender_accuracy``: of each part of a report the name of the set that is read
+    worst, among those of :data:`FEW` faces or more, where there are two of them at least."""
+    worst: dict[str, dict[str, str]] = {"mae": {}, "gender_accuracy": {}}
+    for figure, count, sign in (("mae", "n_age", 1), ("gender_accuracy", "n_gender", -1)):
+        for part in ("age_bands", "genders", "groups"):
+            rows = {
+                name: sign * row[figure]
+                for name, row in report[part].items()
+                if row[count] >= FEW and name != OLDER
+            }
+            if len(rows) > 1:
+                worst[figure][part] = max(rows, key=lambda name: rows[name])
+    return worst
+
+
 def as_table(report: dict[str, Any]) -> str:
     """A report as text, a row for each set of faces."""
-    head = ("", "faces", "MAE", "median", "bias", "CS@5", "covered", "width", "faces", "gender", "ECE")
-    keys = (
-        "n_age", "mae", "median", "bias", "cs5", "coverage", "width", "n_gender", "gender_accuracy", "ece",
-    )  # fmt: skip
-    styles = ("{:,}", "{:.2f}", "{:.2f}", "{:+.2f}", "{:.1%}", "{:.1%}", "{:.1f}", "{:,}", "{:.1%}", "{:.1%}")
     rows = [("all", report["overall"])]
     for part in ("age_bands", "genders", "groups"):
         rows += report[part].items()
-    lines: list[tuple[str, ...]] = [head]
+    lines: list[tuple[str, ...]] = [("", *(heading for heading, _, _ in COLUMNS))]
     for name, row in rows:
-        cells = ("-" if row[k] is None else s.format(row[k]) for k, s in zip(keys, styles, strict=True))
-        lines.append((name, *cells))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines.append((name, *(as_text(row, key, style) for _, key, style in COLUMNS)))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
             [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
         )
         for line in lines
     )
+
+
+def as_text(row: Figures, key: str, style: str) -> str:
+    """One figure of a table; - where there is none."""
+    return "-" if row[key] is None else style.format(row[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -73,6 +73,8 @@ class Settings:
     )
     context_columns: int = 128
     """Columns of the descriptor with the largest variance that the boosting sees."""
+    folds: int = FOLDS
+    """Of the cross-fitting; fewer are faster, but leave intervals too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def fit_heads(
     fingerprint: str,
     settings: Settings | None = None,
     groups: Array | None = None,
+    variants: Sequence[F32] = (),
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, OutOfFold]:
     """Fit age and gender heads; an attribute without labels is left out.
@@ -102,6 +105,9 @@ def fit_heads(
         age: shape (n,), years; NaN where unknown.
         gender: shape (n,), 0 male, 1 female; NaN where unknown.
         groups: shape (n,): rows of one group (a person) stay on one side of every split.
+        variants: each of the shape of ``x``: descriptors of the same faces, degraded. They are fitted on
+            as well, on the same side of every split as the face that they were made from; answers are
+            calibrated on ``x`` alone.
         fingerprint: the pipeline's.
         progress: told in words what is being done.
 
@@ -109,31 +115,78 @@ def fit_heads(
         UsageError: there are too few labelled faces.
     """
     settings = settings or Settings()
+    check_labels(age, gender, groups, settings.folds)
     n = len(x)
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
     age_model = gender_model = None
 
     known = np.flatnonzero(np.isfinite(age))
     if len(known):
-        folds = _folds(known, groups, settings.seed, "age")
-        age_model, answers = _fit_age(x[known], age[known], folds, settings, progress)
+        folds = _folds(known, groups, settings)
+        rows = _Rows.of(x, variants, known, folds)
+        age_model, answers = _fit_age(rows, age[known], settings, progress)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
     known = np.flatnonzero(np.isfinite(gender))
     if len(known):
-        if len(np.unique(gender[known])) < 2:
-            raise UsageError("all labelled faces have the same gender: add faces of the other one")
-        folds = _folds(known, groups, settings.seed, "gender")
-        gender_model, score = _fit_gender(x[known], gender[known], age[known], folds, settings, progress)
+        folds = _folds(known, groups, settings)
+        rows = _Rows.of(x, variants, known, folds)
+        gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
         out["p_female"][known] = gender_model.probability(score)
 
-    if age_model is None and gender_model is None:
-        raise UsageError("no face has a label: check that --labels fits the extracted images")
     manifest = {"settings": asdict(settings), "versions": _versions()}
     return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), OutOfFold(**out)
 
 
-def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
+def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> None:
+    """Refuse at once what cannot be fitted on; the arguments are those of :func:`fit_heads`.
+
+    Raises:
+        UsageError: there are too few labelled faces.
+    """
+    labels = {"age": np.flatnonzero(np.isfinite(age)), "gender": np.flatnonzero(np.isfinite(gender))}
+    if not any(len(known) for known in labels.values()):
+        raise UsageError("no face has a label: check that --labels fits the extracted images")
+    for what, known in labels.items():
+        if not len(known):
+            continue
+        if what == "gender" and len(np.unique(gender[known])) < 2:
+            raise UsageError("all labelled faces have the same gender: add faces of the other one")
+        if len(known) < MIN_FACES:
+            raise UsageError(
+                f"only {len(known)} faces have a label for {what}; at least {MIN_FACES} are needed"
+            )
+        if groups is not None and len(np.unique(groups[known])) < folds:
+            raise UsageError(f"the faces come from fewer than {folds} persons or groups: add more of them")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Faces, followed by as many of each degraded variant, and the splits of all of them."""
+
+    x: F32
+    folds: Folds
+    times: int
+    """How often each face comes."""
+
+    @classmethod
+    def of(cls, x: F32, variants: Sequence[F32], known: Array, folds: Folds) -> _Rows:
+        times = 1 + len(variants)
+
+        def every(rows: Array) -> Array:
+            return np.concatenate([rows + i * len(known) for i in range(times)])
+
+        return cls(
+            np.concatenate([part[known] for part in (x, *variants)]),
+            [(every(train), every(test)) for train, test in folds],
+            times,
+        )
+
+
+def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
+    """The model, and the out-of-fold answers for the faces as they are."""
+    x, folds, own = rows.x, rows.folds, len(age)
+    age = np.tile(age, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
     kernel, columns = None, np.empty(0, np.int64)
@@ -157,13 +210,16 @@ def _fit_age(x: F32, age: F32, folds: Folds, settings: Settings, progress: Progr
     else:
         fits = (lambda r: _plain(x[r], age[r], settings),)
         last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "age")
-    edges, below, above = conformal(answers, age)
-    return AgeModel(Stacked(kernel, columns, last), edges, below, above), answers
+    answers = answers[:own]
+    return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
 
 
 def _fit_gender(
-    x: F32, gender: F32, age: F32, folds: Folds, settings: Settings, progress: Progress
+    rows: _Rows, gender: F32, age: F32, settings: Settings, progress: Progress
 ) -> tuple[GenderModel, F32]:
+    """The model, and the out-of-fold scores of the faces as they are."""
+    x, folds, own = rows.x, rows.folds, len(gender)
+    gender, age = np.tile(gender, rows.times), np.tile(age, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
     kernel, columns = None, np.empty(0, np.int64)
@@ -178,12 +234,13 @@ def _fit_gender(
         first = _kernel_seen(
             x, classes, targets, folds, settings, progress, "gender, finding doubtful labels"
         )
-        trusted = np.flatnonzero(first[:, 0] * sign > DOUBT)
+        # The label is judged by the face as it is, not by a picture that may show little of it.
+        trusted = np.flatnonzero(np.tile(first[:own, 0] * sign[:own] > DOUBT, rows.times))
         folds = [(np.intersect1d(train, trusted), test) for train, test in folds]
         seen = _kernel_seen(x, classes, targets, folds, settings, progress, "gender")
         kernel = fit_kernel(x[trusted], classes[trusted], targets[trusted], settings.kernel, settings.seed)
         # Boosting starts from log-odds: the kernel's score is brought onto that scale.
-        slope, offset = platt(seen[:, 0], gender)
+        slope, offset = platt(seen[:own, 0], gender[:own])
         kernel = replace(
             kernel,
             weights=kernel.weights * np.float32(slope),
@@ -206,8 +263,9 @@ def _fit_gender(
         plain = Boosting(rounds=400)
         fits = (lambda r: boost(x[r], gender[r], None, plain, objective="binary", seed=settings.seed),)
         last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "gender")
-    slope, offset = platt(answers[:, 0], gender)
-    return GenderModel(Stacked(kernel, columns, last), slope, offset), answers[:, 0]
+    score = answers[:own, 0]
+    slope, offset = platt(score, gender[:own])
+    return GenderModel(Stacked(kernel, columns, last), slope, offset), score
 
 
 def _kernel_seen(
@@ -281,16 +339,14 @@ def _strongest(x: F32, count: int) -> Array:
     return np.sort(np.argsort(-x.var(axis=0), kind="stable")[:count])
 
 
-def _folds(known: Array, groups: Array | None, seed: int, what: str) -> Folds:
+def _folds(known: Array, groups: Array | None, settings: Settings) -> Folds:
     from sklearn.model_selection import GroupKFold, KFold
 
-    if len(known) < MIN_FACES:
-        raise UsageError(f"only {len(known)} faces have a label for {what}; at least {MIN_FACES} are needed")
     if groups is None:
-        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(known))
-    if len(np.unique(groups[known])) < FOLDS:
-        raise UsageError(f"the faces come from fewer than {FOLDS} persons or groups: add more of them")
-    return list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(known, groups=groups[known]))
+        splits = KFold(settings.folds, shuffle=True, random_state=settings.seed)
+        return list(splits.split(known))
+    splits = GroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    return list(splits.split(known, groups=groups[known]))
 
 
 def _versions() -> dict[str, Any]:

@@ -55,17 +55,16 @@ class Stacked:
 class AgeModel:
     """Age with a conformal interval.
 
-    Conformalised quantile regression (Romano et al., NeurIPS 2019), calibrated for each range of the
-    predicted age by itself (Mondrian): the interval reaches ``below`` under the lower quantile and
-    ``above`` over the upper one. Heads without quantiles use the age itself for both.
+    Conformalised quantile regression, calibrated for each band of the true age: see
+    :func:`arcage.heads.calibrate.conformal`. Heads without quantiles use the age itself for both.
     """
 
     stack: Stacked
-    edges: F32
-    """Shape (ranges - 1,): where the ranges of the predicted age meet, years."""
-    below: F32
-    above: F32
-    """Shape (ranges,), years."""
+    ages: F32
+    low: F32
+    high: F32
+    """Shape (points,), years, increasing: an interval begins at the age at which the curve ``low`` reaches
+    the lower quantile, and ends where ``high`` reaches the upper one."""
 
     def __call__(self, x: F32) -> tuple[F32, F32, F32]:
         return self.interval(self.stack(x))
@@ -73,11 +72,12 @@ class AgeModel:
     def interval(self, answers: F32) -> tuple[F32, F32, F32]:
         """Age, lower and upper end from the stack's answers, shape (n, 1) or (n, 3)."""
         age = np.clip(answers[:, 0], YOUNGEST, OLDEST)
-        which = np.searchsorted(self.edges, age)
-        low = answers[:, 1 if answers.shape[1] == 3 else 0] - self.below[which]
-        high = answers[:, 2 if answers.shape[1] == 3 else 0] + self.above[which]
+        low = np.interp(answers[:, -2 if answers.shape[1] == 3 else 0], self.low, self.ages)
+        high = np.interp(answers[:, -1], self.high, self.ages)
         # Quantiles are fitted apart from the age and may cross it.
-        return age, np.clip(np.minimum(low, age), YOUNGEST, OLDEST), np.clip(np.maximum(high, age), 0, OLDEST)
+        low, high = np.minimum(low, age), np.maximum(high, age)
+        ends = np.clip(np.stack([low, high]), YOUNGEST, OLDEST).astype(np.float32)
+        return age, ends[0], ends[1]
 
 
 @dataclass(frozen=True, slots=True)

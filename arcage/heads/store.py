@@ -21,11 +21,12 @@ from arcage.files import atomic_write
 from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 
-SCHEMA = 1
+SCHEMA = 2
 BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
 MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
 ANSWERS = ("point", "low", "high")
+INTERVAL = ("ages", "low", "high")
 
 
 def save_heads(heads: Heads, folder: Path, card: str) -> None:
@@ -38,11 +39,7 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
     arrays: Arrays = {}
     if heads.age is not None:
         arrays |= _stack_arrays(heads.age.stack, "age")
-        arrays |= {
-            "age.edges": heads.age.edges,
-            "age.below": heads.age.below,
-            "age.above": heads.age.above,
-        }
+        arrays |= {f"age.interval.{name}": getattr(heads.age, name) for name in INTERVAL}
     if heads.gender is not None:
         arrays |= _stack_arrays(heads.gender.stack, "gender")
         arrays["gender.curve"] = np.array([heads.gender.slope, heads.gender.offset])
@@ -111,12 +108,11 @@ def load_heads(folder: Path | None = None) -> Heads:
 def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
     dimension = int(manifest["dimension"])
     age = gender = None
-    if "age.edges" in arrays:
-        age = AgeModel(
-            _stack(arrays, "age", dimension), arrays["age.edges"], arrays["age.below"], arrays["age.above"]
-        )
-        if not len(age.edges) + 1 == len(age.below) == len(age.above):
-            raise ValueError("the intervals' arrays do not fit together")
+    if "age.interval.ages" in arrays:
+        curves = [arrays[f"age.interval.{name}"] for name in INTERVAL]
+        age = AgeModel(_stack(arrays, "age", dimension), *curves)
+        if not all(c.shape == (len(curves[0]),) and (np.diff(c) > 0).all() for c in curves):
+            raise ValueError("the intervals' curves do not fit together")
     if "gender.curve" in arrays:
         slope, offset = (float(v) for v in arrays["gender.curve"])
         gender = GenderModel(_stack(arrays, "gender", dimension), slope, offset)

@@ -1,0 +1,290 @@
+"""The report as one HTML page: nothing is loaded from elsewhere, no script runs, every text is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from arcage import __version__
+from arcage.heads.bootstrap import FEWEST
+from arcage.heads.evaluate import COLUMNS, FEW, as_text
+from arcage.prediction import gender_words
+
+STYLE = Path(__file__).with_name("page.css")
+
+COUNTS = {
+    "labelled": "different images with a label",
+    "no_face": "left out: no face was found",
+    "unreadable": "left out: the image could not be read",
+    "contradictory": "left out: copies of one image have different labels",
+    "used": "images with a label and a face",
+    "copies": "further labelled paths of an image that is counted already",
+    "unlabelled": "images in the cache without a label",
+    "missing": "labels without an image in the cache",
+    "ambiguous": "labels that fit several images",
+}
+"""What became of the images; see :class:`arcage.data.labelled.Counts`."""
+
+PARTS = {"age_bands": "age band", "genders": "gender", "groups": "group"}
+
+PLOTS = {
+    "scatter": (
+        "Answers against labels",
+        "Every face at its label and its answer; on the line the two agree. Answers drawn to the middle are "
+        "seen as a slope flatter than the line.",
+    ),
+    "error_by_age": (
+        "Error by age",
+        "By true age in steps of five years: above zero, faces are read too old.",
+    ),
+    "coverage": (
+        "Coverage and width of the interval",
+        "How often the age lies inside the interval that promises 90 %, and what that costs in years.",
+    ),
+    "reliability": (
+        "Calibration of p_female",
+        "Of the faces that were given about the same probability, how many are labelled female. Below: how "
+        "many faces there are (logarithmic).",
+    ),
+    "kept_by_width": (
+        "Age error of the surest faces",
+        "Keeping only the faces with the narrowest intervals. A rising line: the width tells where the error "
+        "will be large.",
+    ),
+    "kept_by_confidence": (
+        "Gender accuracy of the surest faces",
+        "Keeping only the faces whose probability is farthest from one half.",
+    ),
+}
+"""Title and caption of each plot, in the page's order."""
+
+
+def page(
+    report: dict[str, Any],
+    plots: Mapping[str, bytes],
+    dark: Mapping[str, bytes],
+    pictures: Mapping[str, bytes],
+) -> str:
+    """The whole page.
+
+    Args:
+        report: as ``report.json`` holds it.
+        plots, dark: PNGs by name, for light and for dark screens.
+        pictures: thumbnails (JPEG) by the image's sha256.
+    """
+    labels = escape(report["measured"]["labels"])
+    sections = [
+        _figures(report),
+        _measured(report),
+        _worst_sets(report),
+        _tables(report),
+        _plots(plots, dark),
+        _faces(report["worst_faces"], pictures),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>arcage report: {labels}</title>\n<style>\n{STYLE.read_text('utf-8')}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>Age and gender heads on {labels}</h1>\n"
+        + "\n".join(section for section in sections if section)
+        + f"\n<footer>arcage {escape(__version__)}. Figures as numbers: report.json.</footer>\n"
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def _figures(report: dict[str, Any]) -> str:
+    row, ends = report["overall"], report["intervals"]["overall"]
+    tiles = [
+        f'<div class="tile"><div class="name">{title}</div>'
+        f'<div class="value">{as_text(row, key, style)}{unit}</div>'
+        f'<div class="ci">{_ends(ends.get(key), style)}</div></div>'
+        for title, key, style, unit in (
+            ("Mean absolute age error", "mae", "{:.2f}", " years"),
+            ("Median absolute age error", "median", "{:.2f}", " years"),
+            ("Bias (answer minus label)", "bias", "{:+.2f}", " years"),
+            ("Within five years", "cs5", "{:.1%}", ""),
+            ("Age inside the 90 % interval", "coverage", "{:.1%}", ""),
+            ("Mean width of the interval", "width", "{:.1f}", " years"),
+            ("Gender as labelled", "gender_accuracy", "{:.1%}", ""),
+            ("Calibration error of p_female", "ece", "{:.1%}", ""),
+        )
+        if row[key] is not None
+    ]
+    warning = report["measured"]["warning"]
+    said = f'<p class="warning">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
+    return f'{said}<div class="tiles">{"".join(tiles)}</div>\n<p class="note">{_method(report)}</p>'
+
+
+def _method(report: dict[str, Any]) -> str:
+    ends = report["intervals"]
+    drawn = (
+        "persons, each with all of their faces"
+        if ends["drawn"] == "persons"
+        else "faces, as no person is known by name: if some appear twice, the intervals are too narrow"
+    )
+    return (
+        f"Small print under a figure: its {ends['level']:.0%} confidence interval, from "
+        f"{ends['resamples']:,} bootstrap samples of {drawn}. "
+        f"None for fewer than {FEWEST} of them; one without width (at 100 %) "
+        "only says that no face spoke against it. It speaks of chance in these faces, not of other data."
+    )
+
+
+def _measured(report: dict[str, Any]) -> str:
+    measured = report["measured"]
+    heads = measured["heads"]
+    held = f", {measured['holdout']:.0%} held out" if measured["holdout"] else ""
+    row = report["overall"]
+    facts: list[tuple[str, str]] = [
+        ("Labels", f"{measured['labels']}{held}"),
+        (
+            "Faces",
+            f"{measured['faces']:,}; compared by age {row['n_age']:,}, by gender {row['n_gender']:,}",
+        ),
+        ("Pipeline", heads["fingerprint"]),
+    ]
+    if heads["kind"] is not None:
+        seed = "" if heads["seed"] is None else f", seed {heads['seed']}"
+        facts.append(("Heads", f"{heads['kind']}{seed}"))
+    if heads["pack"] is not None:
+        models = ", ".join(map(str, heads["models"] or []))
+        facts.append(("Models", f"{heads['pack']} ({models})" if models else str(heads["pack"])))
+    if heads["labels"] is not None:
+        fitted = f"{heads['labels']}"
+        if heads["faces"] is not None:
+            fitted += f", {heads['faces']:,} faces"
+        if heads["ages"]:
+            fitted += f", ages {heads['ages'][0]:.0f} to {heads['ages'][1]:.0f}"
+        if heads["held_out_share"]:
+            fitted += f", {heads['held_out_share']:.0%} held out"
+        facts.append(("Fitted on", fitted))
+    if heads["arcage"] is not None:
+        facts.append(("Fitted with", f"arcage {heads['arcage']}"))
+    if heads["sha256"] is not None:
+        facts.append(("Heads' sha256", heads["sha256"]))
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts)
+    images = report.get("images", {})
+    rows = "".join(
+        f"<tr><th>{COUNTS[name]}</th><td>{images[name]:,}</td></tr>" for name in COUNTS if name in images
+    )
+    counts = f'<div class="wide fit"><table class="counts">{rows}</table></div>' if rows else ""
+    return f"<h2>What was measured</h2>\n<dl>{listed}</dl>\n{counts}"
+
+
+def _worst_sets(report: dict[str, Any]) -> str:
+    lines = []
+    for figure, words, style in (
+        ("mae", "Largest age error", "{:.2f} years"),
+        ("gender_accuracy", "Least gender accuracy", "{:.1%}"),
+    ):
+        for part, name in report["worst_sets"][figure].items():
+            value = as_text(report[part][name], figure, style)
+            ends = _ends(report["intervals"][part][name][figure], style.removesuffix(" years"))
+            beside = f" ({ends})" if ends else ""
+            lines.append(
+                f"<li>{words} by {PARTS[part]}: <strong>{escape(name)}</strong>, {value}"
+                f'<span class="ci">{beside}</span></li>'
+            )
+    listed = "".join(lines) or "<li>Too few faces to say.</li>"
+    return (
+        f"<h2>Who is read worst</h2>\n<ul>{listed}</ul>\n"
+        f'<p class="note">Among those with {FEW} faces or more. Where intervals overlap, another sample of '
+        "faces could name another.</p>"
+    )
+
+
+def _tables(report: dict[str, Any]) -> str:
+    ends = report["intervals"]
+    out = ["<h2>Figures</h2>", _table({"all": report["overall"]}, {"all": ends["overall"]}, "")]
+    for part, word in PARTS.items():
+        if report[part]:
+            out += [f"<h3>By {word}</h3>", _table(report[part], ends[part], word)]
+    out.append(
+        '<p class="note">MAE, median and bias (answer minus label) in years; CS@5: share within five years; '
+        "covered: share inside the 90 % interval, width in years; gender: share answered as labelled; ECE: "
+        f"calibration error of p_female. Pale rows have fewer than {FEW} faces.</p>"
+    )
+    return "\n".join(out)
+
+
+def _table(rows: dict[str, Any], ends: dict[str, Any], word: str) -> str:
+    heads = "".join(f"<th>{escape(heading)}</th>" for heading, _, _ in COLUMNS)
+    body = []
+    for name, row in rows.items():
+        cells = "".join(
+            f'<td>{as_text(row, key, style)}<div class="ci">{_ends(ends[name].get(key), style)}</div></td>'
+            for _, key, style in COLUMNS
+        )
+        few = ' class="few"' if max(row["n_age"], row["n_gender"]) < FEW else ""
+        body.append(f"<tr{few}><th>{escape(name)}</th>{cells}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr><th>{escape(word)}</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _ends(both: list[float] | None, style: str) -> str:
+    return "" if both is None else f"{style.format(both[0])} to {style.format(both[1])}"
+
+
+def _plots(plots: Mapping[str, bytes], dark: Mapping[str, bytes]) -> str:
+    if not plots:
+        return ""
+    figures = "".join(
+        f"<figure><figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption><picture>"
+        f'<source media="(prefers-color-scheme: dark)" srcset="{_inline(dark[name], "png")}">'
+        f'<img src="{_inline(plots[name], "png")}" alt="{escape(title)}" width="810" height="585"></picture>'
+        "</figure>\n"
+        for name, (title, caption) in PLOTS.items()
+        if name in plots
+    )
+    note = f"Bars: 95 % confidence. Hollow points: fewer than {FEW} faces."
+    return f'<h2>Plots</h2>\n<p class="note">{note}</p>\n<div class="plots">\n{figures}</div>'
+
+
+def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
+    out = []
+    for which, title, empty in (
+        ("age", "Largest age errors", "No face has both an age and an answer."),
+        ("gender", "Genders contradicted most surely", "No face is answered against its label."),
+    ):
+        cards = "".join(_card(face, which, pictures.get(face["sha256"])) for face in worst[which])
+        out.append(
+            f"<h3>{title}</h3>\n" + (f'<div class="faces">{cards}</div>' if cards else f"<p>{empty}</p>")
+        )
+    note = "" if pictures else " Thumbnails: run again with --images and the folder that was extracted."
+    return (
+        "<h2>Worst faces</h2>\n"
+        '<p class="note">Often it is the label that is wrong. This page holds file names and, where found, '
+        f"pictures of faces: pass it on with care.{note}</p>\n" + "\n".join(out)
+    )
+
+
+def _card(face: dict[str, Any], which: str, picture: bytes | None) -> str:
+    name = face["names"][0] if face["names"] else f"{face['sha256'][:12]}..."
+    seen = (
+        f'<img src="{_inline(picture, "jpeg")}" alt="">'
+        if picture is not None
+        else '<div class="none">no picture</div>'
+    )
+    lines: Iterable[str]
+    if which == "age":
+        interval = f"90 %: {face['age_low']:.0f} to {face['age_high']:.0f}"
+        lines = (f"label {face['label_age']:g}", f"answer {face['age']:.1f}", interval)
+    else:
+        lines = (f"label {face['label_gender']}", f"answer {gender_words(face['p_female'])}")
+        if face["label_age"] is not None:
+            lines = (*lines, f"age by label {face['label_age']:g}")
+    said = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    full = escape(", ".join(face["names"]) or face["sha256"])
+    return (
+        f'<div class="face">{seen}<div class="words">{said}'
+        f'<div class="file" title="{full}">{escape(name)}</div></div></div>'
+    )
+
+
+def _inline(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
