@@ -413,6 +413,17 @@ def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
     assert "variant 1 of 12% of the faces only" in done.stderr
 
 
+def test_a_cache_that_has_nothing_yet_gives_the_faces_as_they_are(
+    everyone: LabelledFaces, tmp_path: Path
+) -> None:
+    x, has = everyone.descriptors_in(Cache(tmp_path / "c", FINGERPRINT, dimension=DIMENSION).table())
+    assert not has.any()
+    np.testing.assert_array_equal(x, everyone.descriptors())
+    x, has = everyone.descriptors_in(everyone.table)
+    assert has.all()
+    np.testing.assert_array_equal(x, everyone.descriptors())
+
+
 def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_path: Path) -> None:
     """Copies of the faces as variants: an honest cross-fit learns nothing from them."""
     x, age = everyone.descriptors(), everyone.age

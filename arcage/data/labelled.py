@@ -75,10 +75,12 @@ class LabelledFaces:
         """
         keys, face = self.table.keys[self.rows], self.table.face[self.rows]
         first = table.find(keys)
-        there = np.minimum(np.maximum(first, 0) + face, len(table.face) - 1)
-        has = (first >= 0) & (first + face == there) & (table.face[there] == face)
-        x = self.descriptors()
+        there = first + face
+        has = (first >= 0) & (there < len(table.face))
+        has[has] = table.face[there[has]] == face[has]
+        x = np.empty((len(self), table.dimension), np.float32)
         x[has] = table.descriptors(there[has], dtype=np.float32)
+        x[~has] = self.table.descriptors(self.rows[~has], dtype=np.float32)
         return x, has
 
     def sha256(self) -> list[str]:
