@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arcage.heads.evaluate import as_table
+from arcage.heads.evaluate import FEW, as_table, worst_sets
 
 USES = """## What the answers may not be used for
 
@@ -94,18 +94,13 @@ def _section(title: str, report: dict[str, Any], remark: str = "") -> str:
 
 
 def _worst(report: dict[str, Any]) -> str:
+    worst = worst_sets(report)
     lines = []
     for part, word in (("age_bands", "age band"), ("genders", "gender"), ("groups", "group")):
-        rows = {k: v for k, v in report[part].items() if v["mae"] is not None and v["n_age"] >= 30}
-        if len(rows) > 1:
-            name = max(rows, key=lambda k: rows[k]["mae"])
-            lines.append(
-                f"- Largest age error by {word} (30 faces or more): {name}, {rows[name]['mae']:.2f} years."
-            )
-        rows = {
-            k: v for k, v in report[part].items() if v["gender_accuracy"] is not None and v["n_gender"] >= 30
-        }
-        if len(rows) > 1:
-            name = min(rows, key=lambda k: rows[k]["gender_accuracy"])
-            lines.append(f"- Least gender accuracy by {word}: {name}, {rows[name]['gender_accuracy']:.1%}.")
+        if name := worst["mae"].get(part):
+            mae = report[part][name]["mae"]
+            lines.append(f"- Largest age error by {word} ({FEW} faces or more): {name}, {mae:.2f} years.")
+        if name := worst["gender_accuracy"].get(part):
+            accuracy = report[part][name]["gender_accuracy"]
+            lines.append(f"- Least gender accuracy by {word}: {name}, {accuracy:.1%}.")
     return "## Who pays\n\n" + ("\n".join(lines) or "Too few faces to say.") + "\n"

@@ -16,7 +16,7 @@ from arcage.data.labelled import LabelledFaces
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import Progress, Settings, fit_heads
-from arcage.heads.model import Heads, Predictions
+from arcage.heads.model import Heads
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
 
@@ -108,12 +108,7 @@ def fit_labelled(
         settings=settings,
         progress=progress,
     )
-    out_of_fold = evaluate(
-        Predictions(seen.age, seen.age_low, seen.age_high, seen.p_female),
-        train.age,
-        train.gender,
-        train.group,
-    )
+    out_of_fold = evaluate(seen, train.age, train.gender, train.group)
     held_out = evaluate_labelled(heads, faces.select(aside)) if aside.any() else None
     known = train.age[np.isfinite(train.age)]
     manifest = {

@@ -17,7 +17,8 @@ from test_heads import FAST, faces
 from test_training import PACK, made_up
 
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.fit import FOLDS, KINDS, OutOfFold, Settings
+from arcage.heads.fit import FOLDS, KINDS, Settings
+from arcage.heads.model import Predictions
 from arcage.heads.search import CHOICES, FOLDS_TRIED, TRIALS, search
 from arcage.heads.store import CARD, MANIFEST, load_heads
 
@@ -44,7 +45,7 @@ class Fake:
         flip = np.arange(len(x)) < self.wrong(settings)
         p = np.where(female != flip, 0.9, 0.1).astype(np.float32)
         guess = (age + self.years(settings)).astype(np.float32)
-        return None, OutOfFold(guess, guess, guess, p)
+        return None, Predictions(guess, guess, guess, p)
 
     def clock(self) -> float:
         return self.time

@@ -46,6 +46,11 @@ def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
+def move(points: F32 | F64, matrix: F64) -> F64:
+    """Where ``points``, shape (n, 2), come to lie by an affine ``matrix``, shape (2, 3)."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
+
+
 def align(image: U8, landmarks: F32 | F64) -> U8:
     """Cut one face out of an image, upright and at the size of the networks' input.
 
@@ -79,8 +84,7 @@ def warp(image: U8, matrix: F64, side: int, border: int = cv2.BORDER_CONSTANT) -
         Shape (side, side, 3), uint8, RGB.
     """
     # Only the part of the picture that the square can show is touched.
-    inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [side, 0], [side, side], [0, side]]) @ inverse[:, :2].T + inverse[:, 2]
+    corners = move(np.array([[0, 0], [side, 0], [side, side], [0, side]]), cv2.invertAffineTransform(matrix))
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
     x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)

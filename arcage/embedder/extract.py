@@ -224,8 +224,7 @@ class _Stage:
         # Twice as fine as what the networks see.
         matrix = align.similarity(face.landmarks, 2 * align.TEMPLATE)
         canvas = align.warp(image, matrix, 2 * align.SIDE, degrade.border(rng))
-        there = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
-        canvas, landmarks = degrade.degrade(canvas, there, rng)
+        canvas, landmarks = degrade.degrade(canvas, align.move(face.landmarks, matrix), rng)
         return align.align(canvas, landmarks)
 
     def embed(

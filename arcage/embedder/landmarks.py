@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from arcage.embedder.align import similarity, warp
+from arcage.embedder.align import move, similarity, warp
 from arcage.embedder.detect import FaceDetector
 from arcage.types import F32, F64, U8
 
@@ -48,8 +48,8 @@ def refine(detector: FaceDetector, image: U8, landmarks: F32) -> F32:
         looks.append((flipped * [-1, 1] + [CANVAS - 1, 0])[MIRRORED])
     if not looks:
         return landmarks
-    back = cv2.invertAffineTransform(matrix)
-    return np.asarray(np.mean(looks, axis=0) @ back[:, :2].T + back[:, 2], np.float32)
+    back = move(np.mean(looks, axis=0), cv2.invertAffineTransform(matrix))
+    return back.astype(np.float32)
 
 
 def _look(detector: FaceDetector, canvas: U8) -> F64 | None:

@@ -141,8 +141,13 @@ def values(predictions: Predictions, age: F32, gender: F32) -> dict[str, F64]:
     }
 
 
+def calibration_bins(p: Array) -> Array:
+    """Which of :data:`ECE_BINS` equal parts of 0 to 1 each probability lies in, shape (n,), int."""
+    return np.asarray(np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1))
+
+
 def _calibration_error(p: Array, y: Array) -> float:
-    bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
+    bins = calibration_bins(p)
     return float(
         sum(abs((p[bins == b] - y[bins == b]).sum()) / len(p) for b in range(ECE_BINS) if (bins == b).any())
     )

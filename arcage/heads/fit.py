@@ -13,7 +13,7 @@ from arcage.errors import UsageError
 from arcage.heads.boosting import Boosting, boost
 from arcage.heads.calibrate import conformal, platt
 from arcage.heads.linear import cross_ridge
-from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, Stacked
 from arcage.heads.parts import Linear, Trees
 from arcage.heads.stage import KernelSettings, fit_kernel
 from arcage.types import F32, F64, Array
@@ -77,16 +77,6 @@ class Settings:
     """Of the cross-fitting; fewer are faster, but leave intervals too wide."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutOfFold:
-    """Answers for the training faces, each by a model that has not seen it. NaN where unlabelled."""
-
-    age: F32
-    age_low: F32
-    age_high: F32
-    p_female: F32
-
-
 def fit_heads(
     x: F32,
     age: F32,
@@ -97,7 +87,7 @@ def fit_heads(
     groups: Array | None = None,
     variants: Sequence[F32] = (),
     progress: Progress = lambda _: None,
-) -> tuple[Heads, OutOfFold]:
+) -> tuple[Heads, Predictions]:
     """Fit age and gender heads; an attribute without labels is left out.
 
     Args:
@@ -110,6 +100,9 @@ def fit_heads(
             calibrated on ``x`` alone.
         fingerprint: the pipeline's.
         progress: told in words what is being done.
+
+    Returns:
+        The heads, and the answers for ``x`` by models that have not seen the face; NaN where unlabelled.
 
     Raises:
         UsageError: there are too few labelled faces.
@@ -135,7 +128,7 @@ def fit_heads(
         out["p_female"][known] = gender_model.probability(score)
 
     manifest = {"settings": asdict(settings), "versions": _versions()}
-    return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), OutOfFold(**out)
+    return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), Predictions(**out)
 
 
 def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> None:

@@ -30,7 +30,8 @@ import numpy as np
 from arcage.errors import ArcageError, HeadsError, UsageError
 from arcage.files import reason
 from arcage.heads.boosting import Boosting
-from arcage.heads.fit import KINDS, OutOfFold, Progress, Settings, check_labels, fit_heads
+from arcage.heads.fit import KINDS, Progress, Settings, check_labels, fit_heads
+from arcage.heads.model import Predictions
 from arcage.types import F32, Array
 
 FOLDS_TRIED = 3
@@ -166,7 +167,7 @@ def _expected(trials: Sequence[Trial], proposal: Settings) -> float:
     return max(like or [t.seconds for t in trials])
 
 
-def _scored(trial: Trial, seen: OutOfFold, age: F32, gender: F32, trials: Sequence[Trial]) -> Trial:
+def _scored(trial: Trial, seen: Predictions, age: F32, gender: F32, trials: Sequence[Trial]) -> Trial:
     """The trial with its figures, compared with the first that succeeded."""
     ratios = []
     first = next((t for t in trials if t.score is not None), None)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.bootstrap import interval
-from arcage.heads.evaluate import ECE_BINS
+from arcage.heads.evaluate import ECE_BINS, calibration_bins
 from arcage.heads.model import Predictions
 from arcage.types import F32, F64, Array
 
@@ -66,7 +66,7 @@ def _error_by_age(age: F32, error: F64, persons: Array | None) -> Rows:
 
 
 def _reliability(p: F64, female: F64, persons: Array | None) -> Rows:
-    bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
+    bins = calibration_bins(p)
     rows: Rows = []
     for number in np.unique(bins).tolist():
         here = bins == number
