@@ -301,7 +301,7 @@ def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.Monke
         threading.Event().wait(0.05)
         return SimpleNamespace(dimension=3)
 
-    monkeypatch.setattr(extract, "make_engine", lambda device, hint: None)
+    monkeypatch.setattr(extract, "make_engine", lambda device, hint, precision: None)
     monkeypatch.setattr(extract, "_Stage", make)
     shared = extract.Extractor()
 
@@ -374,7 +374,7 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
         file.write(bytes([byte ^ 1]))
     opened: list[int] = []
 
-    def load(self: object, model: bytes, shape: tuple[int, ...]) -> Any:
+    def load(self: object, model: bytes, shape: tuple[int, ...], **_: object) -> Any:
         opened.append(len(model))
 
     monkeypatch.setattr(OpenVinoEngine, "load", load)

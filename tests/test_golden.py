@@ -74,7 +74,7 @@ def test_they_belong_to_these_models(extractor: Extractor) -> None:
 
 
 def write() -> None:
-    extractor = Extractor(device="cpu", hint="latency")
+    extractor = Extractor(device="cpu", hint="latency", precision="float32")
     face = detect(extractor)
     landmarks = face.landmarks.round(3).astype(float).round(3).tolist()
     numbers = {

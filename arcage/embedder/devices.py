@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from arcage.embedder.engine import Engine, Hint
+from arcage.embedder.engine import Engine, Hint, Precision
 from arcage.errors import DeviceError
 
 
-def make_engine(device: str = "auto", hint: Hint = "latency", *, threads: int | None = None) -> Engine:
+def make_engine(
+    device: str = "auto",
+    hint: Hint = "latency",
+    *,
+    threads: int | None = None,
+    precision: Precision = "auto",
+) -> Engine:
     """The engine for ``auto``, ``cpu``, or a provider of ONNX Runtime by its short name (``cuda``).
 
     ``auto`` takes CUDA where ``onnxruntime-gpu`` is installed and really runs on it, and the CPU
@@ -29,6 +35,6 @@ def make_engine(device: str = "auto", hint: Hint = "latency", *, threads: int | 
                 return OnnxRuntimeEngine("cuda")
             except DeviceError as error:
                 note = f"using the CPU, although onnxruntime-gpu is installed: {error}"
-    engine = OpenVinoEngine(hint, threads=threads)
+    engine = OpenVinoEngine(hint, threads=threads, precision=precision)
     engine.note = note
     return engine

@@ -14,6 +14,8 @@ from arcage.types import Array
 
 Hint = Literal["latency", "throughput"]
 """``latency``: all cores on one call; ``throughput``: one call a core, many calls at once."""
+Precision = Literal["auto", "float32"]
+"""What networks that tolerate it are computed in: ``auto``, bfloat16 where the processor has units for it."""
 
 
 def cores() -> int:
@@ -43,12 +45,13 @@ class Engine(Protocol):
     note: str
     """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty."""
 
-    def load(self, model: bytes, shape: tuple[int, ...]) -> Network:
+    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
         """Compile an ONNX model with one input.
 
         Args:
             model: the ONNX file's bytes, verified by the caller.
             shape: of the input; -1 for a size that varies between calls.
+            tolerant: whether the engine may compute in fewer bits than float32.
 
         Raises:
             ModelError: the runtime refuses the model.

@@ -51,7 +51,7 @@ _INSTALL = {
 _CUDA_OPTIONS = {
     # The default tries every algorithm on every new shape, which takes seconds.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # Tensor cores would round to 10 bits; descriptors from a GPU and from a CPU share one cache.
+    # Tensor cores would round to 10 bits. Embedders may well tolerate it; nobody has measured it yet.
     "use_tf32": "0",
 }
 
@@ -117,7 +117,7 @@ class OnnxRuntimeEngine:
             self._chain.append((installed["cpu"], {}))
         self._prove()
 
-    def load(self, model: bytes, shape: tuple[int, ...]) -> Network:
+    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
         try:
             session = self._session(model)
             (image,) = session.get_inputs()

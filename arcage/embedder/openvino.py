@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from arcage.embedder.engine import Hint, Network, cores
+from arcage.embedder.engine import Hint, Network, Precision, cores
 from arcage.errors import ModelError
 from arcage.types import Array
 
@@ -30,24 +30,31 @@ def cache_home() -> Path:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, in float32 whatever the processor could do in less.
+    """OpenVINO on the CPU.
 
-    The runtime would choose bfloat16 by itself where the processor has it; descriptors would then
-    differ between machines, and with them the answers.
+    Detectors run in float32: in bfloat16 their landmarks move. Embedders tolerate bfloat16, which
+    processors with units for it compute two to three times as fast: errors hardly move
+    (``python benchmarks/speed/precision.py``), so that descriptors of both kinds share a cache.
     """
 
     device = "cpu"
     parallel = True
 
-    def __init__(self, hint: Hint = "latency", *, threads: int | None = None) -> None:
+    def __init__(
+        self, hint: Hint = "latency", *, threads: int | None = None, precision: Precision = "auto"
+    ) -> None:
         openvino = _runtime()
         self.note = ""
         self.name = f"openvino {openvino.__version__.split('-')[0]}"
         self._core: Any = openvino.Core()
+        # What the runtime would take by itself. Of its choices only bfloat16 has float32's range.
+        native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+        self._tolerant = "bf16" if native and precision == "auto" else "f32"
+        if self._tolerant == "bf16":
+            self.name += ", embedders in bfloat16"
         threads = threads or cores()
         self._streams = 1 if hint == "latency" else threads
         properties = {
-            "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": self._streams,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
@@ -66,11 +73,12 @@ class OpenVinoEngine:
         if os.access(folder, os.W_OK):
             self._core.set_property({"CACHE_DIR": str(folder)})
 
-    def load(self, model: bytes, shape: tuple[int, ...]) -> Network:
+    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
+        precision = self._tolerant if tolerant else "f32"
         try:
             graph = self._core.read_model(model)
             graph.reshape(list(shape))
-            compiled = self._core.compile_model(graph, "CPU")
+            compiled = self._core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
         except RuntimeError as error:
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}") from error
@@ -93,6 +101,9 @@ def _runtime() -> Any:
             del sys.modules[_CONVERTER]
     else:
         import openvino
+    # OpenVINO's binding looks NumPy up when it first meets an array. Two threads that come to this at once
+    # wait for each other forever, one for the interpreter's lock and one for the binding's.
+    openvino.Type.f32.to_dtype()
     return openvino
 
 

@@ -1,0 +1,83 @@
+"""The CPU engine: precision, and threads that come to it at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arcage.embedder import openvino
+from arcage.embedder.engine import Precision
+from arcage.embedder.extract import Extractor
+from arcage.embedder.openvino import OpenVinoEngine
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+
+RACE = """
+import sys, threading
+from arcage.embedder.openvino import OpenVinoEngine
+OpenVinoEngine()
+import openvino
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(4)
+def meet():
+    together.wait()
+    openvino.Type.f32.to_dtype()
+threads = [threading.Thread(target=meet) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_bring_the_first_arrays_at_once_do_not_wait_forever() -> None:
+    # Where the engine has not met NumPy before, nearly every one of these hangs.
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", RACE], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("native", "precision", "expected"),
+    [("bf16", "auto", "bf16"), ("bf16", "float32", "f32"), ("f16", "auto", "f32"), ("f32", "auto", "f32")],
+)
+def test_only_what_tolerates_it_is_computed_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, native: str, precision: Precision, expected: str
+) -> None:
+    compiled: list[str] = []
+
+    class Core:
+        def get_property(self, *_: str) -> str:
+            return native
+
+        def set_property(self, *_: object) -> None:
+            pass
+
+        def read_model(self, model: bytes) -> Any:
+            return SimpleNamespace(reshape=lambda shape: None)
+
+        def compile_model(self, graph: object, device: str, properties: dict[str, str]) -> Any:
+            compiled.append(properties["INFERENCE_PRECISION_HINT"])
+            return SimpleNamespace(outputs=[], create_infer_request=lambda: None)
+
+    runtime = SimpleNamespace(__version__="1.0-x", Core=Core, Type=SimpleNamespace(bf16="bf16"))
+    monkeypatch.setattr(openvino, "_runtime", lambda: runtime)
+    engine = OpenVinoEngine(precision=precision)
+    engine.load(b"a detector", (1, 3, 64, 64))
+    engine.load(b"an embedder", (1, 112, 112, 3), tolerant=True)
+    assert compiled == ["f32", expected]
+    assert ("bfloat16" in engine.name) == (expected == "bf16")
+
+
+def test_the_quick_descriptors_are_those_of_float32(make_extractor: Callable[..., Extractor]) -> None:
+    quick, exact = make_extractor(), make_extractor(precision="float32")
+    assert quick.fingerprint == exact.fingerprint
+    assert "bfloat16" not in exact.engine.name
+    (a,), (b,) = (e.extract(PHOTO.read_bytes()).descriptors.astype(np.float64) for e in (quick, exact))
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.998
