@@ -66,19 +66,34 @@ def find_faces(detector: FaceDetector, image: U8, threshold: float) -> tuple[Fac
     long = max(height, width)
     if long <= SMALL_IMAGE:
         return _faces(*_search(detector, image, TIGHT, threshold))
-    found = [_search(detector, image, PHOTO, threshold)]
+    # What the finest view shows is enough for the others, and the pixels of a large photo are read once.
+    scene = _reduced(image, LARGE.content)
+    found = [_search(detector, scene, PHOTO, threshold)]
     if long > LARGE_IMAGE:
-        found.append(_search(detector, image, LARGE, threshold))
+        found.append(_search(detector, scene, LARGE, threshold))
+    ratio = np.array([width / scene.shape[1], height / scene.shape[0]], np.float32)
+    height, width = scene.shape[:2]
+    long = max(height, width)
     boxes = np.concatenate([f[0] for f in found])
     margin = BORDER * long
     touching = (
         (boxes[:, :2].min(axis=1) < margin) | (boxes[:, 2] > width - margin) | (boxes[:, 3] > height - margin)
     )
     if not len(boxes) or touching.any():
-        found.append(_search(detector, image, TIGHT, threshold))
+        found.append(_search(detector, scene, TIGHT, threshold))
     views = np.repeat(np.arange(len(found)), [len(f[2]) for f in found])
     boxes, landmarks, scores = (np.concatenate(part) for part in zip(*found, strict=True))
-    return _faces(boxes, landmarks, scores, views)
+    return _faces(boxes * np.tile(ratio, 2), landmarks * ratio, scores, views)
+
+
+def _reduced(image: U8, content: int) -> U8:
+    """An image whose long side is ``content`` at most."""
+    height, width = image.shape[:2]
+    scale = content / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _search(detector: FaceDetector, image: U8, view: View, threshold: float) -> tuple[F32, F32, F32]:

