@@ -34,7 +34,7 @@ class OpenVinoEngine:
 
     Detectors run in float32: in bfloat16 their landmarks move. Embedders tolerate bfloat16, which
     processors with units for it compute two to three times as fast: errors hardly move
-    (``python benchmarks/speed/precision.py``), so that descriptors of both kinds share a cache.
+    (``python benchmarks/accuracy/precision.py``), so that descriptors of both kinds share a cache.
     """
 
     device = "cpu"
