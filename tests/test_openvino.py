@@ -16,12 +16,14 @@ from arcage.embedder import openvino
 from arcage.embedder.engine import Precision
 from arcage.embedder.extract import Extractor
 from arcage.embedder.openvino import OpenVinoEngine
+from arcage.embedder.packs import bundled
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 
 RACE = """
 import sys, threading
 from arcage.embedder.openvino import OpenVinoEngine
+from arcage.embedder.packs import bundled
 OpenVinoEngine()
 import openvino
 sys.setswitchinterval(1e-6)
@@ -66,8 +68,11 @@ def test_only_what_tolerates_it_is_computed_in_bfloat16(
             compiled.append(properties["INFERENCE_PRECISION_HINT"])
             return SimpleNamespace(outputs=[], create_infer_request=lambda: None)
 
-    runtime = SimpleNamespace(__version__="1.0-x", Core=Core, Type=SimpleNamespace(bf16="bf16"))
+    runtime = SimpleNamespace(
+        __version__="1.0-x", Core=Core, Type=SimpleNamespace(bf16="bf16"), Tensor=np.ndarray
+    )
     monkeypatch.setattr(openvino, "_runtime", lambda: runtime)
+    monkeypatch.setattr(openvino, "_writable_folder", lambda: None)
     engine = OpenVinoEngine(precision=precision)
     engine.load(b"a detector", (1, 3, 64, 64))
     engine.load(b"an embedder", (1, 112, 112, 3), tolerant=True)
@@ -81,3 +86,32 @@ def test_the_quick_descriptors_are_those_of_float32(make_extractor: Callable[...
     assert "bfloat16" not in exact.engine.name
     (a,), (b,) = (e.extract(PHOTO.read_bytes()).descriptors.astype(np.float64) for e in (quick, exact))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.998
+
+
+def test_a_compiled_network_is_kept_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pack = bundled()
+    model = pack.read(pack.detector)
+    canvas = np.random.default_rng(0).random((1, 3, 64, 64), np.float32) * 255
+    compiled: list[int] = []
+
+    def answers(threads: int = 1) -> Any:
+        engine = OpenVinoEngine(threads=threads)
+        compile_model = engine._core.compile_model
+        engine._core = SimpleNamespace(
+            read_model=engine._core.read_model,
+            import_model=engine._core.import_model,
+            compile_model=lambda *a: compiled.append(1) or compile_model(*a),
+        )
+        return engine.load(model, (1, 3, 64, 64))(canvas)
+
+    first, second = answers(), answers()
+    assert len(compiled) == 1
+    for name, expected in first.items():
+        np.testing.assert_array_equal(second[name], expected)
+    # Another number of threads is another network.
+    answers(threads=2)
+    assert len(compiled) == 2
+    assert len(list((tmp_path / "arcage" / "openvino").iterdir())) == 2

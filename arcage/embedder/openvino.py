@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arcage.embedder.engine import Hint, Network, Precision, cores
-from arcage.errors import ModelError
+from arcage.errors import ModelError, OutputError
+from arcage.files import atomic_write
 from arcage.types import Array
 
 _CONVERTER = "openvino.tools.ovc"
@@ -54,35 +57,51 @@ class OpenVinoEngine:
             self.name += ", embedders in bfloat16"
         threads = threads or cores()
         self._streams = 1 if hint == "latency" else threads
-        properties = {
+        self._properties = {
             "NUM_STREAMS": self._streams,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
-        self._core.set_property("CPU", properties)
-        self._set_cache()
-
-    def _set_cache(self) -> None:
-        # Compiling costs a second, reading a compiled network a quarter of one. Without a folder
-        # to keep it in (read-only home, or none at all), arcage just starts a second later.
-        try:
-            folder = cache_home() / "openvino"
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except (OSError, RuntimeError):
-            return
-        if os.access(folder, os.W_OK):
-            self._core.set_property({"CACHE_DIR": str(folder)})
+        # A compiled network is of use to the same runtime on the same kind of processor alone.
+        self._kind = f"{openvino.__version__} {self._core.get_property('CPU', 'FULL_DEVICE_NAME')}"
+        self._tensor: Any = openvino.Tensor
+        self._folder = _writable_folder()
 
     def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
         precision = self._tolerant if tolerant else "f32"
+        properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
+        digest = hashlib.sha256(model)
+        digest.update(f"{shape} {properties} {self._kind}".encode())
+        kept = self._folder / f"{digest.hexdigest()[:32]}.blob" if self._folder else None
+        if kept is not None:
+            # Whatever is wrong with it, it is compiled anew.
+            with suppress(RuntimeError, OSError, ValueError):
+                # Mapped, not read, and kept as long as the network, which goes on using it.
+                blob = self._tensor(np.memmap(kept, np.uint8, "c"), shared_memory=True)
+                compiled = self._core.import_model(blob, "CPU", properties)
+                return _Compiled(compiled, self._streams, blob)
         try:
             graph = self._core.read_model(model)
             graph.reshape(list(shape))
-            compiled = self._core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+            compiled = self._core.compile_model(graph, "CPU", properties)
         except RuntimeError as error:
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}") from error
+        if kept is not None:
+            with suppress(OutputError), atomic_write(kept) as file:
+                file.write(compiled.export_model().getbuffer())
         return _Compiled(compiled, self._streams)
+
+
+def _writable_folder() -> Path | None:
+    """Where compiled networks are kept: reading one takes a tenth of the time that compiling it does. Without
+    such a folder (read-only home, or none at all) arcage just starts a second later."""
+    try:
+        folder = cache_home() / "openvino"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _runtime() -> Any:
@@ -108,7 +127,8 @@ def _runtime() -> Any:
 
 
 class _Compiled:
-    def __init__(self, compiled: Any, requests: int) -> None:
+    def __init__(self, compiled: Any, requests: int, blob: Any = None) -> None:
+        self._blob = blob
         # One output may carry several names: its own, and those of nodes that were folded away.
         self._names = [(i, name) for i, port in enumerate(compiled.outputs) for name in port.get_names()]
         # A request is not safe from two threads: each call borrows one.
