@@ -67,10 +67,7 @@ def describe(
     writing = ShardWriter(cache) if cache is not None else nullcontext()
     with writing as writer, closing(extractor.stream(images, known)) as results:
         for source, image in results:
-            # Without a sha256 there were no bytes to read.
-            before = cache is not None and image.sha256 != "" and image.sha256 in cache
-            if writer is not None:
-                writer.add(image, source.name if names else None)
+            before = writer is not None and writer.add(image, source.name if names else None)
             yield source, image, before
 
 

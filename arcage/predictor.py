@@ -34,7 +34,8 @@ _SECONDS_AT_MOST = 1.0
 class Predictor:
     """Reads age and gender from the faces of images.
 
-    Making one reads and checks the heads; the networks are loaded when the first image comes.
+    Making one reads and checks the heads; the networks are loaded when the first image comes that the
+    cache does not have.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -89,7 +90,7 @@ class Predictor:
         """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty.
 
         Raises:
-            DeviceError, ModelError: the networks cannot be loaded.
+            DeviceError: the device cannot be had.
         """
         return self._extractor.engine.note
 
