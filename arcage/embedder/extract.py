@@ -156,22 +156,29 @@ class Extractor:
             ``unreadable``.
         """
         source = iter(images)
-        with ThreadPoolExecutor(cores(), "arcage") as pool:
+        workers = cores()
+        with ThreadPoolExecutor(workers, "arcage") as pool:
 
-            def queue() -> list[tuple[Item, Future[_Found]]]:
-                chunk = islice(source, CHUNK)
-                return [(item, pool.submit(self._find, read, known)) for item, read in chunk]
+            def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
+                chunk = list(islice(source, CHUNK))
+                parts = [chunk[i : i + together] for i in range(0, len(chunk), together)]
+                return [pool.submit(self._find_all, part, known) for part in parts]
 
             try:
-                ahead = queue()
+                ahead = queue(1)
+                together = 1
                 while ahead:
                     # The next images are queued before this chunk's faces, so that no core waits.
-                    queued, ahead = ahead, queue()
-                    found = [(item, future.result()) for item, future in queued]
+                    queued, ahead = ahead, queue(together)
+                    found = [pair for future in queued for pair in future.result()]
                     before = [(item, f.known) for item, f in found if f.known is not None]
+                    # To hand an image to a thread and back takes longer than to read and look up a known
+                    # one: these go in one piece to each thread.
                     if len(before) == len(found):
+                        together = max(1, CHUNK // workers)
                         yield from before
                     else:
+                        together = 1
                         yield from self._ready().embed(pool, found)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -184,6 +191,11 @@ class Extractor:
                 except MemoryError as error:  # of the networks, not of the image that asks for them
                     raise ModelError("not enough memory for the networks: end other programs") from error
             return self._stage
+
+    def _find_all(
+        self, images: Iterable[tuple[Item, Bytes]], known: Known | None
+    ) -> list[tuple[Item, _Found]]:
+        return [(item, self._find(read, known)) for item, read in images]
 
     def _find(self, read: Bytes, known: Known | None) -> _Found:
         sha256 = ""
