@@ -334,6 +334,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
+def test_answers_from_the_cache_need_no_networks(
+    bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Predictor(cache=tmp_path).predict(jpeg(portrait()))
+    assert first[0].status == "ok"
+
+    def fail(*_: object) -> Any:
+        raise AssertionError("the networks are loaded")
+
+    monkeypatch.setattr("arcage.embedder.extract._Stage", fail)
+    assert Predictor(cache=tmp_path).predict(jpeg(portrait())) == first
+
+
 def test_a_batch_equals_one_image_at_a_time(bundled: None, tmp_path: Path) -> None:
     rgb = portrait()
     for number in range(3):
