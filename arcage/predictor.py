@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from arcage.cache import Cache, Damaged
-from arcage.embedder.engine import Hint
+from arcage.embedder.engine import Hint, cores
 from arcage.embedder.extract import Extractor
 from arcage.embedder.packs import DEFAULT
 from arcage.errors import UsageError
@@ -30,6 +30,8 @@ Faces = Literal["all", "largest", "center"]
 # people who watch the answers come in.
 _ROWS_AT_ONCE = 512
 _SECONDS_AT_MOST = 1.0
+_ANSWERING = min(4, cores())
+"""Threads for the heads, where images come faster than answers."""
 
 
 class Predictor:
@@ -132,7 +134,7 @@ class Predictor:
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
-            ThreadPoolExecutor(1, "arcage-heads") as heads,
+            ThreadPoolExecutor(_ANSWERING, "arcage-heads") as heads,
             closing(describe(sources, self._extractor, self._cache)) as images,
         ):
             for source, image, _ in images:
@@ -141,8 +143,8 @@ class Predictor:
                 full = rows >= _ROWS_AT_ONCE
                 if full or time.monotonic() - since > _SECONDS_AT_MOST:
                     waiting.append(heads.submit(self._answer, batch))
-                    # From a cache images come as fast as answers: the next are read while the heads work.
-                    while len(waiting) > full:
+                    # From a cache images come faster than answers: the next are read while the heads work.
+                    while len(waiting) > (_ANSWERING if full else 0):
                         yield from waiting.pop(0).result()
                     batch, rows, since = [], 0, time.monotonic()
             for answers in waiting:
