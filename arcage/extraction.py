@@ -59,7 +59,8 @@ def describe(
 ) -> Generator[tuple[Source, ImageFaces, bool]]:
     """Yield for each image, in order, what it gave and whether the cache had it.
 
-    Each file is read once, in a worker thread. What is new is written to the cache, together with the
+    Each file is read once, in a worker thread: those that the cache has as well, because an image is known
+    by its content and by nothing else. What is new is written to the cache, together with the
     images' names where asked; close the iterator, and it is written at once. Raises as :func:`extract`.
     """
     images = ((source, source.read) for source in sources)
@@ -67,10 +68,7 @@ def describe(
     writing = ShardWriter(cache) if cache is not None else nullcontext()
     with writing as writer, closing(extractor.stream(images, known)) as results:
         for source, image in results:
-            # Without a sha256 there were no bytes to read.
-            before = cache is not None and image.sha256 != "" and image.sha256 in cache
-            if writer is not None:
-                writer.add(image, source.name if names else None)
+            before = writer is not None and writer.add(image, source.name if names else None)
             yield source, image, before
 
 

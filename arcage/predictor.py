@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from arcage.cache import Cache, Damaged
-from arcage.embedder.engine import Hint
+from arcage.embedder.engine import Hint, cores
 from arcage.embedder.extract import Extractor
 from arcage.embedder.packs import DEFAULT
 from arcage.errors import UsageError
@@ -27,14 +28,17 @@ Faces = Literal["all", "largest", "center"]
 
 # The heads take an array of many faces almost as fast as one of a single face. The second bound is for
 # people who watch the answers come in.
-_IMAGES_AT_ONCE = 64
+_ROWS_AT_ONCE = 512
 _SECONDS_AT_MOST = 1.0
+_ANSWERING = min(4, cores())
+"""Threads for the heads, where images come faster than answers."""
 
 
 class Predictor:
     """Reads age and gender from the faces of images.
 
-    Making one reads and checks the heads; the networks are loaded when the first image comes.
+    Making one reads and checks the heads; the networks are loaded when the first image comes that the
+    cache does not have.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -89,7 +93,7 @@ class Predictor:
         """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty.
 
         Raises:
-            DeviceError, ModelError: the networks cannot be loaded.
+            DeviceError: the device cannot be had.
         """
         return self._extractor.engine.note
 
@@ -126,24 +130,36 @@ class Predictor:
 
     def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []
+        rows = 0
+        waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
-        with closing(describe(sources, self._extractor, self._cache)) as images:
+        with (
+            ThreadPoolExecutor(_ANSWERING, "arcage-heads") as heads,
+            closing(describe(sources, self._extractor, self._cache)) as images,
+        ):
             for source, image, _ in images:
                 batch.append((source, image))
-                if len(batch) >= _IMAGES_AT_ONCE or time.monotonic() - since > _SECONDS_AT_MOST:
-                    yield from self._answer(batch)
-                    batch = []
-                    since = time.monotonic()
+                rows += len(image.faces) or 1
+                full = rows >= _ROWS_AT_ONCE
+                if full or time.monotonic() - since > _SECONDS_AT_MOST:
+                    waiting.append(heads.submit(self._answer, batch))
+                    # From a cache images come faster than answers: the next are read while the heads work.
+                    while len(waiting) > (_ANSWERING if full else 0):
+                        yield from waiting.pop(0).result()
+                    batch, rows, since = [], 0, time.monotonic()
+            for answers in waiting:
+                yield from answers.result()
             yield from self._answer(batch)
 
-    def _answer(
-        self, batch: Sequence[tuple[Source, ImageFaces]]
-    ) -> Iterator[tuple[Source, list[Prediction]]]:
+    def _answer(self, batch: Sequence[tuple[Source, ImageFaces]]) -> list[tuple[Source, list[Prediction]]]:
         seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
         chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
         table = np.empty((0, 5), np.float32)
         if any(chosen):
-            descriptors = [image.descriptors[faces] for (_, image), faces in zip(batch, chosen, strict=True)]
+            descriptors = [
+                image.descriptors if len(faces) == len(image.faces) else image.descriptors[faces]
+                for (_, image), faces in zip(batch, chosen, strict=True)
+            ]
             p = self._heads.predict(np.concatenate(descriptors))
             sure = np.maximum(p.p_female, 1 - p.p_female) >= self._min_sure
             age = np.where(p.age_high - p.age_low <= self._max_width, p.age, np.nan)
@@ -151,11 +167,14 @@ class Predictor:
             table = np.stack([age, p.age_low, p.age_high, p.p_female, female], axis=1)
         # NaN: the heads were fitted without this attribute, or are not sure enough.
         rows = ([None if value != value else value for value in row] for row in table.tolist())
-        for (source, image), count, faces in zip(batch, seen, chosen, strict=True):
-            if faces:
-                yield source, [_face(source, i, count, image.faces[i], *next(rows)) for i in faces]
-            else:
-                yield source, [_nothing(source, image)]
+        return [
+            (
+                source,
+                [_face(source, i, count, image.faces[i], *next(rows)) for i in faces]
+                or [_nothing(source, image)],
+            )
+            for (source, image), count, faces in zip(batch, seen, chosen, strict=True)
+        ]
 
     def _choose(self, image: ImageFaces, count: int) -> list[int]:
         """Which of an image's first ``count`` faces are answered."""

@@ -1,7 +1,8 @@
-"""What the accuracy benchmarks count and how they spoil pictures, by hand; they are run by people."""
+"""What the benchmarks count and how they spoil pictures, by hand; they are run by people."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
 from arcage.images import decode
 
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "accuracy"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import a benchmark's module as its script does."""
     import importlib
 
-    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "accuracy"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "speed"))
     return importlib.import_module
 
 
@@ -118,3 +120,35 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert turned.shape[:2] == (64, 64)
     assert turned.sum(dtype=float) == pytest.approx(picture.sum(dtype=float), rel=0.05)
     assert turned[0, 0].tolist() == [0, 0, 0]
+
+
+def test_the_cache_in_small(
+    load: Any, bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = load("cache")
+    own = cache.measure
+
+    def measure(part: str, folder: Path, faces: int) -> Any:
+        if part == "open":  # as the others are, too, in a process of its own; that takes a while
+            return own(part, folder, faces)
+        return {**cache.PARTS[part](folder, faces), "peak_mb": cache.peak()}
+
+    monkeypatch.setattr(cache, "measure", measure)
+    monkeypatch.setattr(cache, "ASKED", 1000)
+    (tmp_path / "work").mkdir()
+    out = tmp_path / "out"
+    cache.main(["--out", str(out), "--work", str(tmp_path / "work"), "--sizes", "100", "700"])
+    assert list((tmp_path / "work").iterdir()) == []
+    small, large = json.loads((out / "cache.json").read_text())["sizes"]
+    assert (small["faces"], large["faces"]) == (100, 700)
+    assert (small["known"]["there"], large["known"]["there"]) == (100, 500)
+    assert large["write"]["bytes_arrays"] == 700 * 1024 * 2
+    assert 1 < large["write"]["bytes_over_arrays"] < 1.1
+    assert large["feed"]["array_mb"] == pytest.approx(700 * 1024 * 4 / 1e6)
+    for row in (small, large):
+        assert all(row[part]["seconds"] > 0 for part in cache.PARTS)
+        # How much it is is the tests' own peak, which a new process begins with.
+        assert all(row[part]["peak_mb"] > 10 for part in cache.PARTS)
+    image = cv2.imread(str(out / "cache.png"))
+    assert image is not None
+    assert (image != 255).any()

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from arcage.cache import Cache, ShardWriter, to_hex, to_keys
+from arcage.cache.shard import read_rows
 from arcage.errors import CacheError
 from arcage.types import Face, ImageFaces
 
@@ -195,8 +196,9 @@ def test_hashes_that_end_in_zero_bytes(cache: Cache, reopened: Callable[[], Cach
 
 def test_an_image_is_written_once_by_a_writer(cache: Cache, reopened: Callable[[], Cache]) -> None:
     with ShardWriter(cache, images_per_shard=2) as writer:
-        for seed in (1, 1, 2, 1, 2, 3):
-            writer.add(image(seed))
+        told = [writer.add(image(seed)) for seed in (1, 1, 2, 1, 2, 3)]
+    # The first shard is written after the first two images.
+    assert told == [False, False, False, True, True, False]
     store(cache, image(1), image(2))
     store(reopened(), image(3))
     assert len(files(cache, "done")) == 2
@@ -243,6 +245,22 @@ def test_a_writer_sees_its_own_shards(cache: Cache) -> None:
     assert len(cache) == 20
     for seed in range(20):
         assert_same(cache.get(sha(seed)), image(seed, faces=seed % 4))
+
+
+def test_shards_are_read_once_in_whatever_order_images_are_asked_for(
+    cache: Cache, reopened: Callable[[], Cache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ShardWriter(cache, images_per_shard=2) as writer:
+        for seed in range(40):
+            writer.add(image(seed))
+    read: list[str] = []
+    monkeypatch.setattr(
+        "arcage.cache.store.read_rows", lambda part: read.append(part.name) or read_rows(part)
+    )
+    other = reopened()
+    for seed in np.random.default_rng(0).permutation(40).tolist():
+        assert_same(other.get(sha(seed)), image(seed))
+    assert len(read) == len(set(read)) == 20
 
 
 def test_the_caller_may_reuse_its_arrays(cache: Cache) -> None:

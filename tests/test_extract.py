@@ -184,7 +184,43 @@ def test_known_images_are_not_decoded(extractor: Extractor, photo: bytes) -> Non
     assert sorted(asked) == sorted(hashlib.sha256(read()).hexdigest() for _, read in items)
 
 
+def test_what_is_known_loads_no_networks(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch, photo: bytes
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    made: list[object] = []
+    stage = extract._Stage
+    monkeypatch.setattr(extract, "_Stage", lambda *arguments: made.append(arguments) or stage(*arguments))
+    fresh = extract.Extractor(device="cpu")
+    known = ImageFaces("", 1, 2, "no_face", "", (), np.empty((0, fresh.dimension), np.float16))
+    assert fresh.engine.device == "cpu"
+    images = [(i, give(bytes([i]))) for i in range(2 * extract.CHUNK + 1)]
+    assert [i for i, image in fresh.stream(images, lambda _: known) if image is known] == [
+        i for i, _ in images
+    ]
+    assert made == []
+    # From the first image on that is not: among known ones, in the second chunk.
+    new = hashlib.sha256(photo).hexdigest()
+    images[extract.CHUNK + 3] = (-1, give(photo))
+    got = list(fresh.stream(images, lambda sha256: None if sha256 == new else known))
+    assert [i for i, _ in got] == [i for i, _ in images]
+    assert [i for i, image in got if image is not known] == [-1]
+    assert len(dict(got)[-1].faces) == 1
+    assert len(made) == 1
+
+
 # Failures
+
+
+def test_memory_that_does_not_do_for_the_networks_is_no_fault_of_the_image(
+    monkeypatch: pytest.MonkeyPatch, photo: bytes
+) -> None:
+    def fail(*_: object) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(extract, "_Stage", fail)
+    with pytest.raises(ModelError, match="not enough memory"):
+        extract.Extractor(device="cpu").extract(photo)
 
 
 def test_what_cannot_be_read_is_a_row_without_a_sha256(extractor: Extractor, photo: bytes) -> None:
@@ -299,7 +335,7 @@ def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.Monke
     def make(*arguments: object) -> Any:
         made.append(arguments)
         threading.Event().wait(0.05)
-        return SimpleNamespace(dimension=3)
+        return SimpleNamespace()
 
     monkeypatch.setattr(extract, "make_engine", lambda device, hint, precision: None)
     monkeypatch.setattr(extract, "_Stage", make)
@@ -307,7 +343,7 @@ def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.Monke
 
     def use() -> None:
         barrier.wait()
-        assert shared.dimension == 3
+        shared._ready()
 
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,8 +164,42 @@ def test_a_stream_reads_no_further_than_it_must(fake: None) -> None:
     stream = Predictor().stream(endless())
     for _ in range(1000):
         next(stream)
-    assert taken <= 1000 + 64
+    ahead = 1 + arcage.predictor._ANSWERING
+    assert taken <= 1000 + ahead * arcage.predictor._ROWS_AT_ONCE
     stream.close()
+
+
+def test_a_stream_answers_while_it_reads(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.predictor._ROWS_AT_ONCE", 10)
+    begun, read_on = threading.Event(), threading.Event()
+    original = FakeHeads.predict
+
+    def predict(self: FakeHeads, descriptors: Any) -> Any:
+        begun.set()
+        assert read_on.wait(10)
+        return original(self, descriptors)
+
+    def sources() -> Iterator[Source]:
+        for number, source in enumerate(many(100)):
+            if number == 12:  # in the second batch
+                assert begun.wait(10)
+                read_on.set()
+            yield source
+
+    monkeypatch.setattr(FakeHeads, "predict", predict)
+    rows = [rows for _, rows in Predictor().stream(sources())]
+    assert [row[0].path for row in rows] == [f"{n}.jpg" for n in range(100)]
+    assert [ages(row) for row in rows] == [[n % 90] * (n % 3) or [None] for n in range(100)]
+
+
+def test_an_error_of_the_heads_reaches_the_caller(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: FakeHeads, descriptors: Any) -> Any:
+        raise HeadsError("of another pack")
+
+    monkeypatch.setattr(FakeHeads, "predict", fail)
+    with pytest.raises(HeadsError, match="of another pack"):
+        list(Predictor().stream(many(2000)))
+    assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
 
 
 def test_answers_come_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +333,19 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def test_answers_from_the_cache_need_no_networks(
+    bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Predictor(cache=tmp_path).predict(jpeg(portrait()))
+    assert first[0].status == "ok"
+
+    def fail(*_: object) -> Any:
+        raise AssertionError("the networks are loaded")
+
+    monkeypatch.setattr("arcage.embedder.extract._Stage", fail)
+    assert Predictor(cache=tmp_path).predict(jpeg(portrait())) == first
 
 
 def test_a_batch_equals_one_image_at_a_time(bundled: None, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def find(keys: Keys, wanted: Keys) -> I64:
     """Where each of ``wanted`` first stands in the sorted ``keys``, or -1. Shape (len(wanted),)."""
     if len(keys) == 0:
         return np.full(len(wanted), -1, dtype=np.int64)
-    at = np.searchsorted(keys, wanted)
+    at = keys.searchsorted(wanted)
     at[at == len(keys)] = 0
     return np.where(keys[at] == wanted, at, -1)
 

@@ -41,17 +41,24 @@ class CacheTable(Rows):
             if chosen.shape != self.face.shape:
                 raise ValueError(f"a mask over the table has shape {self.face.shape}, not {chosen.shape}")
             chosen = np.flatnonzero(chosen)
-        shard, at = self.shard[chosen], self.descriptor[chosen]
+        out = np.empty((len(chosen), self.dimension), dtype=dtype)
+        self.copy_descriptors(chosen, out, np.arange(len(chosen)))
+        return out
+
+    def copy_descriptors(self, rows: I64, out: Array, places: I64) -> None:
+        """Put the descriptors of some rows, by number, into some places of an array: ``out[places]``.
+
+        Nothing but one shard's share is in memory besides. Raises as :meth:`descriptors`.
+        """
+        shard, at = self.shard[rows], self.descriptor[rows]
         if (at < 0).any():
             raise ValueError("rows without a face have no descriptor; choose among table.face >= 0")
-        out = np.empty((len(chosen), self.dimension), dtype=dtype)
         # One shard after the other, front to back. Each map is let go at once: a map holds a file open, and
         # a big cache has more shards than a process may have files.
         order = np.lexsort((at, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
             if len(group):
-                out[group] = map_descriptors(self.parts[shard[group[0]]])[at[group]]
-        return out
+                out[places[group]] = map_descriptors(self.parts[shard[group[0]]])[at[group]]
 
     def storage_order(self) -> I64:
         """The rows with a face in the order in which they lie on disk, shape (rows with a face,), int64.

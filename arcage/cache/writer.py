@@ -35,23 +35,25 @@ class ShardWriter:
         self._since = 0.0
         self._failed = False
 
-    def add(self, image: ImageFaces, name: str | None = None) -> None:
+    def add(self, image: ImageFaces, name: str | None = None) -> bool:
         """Take one image's result, and the name under which it was found (see :meth:`add_name`).
 
         An image that the cache or this writer has already is not written again. One with an empty sha256,
         whose bytes could not be had, is not kept at all. ``image.error`` is kept as it stands: it must speak
-        of the bytes, not of the path.
+        of the bytes, not of the path. Returns whether the cache had the image before.
 
         Raises CacheError for descriptors of another shape than the cache's or with values that are not
         finite, and where a shard cannot be written; ValueError for a sha256 that is none.
         """
         if not image.sha256:
-            return
-        if image.sha256 not in self._images and image.sha256 not in self.cache:
+            return False
+        before = image.sha256 in self.cache
+        if not before and image.sha256 not in self._images:
             self._images.append(image)
         if name is not None:
             self._names[_pair(name, image.sha256)] = None
         self._flush_when_due()
+        return before
 
     def add_name(self, sha256: str, name: str) -> None:
         """Keep a name of an image that is in the cache already, or that this writer was given.

@@ -79,8 +79,8 @@ class LabelledFaces:
         has = (first >= 0) & (there < len(table.face))
         has[has] = table.face[there[has]] == face[has]
         x = np.empty((len(self), table.dimension), np.float32)
-        x[has] = table.descriptors(there[has], dtype=np.float32)
-        x[~has] = self.table.descriptors(self.rows[~has], dtype=np.float32)
+        table.copy_descriptors(there[has], x, np.flatnonzero(has))
+        self.table.copy_descriptors(self.rows[~has], x, np.flatnonzero(~has))
         return x, has
 
     def sha256(self) -> list[str]:

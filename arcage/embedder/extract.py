@@ -21,7 +21,7 @@ from arcage.embedder.engine import Engine, Hint, Network, Precision, cores
 from arcage.embedder.find import find_pack
 from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
-from arcage.errors import ImageError, ImageMemoryError
+from arcage.errors import ImageError, ImageMemoryError, ModelError
 from arcage.images import decode, out_of_memory
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
@@ -38,7 +38,7 @@ Known = Callable[[str], ImageFaces | None]
 """What an image of this sha256 gave before, None where that is not known."""
 Item = TypeVar("Item")
 
-_LOADING = threading.Lock()
+_LOADING = threading.RLock()
 """Two threads that share an Extractor shall not both load its networks."""
 
 
@@ -58,8 +58,8 @@ class _Found:
 class Extractor:
     """Detects, aligns and embeds the faces of many images with one model pack.
 
-    The networks are made when first needed, so that an Extractor can be pickled and sent to a
-    worker process, and its fingerprint asked for, at no cost.
+    The networks are made for the first image that is not known, so that an Extractor can be pickled and
+    sent to a worker process, its fingerprint asked for, and a cache read, at no cost.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder; or
@@ -88,10 +88,11 @@ class Extractor:
         self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
         self.device = device
         self.hint: Hint = hint
+        self._engine: Engine | None = None
         self._stage: _Stage | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_stage": None}
+        return {**self.__dict__, "_engine": None, "_stage": None}
 
     @property
     def pipeline(self) -> dict[str, Any]:
@@ -123,18 +124,21 @@ class Extractor:
 
     @property
     def engine(self) -> Engine:
-        """What runs the networks.
+        """What runs the networks; asking for it loads none of them.
 
         Raises:
             DeviceError: the device cannot be had.
-            ModelError: a model is missing or damaged.
         """
-        return self._ready().engine
+        with _LOADING:
+            if self._engine is None:
+                self._engine = make_engine(self.device, self.hint, precision=self.precision)
+            return self._engine
 
     @property
     def dimension(self) -> int:
-        """Columns of a descriptor."""
-        return self._ready().dimension
+        """Columns of a descriptor. Only a pack whose record does not tell has to be loaded for it."""
+        told = [model.dimension for model in self.pack.embedders if model.dimension is not None]
+        return sum(told) if len(told) == len(self.pack.embedders) else self._ready().dimension
 
     def extract(self, data: bytes) -> ImageFaces:
         """The faces of one encoded image. A broken image is a result too, never an exception."""
@@ -155,45 +159,47 @@ class Extractor:
             The same item and what the image gave. A broken image gives a result with the status
             ``unreadable``.
         """
-        stage = self._ready()
         source = iter(images)
-        with ThreadPoolExecutor(stage.workers, "arcage") as pool:
+        workers = cores()
+        with ThreadPoolExecutor(workers, "arcage") as pool:
+
+            def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
+                chunk = list(islice(source, CHUNK))
+                parts = [chunk[i : i + together] for i in range(0, len(chunk), together)]
+                return [pool.submit(self._find_all, part, known) for part in parts]
+
             try:
-                ahead = stage.find(pool, islice(source, CHUNK), known)
+                ahead = queue(1)
+                together = 1
                 while ahead:
                     # The next images are queued before this chunk's faces, so that no core waits.
-                    found, ahead = ahead, stage.find(pool, islice(source, CHUNK), known)
-                    yield from stage.embed(pool, [(item, future.result()) for item, future in found])
+                    queued, ahead = ahead, queue(together)
+                    found = [pair for future in queued for pair in future.result()]
+                    before = [(item, f.known) for item, f in found if f.known is not None]
+                    # To hand an image to a thread and back takes longer than to read and look up a known
+                    # one: these go in one piece to each thread.
+                    if len(before) == len(found):
+                        together = max(1, CHUNK // workers)
+                        yield from before
+                    else:
+                        together = 1
+                        yield from self._ready().embed(pool, found)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> _Stage:
         with _LOADING:
             if self._stage is None:
-                engine = make_engine(self.device, self.hint, precision=self.precision)
-                self._stage = _Stage(self.pack, engine, self.hint, self.variant)
+                try:
+                    self._stage = _Stage(self.pack, self.engine, self.hint, self.variant)
+                except MemoryError as error:  # of the networks, not of the image that asks for them
+                    raise ModelError("not enough memory for the networks: end other programs") from error
             return self._stage
 
-
-class _Stage:
-    """The networks of a pack on an engine."""
-
-    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int) -> None:
-        self.engine = engine
-        self.variant = variant
-        self.workers = cores()
-        self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
-        self.detector = _load_detector(engine, pack)
-        # Reading and compiling networks is most of the time that one photo takes.
-        with ThreadPoolExecutor(len(pack.embedders)) as pool:
-            loaded = list(pool.map(lambda record: _load_embedder(engine, pack, record), pack.embedders))
-        self.embedders = [network for network, _ in loaded]
-        self.dimension = sum(dimension for _, dimension in loaded)
-
-    def find(
-        self, pool: ThreadPoolExecutor, images: Iterable[tuple[Item, Bytes]], known: Known | None
-    ) -> list[tuple[Item, Future[_Found]]]:
-        return [(item, pool.submit(self._find, read, known)) for item, read in images]
+    def _find_all(
+        self, images: Iterable[tuple[Item, Bytes]], known: Known | None
+    ) -> list[tuple[Item, _Found]]:
+        return [(item, self._find(read, known)) for item, read in images]
 
     def _find(self, read: Bytes, known: Known | None) -> _Found:
         sha256 = ""
@@ -205,12 +211,13 @@ class _Stage:
             if before is not None:
                 return _Found(sha256, 0, 0, "", (), none, before)
             image = decode(data)
-            found = detect.find_faces(self.detector, image, THRESHOLD)
+            stage = self._ready()
+            found = detect.find_faces(stage.detector, image, THRESHOLD)
             faces = tuple(
-                replace(face, landmarks=refine(self.detector, image, face.landmarks)) for face in found
+                replace(face, landmarks=refine(stage.detector, image, face.landmarks)) for face in found
             )
             crops = (
-                np.stack([self._crop(image, f, sha256, i) for i, f in enumerate(faces)]) if faces else none
+                np.stack([stage.crop(image, f, sha256, i) for i, f in enumerate(faces)]) if faces else none
             )
         except ImageMemoryError as error:
             return _Found("", 0, 0, str(error), (), none)
@@ -222,7 +229,22 @@ class _Stage:
             return _Found("", 0, 0, "not enough memory for this image", (), none)
         return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops)
 
-    def _crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
+
+class _Stage:
+    """The networks of a pack on an engine."""
+
+    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int) -> None:
+        self.engine = engine
+        self.variant = variant
+        self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
+        self.detector = _load_detector(engine, pack)
+        # Reading and compiling networks is most of the time that one photo takes.
+        with ThreadPoolExecutor(len(pack.embedders)) as pool:
+            loaded = list(pool.map(lambda record: _load_embedder(engine, pack, record), pack.embedders))
+        self.embedders = [network for network, _ in loaded]
+        self.dimension = sum(dimension for _, dimension in loaded)
+
+    def crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
         if not self.variant:
             return align.align(image, face.landmarks)
         rng = np.random.default_rng([self.variant, index, int(sha256[:16], 16)])
