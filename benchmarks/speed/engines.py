@@ -1,6 +1,6 @@
 """The bundled embedders on OpenVINO and on ONNX Runtime, one aligned face (and its mirror) at a time.
 
-    pip install . onnxruntime && python benchmarks/engines.py
+    pip install . onnxruntime && python benchmarks/speed/engines.py
 
 Prints milliseconds per face, the median of several interleaved rounds, and the ratio.
 """
