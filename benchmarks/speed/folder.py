@@ -21,7 +21,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ import onnx
 import photos
 import stages
 from peers import Peer, install
+from protocol import run_arcage
 
 from arcage.embedder.packs import Pack, bundled
 from arcage.predictor import Predictor
@@ -43,6 +43,7 @@ from arcage.sources import Source, walk
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = Peer("the common recipe", "insightface==2.1", "peer_recipe.py", "")
 SIDES = {"full size": None, "640 pixels": 640}
+COMMAND, LIBRARY = "arcage predict, whole command", "arcage, library"
 BLOCKS = 3
 CROPS = 2000
 """Shared faces that the photos draw from."""
@@ -95,14 +96,10 @@ def library(predictor: Predictor, sources: Sequence[Source]) -> tuple[float, int
 
 
 def command(folder: Path, out: Path) -> tuple[float, float]:
-    """Seconds of ``arcage predict``, and those that it spent on all cores together."""
+    """Seconds of ``arcage predict``, start-up included, and those that it spent on all cores together."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-P", "-m", "arcage", "predict", folder, "--out", out, "--quiet"],
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
+    run_arcage("predict", folder, "--out", out, "--quiet")
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -122,6 +119,21 @@ def compare(
             for part, value in ask(paths, side).items():
                 theirs[name][part] += value
     return {"library": library_runs, "command": command_runs, "recipe": theirs}
+
+
+def results(runs: dict[str, Any], count: int) -> dict[str, tuple[int, float]]:
+    """Faces found and photos a second of each contender; runs as from :func:`compare`."""
+    faces = runs["library"][0][1]
+    rated = {
+        COMMAND: (faces, count / measure.median([seconds for seconds, _ in runs["command"]])),
+        LIBRARY: (faces, count / measure.median([seconds for seconds, _ in runs["library"]])),
+    }
+    for name, parts in runs["recipe"].items():
+        total = sum(parts[part] for part in parts if part != "faces")
+        one_pass = total - parts["networks on the mirror image"]
+        rated[f"recipe, {name}"] = int(parts["faces"]), count / total
+        rated[f"recipe, {name}, no mirror"] = int(parts["faces"]), count / one_pass
+    return rated
 
 
 def main() -> None:
@@ -153,24 +165,12 @@ def main() -> None:
     profile, raw = stages.in_own_process("predict", folder)
 
     count = len(sources)
-    whole = measure.median([seconds for seconds, _ in runs["command"]])
     busy = measure.median([cpu / seconds / measure.cores() for seconds, cpu in runs["command"]])
-    alone = measure.median([seconds for seconds, _ in runs["library"]])
-    found = runs["library"][0][1]
-    results = {
-        "arcage predict, whole command": (found, count / whole),
-        "arcage, library": (found, count / alone),
-    }
-    for name in SIDES:
-        spent = {**runs["recipe"][name]}
-        faces = int(spent.pop("faces"))
-        total = sum(spent.values())
-        results[f"recipe, {name}"] = faces, count / total
-        results[f"recipe, {name}, no mirror"] = faces, count / (total - spent["networks on the mirror image"])
-    rates = {name: rate for name, (_, rate) in results.items()}
+    rated = results(runs, count)
+    rates = {name: rate for name, (_, rate) in rated.items()}
     rows = [
-        (name, f"{faces:,}", f"{rate:.2f}", f"{count / whole / rate:.2f}", f"{count / alone / rate:.2f}")
-        for name, (faces, rate) in results.items()
+        (name, f"{faces:,}", f"{r:.2f}", f"{rates[COMMAND] / r:.2f}", f"{rates[LIBRARY] / r:.2f}")
+        for name, (faces, r) in rated.items()
     ]
     print(measure.as_text(("", "faces", "photos/s", "the command is x", "the library is x"), rows))
     print(f"\nWhile it runs, the command uses {busy:.1%} of all cores.\n")
@@ -190,7 +190,7 @@ def main() -> None:
         "photos": count,
         "bytes": sum(os.path.getsize(source.path) for source in sources),
         "photos_per_second": rates,
-        "faces": {name: faces for name, (faces, _) in results.items()},
+        "faces": {name: faces for name, (faces, _) in rated.items()},
         "runs": runs,
         "command_uses_of_all_cores": busy,
         "useful_share": useful,
