@@ -62,8 +62,8 @@ class Work:
     def counted(self, load: Callable[..., Any]) -> Callable[..., Any]:
         """An engine's ``load``, whose networks are counted where they are embedders."""
 
-        def counting(engine: Any, model: bytes, shape: tuple[int, ...]) -> Any:
-            network = load(engine, model, shape)
+        def counting(engine: Any, model: bytes, shape: tuple[int, ...], **more: Any) -> Any:
+            network = load(engine, model, shape, **more)
             if shape[-3:] != (112, 112, 3):
                 return network
 

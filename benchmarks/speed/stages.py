@@ -203,8 +203,9 @@ def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     load = OpenVinoEngine.load
     names = {m.sha256: DETECTOR if m is pack.detector else EMBEDDER + m.name for m in pack.models}
 
-    def load_timed(self: Any, model: bytes, shape: tuple[int, ...]) -> Any:
-        return clock.timed(names[hashlib.sha256(model).hexdigest()], load(self, model, shape))
+    def load_timed(self: Any, model: bytes, *args: Any, **kwargs: Any) -> Any:
+        network = load(self, model, *args, **kwargs)
+        return clock.timed(names[hashlib.sha256(model).hexdigest()], network)
 
     stack.enter_context(patch.object(OpenVinoEngine, "load", load_timed))
 
