@@ -98,7 +98,7 @@ def plot(
         below.set(xlabel="share of all cores' time", xlim=(0, 1))
         below.xaxis.set_major_formatter(PercentFormatter(1))
         below.invert_yaxis()
-        below.legend(fontsize="x-small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+        figure.legend(fontsize="x-small", ncols=4, loc="outside lower center")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     print(f"written: {path}", file=sys.stderr)
