@@ -1,9 +1,11 @@
-"""What the benchmarks count and how they spoil pictures, by hand; they are run by people."""
+"""What the benchmarks count, time and compare, and how they spoil pictures, by hand; people run them."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
 from arcage.images import decode
+from arcage.sources import Source
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -152,3 +155,256 @@ def test_the_cache_in_small(
     image = cv2.imread(str(out / "cache.png"))
     assert image is not None
     assert (image != 255).any()
+
+
+# Speed
+
+
+@pytest.fixture
+def load_speed(load: Any, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Any:
+    """The same for benchmarks that load networks."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    return load
+
+
+@pytest.fixture
+def tiny_photos(load_speed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photo: bytes) -> Any:
+    """Make a few photos of 0.1 megapixels from the one in the repository."""
+    photos = load_speed("photos")
+    monkeypatch.setattr(photos, "MEGAPIXELS", (0.1, 0.12))
+    portrait, crop = tmp_path / "portrait.jpg", tmp_path / "crop.png"
+    portrait.write_bytes(photo)
+    cv2.imwrite(str(crop), cv2.imread(str(portrait))[20:220, 120:320])
+
+    def make(name: str, count: int, seed: int = 0) -> list[Path]:
+        photos.make(tmp_path / name, count, [crop], portrait, portrait, seed)
+        return sorted((tmp_path / name).iterdir())
+
+    return make
+
+
+def test_photos_are_the_same_everywhere(tiny_photos: Any) -> None:
+    first = tiny_photos("a", 8)
+    assert [path.name for path in first] == [f"{i:03d}.jpg" for i in range(8)]
+    for path in first:
+        height, width = decode(path.read_bytes()).shape[:2]
+        assert 0.099e6 < height * width < 0.121e6
+    again = [path.read_bytes() for path in tiny_photos("b", 8)]
+    assert [path.read_bytes() for path in first] == again
+    assert [path.read_bytes() for path in tiny_photos("c", 8, seed=1)] != again
+    # What is there is kept.
+    first[0].write_bytes(b"")
+    assert tiny_photos("a", 8)[0].read_bytes() == b""
+
+
+def test_the_clock_counts_each_second_once(load_speed: Any) -> None:
+    clock = load_speed("stages").Clock()
+
+    def work(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    inner = clock.timed("inner", work)
+
+    def both() -> None:
+        work(0.02)
+        inner(0.06)
+
+    with clock.stage("main"), ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: clock.timed("outer", both)(), range(2)))
+        time.sleep(0.01)
+    spent = clock.stages
+    assert (spent["inner"].calls, spent["outer"].calls, spent["main"].calls) == (2, 2, 1)
+    assert 0.12 <= spent["inner"].cpu < 0.15
+    assert 0.04 <= spent["outer"].cpu < 0.07
+    assert spent["main"].cpu < 0.03 <= spent["main"].wall
+
+
+def test_the_time_of_other_threads_goes_to_the_networks(load_speed: Any) -> None:
+    stages = load_speed("stages")
+    spent = {
+        stages.DECODE: stages.Spent(5, cpu=2.0, wall=3.0),
+        stages.DETECTOR: stages.Spent(5, cpu=0.5, wall=1.0),
+        stages.EMBEDDER + "a": stages.Spent(5, cpu=0.5, wall=3.0),
+    }
+    rows = {row.stage: row.seconds for row in stages._rows(spent, 8.0, 1.0)}
+    # 8 - 1 of OpenCV - 3 of Python's threads = 4, one and three parts.
+    expected = {stages.DECODE: 2, stages.DETECTOR: 1.5, stages.EMBEDDER + "a": 3.5, stages.OPENCV: 1}
+    assert rows == pytest.approx(expected)
+    profile = stages.Profile(10.0, 8.0, 2, stages._rows(spent, 8.0, 1.0))
+    assert profile.share(*stages.NETWORK) == pytest.approx(5 / 20)
+    assert sum(profile.shares().values()) == pytest.approx(8 / 20)
+    assert stages.as_rows(profile)[-1][2:4] == ("12.00", "60.0%")
+
+
+def test_a_profile_sees_all_of_a_run(bundled: None, load_speed: Any, tiny_photos: Any) -> None:
+    stages = load_speed("stages")
+    sources = [Source(str(path), path.name) for path in tiny_photos("a", 3)]
+    profile, faces = stages.predict(sources)
+    calls = {row.stage: row.calls for row in profile.rows}
+    assert faces >= 3
+    assert calls[stages.DECODE] == calls[stages.READ] == calls[stages.CANVAS] == 3
+    assert calls[stages.ALIGN] == faces
+    assert calls[stages.CANDIDATES] == calls[stages.DETECTOR] >= 3 + 2 * faces
+    assert calls[stages.HEADS] >= 1
+    assert {stages.EMBEDDER + "sface", stages.EMBEDDER + "mobilefacenet", stages.MAIN, stages.REST} <= set(
+        calls
+    )
+    seconds = sum(row.seconds for row in profile.rows)
+    assert 0.8 * profile.cpu < seconds <= 1.05 * profile.cpu
+    assert 0 < profile.share(*stages.USEFUL) <= 1.05
+
+
+def test_an_embedder_alone_sees_each_face_once(
+    bundled: None, load_speed: Any, tiny_photos: Any, tmp_path: Path, openvino: Any
+) -> None:
+    networks = load_speed("networks")
+    pack = load_speed("arcage.embedder.packs").bundled()
+    faces = (
+        np.random.default_rng(0).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
+    )
+    model = pack.embedders[0]
+    alone = networks.alone(model.name, tmp_path)
+    (record,) = alone.embedders
+    once = openvino.load(alone.read(record), (-1, 112, 112, 3))
+    mean = (once(faces)["descriptors"] + once(faces[:, :, ::-1])["descriptors"]) / 2
+    both = openvino.load(pack.read(model), (-1, 112, 112, 3))(faces)["descriptors"]
+    assert np.abs(mean - both).max() < 0.05 < 0.2 < np.abs(once(faces)["descriptors"] - both).max()
+    # As a peer runs it.
+    parse = load_speed("onnx").load_from_string
+    graph, centre, scale = networks.plain(parse(pack.read(model)))
+    plain = openvino.load(graph.SerializeToString(), (-1, 3, 112, 112))
+    pixels = ((faces.transpose(0, 3, 1, 2) - centre) / scale).astype(np.float32)
+    assert np.abs(plain(pixels)["descriptors"] - once(faces)["descriptors"]).max() < 0.05
+    # Half the network's work; the projection is done once either way.
+    full, half = (
+        networks.multiply_adds(parse(data), (1, 112, 112, 3))
+        for data in (pack.read(model), alone.read(record))
+    )
+    assert 0.5 < half / full < 0.51
+    stages = load_speed("stages")
+    sources = [Source(str(path), path.name) for path in tiny_photos("a", 2)]
+    profile, found = stages.to_cache(sources, alone)
+    assert found >= 2
+    assert {row.stage for row in profile.rows if row.stage.startswith(stages.EMBEDDER)} == {
+        stages.EMBEDDER + alone.embedders[0].name
+    }
+
+
+def test_multiply_adds_by_hand(load_speed: Any) -> None:
+    onnx = load_speed("onnx")
+    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
+    weights = {"w": (8, 3, 3, 3), "depthwise": (8, 1, 3, 3), "dense": (8, 5), "gemm": (7, 5)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "depthwise"], ["b"], group=8, pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["b"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "dense"], ["e"]),
+        helper.make_node("Gemm", ["e", "gemm"], ["y"], transB=1),
+    ]
+    arrays = [
+        onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name) for name, shape in weights.items()
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [value("x", 1, ["n", 3, 16, 16])], [value("y", 1, ["n", 7])], arrays
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    expected = 8 * 8 * 8 * 27 + 8 * 8 * 8 * 9 + 8 * 5 + 5 * 7
+    assert load_speed("networks").multiply_adds(model, (1, 3, 16, 16)) == expected
+    assert load_speed("networks").multiply_adds(model, (4, 3, 16, 16)) == 4 * expected
+
+
+def test_limits_by_hand(bundled: None, load_speed: Any) -> None:
+    crops = load_speed("crops")
+    assert crops.limits({"a": 100, "b": 300}, {"slow": 4_000.0, "fast": 40_000.0}) == {
+        "slow": 10,
+        "fast": 100,
+    }
+    pack = load_speed("arcage.embedder.packs").bundled()
+    amounts = crops.of_crop(pack)
+    assert list(amounts) == ["detector: network", "embedder: mobilefacenet", "embedder: sface"]
+    # Three looks at 320 pixels. The detector is all convolutions: twice the side is four times the work.
+    detector = load_speed("onnx").load_from_string(pack.read(pack.detector))
+    at_640 = load_speed("networks").multiply_adds(detector, (1, 3, 640, 640))
+    assert amounts["detector: network"] == 3 * at_640 / 4
+
+
+def test_detections_are_compared_by_hand(load_speed: Any) -> None:
+    detection = load_speed("detection")
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 40, 40]], np.float32)
+    points = np.zeros((2, 5, 2), np.float32)
+    moved = points.copy()
+    moved[1, 2] = 3, 4
+    taller = boxes + np.array([0, 0, 0, 2], np.float32)
+    none = boxes[:0], points[:0]
+    pairs = [
+        ((boxes, points), (taller[::-1], moved[::-1])),  # in another order, a little taller
+        ((boxes[:1], points[:1]), (boxes[1:], points[1:])),  # another face
+        ((boxes, points), none),
+        (none, (boxes[:1], points[:1])),
+        (none, none),
+    ]
+    agreement = detection.compare(pairs)
+    assert agreement == detection.Agreement(5, 1 + 2 + 1, pytest.approx(100 / 120), 5.0)
+    assert detection.iou(boxes[0], boxes).tolist() == [1, 0]
+
+
+def test_opencv_and_arcage_find_the_same(
+    bundled: None, load_speed: Any, openvino: Any, tiny_photos: Any
+) -> None:
+    detection = load_speed("detection")
+    crop = tiny_photos("a", 1)[0].parents[1] / "crop.png"
+    pack = load_speed("arcage.embedder.packs").bundled()
+    ours = detection.of_arcage(detection.YuNet(openvino, pack.read(pack.detector)))
+    for side, count in detection.CROPS.items():
+        (canvas,) = detection.canvases([crop] * count, side)
+        opencv = detection.of_opencv(pack.folder / pack.detector.file, side)
+        bgr = np.ascontiguousarray(canvas[:, :, ::-1])
+        agreement = detection.compare([(opencv(bgr), ours(canvas))])
+        assert (agreement.faces, agreement.unmatched) == (count, 0)
+        assert agreement.least_iou > 0.99
+        assert agreement.largest_distance < 0.5
+
+
+def test_the_recipe_takes_turns_with_arcage(load_speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = load_speed("folder")
+    asked: list[str] = []
+    order: list[str] = []
+
+    def ask(paths: list[str], side: int | None) -> dict[str, float]:
+        order.append(str(side))
+        asked.extend(paths if side else [])
+        mirror = {"networks on the mirror image": 1.0 * len(paths)}
+        return {"faces": 2 * len(paths), "decode": (0.5 if side else 2.5) * len(paths), **mirror}
+
+    def library(predictor: Any, sources: Any) -> tuple[float, int]:
+        order.append("library")
+        return 3.0, 11
+
+    monkeypatch.setattr(folder, "library", library)
+    sources = [Source(f"{i}", f"{i}") for i in range(6)]
+    runs = folder.compare(ask, None, sources, lambda: (4.0, 7.0))
+    assert order == ["library", "None", "640"] * folder.BLOCKS
+    assert sorted(asked) == [source.path for source in sources]
+    assert folder.results(runs, 6) == {
+        folder.COMMAND: (11, 1.5),
+        folder.LIBRARY: (11, 2.0),
+        "recipe, full size": (12, pytest.approx(6 / 21)),
+        "recipe, full size, no mirror": (12, pytest.approx(6 / 15)),
+        "recipe, 640 pixels": (12, pytest.approx(6 / 9)),
+        "recipe, 640 pixels, no mirror": (12, pytest.approx(2.0)),
+    }
+
+
+def test_a_plot_and_the_machine_are_written(load_speed: Any, tmp_path: Path) -> None:
+    measure = load_speed("measure")
+    measure.plot(tmp_path / "a.png", "title", "a second", {"a": 1.0, "b": 2.5}, {"a": {"x": 0.5, "y": 0.25}})
+    measure.plot(tmp_path / "b.png", "title", "a second", {"a": 1.0})
+    first, second = (decode((tmp_path / name).read_bytes()) for name in ("a.png", "b.png"))
+    assert first.shape[0] > second.shape[0] > 100
+    measure.save(tmp_path, "report", {"machine": measure.machine()})
+    machine = json.loads((tmp_path / "report.json").read_text("utf-8"))["machine"]
+    assert machine["cores"] >= 1
+    assert machine["openvino"]

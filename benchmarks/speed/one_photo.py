@@ -1,4 +1,4 @@
-"""Where the time of ``arcage predict photo.jpg`` goes: ``python benchmarks/one_photo.py [PHOTO]``.
+"""Where the time of ``arcage predict photo.jpg`` goes: ``python benchmarks/speed/one_photo.py [PHOTO]``.
 
 Starts fresh processes (the first fills the cache of compiled networks and is not counted) and prints the
 median of each part in seconds, and the peak memory.
