@@ -86,7 +86,7 @@ def counter() -> Iterator[Work]:
         return decode(data)
 
     def searching(self: YuNet, canvas: U8, threshold: float) -> Any:
-        work.looks[canvas.shape[0]] += 1
+        work.looks[max(canvas.shape[:2])] += 1
         return candidates(self, canvas, threshold)
 
     def reading(self: Source) -> bytes:

@@ -13,16 +13,21 @@ from arcage.types import F32, U8, Face
 
 
 class FaceDetector(Protocol):
-    """Finds face candidates on a square canvas."""
+    """Finds face candidates on a canvas."""
 
     def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
-        """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) in pixels of ``canvas`` (side, side, 3), RGB."""
+        """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) in pixels of ``canvas`` (height, width, 3), RGB;
+        height and width are multiples of 32."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How an image is laid on a canvas: scaled until its long side is ``content``, then centred."""
+    """How an image is laid on a canvas: scaled until its long side is ``content``, then centred.
+
+    A canvas without a margin is no larger than the image asks for, in steps of a quarter: most photos are
+    not square, and what is black costs as much as what is not.
+    """
 
     canvas: int
     content: int
@@ -102,9 +107,10 @@ def _search(detector: FaceDetector, image: U8, view: View, threshold: float) -> 
     long = max(height, width)
     scale = view.content / long if view is TIGHT else min(1.0, view.content / long)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
-    side = view.canvas if max(h, w) > view.canvas // 2 else view.canvas // 2
-    top, left = (side - h) // 2, (side - w) // 2
-    canvas = np.zeros((side, side, 3), np.uint8)
+    step = view.canvas // 4 if view.content == view.canvas else view.canvas
+    rows, columns = -(-h // step) * step, -(-w // step) * step
+    top, left = (rows - h) // 2, (columns - w) // 2
+    canvas = np.zeros((rows, columns, 3), np.uint8)
     if (h, w) == (height, width):
         canvas[top : top + h, left : left + w] = image
     else:

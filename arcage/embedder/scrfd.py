@@ -42,14 +42,14 @@ class Scrfd:
         self._strides, self._anchors = _FORMS[len(self._outputs)]
         self._engine = engine
         self._model = model
-        self._networks: dict[int, tuple[Network, F32, F32]] = {}
+        self._networks: dict[tuple[int, int], tuple[Network, F32, F32]] = {}
         self._lock = threading.Lock()
 
     def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
         """Face candidates before non-maximum suppression.
 
         Args:
-            canvas: shape (side, side, 3), uint8, RGB.
+            canvas: shape (height, width, 3), uint8, RGB.
             threshold: the least score, 0 to 1.
 
         Returns:
@@ -60,9 +60,9 @@ class Scrfd:
             ModelError: the network cannot take a canvas of this size.
         """
         coarsest = self._strides[-1]
-        side = math.ceil(canvas.shape[0] / coarsest) * coarsest
-        network, cells, strides = self._at(side)
-        blob = np.zeros((1, 3, side, side), np.float32)
+        height, width = (math.ceil(side / coarsest) * coarsest for side in canvas.shape[:2])
+        network, cells, strides = self._at(height, width)
+        blob = np.zeros((1, 3, height, width), np.float32)
         blob[0, :, : canvas.shape[0], : canvas.shape[1]] = canvas.transpose(2, 0, 1)
         blob -= 127.5
         blob /= 128.0
@@ -71,7 +71,7 @@ class Scrfd:
         scores, boxes, points = self._columns(out, 0, 1), self._columns(out, 1, 4), self._columns(out, 2, 10)
         if not len(scores) == len(boxes) == len(points) == len(cells):
             raise ModelError(
-                f"the face detector gave {len(scores)} scores for {len(cells)} cells of a {side}x{side} "
+                f"the face detector gave {len(scores)} scores for {len(cells)} cells of a {width}x{height} "
                 "picture: it is no SCRFD network, or bound to another input size"
             )
         scores = scores[:, 0]
@@ -90,12 +90,13 @@ class Scrfd:
         # With or without a batch dimension, as the exporter liked it.
         return np.concatenate([out[name].reshape(-1, width) for name in names]).astype(np.float32, copy=False)
 
-    def _at(self, side: int) -> tuple[Network, F32, F32]:
+    def _at(self, height: int, width: int) -> tuple[Network, F32, F32]:
         with self._lock:
-            if side not in self._networks:
-                network = self._engine.load(self._model, (1, 3, side, side))
-                self._networks[side] = (network, *_anchors(side, self._strides, self._anchors))
-            return self._networks[side]
+            if (height, width) not in self._networks:
+                network = self._engine.load(self._model, (1, 3, height, width))
+                anchors = _anchors(height, width, self._strides, self._anchors)
+                self._networks[height, width] = (network, *anchors)
+            return self._networks[height, width]
 
 
 def check_outputs(count: int) -> None:
@@ -116,12 +117,12 @@ def check_outputs(count: int) -> None:
         )
 
 
-def _anchors(side: int, strides: tuple[int, ...], anchors: int) -> tuple[F32, F32]:
+def _anchors(height: int, width: int, strides: tuple[int, ...], anchors: int) -> tuple[F32, F32]:
     """The pixel that every row of the outputs is relative to, shape (rows, 2), and its stride, (rows, 1)."""
     pixels, of_stride = [], []
     for stride in strides:
-        n = side // stride
-        rows, columns = np.divmod(np.arange(n * n), n)
+        count, across = height // stride * (width // stride), width // stride
+        rows, columns = np.divmod(np.arange(count), across)
         pixels.append(np.repeat(np.stack([columns, rows], axis=1) * stride, anchors, axis=0))
-        of_stride.append(np.full((n * n * anchors, 1), stride))
+        of_stride.append(np.full((count * anchors, 1), stride))
     return np.concatenate(pixels).astype(np.float32), np.concatenate(of_stride).astype(np.float32)

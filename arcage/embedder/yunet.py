@@ -23,20 +23,20 @@ class YuNet:
         self._engine = engine
         self._model = model
         self._lock = threading.Lock()
-        self._sizes: dict[int, tuple[Network, F32, F32]] = {}
+        self._sizes: dict[tuple[int, int], tuple[Network, F32, F32]] = {}
 
     def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
         """Face candidates before non-maximum suppression.
 
         Args:
-            canvas: shape (side, side, 3), uint8, RGB; side a multiple of 32.
+            canvas: shape (height, width, 3), uint8, RGB; both multiples of 32.
             threshold: the least score, 0 to 1.
 
         Returns:
             boxes, shape (n, 4), x1 y1 x2 y2; landmarks, shape (n, 5, 2); scores, shape (n,): float32,
             in the canvas's pixels.
         """
-        network, all_cells, all_strides = self._for_side(canvas.shape[0])
+        network, all_cells, all_strides = self._for_size(canvas.shape[0], canvas.shape[1])
         out = network(_blue_first(canvas))
 
         # The published score: the geometric mean of "a face" and "a face centred in this cell".
@@ -54,16 +54,16 @@ class YuNet:
         landmarks = (points + cells[:, None]) * strides[:, None]
         return boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
 
-    def _for_side(self, side: int) -> tuple[Network, F32, F32]:
+    def _for_size(self, height: int, width: int) -> tuple[Network, F32, F32]:
         with self._lock:
-            if side not in self._sizes:
-                network = self._engine.load(self._model, (1, 3, side, side))
-                self._sizes[side] = (network, *_priors(side))
-            return self._sizes[side]
+            if (height, width) not in self._sizes:
+                network = self._engine.load(self._model, (1, 3, height, width))
+                self._sizes[height, width] = (network, *_priors(height, width))
+            return self._sizes[height, width]
 
 
 def _blue_first(canvas: U8) -> F32:
-    """Shape (side, side, 3), RGB -> (1, 3, side, side), float32, BGR."""
+    """Shape (height, width, 3), RGB -> (1, 3, height, width), float32, BGR."""
     blob = np.empty((1, 3, *canvas.shape[:2]), np.float32)
     # Four times as fast as numpy's own way around the axes.
     for plane, channel in zip(blob[0, ::-1], cv2.split(canvas), strict=True):
@@ -71,12 +71,12 @@ def _blue_first(canvas: U8) -> F32:
     return blob
 
 
-def _priors(side: int) -> tuple[F32, F32]:
+def _priors(height: int, width: int) -> tuple[F32, F32]:
     """The column and row of every output cell, shape (cells, 2), and its stride, shape (cells, 1)."""
     cells, strides = [], []
     for stride in STRIDES:
-        n = side // stride
-        rows, columns = np.divmod(np.arange(n * n), n)
+        count, across = height // stride * (width // stride), width // stride
+        rows, columns = np.divmod(np.arange(count), across)
         cells.append(np.stack([columns, rows], axis=1))
-        strides.append(np.full((n * n, 1), stride))
+        strides.append(np.full((count, 1), stride))
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
