@@ -106,6 +106,8 @@ def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, 
         "ages": [1, 89],
         "held_out": aside,
         "held_out_share": SHARE,
+        "split": False,
+        "sources": {},
         "images": {
             "labelled": 403,
             "used": 400,
@@ -449,7 +451,11 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
         (("fit", *FIT, "--holdout", "1", "--out", "h"), 2, "0.9"),
         (("fit", *FIT, "--seed", "-1", "--out", "h"), 2, "seed"),
         (("fit", *FIT, "--labels", "none.csv", "--out", "h"), 2, "no such file"),
-        (("fit", *FIT, "--labels", "celeba", "--out", "h"), 2, "utkface, agedb, or a CSV file"),
+        (
+            ("fit", *FIT, "--labels", "celeba", "--out", "h"),
+            2,
+            "folders, imdb-wiki, or a .csv",
+        ),
         (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name is of the form of agedb"),
         (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 3, "Run `arcage extract`"),
         (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
@@ -495,7 +501,7 @@ def test_damage_in_the_cache_is_said_whatever_follows(ready: Path, run: Run, tmp
     shutil.copytree("cache", tmp_path / "cache")
     for part in (tmp_path / "cache" / "names").glob("*.parquet"):
         part.write_bytes(b"")
-    done = run("fit", *FIT, "--cache", tmp_path / "cache", "--out", tmp_path / "h")
+    done = run("fit", "--cache", tmp_path / "cache", *FIT[2:], "--out", tmp_path / "h")
     assert done.exit_code == 2
     assert "damaged in the cache" in done.stderr
     assert "keeps no file names" in done.stderr

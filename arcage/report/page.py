@@ -10,7 +10,7 @@ from typing import Any
 
 from arcage import __version__
 from arcage.heads.bootstrap import FEWEST
-from arcage.heads.evaluate import COLUMNS, FEW, as_text
+from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
 from arcage.prediction import gender_words
 
 STYLE = Path(__file__).with_name("page.css")
@@ -27,8 +27,6 @@ COUNTS = {
     "ambiguous": "labels that fit several images",
 }
 """What became of the images; see :class:`arcage.data.labelled.Counts`."""
-
-PARTS = {"age_bands": "age band", "genders": "gender", "groups": "group"}
 
 PLOTS = {
     "scatter": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,8 @@ def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None 
     }
 
 
-def thumbnails(worst: dict[str, Rows], folder: Path) -> dict[str, bytes]:
-    """Small JPEGs of the faces, by the image's sha256, read from the folder that was extracted.
+def thumbnails(worst: dict[str, Rows], folders: Sequence[Path]) -> dict[str, bytes]:
+    """Small JPEGs of the faces, by the image's sha256, read from the folders that were extracted.
 
     An image is taken only where its content is that of the cache: a file may have been replaced, and a
     wrong face beside a label is worse than none. Marks the faces that have one.
@@ -59,7 +61,7 @@ def thumbnails(worst: dict[str, Rows], folder: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for face in (face for rows in worst.values() for face in rows):
         sha256 = face["sha256"]
-        if sha256 not in found and (image := _read(folder, face["names"], sha256)) is not None:
+        if sha256 not in found and (image := _read(folders, face["names"], sha256)) is not None:
             found[sha256] = _jpeg(cut(image, np.array(face["box"])))
         face["thumbnail"] = sha256 in found
     return found
@@ -128,8 +130,8 @@ def _names_of(names: Names | None, hashes: list[str]) -> dict[str, list[str]]:
     return called
 
 
-def _read(folder: Path, names: list[str], sha256: str) -> U8 | None:
-    for name in names:
+def _read(folders: Sequence[Path], names: list[str], sha256: str) -> U8 | None:
+    for folder, name in product(folders, names):
         try:
             data = read_bytes(folder / name)
             if sha256_bytes(data) == sha256:
