@@ -77,6 +77,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Face detectors and embedders.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
+data_app = typer.Typer(help="Labelled sets of your own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 
 Paths = Annotated[
     list[str] | None,
@@ -477,13 +479,87 @@ def evaluate(
         )
         if not quiet:
             _say(f"report: {report_to / 'report.html'}")
-            absent = sum(not face["thumbnail"] for rows in written["worst_faces"].values() for face in rows)
-            if images and absent:
-                _say(
-                    f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with "
-                    "its files unchanged, and the cache must have their names"
-                )
+            _say_absent([face for rows in written["worst_faces"].values() for face in rows], images)
     print_stdout(text if as_json else as_table(report))
+
+
+class DataFormat(Enum):
+    table = "table"
+    json = "json"
+
+
+@data_app.command("describe")
+def data_describe(
+    cache: FitCaches,
+    labels: Labels,
+    columns: Columns = None,
+    format_: Annotated[
+        DataFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
+    ] = DataFormat.table,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write labels.html, labels.json and suspicious.csv there; needs [report].",
+        ),
+    ] = None,
+    images: Images = None,
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Look at labels before anything is fitted on them: ages, heaping, copies, persons, suspicious labels.
+
+    A label is suspicious where heads that were fitted on other faces of the same set contradict it.
+    """
+    if report_to is not None:
+        from arcage.report import prepare
+
+        prepare(report_to, images or [])
+    elif images:
+        raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
+    from arcage.embedder.extract import Extractor
+
+    extractor = Extractor(pack)
+    faces, caches = _labelled(cache, extractor, labels, columns, quiet)
+
+    from arcage.cache import join_names
+    from arcage.data.describe import describe
+    from arcage.data.words import as_text
+    from arcage.output import print_stdout
+
+    names = join_names([one.names() for one in caches])
+    report = describe(faces, names, (lambda text: None) if quiet else _say)
+    if report_to is not None:
+        from arcage.report.labels import HTML, faces_shown, write_label_report
+        from arcage.training import join_names_of_labels
+
+        write_label_report(report_to, report, labels=join_names_of_labels(labels), images=images or [])
+        if not quiet:
+            _say(f"report: {report_to / HTML}")
+            _say_absent(faces_shown(report), images)
+    print_stdout(
+        json.dumps(report, indent=2, allow_nan=False) if format_.value == "json" else as_text(report)
+    )
+
+
+@data_app.command("clean")
+def data_clean(
+    mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="IMDB-WIKI's imdb.mat or wiki.mat.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the cleaned labels go.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write IMDB-WIKI's labels as a CSV file for --labels, and say how many each rule leaves out.
+
+    `--labels imdb.mat` does the same by itself, into imdb.arcage.csv beside the file.
+    """
+    from arcage.data.imdb_wiki import clean, counts
+
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"the labels are written as CSV: end the name of --out {out} in .csv")
+    clean(mat, out)
+    if not quiet:
+        _say(", ".join(f"{name} {count:,}" for name, count in counts(out).items()))
 
 
 @models_app.command("list")
@@ -578,6 +654,15 @@ def _labelled(
             _say(line)
         _say(f"images: {faces.counts}")
     return faces, list(caches.values())
+
+
+def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
+    absent = sum(not face["thumbnail"] for face in faces)
+    if images and absent:
+        _say(
+            f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with its files "
+            "unchanged, and the cache must have their names"
+        )
 
 
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
