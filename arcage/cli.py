@@ -657,7 +657,7 @@ def _labelled(
 
 
 def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
-    absent = sum(not face["thumbnail"] for face in faces)
+    absent = len({face["sha256"] for face in faces if not face["thumbnail"]})
     if images and absent:
         _say(
             f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with its files "

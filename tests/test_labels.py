@@ -15,6 +15,7 @@ from arcage.data.tables import parse_columns, read_table
 from arcage.errors import UsageError
 
 NAN = math.nan
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 
 
 def plain(label: Label | None) -> tuple[object, ...] | None:
@@ -334,3 +335,15 @@ def test_spellings_of_a_person() -> None:
     assert person_key("___") == "___"
     assert person_key("王菲") == "王菲"
     assert len({person_key(name) for name in ("Ada", "Bo", "12", "1", "?", "")}) == 6
+
+
+@pytest.mark.shared
+def test_the_names_of_utkface_itself() -> None:
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is absent")
+    labels = [label_from_name("utkface", path.name) for path in SHARED.iterdir()]
+    known = [label for label in labels if label is not None]
+    assert len(known) == len(labels) == 19_023
+    assert sum(label.group == "" for label in known) == 2
+    assert {label.gender for label in known} == {0, 1}
+    assert (min(label.age for label in known), max(label.age for label in known)) == (1, 116)
