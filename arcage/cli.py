@@ -283,7 +283,7 @@ FitCaches = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR",
-        help="Descriptors, as `arcage extract` keeps them. One for each --labels too.",
+        help="Descriptors, as `arcage extract` keeps them: one for all --labels, or one for each.",
     ),
 ]
 Labels = Annotated[

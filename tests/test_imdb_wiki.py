@@ -115,7 +115,11 @@ def test_the_labels_of_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert faces.source.tolist() == ["wiki.mat"] * 4
     assert str(faces.notes[0]) == "21/k, 2_2009-06-30_2009.jpg (wiki.mat, line 13) is not in the cache"
     made = path.with_name("wiki.arcage.csv")
-    assert counts(made) == EXPECTED
+    assert counts(made) == EXPECTED == faces.rules["wiki.mat"]
+    assert faces.remarks()[0] == (
+        "wiki.mat: entries 12, no face 2, two faces 1, impossible age 3, path twice 1, kept 5, "
+        "gender unknown 1; the cleaned labels are beside it as CSV"
+    )
 
     # Read once: from then on the CSV file counts, until there is a newer .mat file.
     monkeypatch.setattr(imdb_wiki, "clean", lambda *_: pytest.fail("read again"))

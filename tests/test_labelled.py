@@ -437,4 +437,6 @@ def test_held_out_by_the_split(tmp_path: Path) -> None:
     assert more[faces.split == "test"].all()
     assert not more[faces.split == "train"].any()
     assert 0.2 < more[faces.split == ""].mean() < 0.8
-    assert not faces.select(faces.split != "test").has_split
+    rest = faces.select(faces.split != "test")
+    assert not rest.has_split
+    assert rest.held_out(0.5)[rest.split == "train"].any(), "nothing is held out by name"

@@ -48,7 +48,8 @@ def describe(
         names: the caches' file names.
 
     Returns:
-        ``images`` (what became of them), ``faces`` (how many have which label), ``sources``, ``ages``,
+        ``images`` (what became of them), ``faces`` (how many have which label), ``sources``, ``rules`` (what
+        each rule of :mod:`arcage.data.imdb_wiki` left out), ``ages``,
         ``heaping``, ``copies`` (exact and near ones), ``persons``, ``look_alikes``, ``suspicious``
         (``age`` and ``gender``, the most suspicious first) and ``left_out`` (labels without a face, and
         why).
@@ -61,6 +62,7 @@ def describe(
         "images": asdict(faces.counts),
         "faces": _labels(faces),
         "sources": _sizes(faces.source),
+        "rules": {source: dict(counts) for source, counts in faces.rules.items()},
         "ages": _ages(faces),
         "heaping": _heaping(faces.age),
         "copies": {
@@ -144,7 +146,8 @@ def _heaping(age: F32) -> dict[str, Any]:
         usual = float(counts[beside].mean()) if beside else 0.0
         if count >= PEAK_FACES and count >= PEAK * usual and usual:
             peaks.append({"age": year, "faces": count, "times": count / usual})
-    peaks.sort(key=lambda peak: -peak["times"])
+    # Most faces too many first.
+    peaks.sort(key=lambda peak: -peak["faces"] * (1 - 1 / peak["times"]))
     enough = adults.sum() >= PEAK_FACES
     return {"whipple": 500 * float(adults[round_].sum() / adults.sum()) if enough else None, "peaks": peaks}
 

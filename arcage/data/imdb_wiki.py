@@ -105,7 +105,13 @@ def clean(mat: Path, out: Path) -> None:
             [sys.executable, "-P", "-m", "arcage.data.imdb_wiki", os.fspath(mat)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONUTF8": "1",
+                # Each thread would take from the address space.
+                "OPENBLAS_NUM_THREADS": "1",
+            },
         )
         try:
             text, words = child.communicate(timeout=SECONDS)

@@ -118,6 +118,8 @@ class LabelledFaces:
     counts: Counts
     notes: tuple[Note, ...] = ()
     """What was left out, and copies."""
+    rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By source, what each rule of :mod:`arcage.data.imdb_wiki` left out."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -148,8 +150,12 @@ class LabelledFaces:
         return x, has
 
     def remarks(self) -> list[str]:
-        """What is wrong in tables, with the numbers of the lines; of each kind the first."""
+        """What was left out by rules, and what is wrong in tables, with the numbers of the lines; of each
+        kind the first."""
         out = []
+        for source, counts in self.rules.items():
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+            out.append(f"{source}: {listed}; the cleaned labels are beside it as CSV")
         for kind in ("missing", "ambiguous", "contradictory"):
             notes = [n for n in self.notes if n.kind == kind and any(given.label.line for given in n.given)]
             out += [str(note) for note in notes[:SHOWN]]
@@ -183,7 +189,7 @@ class LabelledFaces:
 
     def held_out(self, share: float) -> Array:
         """Which faces belong to the held-out part, shape (n,), bool: those whose labels say so, and of the
-        faces of which no label says anything this share.
+        faces of which no label says anything this share (where nothing is held out by name, of all).
 
         They are drawn by person where known, otherwise by content, so that neither persons nor copies lie
         on both sides and every run chooses the same. Whoever has a face held out is held out altogether.
@@ -193,7 +199,8 @@ class LabelledFaces:
         if names:
             drawn = _draw([sha256_bytes(name.encode()) for name in names])
             first = np.where(who >= 0, drawn[who], first)
-        aside = (self.split == HELD_OUT) | ((self.split != TRAIN) & (first < share))
+        free = (self.split != TRAIN) | (not self.has_split)
+        aside = (self.split == HELD_OUT) | (free & (first < share))
         return np.asarray(aside | np.isin(who, who[aside & (who >= 0)]))
 
     def persons(self) -> Array | None:
@@ -262,6 +269,7 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
     read = {id(source.cache): (source.cache.table(), source.cache.names()) for source in sources}
     found: dict[str, list[Given]] = defaultdict(list)
     notes: list[Note] = []
+    rules: dict[str, dict[str, int]] = {}
     for names, source in zip(_names_of_sources(sources), sources, strict=True):
         table, files = read[id(source.cache)]
         given: list[tuple[str, Given]] = []
@@ -270,7 +278,11 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
             if labels in FROM_NAMES:
                 given += _from_names(files, name, labels)
             else:
-                more, left_out = _from_table(table, files, name, Path(labels), source.columns)
+                path = Path(labels)
+                if path.suffix.lower() == ".mat":
+                    path = imdb_wiki.csv_of(path)
+                    rules[name] = imdb_wiki.counts(path)
+                more, left_out = _from_table(table, files, name, path, source.columns)
                 given, here = given + more, here + left_out
         hashes = {sha256 for sha256, _ in given}
         if not (table.find(to_keys(sorted(hashes))) >= 0).any():
@@ -280,7 +292,7 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
         for sha256, one in given:
             found[sha256].append(one)
     table = join_tables([table for table, _ in read.values()])
-    faces = _choose(table, found, notes)
+    faces = replace(_choose(table, found, notes), rules=rules)
     if not len(faces):
         where = ", ".join(dict.fromkeys(str(source.cache.directory) for source in sources))
         raise UsageError(f"no labelled image of {where} gave a face: {faces.counts}")
@@ -335,8 +347,6 @@ def _from_table(
     table: CacheTable, names: Names, source: str, path: Path, columns: Mapping[str, str]
 ) -> tuple[list[tuple[str, Given]], list[Note]]:
     """Labels by sha256, and those that have no image, or could belong to several."""
-    if path.suffix.lower() == ".mat":
-        path = imdb_wiki.csv_of(path)
     by_name: dict[str, list[str]] = defaultdict(list)
     here = table.find(names.keys) >= 0
     for name, sha256 in zip(names.names[here], to_hex(names.keys[here]), strict=True):

@@ -6,7 +6,9 @@ from typing import Any
 
 from arcage.data.describe import FAR, NEAR_COPY, PEAK, SURE, WHIPPLE
 
-LISTED = 5
+COLUMNS = 8
+"""Groups in the table, the largest first."""
+LISTED = 3
 """Entries of a list that are printed; JSON has them all."""
 
 
@@ -22,7 +24,7 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def heaping_words(heaping: dict[str, Any], listed: int = LISTED) -> list[str]:
+def heaping_words(heaping: dict[str, Any], listed: int = 10) -> list[str]:
     """What is to be said of heaped ages, sentence by sentence."""
     words = []
     if heaping["whipple"] is not None:
@@ -56,7 +58,7 @@ def _faces(report: dict[str, Any]) -> str:
 def _table(bands: list[dict[str, Any]]) -> str:
     if not bands:
         return ""
-    groups = list(bands[0]["groups"])[:LISTED]
+    groups = list(bands[0]["groups"])[:COLUMNS]
     # A column of noughts tells nothing.
     genders = [name for name in ("male", "female", "unknown") if any(band[name] for band in bands)]
     lines = [("age", "faces", *genders, *groups)]
@@ -110,8 +112,8 @@ def _persons(report: dict[str, Any]) -> str:
     count = f"{alike['pairs']:,}" if alike["complete"] else f"more than {alike['pairs']:,}"
     lines = [
         words,
-        f"Look-alikes{other} (cosine {alike['cosine']:g} or more; they may be one person, or not): {count} "
-        f"pairs among {alike['compared']:,} faces compared",
+        f"Look-alikes{other} (cosine {alike['cosine']:g} or more; they may be one person, or not), pairs "
+        f"among {alike['compared']:,} faces compared: {count}",
         *_listed([pair_words(pair) for pair in alike["most"]], alike["pairs"]),
     ]
     return "\n".join(lines)

@@ -201,10 +201,10 @@ def _copies(copies: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
 def _alike(report: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
     alike, persons = report["look_alikes"], report["persons"]
     other = " of different persons by name" if persons["named"] else ""
-    count = f"{alike['pairs']:,}" if alike["complete"] else f"More than {alike['pairs']:,}"
+    count = f"{alike['pairs']:,}" if alike["complete"] else f"more than {alike['pairs']:,}"
     return (
-        f"<h2>Look-alikes{other}</h2>\n<p>{count} pairs with a cosine of {alike['cosine']:g} or more among "
-        f"{alike['compared']:,} faces that were compared.</p>\n"
+        f"<h2>Look-alikes{other}</h2>\n<p>Pairs with a cosine of {alike['cosine']:g} or more among "
+        f"{alike['compared']:,} faces that were compared: {count}.</p>\n"
         '<p class="note">They may be one person, or not: these descriptors were not made to tell who '
         "somebody is, and small children look alike to them.</p>\n"
         f"{_pairs(alike['most'], pictures)}"
