@@ -249,6 +249,17 @@ def test_copies_and_what_is_left_out(tmp_path: Path) -> None:
     assert report["ages"]["bands"][2]["unknown"] == 5
 
 
+def test_names_of_groups_in_any_script(
+    made: tuple[dict[str, Any], LabelledFaces, Cache], tmp_path: Path
+) -> None:
+    report, faces, _ = made
+    names = np.array(["中文", "$x^$", "a" * 99, "ไทย"])[np.arange(400) % 4]
+    bands = describe(replace(faces, group=names))["ages"]["bands"]
+    prepare(tmp_path)
+    write_label_report(tmp_path, {**report, "ages": {**report["ages"], "bands": bands}}, labels="x.csv")
+    assert "中文" in Page((tmp_path / HTML).read_text("utf-8")).texts
+
+
 def test_no_ages_at_all(tmp_path: Path) -> None:
     x, _, gender = made_up(120)
     faces, cache = labelled(tmp_path, x, {"gender": gender.tolist()})
