@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arcage.heads.evaluate import FEW, as_table, worst_sets
+from arcage.heads.evaluate import FEW, PARTS, as_table, worst_sets
 
 USES = """## What the answers may not be used for
 
@@ -42,21 +42,26 @@ def model_card(manifest: dict[str, Any]) -> str:
         if search
         else ""
     )
+    share = f"{training['held_out_share']:.0%}, chosen by person where known, otherwise by content"
+    if training["split"]:
+        share = "as the labels' split says" + (
+            f"; of those without one {share}" if training["held_out_share"] else ""
+        )
     aside = (
-        f" {training['held_out']:,} faces ({training['held_out_share']:.0%}, chosen by person where known, "
-        "otherwise by content) were held out for the report."
+        f" {training['held_out']:,} faces ({share}) were held out for the report."
         if training["held_out"]
         else ""
     )
+    sources = "".join(f" From {name}: {faces:,} faces." for name, faces in training["sources"].items())
     parts = [
         "# Model card: age and gender heads\n",
         f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
         f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.{chosen}\n",
         "## Training data\n",
-        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}{variants}.{aside} "
-        f"{dropped}\n",
+        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}{variants}.{sources}"
+        f"{aside} {dropped}\n",
     ]
-    if training["labels"] == "utkface":
+    if "utkface" in training["labels"].split(" + "):
         parts.append(
             "UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only; ages are partly "
             "estimated, some labels are wrong, and its groups are of very different size.\n"
@@ -96,7 +101,7 @@ def _section(title: str, report: dict[str, Any], remark: str = "") -> str:
 def _worst(report: dict[str, Any]) -> str:
     worst = worst_sets(report)
     lines = []
-    for part, word in (("age_bands", "age band"), ("genders", "gender"), ("groups", "group")):
+    for part, word in PARTS.items():
         if name := worst["mae"].get(part):
             mae = report[part][name]["mae"]
             lines.append(f"- Largest age error by {word} ({FEW} faces or more): {name}, {mae:.2f} years.")

@@ -26,6 +26,7 @@ from arcage import __version__
 from arcage.errors import ArcageError, UsageError
 
 if TYPE_CHECKING:
+    from arcage.cache import Cache
     from arcage.data.labelled import LabelledFaces
     from arcage.embedder.extract import Extractor
     from arcage.sources import Source
@@ -76,6 +77,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Face detectors and embedders.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
+data_app = typer.Typer(help="Labelled sets of your own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 
 Paths = Annotated[
     list[str] | None,
@@ -275,25 +278,50 @@ class Head(Enum):
     lightgbm = "lightgbm"
 
 
-FitCache = Annotated[
-    Path, typer.Option("--cache", metavar="DIR", help="Descriptors, as `arcage extract` keeps them.")
+FitCaches = Annotated[
+    list[Path],
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Descriptors, as `arcage extract` keeps them: one for all --labels, or one for each.",
+    ),
 ]
 Labels = Annotated[
-    str, typer.Option(metavar="utkface|agedb|FILE.csv", help="By file name, or a table: path,age,gender.")
+    list[str],
+    typer.Option(
+        metavar="NAME|FILE",
+        help="By file name: utkface, agedb, folders (male/, female/). A table, .csv or .parquet: "
+        "path,age,gender. IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki where they are in this folder. "
+        "Several are joined.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=COLUMN,...", help="What a table calls its columns, as in age=Years,gender=sex."
+    ),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="The folder that was extracted, for thumbnails in the report."),
 ]
 Holdout = Annotated[
     float,
     typer.Option(
-        min=0, max=0.9, help="Share of the faces, by person or content, never fitted on but reported on."
+        min=0,
+        max=0.9,
+        help="Share of the faces, by person or content, never fitted on but reported on. Faces that a "
+        "table's column split calls test or val are held out without it.",
     ),
 ]
 
 
 @app.command()
 def fit(
-    cache: FitCache,
+    cache: FitCaches,
     labels: Labels,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
+    columns: Columns = None,
     head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
     holdout: Holdout = 0,
     augment: Annotated[
@@ -324,28 +352,30 @@ def fit(
     from arcage.output import print_stdout
 
     extractor = Extractor(pack)
-    faces = _labelled(cache, extractor, labels, quiet)
+    faces, _ = _labelled(cache, extractor, labels, columns, quiet)
 
-    from arcage.cache import Cache
+    from arcage.cache import Cache, join_tables
     from arcage.heads.evaluate import as_table
     from arcage.heads.fit import Settings
-    from arcage.training import fit_labelled
+    from arcage.training import fit_labelled, join_names_of_labels
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
-    if not set(degraded) <= set(Cache.fingerprints(cache)):
+    if lacking := [folder for folder in cache if not set(degraded) <= set(Cache.fingerprints(folder))]:
         raise UsageError(
-            f"the cache {cache} has no {augment} degraded variants of its faces: run `arcage extract` on the "
-            f"same images with --augment {augment} first"
+            f"the cache {lacking[0]} has no {augment} degraded variants of its faces: run `arcage extract` "
+            f"on the same images with --augment {augment} first"
         )
     fitted = fit_labelled(
         faces,
         pack=extractor.pack,
         fingerprint=extractor.fingerprint,
-        labels=Path(labels).name,
+        labels=join_names_of_labels(labels),
         out=out,
         settings=Settings(kind=head.value, seed=seed),
         holdout=holdout,
-        variants=[Cache(cache, fingerprint).table() for fingerprint in degraded],
+        variants=[
+            join_tables([Cache(folder, fingerprint).table() for folder in cache]) for fingerprint in degraded
+        ],
         search_seconds=60 * (search or 0),
         progress=(lambda text: None) if quiet else _say,
     )
@@ -357,8 +387,9 @@ def fit(
 
 @app.command()
 def evaluate(
-    cache: FitCache,
+    cache: FitCaches,
     labels: Labels,
+    columns: Columns = None,
     heads: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones.")
     ] = None,
@@ -372,25 +403,23 @@ def evaluate(
             "--report", metavar="DIR", help="Write report.html, report.json and plots there; needs [report]."
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder that was extracted, for thumbnails in the report."),
-    ] = None,
+    images: Images = None,
     as_json: AsJson = False,
     pack: Pack = "compact",
     quiet: Quiet = False,
 ) -> None:
     """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
 
-    With --holdout, only on the faces that `arcage fit --holdout` with the same share and labels leaves out.
+    With --holdout, or labels whose split says what is held out, only on the faces that `arcage fit` with the
+    same share and labels leaves out.
     """
     if out is not None and out.suffix.lower() != ".json":
         raise UsageError(f"the figures are written as JSON: end the name of --out {out} in .json")
     if report_to is not None:
         from arcage.report import prepare
 
-        prepare(report_to, images)
-    elif images is not None:
+        prepare(report_to, images or [])
+    elif images:
         raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import load_heads
@@ -399,18 +428,24 @@ def evaluate(
     extractor = Extractor(pack)
     model = load_heads(heads)
     model.check(extractor.fingerprint)
-    faces = _labelled(cache, extractor, labels, quiet)
-    if holdout:
-        faces = faces.select(faces.held_out(holdout))
+    faces, caches = _labelled(cache, extractor, labels, columns, quiet)
+    split = faces.has_split
+    if holdout or split:
+        every, faces = len(faces), faces.select(faces.held_out(holdout))
         if not len(faces):
             raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
+        if split and not quiet:
+            _say(
+                f"{len(faces):,} of {every:,} faces are held out, as the labels' split says; only these count"
+            )
 
     from arcage.heads.evaluate import as_table
     from arcage.heads.evaluate import evaluate as evaluate_answers
-    from arcage.training import fitted_on
+    from arcage.training import fitted_on, join_names_of_labels
 
+    called = join_names_of_labels(labels)
     warning = ""
-    if fitted_on(model, Path(labels).name, holdout):
+    if fitted_on(model, called, holdout, split):
         warning = (
             "the heads were fitted on labels of this name: if on these images, the figures are too good; "
             "fit and evaluate with the same --holdout for honest ones"
@@ -418,7 +453,7 @@ def evaluate(
     if warning and not quiet:
         _say(warning)
     answers = model.predict(faces.table.descriptors(faces.rows))
-    figures = evaluate_answers(answers, faces.age, faces.gender, faces.group)
+    figures = evaluate_answers(answers, faces.age, faces.gender, faces.group, faces.source)
     report = {"images": dataclasses.asdict(faces.counts), **figures}
     text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
@@ -427,7 +462,7 @@ def evaluate(
         with atomic_write(out, "w") as file:
             file.write(text + "\n")
     if report_to is not None:
-        from arcage.cache import Cache
+        from arcage.cache import join_names
         from arcage.report import write_report
 
         written = write_report(
@@ -436,21 +471,95 @@ def evaluate(
             answers,
             faces,
             model,
-            labels=Path(labels).name,
+            labels=called,
             holdout=holdout,
             warning=warning,
-            names=Cache(cache, extractor.fingerprint).names(),
-            images=images,
+            names=join_names([one.names() for one in caches]),
+            images=images or [],
         )
         if not quiet:
             _say(f"report: {report_to / 'report.html'}")
-            absent = sum(not face["thumbnail"] for rows in written["worst_faces"].values() for face in rows)
-            if images is not None and absent:
-                _say(
-                    f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with "
-                    "its files unchanged, and the cache must have their names"
-                )
+            _say_absent([face for rows in written["worst_faces"].values() for face in rows], images)
     print_stdout(text if as_json else as_table(report))
+
+
+class DataFormat(Enum):
+    table = "table"
+    json = "json"
+
+
+@data_app.command("describe")
+def data_describe(
+    cache: FitCaches,
+    labels: Labels,
+    columns: Columns = None,
+    format_: Annotated[
+        DataFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
+    ] = DataFormat.table,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write labels.html, labels.json and suspicious.csv there; needs [report].",
+        ),
+    ] = None,
+    images: Images = None,
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Look at labels before anything is fitted on them: ages, heaping, copies, persons, suspicious labels.
+
+    A label is suspicious where heads that were fitted on other faces of the same set contradict it.
+    """
+    if report_to is not None:
+        from arcage.report import prepare
+
+        prepare(report_to, images or [])
+    elif images:
+        raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
+    from arcage.embedder.extract import Extractor
+
+    extractor = Extractor(pack)
+    faces, caches = _labelled(cache, extractor, labels, columns, quiet)
+
+    from arcage.cache import join_names
+    from arcage.data.describe import describe
+    from arcage.data.words import as_text
+    from arcage.output import print_stdout
+
+    names = join_names([one.names() for one in caches])
+    report = describe(faces, names, (lambda text: None) if quiet else _say)
+    if report_to is not None:
+        from arcage.report.labels import HTML, faces_shown, write_label_report
+        from arcage.training import join_names_of_labels
+
+        write_label_report(report_to, report, labels=join_names_of_labels(labels), images=images or [])
+        if not quiet:
+            _say(f"report: {report_to / HTML}")
+            _say_absent(faces_shown(report), images)
+    print_stdout(
+        json.dumps(report, indent=2, allow_nan=False) if format_.value == "json" else as_text(report)
+    )
+
+
+@data_app.command("clean")
+def data_clean(
+    mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="IMDB-WIKI's imdb.mat or wiki.mat.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the cleaned labels go.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write IMDB-WIKI's labels as a CSV file for --labels, and say how many each rule leaves out.
+
+    `--labels imdb.mat` does the same by itself, into imdb.arcage.csv beside the file.
+    """
+    from arcage.data.imdb_wiki import clean, counts
+
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"the labels are written as CSV: end the name of --out {out} in .csv")
+    clean(mat, out)
+    if not quiet:
+        _say(", ".join(f"{name} {count:,}" for name, count in counts(out).items()))
 
 
 @models_app.command("list")
@@ -521,19 +630,39 @@ def _sources(arguments: list[str]) -> Iterable[Source]:
     return [Source("-", "-", data=sys.stdin.buffer.read())]
 
 
-def _labelled(cache: Path, extractor: Extractor, labels: str, quiet: bool) -> LabelledFaces:
+def _labelled(
+    folders: list[Path], extractor: Extractor, labels: list[str], columns: list[str] | None, quiet: bool
+) -> tuple[LabelledFaces, list[Cache]]:
+    """The faces, and the caches that they are from."""
     from arcage.cache import Cache
-    from arcage.data.labelled import labelled_faces
+    from arcage.data.labelled import join_labelled, pair
+    from arcage.data.tables import parse_columns
 
-    store = Cache(cache, extractor.fingerprint)
+    caches = {folder: Cache(folder, extractor.fingerprint) for folder in dict.fromkeys(folders)}
     try:
-        faces = labelled_faces(store, labels)
+        faces = join_labelled(
+            pair(
+                [caches[folder] for folder in folders], labels, [parse_columns(one) for one in columns or []]
+            )
+        )
     finally:
-        for damage in store.damaged:
-            _say(str(damage))
+        for cache in caches.values():
+            for damage in cache.damaged:
+                _say(str(damage))
     if not quiet:
+        for line in faces.remarks():
+            _say(line)
         _say(f"images: {faces.counts}")
-    return faces
+    return faces, list(caches.values())
+
+
+def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
+    absent = len({face["sha256"] for face in faces if not face["thumbnail"]})
+    if images and absent:
+        _say(
+            f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with its files "
+            "unchanged, and the cache must have their names"
+        )
 
 
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:

@@ -19,9 +19,13 @@ from arcage.heads.fit import Progress, Settings, fit_heads
 from arcage.heads.model import Heads
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
+from arcage.types import Array
 
 if TYPE_CHECKING:
     from arcage.embedder.packs import Pack
+
+
+_JOINED = " + "
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ def fit_labelled(
     Args:
         labels: what the labels came from, for the model card.
         holdout: share of the faces, chosen by person where known and otherwise by the image's content, that
-            is left out and reported on.
+            is left out and reported on, besides those that the labels' split holds out; see
+            :meth:`~arcage.data.labelled.LabelledFaces.held_out`.
         variants: degraded descriptors of the same faces, fitted on as well; see
             :func:`arcage.heads.fit.fit_heads`.
         search_seconds: how long to look for better settings, before the fit and on the faces that are fitted
@@ -67,7 +72,8 @@ def fit_labelled(
     aside = faces.held_out(holdout)
     train = faces.select(~aside)
     if not len(train):
-        raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
+        which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
+        raise UsageError(f"all {len(faces):,} labelled faces are held out; {which}")
     degraded = []
     for number, table in enumerate(variants, 1):
         x, has = train.descriptors_in(table)
@@ -108,7 +114,7 @@ def fit_labelled(
         settings=settings,
         progress=progress,
     )
-    out_of_fold = evaluate(seen, train.age, train.gender, train.group)
+    out_of_fold = evaluate(seen, train.age, train.gender, train.group, train.source)
     held_out = evaluate_labelled(heads, faces.select(aside)) if aside.any() else None
     known = train.age[np.isfinite(train.age)]
     manifest = {
@@ -123,6 +129,8 @@ def fit_labelled(
             "ages": [float(known.min()), float(known.max())] if len(known) else None,
             "held_out": int(aside.sum()),
             "held_out_share": holdout,
+            "split": faces.has_split,
+            "sources": _sizes(train.source),
             "images": asdict(faces.counts),
         },
         "search": searched,
@@ -134,14 +142,34 @@ def fit_labelled(
     return Fitted(heads, out_of_fold, held_out)
 
 
-def fitted_on(heads: Heads, labels: str, holdout: float) -> bool:
+def fitted_on(heads: Heads, labels: str, holdout: float, split: bool = False) -> bool:
     """Whether heads may have been fitted on the faces that they are to be judged by: on labels of the same
-    name, without leaving out the share that is asked for."""
+    name, without leaving out the share, or the ``split``, that is asked for.
+
+    Args:
+        labels: names, joined as :func:`join_names_of_labels` joins them.
+    """
     training = heads.manifest.get("training")
-    if not isinstance(training, dict) or training.get("labels") != labels:
+    if not isinstance(training, dict):
         return False
+    fitted = training.get("labels")
+    if not isinstance(fitted, str) or not set(fitted.split(_JOINED)) & set(labels.split(_JOINED)):
+        return False
+    if split != bool(training.get("split")):
+        return True
     share = training.get("held_out_share")
-    return not (isinstance(share, int | float) and 0 < holdout <= share)
+    return not (isinstance(share, int | float) and (holdout > 0 or split) and holdout <= share)
+
+
+def join_names_of_labels(labels: Sequence[str]) -> str:
+    """What labels came from, in words: where a file lies is nobody's business."""
+    return _JOINED.join(Path(name).name for name in labels)
+
+
+def _sizes(source: Array) -> dict[str, int]:
+    """How many faces came from each of several sources."""
+    names, counts = np.unique(source, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True)) if len(names) > 1 else {}
 
 
 def _check_folder(folder: Path) -> None:
@@ -156,4 +184,4 @@ def _check_folder(folder: Path) -> None:
 def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:
     """The heads' report on labelled faces, as :func:`arcage.heads.evaluate.evaluate` gives it."""
     answers = heads.predict(faces.table.descriptors(faces.rows))
-    return evaluate(answers, faces.age, faces.gender, faces.group)
+    return evaluate(answers, faces.age, faces.gender, faces.group, faces.source)

@@ -487,7 +487,7 @@ def commands(app: typer.Typer = arcage.cli.app, prefix: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_has_help_and_is_in_the_readme(arcage: Run, command: str) -> None:
+def test_every_command_has_help_and_is_in_the_docs(arcage: Run, command: str) -> None:
     done = arcage(*command.split(), "--help")
     assert done.exit_code == 0
     described = done.stdout.split("\n\n")[1].strip()
@@ -496,9 +496,9 @@ def test_every_command_has_help_and_is_in_the_readme(arcage: Run, command: str) 
         line = re.search(rf"^  {option}\b.*(\n {{10,}}\S.*)?", done.stdout, re.MULTILINE)
         assert line
         assert len(line[0].split()) > 2, f"{command} {option} says nothing"
-    readme = ROOT / "README.md"
-    if readme.exists():
-        assert f"arcage {command}" in readme.read_text("utf-8")
+    docs = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    if docs[0].exists():
+        assert any(f"arcage {command}" in page.read_text("utf-8") for page in docs)
 
 
 def test_version_and_no_command(arcage: Run) -> None:

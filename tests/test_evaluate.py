@@ -89,7 +89,7 @@ def test_without_labels_or_without_the_attribute() -> None:
 
 def test_the_parts_of_a_report() -> None:
     report = evaluate(SEEN, AGE, GENDER, GROUP)
-    assert list(report) == ["overall", "age_bands", "genders", "groups"]
+    assert list(report) == ["overall", "age_bands", "genders", "groups", "sources"]
     assert report["overall"] == figures(SEEN, AGE, GENDER)
     bands = {name: row["n_age"] for name, row in report["age_bands"].items()}
     assert bands == {"10-19": 1, "20-29": 1, "40-49": 2, "10 and older": 4}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from caches import BOX, image, write
 
 from arcage.cache import Cache, ShardWriter
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.labelled import LabelledFaces, Source, join_labelled, labelled_faces, pair
 from arcage.errors import UsageError
 
 TIME = "20170116174525125.jpg"
@@ -190,8 +190,8 @@ def test_labels_that_fit_nothing_teach_the_fix(tmp_path: Path) -> None:
     assert "no face 1" in message
     for kind in ("utkface", "agedb"):
         assert f"of the form of {kind}, as is 'a.jpg'" in refusal(kind)
-    assert "unknown labels 'UTK': utkface, agedb, or a CSV file" in refusal("UTK")
-    assert "CSV file: path,age,gender" in refusal("imdb-wiki")
+    assert "unknown labels 'UTK': utkface, agedb, folders, imdb-wiki, or a .csv" in refusal("UTK")
+    assert "neither imdb.mat nor wiki.mat" in refusal("imdb-wiki")
     assert "no such file" in refusal(str(tmp_path / "no.csv"))
     (tmp_path / "labels").write_text("path,age\na.jpg,20\n")
     assert len(labelled_faces(cache, str(tmp_path / "labels"))) == 1
@@ -262,3 +262,181 @@ def test_a_face_of_nobody_known_is_a_person_of_its_own(many: Cache, tmp_path: Pa
     aside = faces.held_out(0.5)
     assert aside[known].all() or not aside[known].any()
     assert 0 < aside[~known].mean() < 1
+
+
+def test_genders_by_folder(tmp_path: Path) -> None:
+    images = [(f"{folder}/{n}.jpg", image(f"{folder} {n}")) for folder in ("male", "Female") for n in "abc"]
+    cache = write(tmp_path / "cache", [*images, ("other.jpg", image("other"))])
+    faces = labelled_faces(cache, "folders")
+    assert counted(faces) == {"labelled": 6, "used": 6, "unlabelled": 1}
+    assert faces.gender[by_content(faces, "male a", "Female b")].tolist() == [0, 1]
+    assert np.isnan(faces.age).all()
+    bare = write(tmp_path / "bare", [("a.jpg", image("a"))])
+    with pytest.raises(UsageError, match=r"called male, female, man or woman, as 'a\.jpg' shows"):
+        labelled_faces(bare, "folders")
+    with pytest.raises(UsageError, match="--labels folders"):
+        labelled_faces(bare, str(tmp_path))
+
+
+def test_what_is_wrong_in_a_table_is_told_with_its_lines(tmp_path: Path) -> None:
+    names = ("a.jpg", "copy.jpg", "b.jpg", "none.jpg")
+    contents = ("a", "a", "b", "none")
+    cache = write(
+        tmp_path / "cache",
+        [(n, image(c, [] if c == "none" else [(1, 2)])) for n, c in zip(names, contents, strict=True)],
+    )
+    lines = [
+        "a.jpg,20",
+        "nowhere.jpg,30",
+        "copy.jpg,21",
+        "b.jpg,40",
+        "none.jpg,50",
+        "x/1,1",
+        "x/2,2",
+        "x/3,3",
+    ]
+    faces = labelled_faces(cache, table(tmp_path, "path,age\n" + "\n".join(lines)))
+    assert counted(faces)["missing"] == 4
+    said = faces.remarks()
+    assert said[0] == "nowhere.jpg (labels.csv, line 3) is not in the cache"
+    assert said[3] == "... and 1 more like the last: `arcage data describe --format json` lists them"
+    assert said[4] == (
+        "a.jpg (labels.csv, line 2), copy.jpg (labels.csv, line 4) are the same image with different labels"
+    )
+    assert len(said) == 5
+    kinds = [note.kind for note in faces.notes]
+    assert sorted(kinds) == ["contradictory", *["missing"] * 4, "no_face"]
+    # File names have no lines; what they get wrong is counted.
+    named = write(
+        tmp_path / "named", [(f"2{n}_0_1_{TIME}", image("a")) for n in "01"] + [(f"9_1_1_{TIME}", image("b"))]
+    )
+    assert labelled_faces(named, "utkface").remarks() == []
+
+
+def test_sources_are_joined(tmp_path: Path) -> None:
+    """Two caches that share an image, and two sets of labels that know of the same person."""
+    one = write(
+        tmp_path / "one",
+        [(f"0_MariaCallas_{age}_f.jpg", image(f"callas {age}", [(age, 1)])) for age in range(20, 30)]
+        + [("1_JohnDoe_40_m.jpg", image("doe", [(40, 0)]))],
+    )
+    two = write(
+        tmp_path / "two",
+        [(f"{n}.jpg", image(f"two {n}", [(n, 0), (n, 9)], [BOX, (0, 0, 20, 20)])) for n in range(10)]
+        + [("callas.jpg", image("callas 20", [(20, 1)])), ("doe.jpg", image("doe", [(40, 0)]))],
+    )
+    labels = tmp_path / "more.csv"
+    rows = [f"{n}.jpg,{50 + n},{'Maria Callas' if n < 5 else 'Bo'},{n}" for n in range(10)]
+    rows += ["callas.jpg,20,,7", "doe.jpg,41,,1"]
+    labels.write_text("path,age,person,weight\n" + "\n".join(rows))
+    faces = join_labelled([Source(one, "agedb"), Source(two, str(labels))])
+    assert counted(faces) == {"labelled": 21, "used": 20, "contradictory": 1, "copies": 2}
+    assert [str(n) for n in faces.notes if n.kind == "contradictory"] == [
+        "1_JohnDoe_40_m.jpg (agedb), doe.jpg (more.csv, line 13) are the same image with different labels"
+    ]
+    callas, other = by_content(faces, "callas 20", "two 3")
+    assert faces.descriptors()[[callas, other]].tolist() == [[20, 1], [3, 0]]
+    assert (faces.source[callas], faces.source[other]) == ("agedb", "more.csv")
+    assert (faces.weight[callas], faces.weight[other]) == (7, 3)
+    assert np.isnan(faces.weight[by_content(faces, "callas 21")]).all()
+    persons = faces.persons()
+    assert persons is not None
+    assert len(np.unique(persons)) == 2
+    assert len(np.unique(persons[np.isin(faces.person, ["MariaCallas", "Maria Callas"])])) == 1
+    chosen = faces.select(faces.source == "more.csv")
+    assert set(chosen.person) == {"Maria Callas", "Bo"}
+    assert chosen.weight.tolist() == faces.weight[faces.source == "more.csv"].tolist()
+    # In either order the faces and their labels are the same.
+    again = join_labelled([Source(two, str(labels)), Source(one, "agedb")])
+    assert again.sha256() == faces.sha256()
+    assert again.age.tolist() == faces.age.tolist()
+    assert again.descriptors().tolist() == faces.descriptors().tolist()
+
+
+def test_a_number_is_a_person_of_its_own_source_only(tmp_path: Path) -> None:
+    sources = []
+    for name in ("one", "two"):
+        images = [(f"{n}.jpg", image(f"{name} {n}")) for n in range(4)]
+        (tmp_path / name).mkdir()
+        labels = table(
+            tmp_path / name, "path,age,person\n" + "\n".join(f"{n}.jpg,30,{n % 2}" for n in range(4))
+        )
+        sources.append(Source(write(tmp_path / name / "cache", images), labels))
+    faces = join_labelled(sources)
+    assert set(faces.source) == {"labels.csv (cache)", "labels.csv (cache, 2)"}
+    persons = faces.persons()
+    assert persons is not None
+    assert len(np.unique(persons)) == 4
+
+
+def test_each_source_must_fit(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", [(f"30_1_1_{TIME}", image("a"))])
+    two = write(tmp_path / "two", [("b.jpg", image("b"))])
+    with pytest.raises(UsageError, match=r"no image of the cache .*two has a label: .* utkface"):
+        join_labelled([Source(one, "utkface"), Source(two, "utkface")])
+
+
+def test_which_labels_belong_to_which_cache(tmp_path: Path) -> None:
+    a, b = (write(tmp_path / name, [("x.jpg", image("x"))]) for name in "ab")
+    assert [(s.cache, s.labels, s.columns) for s in pair([a], ["1", "2"], [{"age": "A"}])] == [
+        (a, "1", {"age": "A"}),
+        (a, "2", {"age": "A"}),
+    ]
+    assert [(s.cache, s.columns) for s in pair([a, b], ["1", "2"], [{}, {"age": "A"}])] == [
+        (a, {}),
+        (b, {"age": "A"}),
+    ]
+    with pytest.raises(UsageError, match=r"1 --labels and 2 --cache: .* the same order"):
+        pair([a, b], ["1"])
+    with pytest.raises(UsageError, match="3 --labels and 2 --columns"):
+        pair([a], ["1", "2", "3"], [{}, {}])
+
+
+def test_a_person_in_several_folders_is_on_one_side(tmp_path: Path) -> None:
+    """Planted under several spellings, in several folders of two sets; also where a split says otherwise."""
+    spellings = ("Ada Love", "AdaLove", "ada_love", "ADA-LOVE")
+    rng = np.random.default_rng(0)
+    sources = []
+    for name in ("one", "two"):
+        images, lines = [], ["path,age,person,split"]
+        for n in range(300):
+            file = f"{'abcd'[n % 4]}/{n}.jpg"
+            images.append((file, image(f"{name} {n}")))
+            person = spellings[n % 4] if n % 10 == 0 else f"p{rng.integers(40)}"
+            lines.append(f"{file},30,{person},")
+        (tmp_path / name).mkdir()
+        sources.append(
+            Source(write(tmp_path / name / "cache", images), table(tmp_path / name, "\n".join(lines)))
+        )
+    faces = join_labelled(sources)
+    ada = np.isin(faces.person, spellings)
+    assert ada.sum() == 60
+    for share in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        aside = faces.held_out(share)
+        assert aside[ada].all() or not aside[ada].any()
+        assert not set(faces.person[aside & ~ada]) & set(faces.person[~aside & ~ada])
+    # One face of hers is held out by name, all others are to be fitted on: none of them is.
+    split = np.where(np.arange(len(faces)) == np.flatnonzero(ada)[7], "test", "train")
+    aside = replace(faces, split=split).held_out(0)
+    assert aside.tolist() == ada.tolist()
+
+
+def test_held_out_by_the_split(tmp_path: Path) -> None:
+    cache = write(tmp_path / "cache", [(f"{n}.jpg", image(str(n))) for n in range(300)])
+    words = ("train", "test", "val", "")
+    lines = [f"{n}.jpg,30,{words[n % 4]}" for n in range(300)]
+    faces = labelled_faces(cache, table(tmp_path, "path,age,split\n" + "\n".join(lines)))
+    assert faces.has_split
+    assert dict(zip(*np.unique(faces.split, return_counts=True), strict=True)) == {
+        "": 75,
+        "test": 150,
+        "train": 75,
+    }
+    assert (faces.held_out(0) == (faces.split == "test")).all()
+    more = faces.held_out(0.5)
+    assert more[faces.split == "test"].all()
+    assert not more[faces.split == "train"].any()
+    assert 0.2 < more[faces.split == ""].mean() < 0.8
+    rest = faces.select(faces.split != "test")
+    assert not rest.has_split
+    assert rest.held_out(0.5)[rest.split == "train"].any(), "nothing is held out by name"

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from arcage.data.labels import Label, label_from_name, merge, read_table
+from arcage.data.labels import Label, label_from_name, merge, person_key
+from arcage.data.tables import parse_columns, read_table
 from arcage.errors import UsageError
 
 NAN = math.nan
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "utkface"
 
 
 def plain(label: Label | None) -> tuple[object, ...] | None:
     """NaN is not equal to itself."""
-    return label and tuple(None if value != value else value for value in astuple(label))
+    values = asdict(label) if label else {}
+    return label and tuple(None if v != v else v for name, v in values.items() if name != "line")
 
 
 def same(one: Label | None, other: Label | None) -> bool:
@@ -78,6 +83,24 @@ def test_names_of_utkface(name: str, expected: Label | None) -> None:
 )
 def test_names_of_agedb(name: str, expected: Label | None) -> None:
     assert same(label_from_name("agedb", name), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("male/a.jpg", Label(gender=0)),
+        ("Female/a.jpg", Label(gender=1)),
+        ("train/MEN/deep/a.jpg", Label(gender=0)),
+        ("men/women/a.jpg", Label(gender=1)),
+        ("woman/man.jpg", Label(gender=1)),
+        ("male.jpg", None),
+        ("m/a.jpg", None),
+        ("females and males/a.jpg", None),
+        ("malefactors/female.jpg", None),
+    ],
+)
+def test_names_of_folders(name: str, expected: Label | None) -> None:
+    assert same(label_from_name("folders", name), expected)
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -180,6 +203,107 @@ def test_a_table_that_is_refused(tmp_path: Path, text: str | bytes, words: list[
         assert word in message
 
 
+def test_every_wrong_line_is_told(tmp_path: Path) -> None:
+    lines = [f"{n}.jpg,{age},f,train,1" for n, age in enumerate([30, 121, 30, -1, 40, 200, 300, 400, "x"])]
+    lines.append("9.jpg,30,f,some day,1")
+    lines.append("10.jpg,30,f,,-2")
+    message = refused(tmp_path, "path,age,gender,split,weight\n" + "\n".join(lines))
+    told = message.splitlines()
+    assert [line.split(": ")[0].split(" ")[-1] for line in told[:5]] == ["3", "5", "7", "8", "9"]
+    assert told[5] == "and 3 more such lines"
+    message = refused(tmp_path, "path,age,split,weight\n" + "a,3,some day,1\nb,3,,-2\nc,3,,inf\nd,3,,much\n")
+    for words in ("line 2: unknown split 'some day'", "train, test, val", "line 3: '-2'", "line 4", "line 5"):
+        assert words in message
+
+
+def test_splits_and_weights(tmp_path: Path) -> None:
+    table = read(
+        tmp_path,
+        "path,age,split,weight\na,30,Train,2\nb,30,val,0\nc,30, TEST ,\nd,30,,1e-3\ne,30,validation,1\n",
+    )
+    assert table == {
+        "a": plain(Label(30, weight=2, split="train")),
+        "b": plain(Label(30, weight=0, split="test")),
+        "c": plain(Label(30, split="test")),
+        "d": plain(Label(30, weight=0.001)),
+        "e": plain(Label(30, weight=1, split="test")),
+    }
+
+
+def test_lines_are_known(tmp_path: Path) -> None:
+    path = write(tmp_path, 'path,age\n\n"a\nb",30\nc,40\n')
+    assert {name: label.line for name, label in read_table(path).items()} == {"a\nb": 4, "c": 5}
+
+
+def test_a_line_that_says_nothing_contradicts_none(tmp_path: Path) -> None:
+    expected = {"a": plain(Label(30)), "b": plain(Label(40))}
+    assert read(tmp_path, "path,age\na,30\na,\nb,\nb,40\n") == expected
+
+
+TABLE = {"File": ["a.jpg", "b/c.jpg"], "Years": ["30", ""], "age": ["x", "y"], "Sex": ["f", "M"]}
+COLUMNS = {"path": "file", "age": "Years", "gender": "sex"}
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    lines = [",".join(TABLE), *(",".join(row) for row in zip(*TABLE.values(), strict=True))]
+    path = write(tmp_path, "\n".join(lines))
+    found = {name: plain(label) for name, label in read_table(path, COLUMNS).items()}
+    assert found == {"a.jpg": plain(Label(30, 1)), "b/c.jpg": plain(Label(gender=0))}
+    for columns, words in (
+        ({"path": "Files"}, "has no column 'Files' for path; it has file, years, age, sex"),
+        ({"age": "Years"}, "columns path and age or gender"),
+        ({**COLUMNS, "person": "who"}, "no column 'who' for person"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            read_table(path, columns)
+    twice = write(tmp_path, "path,age,Age\na,1,2\n")
+    with pytest.raises(UsageError, match="more than one column age"):
+        read_table(twice, {"gender": "path"})
+
+
+def test_columns_as_an_option() -> None:
+    assert parse_columns("age=Years, gender = the sex ,") == {"age": "Years", "gender": "the sex"}
+    for text in ("Years", "years=age", "age=", "=Age", "age=a,age=b", "age:Years"):
+        with pytest.raises(UsageError, match=r"NAME=COLUMN.*age=Years,gender=sex"):
+            parse_columns(text)
+
+
+def test_a_table_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    rows = {
+        "path": ["a.jpg", "b\\c.jpg", "d.jpg"],
+        "age": [30.0, math.nan, None],
+        "Gender": [1, 0, None],
+        "person": pa.array(["Ada", None, "Bo"]).dictionary_encode(),
+        "weight": [1, 2, None],
+    }
+    pq.write_table(pa.table(rows), path)
+    found = read_table(path)
+    assert {name: plain(label) for name, label in found.items()} == {
+        "a.jpg": plain(Label(30, 1, "Ada", weight=1)),
+        "b/c.jpg": plain(Label(gender=0, weight=2)),
+        "d.jpg": plain(Label(person="Bo")),
+    }
+    assert [label.line for label in found.values()] == [1, 2, 3]
+    pq.write_table(pa.table({"path": ["a", "b"], "age": [1, 130]}), path)
+    with pytest.raises(UsageError, match=r"labels\.parquet, row 2: '130'"):
+        read_table(path)
+    pq.write_table(pa.table({"path": ["a"], "gender": [True]}), path)
+    with pytest.raises(UsageError, match="row 1: unknown gender 'True'"):
+        read_table(path)
+    pq.write_table(pa.table({"age": [1]}), path)
+    with pytest.raises(UsageError, match="it has age"):
+        read_table(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UsageError, match="as parquet"):
+        read_table(path)
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="as parquet"):
+        read_table(path)
+    with pytest.raises(UsageError, match="no such file"):
+        read_table(tmp_path / "none.parquet")
+
+
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the labels .*none\.csv: no such file"):
         read_table(tmp_path / "none.csv")
@@ -192,5 +316,34 @@ def test_copies_of_an_image_are_joined_unless_they_contradict() -> None:
     assert same(merge([Label(30), Label(gender=0, person="Ada"), Label(30, 0)]), Label(30, 0, "Ada"))
     assert same(merge([Label()]), Label())
     assert same(merge([Label(0, 0)]), Label(0, 0))
+    assert same(
+        merge([Label(30, person="MariaCallas"), Label(person="maria callas")]),
+        Label(30, person="MariaCallas"),
+    )
+    assert same(
+        merge([Label(1, weight=2, split="train"), Label(1, weight=3, split="test")]),
+        Label(1, weight=2, split="test"),
+    )
+    assert same(merge([Label(1), Label(1, split="train")]), Label(1, split="train"))
     for other in (Label(31, 1), Label(30, 0), Label(30, 1, "Bo"), Label(30, 1, "Ada", "two")):
         assert merge([Label(30, 1, "Ada", "one"), other]) is None
+
+
+def test_spellings_of_a_person() -> None:
+    spellings = ("Édith_Piaf", "EdithPiaf", "edith piaf", "Edith-Piaf.")
+    assert {person_key(name) for name in spellings} == {"edithpiaf"}
+    assert person_key("___") == "___"
+    assert person_key("王菲") == "王菲"
+    assert len({person_key(name) for name in ("Ada", "Bo", "12", "1", "?", "")}) == 6
+
+
+@pytest.mark.shared
+def test_the_names_of_utkface_itself() -> None:
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is absent")
+    labels = [label_from_name("utkface", path.name) for path in SHARED.iterdir()]
+    known = [label for label in labels if label is not None]
+    assert len(known) == len(labels) == 19_023
+    assert sum(label.group == "" for label in known) == 2
+    assert {label.gender for label in known} == {0, 1}
+    assert (min(label.age for label in known), max(label.age for label in known)) == (1, 116)

@@ -148,7 +148,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         holdout=0.25,
         warning="too <good> to be true",
         names=cache.names(),
-        images=folder / "photos",
+        images=[folder / "photos"],
     )
     return faces, full, page, folder
 
@@ -172,7 +172,7 @@ def test_the_files(made: Made) -> None:
 
 def test_the_same_figures_give_the_same_files(made: Made, tmp_path: Path) -> None:
     faces, _, _, folder = made
-    options = {"holdout": 0.25, "warning": "too <good> to be true", "images": folder / "photos"}
+    options = {"holdout": 0.25, "warning": "too <good> to be true", "images": [folder / "photos"]}
     names = Cache(folder / "cache", FINGERPRINT).names()
     report_on(tmp_path, faces, answer(faces), names=names, **options)
     for file in (folder / "out").iterdir():
@@ -329,16 +329,16 @@ def test_thumbnails_only_of_the_images_themselves(made: Made, tmp_path: Path) ->
     (tmp_path / a["names"][0]).write_bytes(data)
     (tmp_path / b["names"][0]).write_bytes(data)  # readable, but another image
     (tmp_path / c["names"][0]).mkdir()
-    found = thumbnails(worst, tmp_path)
+    found = thumbnails(worst, [tmp_path])
     assert set(found) == {a["sha256"]}
     assert (a["thumbnail"], b["thumbnail"], c["thumbnail"], d["thumbnail"]) == (True, False, False, False)
     # A file that is no image, though its hash is right.
     text = tmp_path / "text.jpg"
     text.write_bytes(b"no image")
     face = {**a, "names": ["text.jpg"], "sha256": image(b"no image").sha256}
-    assert thumbnails({"age": [face]}, tmp_path) == {}
+    assert thumbnails({"age": [face]}, [tmp_path]) == {}
     # Without names none can be found, and the page says the hash.
-    assert thumbnails(worst_faces(answer(faces), faces), folder / "photos") == {}
+    assert thumbnails(worst_faces(answer(faces), faces), [folder / "photos"]) == {}
     full, page = report_on(tmp_path / "out", faces, answer(faces))
     assert full["worst_faces"]["age"][0]["names"] == []
     assert f"{full['worst_faces']['age'][0]['sha256'][:12]}..." in page.texts
@@ -451,7 +451,7 @@ def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     prepare(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     with pytest.raises(UsageError, match="not a folder"):
-        prepare(tmp_path / "new", tmp_path / "nothing")
+        prepare(tmp_path / "new", [tmp_path / "nothing"])
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="choose another place"):
         prepare(tmp_path / "file")

@@ -106,6 +106,8 @@ def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, 
         "ages": [1, 89],
         "held_out": aside,
         "held_out_share": SHARE,
+        "split": False,
+        "sources": {},
         "images": {
             "labelled": 403,
             "used": 400,
@@ -384,6 +386,84 @@ def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
     assert {row["gender"] for row in rows_} == {"male", "female"}
 
 
+def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
+    """With two caches that share some photos, and a split in one of the tables."""
+    rng = np.random.default_rng(1)
+    (tmp_path / "more").mkdir()
+    lines = ["Bild,Alter,Geschlecht,split"]
+    for n in range(120):
+        age, gender = int(rng.integers(1, 80)), n % 2
+        face = fakes.face(age + rng.normal() * 2, gender + rng.normal() * 0.2)
+        (tmp_path / "more" / f"{n}.jpg").write_bytes(fakes.image(face, width=2000 + n))
+        lines.append(f"{n}.jpg,{age},{'mf'[gender]},{'test' if n % 4 == 0 else 'train'}")
+    for photo in sorted(Path("photos").iterdir())[:10]:
+        shutil.copy(photo, tmp_path / "more")
+        age, gender = photo.name.split("_")[:2]
+        lines.append(f"{photo.name},{age},{gender},train")
+    table = tmp_path / "more.csv"
+    table.write_text("\n".join(lines))
+    assert run("extract", tmp_path / "more", "--cache", tmp_path / "c", "--augment", 1).exit_code == 0
+    one = ("--cache", "cache", "--labels", "utkface")
+    two = ("--cache", tmp_path / "c", "--labels", table, "--columns", "")
+    two = (*two, "--columns", "path=bild,age=Alter,gender=Geschlecht")
+    out = ("--head", "linear", "--out", tmp_path / "h")
+    done = run("fit", *one, *two, *out)
+    assert done.exit_code == 0, done.stderr
+    assert "images: labelled 280, used 280" in done.stderr
+    training = json.loads((tmp_path / "h" / MANIFEST).read_text("utf-8"))["training"]
+    assert training["labels"] == "utkface + more.csv"
+    assert (training["split"], training["held_out"], training["held_out_share"]) == (True, 30, 0)
+    assert training["sources"] == {"more.csv": 90, "utkface": 160}
+    card = (tmp_path / "h" / CARD).read_text("utf-8")
+    assert "From more.csv: 90 faces. From utkface: 160 faces." in card
+    assert "30 faces (as the labels' split says) were held out" in card
+    assert "UTKFace (Zhang" in card
+
+    evaluate = ("evaluate", "--heads", tmp_path / "h", "--json")
+    done = run(*evaluate, *one, *two)
+    assert json.loads(done.stdout)["overall"]["n_age"] == 30
+    assert "30 of 280 faces are held out, as the labels' split says" in done.stderr
+    assert "too good" not in done.stderr
+    done = run(*evaluate, "--cache", tmp_path / "c", *two[2:4], "--columns", two[-1])
+    assert json.loads(done.stdout)["overall"]["n_age"] == 30
+    assert "too good" not in done.stderr
+    # Of what was fitted on, and of a share that was not left out.
+    for options in (one, (*one, *two, "--holdout", 0.2)):
+        assert "too good" in run(*evaluate, *options).stderr
+
+    done = run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet")
+    table_ = [line.split()[0] for line in done.stdout.splitlines()]
+    assert table_[-2:] == ["more.csv", "utkface"]
+    done = run(*evaluate, *one, *two, "--holdout", 0.2, "--report", tmp_path / "r", "--images", "photos")
+    sources = json.loads(done.stdout)["sources"]
+    assert set(sources) == {"more.csv", "utkface"}
+    assert sources["more.csv"]["n_age"] == 30
+    assert "too good" not in done.stderr
+    assert "By source" in (tmp_path / "r" / "report.html").read_text("utf-8")
+
+    # The variants of both caches are asked for.
+    done = run("fit", *one, *two, *out, "--augment", 1)
+    assert done.exit_code == 2
+    assert "the cache cache has no 1 degraded variants" in done.stderr
+    assert run("extract", "photos", "--cache", tmp_path / "p", "--augment", 1).exit_code == 0
+    done = run("fit", "--cache", tmp_path / "p", *one[2:], *two, *out, "--augment", 1)
+    assert done.exit_code == 0, done.stderr
+    only = ("--labels", table, "--columns", "path=bild,age=Alter,gender=Geschlecht", "--quiet")
+    done = run("fit", "--cache", tmp_path / "c", *only, *out, "--holdout", 0.2)
+    assert done.exit_code == 0
+    done = run("fit", "--cache", "cache", "--cache", tmp_path / "c", *only, *out)
+    assert done.exit_code == 2
+    assert "1 --labels and 2 --cache" in done.stderr
+
+
+def test_a_split_that_leaves_nothing(ready: Path, run: Run, tmp_path: Path) -> None:
+    rows = [f"{path.name},30,test" for path in Path("photos").iterdir()]
+    (tmp_path / "t.csv").write_text("path,age,split\n" + "\n".join(rows))
+    done = run("fit", "--cache", "cache", "--labels", tmp_path / "t.csv", "--out", tmp_path / "h")
+    assert done.exit_code == 2
+    assert "all 160 labelled faces are held out; the labels' split leaves none" in done.stderr
+
+
 def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
     ready: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -449,7 +529,11 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
         (("fit", *FIT, "--holdout", "1", "--out", "h"), 2, "0.9"),
         (("fit", *FIT, "--seed", "-1", "--out", "h"), 2, "seed"),
         (("fit", *FIT, "--labels", "none.csv", "--out", "h"), 2, "no such file"),
-        (("fit", *FIT, "--labels", "celeba", "--out", "h"), 2, "utkface, agedb, or a CSV file"),
+        (
+            ("fit", *FIT, "--labels", "celeba", "--out", "h"),
+            2,
+            "folders, imdb-wiki, or a .csv",
+        ),
         (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name is of the form of agedb"),
         (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 3, "Run `arcage extract`"),
         (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
@@ -495,7 +579,7 @@ def test_damage_in_the_cache_is_said_whatever_follows(ready: Path, run: Run, tmp
     shutil.copytree("cache", tmp_path / "cache")
     for part in (tmp_path / "cache" / "names").glob("*.parquet"):
         part.write_bytes(b"")
-    done = run("fit", *FIT, "--cache", tmp_path / "cache", "--out", tmp_path / "h")
+    done = run("fit", "--cache", tmp_path / "cache", *FIT[2:], "--out", tmp_path / "h")
     assert done.exit_code == 2
     assert "damaged in the cache" in done.stderr
     assert "keeps no file names" in done.stderr

@@ -13,10 +13,21 @@ shard whose name comes first.
 from __future__ import annotations
 
 from arcage.cache.keys import Keys, to_hex, to_keys
-from arcage.cache.names import Names
+from arcage.cache.names import Names, join_names
 from arcage.cache.parts import Damaged
 from arcage.cache.store import Cache
-from arcage.cache.table import CacheTable
+from arcage.cache.table import CacheTable, join_tables
 from arcage.cache.writer import ShardWriter
 
-__all__ = ["Cache", "CacheTable", "Damaged", "Keys", "Names", "ShardWriter", "to_hex", "to_keys"]
+__all__ = [
+    "Cache",
+    "CacheTable",
+    "Damaged",
+    "Keys",
+    "Names",
+    "ShardWriter",
+    "join_names",
+    "join_tables",
+    "to_hex",
+    "to_keys",
+]

@@ -40,6 +40,16 @@ class Names:
         return to_hex(self.keys)
 
 
+def join_names(every: Sequence[Names]) -> Names:
+    """The names of several caches, each pair once."""
+    if len(every) == 1:
+        return every[0]
+    return _sorted(
+        np.concatenate([np.empty(0, object), *(one.names for one in every)]),
+        np.concatenate([np.empty(0, "S32"), *(one.keys for one in every)]),
+    )
+
+
 class NameLog:
     """The names under ``DIR/names``: append-only parts, as the shards are. Threads may share it."""
 
@@ -66,12 +76,7 @@ class NameLog:
 
     def read(self) -> Names:
         """Every pair once, those of other writers included. Raises CacheError."""
-        texts, keys = self._columns()
-        order = np.lexsort((keys, texts))
-        texts, keys = texts[order], keys[order]
-        new = np.ones(len(keys), dtype=bool)
-        new[1:] = (keys[1:] != keys[:-1]) | (texts[1:] != texts[:-1])
-        return Names(texts[new], keys[new])
+        return _sorted(*self._columns())
 
     def damaged(self) -> tuple[Damaged, ...]:
         """Parts that are marked as done and cannot be used."""
@@ -107,6 +112,14 @@ class NameLog:
             texts.append(columns["name"])
             keys.append(columns["sha256"])
         return np.concatenate(texts), np.concatenate(keys)
+
+
+def _sorted(texts: Array, keys: Keys) -> Names:
+    order = np.lexsort((keys, texts))
+    texts, keys = texts[order], keys[order]
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = (keys[1:] != keys[:-1]) | (texts[1:] != texts[:-1])
+    return Names(texts[new], keys[new])
 
 
 def _pairs(texts: Array, keys: Keys) -> Array:

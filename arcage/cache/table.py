@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -97,4 +98,24 @@ def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
         shard=shard[order],
         descriptor=descriptor[order],
         parts=tuple(part for part, _ in shards),
+    )
+
+
+def join_tables(tables: Sequence[CacheTable]) -> CacheTable:
+    """Several caches of one pipeline as one: of an image that more than one has, the first copy is kept."""
+    if len(tables) == 1:
+        return tables[0]
+
+    def column(name: str) -> Array:
+        return np.concatenate([getattr(table, name) for table in tables])
+
+    order = first_copies(column("keys"), np.cumsum(column("face") <= 0))
+    before = np.cumsum([0, *(len(table.parts) for table in tables)])
+    shard = np.concatenate([table.shard + start for table, start in zip(tables, before, strict=False)])
+    return CacheTable(
+        **{f.name: column(f.name)[order] for f in fields(Rows)},
+        dimension=tables[0].dimension,
+        shard=shard[order],
+        descriptor=column("descriptor")[order],
+        parts=tuple(part for table in tables for part in table.parts),
     )

@@ -1,18 +1,25 @@
-"""A cache and labels -> one labelled face per image."""
+"""Caches and labels -> one labelled face per image."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from arcage.cache import Cache, CacheTable, Names, to_hex, to_keys
-from arcage.data.labels import FROM_NAMES, Label, label_from_name, merge, read_table
+from arcage.cache import Cache, CacheTable, Names, join_tables, to_hex, to_keys
+from arcage.data import imdb_wiki
+from arcage.data.labels import FROM_NAMES, HELD_OUT, TRAIN, Label, label_from_name, merge, person_key
+from arcage.data.tables import read_table
 from arcage.errors import ImageError, UsageError
 from arcage.files import read_bytes, sha256_bytes
 from arcage.types import F32, F64, Array
+
+SHOWN = 3
+"""Notes of each kind that are said in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,55 @@ class Counts:
         return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(self).items())
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A label, and where it was given."""
+
+    source: str
+    path: str
+    """The file name or the path in a table."""
+    label: Label
+
+    def __str__(self) -> str:
+        line = f", line {self.label.line}" if self.label.line else ""
+        return f"{self.path} ({self.source}{line})"
+
+
+Kind = Literal["missing", "ambiguous", "contradictory", "no_face", "unreadable", "copies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Labels that are left out and why, or ``copies``: paths of one image, which is counted once."""
+
+    kind: Kind
+    given: tuple[Given, ...]
+    sha256: str = ""
+    """Of the image, where there is one."""
+
+    def __str__(self) -> str:
+        paths = ", ".join(map(str, self.given))
+        return {
+            "missing": f"{paths} is not in the cache",
+            "ambiguous": f"{paths} fits several images",
+            "contradictory": f"{paths} are the same image with different labels",
+            "no_face": f"{paths} gave no face",
+            "unreadable": f"{paths} cannot be read",
+            "copies": f"{paths} are the same image",
+        }[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Labels, and the cache of the images that they speak of."""
+
+    cache: Cache
+    labels: str
+    """``utkface``, ``agedb``, ``folders``, ``imdb-wiki``, or the path of a .csv, .parquet or .mat file."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What a table calls its columns; see :func:`arcage.data.tables.read_table`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledFaces:
     """Faces with labels, sorted by the images' sha256."""
@@ -53,7 +109,17 @@ class LabelledFaces:
     person: Array
     group: Array
     """Shape (n,), str; empty where unknown."""
+    weight: F32
+    """Shape (n,), 0 or more; NaN where unknown."""
+    split: Array
+    """Shape (n,), str: ``train``, ``test`` (held out), or empty where no label says."""
+    source: Array
+    """Shape (n,), str: which labels speak of the face; of several the first."""
     counts: Counts
+    notes: tuple[Note, ...] = ()
+    """What was left out, and copies."""
+    rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By source, what each rule of :mod:`arcage.data.imdb_wiki` left out."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,106 +149,225 @@ class LabelledFaces:
         self.table.copy_descriptors(self.rows[~has], x, np.flatnonzero(~has))
         return x, has
 
+    def remarks(self) -> list[str]:
+        """What was left out by rules, and what is wrong in tables, with the numbers of the lines; of each
+        kind the first."""
+        out = []
+        for source, counts in self.rules.items():
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+            out.append(f"{source}: {listed}; the cleaned labels are beside it as CSV")
+        for kind in ("missing", "ambiguous", "contradictory"):
+            notes = [n for n in self.notes if n.kind == kind and any(given.label.line for given in n.given)]
+            out += [str(note) for note in notes[:SHOWN]]
+            if len(notes) > SHOWN:
+                more = f"{len(notes) - SHOWN:,} more like the last"
+                out.append(f"... and {more}: `arcage data describe --format json` lists them")
+        return out
+
     def sha256(self) -> list[str]:
         """The images' hashes."""
         return self.table.sha256(self.rows)
 
     def select(self, mask: Array) -> LabelledFaces:
         """Some of the faces; the counts stay those of all."""
-        return LabelledFaces(
-            self.table,
-            self.rows[mask],
-            self.age[mask],
-            self.gender[mask],
-            self.person[mask],
-            self.group[mask],
-            self.counts,
+        return replace(
+            self,
+            rows=self.rows[mask],
+            age=self.age[mask],
+            gender=self.gender[mask],
+            person=self.person[mask],
+            group=self.group[mask],
+            weight=self.weight[mask],
+            split=self.split[mask],
+            source=self.source[mask],
         )
 
+    @property
+    def has_split(self) -> bool:
+        """Whether a label says of any face that it is held out."""
+        return bool((self.split == HELD_OUT).any())
+
     def held_out(self, share: float) -> Array:
-        """Which faces belong to the held-out part: by person where known, otherwise by content, so that
-        neither persons nor copies lie on both sides and every run chooses the same. Shape (n,), bool."""
+        """Which faces belong to the held-out part, shape (n,), bool: those whose labels say so, and of the
+        faces of which no label says anything this share (where nothing is held out by name, of all).
+
+        They are drawn by person where known, otherwise by content, so that neither persons nor copies lie
+        on both sides and every run chooses the same. Whoever has a face held out is held out altogether.
+        """
+        who, names = self._who()
         first = _draw(self.sha256())
-        names, index = np.unique(self.person, return_inverse=True)
-        if (names != "").any():
-            drawn = _draw([sha256_bytes(name.encode()) for name in names.tolist()])
-            first = np.where(self.person != "", drawn[index], first)
-        return np.asarray(first < share)
+        if names:
+            drawn = _draw([sha256_bytes(name.encode()) for name in names])
+            first = np.where(who >= 0, drawn[who], first)
+        free = (self.split != TRAIN) | (not self.has_split)
+        aside = (self.split == HELD_OUT) | (free & (first < share))
+        return np.asarray(aside | np.isin(who, who[aside & (who >= 0)]))
 
     def persons(self) -> Array | None:
         """A number for each person, shape (n,), int64: faces of one person must not be split. A face whose
         person is unknown has a number of its own. None where no person is known."""
-        names, index = np.unique(self.person, return_inverse=True)
-        if not (names != "").any():
+        who, names = self._who()
+        if not names:
             return None
         alone = np.arange(len(names), len(names) + len(self))
-        return np.asarray(np.where(self.person != "", index, alone))
+        return np.asarray(np.where(who >= 0, who, alone))
+
+    def _who(self) -> tuple[Array, list[str]]:
+        """An index for each face, shape (n,), int64, -1 where its person is unknown; and what it points to.
+
+        Spellings of a name are joined, across sources as well. A mere number tells nobody in another
+        source.
+        """
+        several = len(np.unique(self.source)) > 1
+        pairs, index = np.unique(np.stack([self.person, self.source]), axis=1, return_inverse=True)
+        keys = [
+            (f"{source}:" if several and person.isdigit() else "") + person_key(person) if person else ""
+            for person, source in pairs.T.tolist()
+        ]
+        names = sorted(set(keys) - {""})
+        number = {name: i for i, name in enumerate(names)} | {"": -1}
+        return np.array([number[key] for key in keys], np.int64)[index.reshape(-1)], names
 
 
-def labelled_faces(cache: Cache, labels: str) -> LabelledFaces:
-    """Find the labels of a cache's images.
-
-    Of an image with several faces the one is taken that is largest and nearest to the centre: labels speak
-    of the person whom the picture shows.
-
-    Args:
-        labels: ``utkface``, ``agedb``, or the path of a CSV file.
+def pair(
+    caches: Sequence[Cache], labels: Sequence[str], columns: Sequence[Mapping[str, str]] = ()
+) -> list[Source]:
+    """Sources of labels with a cache each, or one for all; and with columns of their own, or one for all.
 
     Raises:
-        UsageError: the labels cannot be read, or fit no image with a face.
-        CacheError: the cache cannot be read.
+        UsageError: the numbers do not fit.
     """
-    table, names = cache.table(), cache.names()
-    missing = ambiguous = 0
-    if labels in FROM_NAMES:
-        found = _from_names(names, labels)
-    elif labels == "imdb-wiki":
-        raise UsageError("imdb-wiki is not read yet; write its labels to a CSV file: path,age,gender")
-    elif not (path := Path(labels)).suffix and not path.is_file():
-        raise UsageError(f"unknown labels {labels!r}: {', '.join(FROM_NAMES)}, or a CSV file")
-    else:
-        found, missing, ambiguous = _from_table(table, names, path)
+    for what, count in (("--cache", len(caches)), ("--columns", len(columns) or 1)):
+        if count not in (1, len(labels)):
+            raise UsageError(
+                f"{len(labels)} --labels and {count} {what}: give one {what} for all, or one for each, in "
+                "the same order"
+            )
+    return [
+        Source(caches[i % len(caches)], one, columns[i % len(columns)] if columns else {})
+        for i, one in enumerate(labels)
+    ]
 
-    hashes = sorted(found)
-    start = table.find(to_keys(hashes))
-    if not (start >= 0).any():
-        raise UsageError(_nothing_fits(cache, names, labels, ambiguous))
-    faces = _choose(table, found, hashes, start, missing, ambiguous)
+
+def labelled_faces(cache: Cache, labels: str, columns: Mapping[str, str] | None = None) -> LabelledFaces:
+    """Find the labels of a cache's images; as :func:`join_labelled` of one :class:`Source`."""
+    return join_labelled([Source(cache, labels, columns or {})])
+
+
+def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
+    """Find the labels of all sources' images.
+
+    An image that several sources speak of is one face, with what is known of it from all of them. Of an
+    image with several faces the one is taken that is largest and nearest to the centre: labels speak of the
+    person whom the picture shows.
+
+    Raises:
+        UsageError: labels cannot be read, or those of a source fit no image with a face.
+        CacheError: a cache cannot be read.
+        OutputError: the cleaned labels of IMDB-WIKI cannot be written.
+    """
+    read = {id(source.cache): (source.cache.table(), source.cache.names()) for source in sources}
+    found: dict[str, list[Given]] = defaultdict(list)
+    notes: list[Note] = []
+    rules: dict[str, dict[str, int]] = {}
+    for names, source in zip(_names_of_sources(sources), sources, strict=True):
+        table, files = read[id(source.cache)]
+        given: list[tuple[str, Given]] = []
+        here: list[Note] = []
+        for name, labels in names.items():
+            if labels in FROM_NAMES:
+                given += _from_names(files, name, labels)
+            else:
+                path = Path(labels)
+                if path.suffix.lower() == ".mat":
+                    path = imdb_wiki.csv_of(path)
+                    rules[name] = imdb_wiki.counts(path)
+                more, left_out = _from_table(table, files, name, path, source.columns)
+                given, here = given + more, here + left_out
+        hashes = {sha256 for sha256, _ in given}
+        if not (table.find(to_keys(sorted(hashes))) >= 0).any():
+            ambiguous = sum(note.kind == "ambiguous" for note in here)
+            raise UsageError(_nothing_fits(source.cache, files, source.labels, ambiguous))
+        notes += here
+        for sha256, one in given:
+            found[sha256].append(one)
+    table = join_tables([table for table, _ in read.values()])
+    faces = replace(_choose(table, found, notes), rules=rules)
     if not len(faces):
-        raise UsageError(f"no labelled image of {cache.directory} gave a face: {faces.counts}")
+        where = ", ".join(dict.fromkeys(str(source.cache.directory) for source in sources))
+        raise UsageError(f"no labelled image of {where} gave a face: {faces.counts}")
     return faces
 
 
-def _from_names(names: Names, labels: str) -> dict[str, list[Label]]:
-    found: dict[str, list[Label]] = defaultdict(list)
-    for name, sha256 in zip(names.names, names.sha256(), strict=True):
-        if (label := label_from_name(labels, name)) is not None:
-            found[sha256].append(label)
-    return found
+def _names_of_sources(sources: Sequence[Source]) -> list[dict[str, str]]:
+    """By each source's names, which tell one from another, what its labels are read from."""
+    every = [_parts(source.labels) for source in sources]
+    plain = [[part if part in FROM_NAMES else Path(part).name for part in parts] for parts in every]
+    twice = Counter(name for names in plain for name in names)
+    out: list[dict[str, str]] = []
+    for source, parts, names in zip(sources, every, plain, strict=True):
+        own: dict[str, str] = {}
+        for name, part in zip(names, parts, strict=True):
+            clear = name if twice[name] == 1 else f"{name} ({source.cache.directory.name})"
+            taken = {other for before in (*out, own) for other in before}
+            number = 2
+            while clear in taken:
+                clear, number = f"{name} ({source.cache.directory.name}, {number})", number + 1
+            own[clear] = part
+        out.append(own)
+    return out
 
 
-def _from_table(table: CacheTable, names: Names, path: Path) -> tuple[dict[str, list[Label]], int, int]:
-    """Labels by sha256, how many have no image, and how many could belong to several."""
+def _parts(labels: str) -> list[str]:
+    if labels in FROM_NAMES:
+        return [labels]
+    if labels == "imdb-wiki":
+        return [str(path) for path in imdb_wiki.find(Path())]
+    path = Path(labels)
+    if path.is_dir():
+        raise UsageError(
+            f"{labels} is a folder: give a file of labels, or --labels folders for genders by the names of "
+            "sub-folders (male, female)"
+        )
+    if not path.suffix and not path.is_file():
+        known = ", ".join((*FROM_NAMES, "imdb-wiki"))
+        raise UsageError(f"unknown labels {labels!r}: {known}, or a .csv, .parquet or .mat file")
+    return [labels]
+
+
+def _from_names(names: Names, source: str, kind: str) -> list[tuple[str, Given]]:
+    return [
+        (sha256, Given(source, str(name), label))
+        for name, sha256 in zip(names.names, names.sha256(), strict=True)
+        if (label := label_from_name(kind, name)) is not None
+    ]
+
+
+def _from_table(
+    table: CacheTable, names: Names, source: str, path: Path, columns: Mapping[str, str]
+) -> tuple[list[tuple[str, Given]], list[Note]]:
+    """Labels by sha256, and those that have no image, or could belong to several."""
     by_name: dict[str, list[str]] = defaultdict(list)
     here = table.find(names.keys) >= 0
     for name, sha256 in zip(names.names[here], to_hex(names.keys[here]), strict=True):
         by_name[name].append(sha256)
-    found: dict[str, list[Label]] = defaultdict(list)
-    missing = ambiguous = 0
-    for name, label in read_table(path).items():
+    found: list[tuple[str, Given]] = []
+    notes: list[Note] = []
+    for name, label in read_table(path, columns).items():
         if not label.known:
             continue
+        given = Given(source, name, label)
         hashes = by_name.get(name, [])
         if len(hashes) != 1:
             beside = _hash_of(path.parent / name)
             if hashes and beside not in hashes:
-                ambiguous += 1
+                notes.append(Note("ambiguous", (given,)))
                 continue
             hashes = [beside] if beside else []
-        missing += not hashes
-        for sha256 in hashes:
-            found[sha256].append(label)
-    return found, missing, ambiguous
+        if not hashes:
+            notes.append(Note("missing", (given,)))
+        found += [(sha256, given) for sha256 in hashes]
+    return found, notes
 
 
 def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> str:
@@ -192,6 +377,11 @@ def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> st
             return (
                 f"{what}: the cache keeps no file names; run `arcage extract` again without --no-names "
                 "(what it has is not computed anew), or give the labels as a CSV file beside the images"
+            )
+        if labels == "folders":
+            return (
+                f"{what}: no image lies in a folder called male, female, man or woman, as {names.names[0]!r} "
+                "shows; extract the folder above those"
             )
         return f"{what}: no file name is of the form of {labels}, as is {names.names[0]!r}; give a CSV file"
     if ambiguous:
@@ -205,49 +395,55 @@ def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> st
     )
 
 
-def _choose(
-    table: CacheTable,
-    found: dict[str, list[Label]],
-    hashes: list[str],
-    start: Array,
-    missing: int,
-    ambiguous: int,
-) -> LabelledFaces:
-    rows, chosen = [], []
-    dropped = {"no_face": 0, "unreadable": 0, "contradictory": 0}
+def _choose(table: CacheTable, found: dict[str, list[Given]], notes: list[Note]) -> LabelledFaces:
+    hashes = sorted(found)
+    start = table.find(to_keys(hashes))
+    rows: list[int] = []
+    chosen: list[tuple[Label, str]] = []
+    notes = list(notes)
     copies = 0
     for sha256, first in zip(hashes, start, strict=True):
+        given = tuple(found[sha256])
         if first < 0:
-            missing += 1
+            notes.append(Note("missing", given, sha256))
             continue
-        copies += len(found[sha256]) - 1
-        label = merge(found[sha256])
+        copies += len(given) - 1
+        label = merge(one.label for one in given)
         if label is None:
-            dropped["contradictory"] += 1
+            notes.append(Note("contradictory", given, sha256))
         elif table.face[first] < 0:
-            dropped[str(table.status[first])] += 1
+            notes.append(Note(table.status[first], given, sha256))
         else:
+            if len({one.path for one in given}) > 1:
+                notes.append(Note("copies", given, sha256))
             rows.append(_main_face(table, int(first)))
-            chosen.append(label)
-    images = int((table.face <= 0).sum())
+            chosen.append((label, given[0].source))
+    lost = Counter(note.kind for note in notes)
     present = int((start >= 0).sum())
     counts = Counts(
         labelled=present,
         used=len(rows),
+        no_face=lost["no_face"],
+        unreadable=lost["unreadable"],
+        contradictory=lost["contradictory"],
         copies=copies,
-        unlabelled=images - present,
-        missing=missing,
-        ambiguous=ambiguous,
-        **dropped,
+        unlabelled=int((table.face <= 0).sum()) - present,
+        missing=lost["missing"],
+        ambiguous=lost["ambiguous"],
     )
+    labels = [label for label, _ in chosen]
     return LabelledFaces(
         table,
         np.array(rows, np.int64),
-        np.array([label.age for label in chosen], np.float32),
-        np.array([label.gender for label in chosen], np.float32),
-        np.array([label.person for label in chosen], dtype=np.str_),
-        np.array([label.group for label in chosen], dtype=np.str_),
-        counts,
+        age=np.array([label.age for label in labels], np.float32),
+        gender=np.array([label.gender for label in labels], np.float32),
+        person=np.array([label.person for label in labels], dtype=np.str_),
+        group=np.array([label.group for label in labels], dtype=np.str_),
+        weight=np.array([label.weight for label in labels], np.float32),
+        split=np.array([label.split for label in labels], dtype=np.str_),
+        source=np.array([source for _, source in chosen], dtype=np.str_),
+        counts=counts,
+        notes=tuple(notes),
     )
 
 

@@ -24,6 +24,7 @@ def intervals(
     gender: F32,
     group: Array | None = None,
     persons: Array | None = None,
+    source: Array | None = None,
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def intervals(
     The median error and the calibration error have none: they are no means.
 
     Args:
-        age, gender, group: as for :func:`arcage.heads.evaluate.evaluate`.
+        age, gender, group, source: as for :func:`arcage.heads.evaluate.evaluate`.
         persons: a number for each face, of its person; None where each face is a person's only one.
 
     Returns:
@@ -54,7 +55,7 @@ def intervals(
     drawn = "faces" if persons is None else "persons"
     report: dict[str, Any] = {"level": LEVEL, "resamples": RESAMPLES, "drawn": drawn}
     report["overall"] = of(np.arange(len(age)))
-    for part, sets in sets_of_faces(age, gender, group).items():
+    for part, sets in sets_of_faces(age, gender, group, source).items():
         report[part] = {name: of(rows) for name, rows in sets.items()}
     return report
 

@@ -41,17 +41,28 @@ Sets = dict[str, dict[str, Array]]
 """By part of the report and by name: the rows of a set of faces, or a mask over all."""
 
 
-def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | None = None) -> dict[str, Any]:
+PARTS = {"age_bands": "age band", "genders": "gender", "groups": "group", "sources": "source"}
+"""The parts of a report beside all faces, and what one of their rows is called."""
+
+
+def evaluate(
+    predictions: Predictions,
+    age: F32,
+    gender: F32,
+    group: Array | None = None,
+    source: Array | None = None,
+) -> dict[str, Any]:
     """Figures of the answers against the labels; all arrays have shape (n,).
 
     Args:
         age: years, NaN where unknown.
         gender: 0 male, 1 female, NaN where unknown.
         group: a name for each face, empty where it belongs to none.
+        source: the name of the labels that each face was taken from.
 
     Returns:
-        ``overall``, and ``age_bands``, ``genders`` and ``groups`` by name, each with the figures of
-        :func:`figures`; ready for JSON.
+        ``overall``, and ``age_bands``, ``genders``, ``groups`` and, where there is more than one,
+        ``sources`` by name, each with the figures of :func:`figures`; ready for JSON.
     """
 
     def of(rows: Array) -> Figures:
@@ -67,7 +78,7 @@ def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | Non
         )
 
     report: dict[str, Any] = {"overall": figures(predictions, age, gender)}
-    for part, sets in sets_of_faces(age, gender, group).items():
+    for part, sets in sets_of_faces(age, gender, group, source).items():
         report[part] = {name: of(rows) for name, rows in sets.items()}
     for row in report["genders"].values():
         # Probabilities are to be true among faces of both genders: among those of one, they cannot be.
@@ -75,8 +86,9 @@ def evaluate(predictions: Predictions, age: F32, gender: F32, group: Array | Non
     return report
 
 
-def sets_of_faces(age: F32, gender: F32, group: Array | None = None) -> Sets:
-    """What a report speaks of beside all faces: ``age_bands``, ``genders`` and ``groups``, none empty."""
+def sets_of_faces(age: F32, gender: F32, group: Array | None = None, source: Array | None = None) -> Sets:
+    """The :data:`PARTS` of a report; no set of faces is empty."""
+    sources = _by_name(source)
     bands = {
         f"{low}-{low + BAND - 1}": (age >= low) & (age < low + BAND)
         for low in range(0, int(np.nanmax(age, initial=-1)) + 1, BAND)
@@ -87,6 +99,7 @@ def sets_of_faces(age: F32, gender: F32, group: Array | None = None) -> Sets:
         "age_bands": {name: mask for name, mask in bands.items() if mask.any()},
         "genders": {name: mask for name, mask in genders.items() if mask.any()},
         "groups": {name: rows for name, rows in _by_name(group) if name},
+        "sources": dict(sources) if len(sources) > 1 else {},
     }
 
 
@@ -158,7 +171,7 @@ def worst_sets(report: dict[str, Any]) -> dict[str, dict[str, str]]:
     worst, among those of :data:`FEW` faces or more, where there are two of them at least."""
     worst: dict[str, dict[str, str]] = {"mae": {}, "gender_accuracy": {}}
     for figure, count, sign in (("mae", "n_age", 1), ("gender_accuracy", "n_gender", -1)):
-        for part in ("age_bands", "genders", "groups"):
+        for part in PARTS:
             rows = {
                 name: sign * row[figure]
                 for name, row in report[part].items()
@@ -172,7 +185,7 @@ def worst_sets(report: dict[str, Any]) -> dict[str, dict[str, str]]:
 def as_table(report: dict[str, Any]) -> str:
     """A report as text, a row for each set of faces."""
     rows = [("all", report["overall"])]
-    for part in ("age_bands", "genders", "groups"):
+    for part in PARTS:
         rows += report[part].items()
     lines: list[tuple[str, ...]] = [("", *(heading for heading, _, _ in COLUMNS))]
     for name, row in rows:

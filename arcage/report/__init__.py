@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ from arcage.report.worst import thumbnails, worst_faces
 HTML, JSON = "report.html", "report.json"
 
 
-def prepare(folder: Path, images: Path | None = None) -> None:
+def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
     """Ask for all that a report needs, and make its folder, before minutes are spent on the figures.
 
     Raises:
-        UsageError: ``images`` is not a folder.
+        UsageError: one of ``images`` is not a folder.
         OutputError: ``folder`` cannot be made.
         ArcageError: matplotlib is missing.
     """
     check_matplotlib()
-    if images is not None and not images.is_dir():
-        raise UsageError(f"--images {images} is not a folder: name the one that was extracted")
+    for place in images:
+        if not place.is_dir():
+            raise UsageError(f"--images {place} is not a folder: name the one that was extracted")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,7 +51,7 @@ def write_report(
     holdout: float = 0.0,
     warning: str = "",
     names: Names | None = None,
-    images: Path | None = None,
+    images: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Write ``report.html``, which needs nothing beside it, ``report.json`` and the plots into ``folder``.
 
@@ -61,7 +63,7 @@ def write_report(
         holdout: the share of the faces that was asked for, 0 for all.
         warning: what a reader must know before any figure.
         names: the cache's file names.
-        images: the folder that these are relative to; None for no thumbnails.
+        images: the folders that these are relative to; none for no thumbnails.
 
     Returns:
         What ``report.json`` holds: the report, and beside it ``measured``, ``intervals``, ``worst_sets``,
@@ -72,11 +74,11 @@ def write_report(
     """
     persons = faces.persons()
     worst = worst_faces(answers, faces, names)
-    pictures = thumbnails(worst, images) if images is not None else {}
+    pictures = thumbnails(worst, images) if images else {}
     full = {
         "measured": _measured(heads, faces, labels, holdout, warning),
         **report,
-        "intervals": intervals(answers, faces.age, faces.gender, faces.group, persons),
+        "intervals": intervals(answers, faces.age, faces.gender, faces.group, persons, faces.source),
         "worst_sets": worst_sets(report),
         "curves": curves(answers, faces.age, faces.gender, persons),
         "worst_faces": worst,

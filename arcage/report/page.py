@@ -10,7 +10,7 @@ from typing import Any
 
 from arcage import __version__
 from arcage.heads.bootstrap import FEWEST
-from arcage.heads.evaluate import COLUMNS, FEW, as_text
+from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
 from arcage.prediction import gender_words
 
 STYLE = Path(__file__).with_name("page.css")
@@ -27,8 +27,6 @@ COUNTS = {
     "ambiguous": "labels that fit several images",
 }
 """What became of the images; see :class:`arcage.data.labelled.Counts`."""
-
-PARTS = {"age_bands": "age band", "genders": "gender", "groups": "group"}
 
 PLOTS = {
     "scatter": (
@@ -84,23 +82,40 @@ def page(
         _plots(plots, dark),
         _faces(report["worst_faces"], pictures),
     ]
+    return document(f"arcage report: {labels}", f"Age and gender heads on {labels}", sections, "report.json")
+
+
+def document(title: str, heading: str, sections: Iterable[str], figures: str) -> str:
+    """The page around its sections; title and heading are HTML already.
+
+    Args:
+        figures: the file that has them as numbers.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>arcage report: {labels}</title>\n<style>\n{STYLE.read_text('utf-8')}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>Age and gender heads on {labels}</h1>\n"
+        f"<title>{title}</title>\n<style>\n{STYLE.read_text('utf-8')}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>{heading}</h1>\n"
         + "\n".join(section for section in sections if section)
-        + f"\n<footer>arcage {escape(__version__)}. Figures as numbers: report.json.</footer>\n"
+        + f"\n<footer>arcage {escape(__version__)}. Figures as numbers: {figures}.</footer>\n"
         "</main>\n</body>\n</html>\n"
     )
 
 
+def tiles(cells: Iterable[tuple[str, str, str]]) -> str:
+    """Figures in a row: title, value and what stands below it in small print, all HTML already."""
+    every = "".join(
+        f'<div class="tile"><div class="name">{title}</div><div class="value">{value}</div>'
+        f'<div class="ci">{small}</div></div>'
+        for title, value, small in cells
+    )
+    return f'<div class="tiles">{every}</div>'
+
+
 def _figures(report: dict[str, Any]) -> str:
     row, ends = report["overall"], report["intervals"]["overall"]
-    tiles = [
-        f'<div class="tile"><div class="name">{title}</div>'
-        f'<div class="value">{as_text(row, key, style)}{unit}</div>'
-        f'<div class="ci">{_ends(ends.get(key), style)}</div></div>'
+    cells = [
+        (title, f"{as_text(row, key, style)}{unit}", _ends(ends.get(key), style))
         for title, key, style, unit in (
             ("Mean absolute age error", "mae", "{:.2f}", " years"),
             ("Median absolute age error", "median", "{:.2f}", " years"),
@@ -115,7 +130,7 @@ def _figures(report: dict[str, Any]) -> str:
     ]
     warning = report["measured"]["warning"]
     said = f'<p class="warning">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
-    return f'{said}<div class="tiles">{"".join(tiles)}</div>\n<p class="note">{_method(report)}</p>'
+    return f'{said}{tiles(cells)}\n<p class="note">{_method(report)}</p>'
 
 
 def _method(report: dict[str, Any]) -> str:
@@ -166,12 +181,15 @@ def _measured(report: dict[str, Any]) -> str:
     if heads["sha256"] is not None:
         facts.append(("Heads' sha256", heads["sha256"]))
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts)
-    images = report.get("images", {})
+    return f"<h2>What was measured</h2>\n<dl>{listed}</dl>\n{counts(report.get('images', {}))}"
+
+
+def counts(images: Mapping[str, int]) -> str:
+    """What became of the images."""
     rows = "".join(
         f"<tr><th>{COUNTS[name]}</th><td>{images[name]:,}</td></tr>" for name in COUNTS if name in images
     )
-    counts = f'<div class="wide fit"><table class="counts">{rows}</table></div>' if rows else ""
-    return f"<h2>What was measured</h2>\n<dl>{listed}</dl>\n{counts}"
+    return f'<div class="wide fit"><table class="counts">{rows}</table></div>' if rows else ""
 
 
 def _worst_sets(report: dict[str, Any]) -> str:
@@ -233,16 +251,23 @@ def _ends(both: list[float] | None, style: str) -> str:
 def _plots(plots: Mapping[str, bytes], dark: Mapping[str, bytes]) -> str:
     if not plots:
         return ""
-    figures = "".join(
+    note = f"Bars: 95 % confidence. Hollow points: fewer than {FEW} faces."
+    return f'<h2>Plots</h2>\n<p class="note">{note}</p>\n{figures(PLOTS, plots, dark)}'
+
+
+def figures(
+    captions: Mapping[str, tuple[str, str]], plots: Mapping[str, bytes], dark: Mapping[str, bytes]
+) -> str:
+    """The plots that there are, each with its title and caption."""
+    every = "".join(
         f"<figure><figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption><picture>"
         f'<source media="(prefers-color-scheme: dark)" srcset="{_inline(dark[name], "png")}">'
         f'<img src="{_inline(plots[name], "png")}" alt="{escape(title)}" width="810" height="585"></picture>'
         "</figure>\n"
-        for name, (title, caption) in PLOTS.items()
+        for name, (title, caption) in captions.items()
         if name in plots
     )
-    note = f"Bars: 95 % confidence. Hollow points: fewer than {FEW} faces."
-    return f'<h2>Plots</h2>\n<p class="note">{note}</p>\n<div class="plots">\n{figures}</div>'
+    return f'<div class="plots">\n{every}</div>'
 
 
 def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -251,7 +276,9 @@ def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
         ("age", "Largest age errors", "No face has both an age and an answer."),
         ("gender", "Genders contradicted most surely", "No face is answered against its label."),
     ):
-        cards = "".join(_card(face, which, pictures.get(face["sha256"])) for face in worst[which])
+        cards = "".join(
+            card(face, answer_lines(face, which), pictures.get(face["sha256"])) for face in worst[which]
+        )
         out.append(
             f"<h3>{title}</h3>\n" + (f'<div class="faces">{cards}</div>' if cards else f"<p>{empty}</p>")
         )
@@ -263,21 +290,25 @@ def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def _card(face: dict[str, Any], which: str, picture: bytes | None) -> str:
+def answer_lines(face: dict[str, Any], which: str) -> list[str]:
+    """What the label says and what the heads answer, of age or of gender."""
+    if which == "age":
+        interval = f"90 %: {face['age_low']:.0f} to {face['age_high']:.0f}"
+        return [f"label {face['label_age']:g}", f"answer {face['age']:.1f}", interval]
+    lines = [f"label {face['label_gender']}", f"answer {gender_words(face['p_female'])}"]
+    if face["label_age"] is not None:
+        lines.append(f"age by label {face['label_age']:g}")
+    return lines
+
+
+def card(face: dict[str, Any], lines: Iterable[str], picture: bytes | None) -> str:
+    """One face: its thumbnail, some lines of text, and its file name."""
     name = face["names"][0] if face["names"] else f"{face['sha256'][:12]}..."
     seen = (
         f'<img src="{_inline(picture, "jpeg")}" alt="">'
         if picture is not None
         else '<div class="none">no picture</div>'
     )
-    lines: Iterable[str]
-    if which == "age":
-        interval = f"90 %: {face['age_low']:.0f} to {face['age_high']:.0f}"
-        lines = (f"label {face['label_age']:g}", f"answer {face['age']:.1f}", interval)
-    else:
-        lines = (f"label {face['label_gender']}", f"answer {gender_words(face['p_female'])}")
-        if face["label_age"] is not None:
-            lines = (*lines, f"age by label {face['label_age']:g}")
     said = "".join(f"<div>{escape(line)}</div>" for line in lines)
     full = escape(", ".join(face["names"]) or face["sha256"])
     return (

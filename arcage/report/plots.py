@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,18 +43,11 @@ def draw(report: dict[str, Any], answered: F32, age: F32, *, dark: bool = False)
         report: as ``report.json`` holds it.
         answered, age: the answers and the labels, shape (n,), years, NaN where unknown.
     """
-    # Only here: it is optional, and loading it takes longer than all else that arcage loads.
-    import matplotlib
-
-    colours = _DARK if dark else _LIGHT
     known = np.isfinite(age) & np.isfinite(answered)
     curves = report["curves"]
     bands = {name: row for name, row in report["age_bands"].items() if row["n_age"] and "-" in name}
     plots: dict[str, bytes] = {}
-    # The settings of whoever runs this (a matplotlibrc) must not change a report.
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_settings(colours))
+    with style(dark) as colours:
         if known.any():
             plots["scatter"] = _scatter(age[known], answered[known], colours)
             plots["error_by_age"] = _error_by_age(curves["error_by_age"], colours)
@@ -72,6 +67,20 @@ def draw(report: dict[str, Any], answered: F32, age: F32, *, dark: bool = False)
     return plots
 
 
+@contextmanager
+def style(dark: bool) -> Iterator[dict[str, str]]:
+    """The colours of a light or dark report, by role; what is drawn inside looks like it."""
+    # Only here: it is optional, and loading it takes longer than all else that arcage loads.
+    import matplotlib
+
+    colours = _DARK if dark else _LIGHT
+    # The settings of whoever runs this (a matplotlibrc) must not change a report.
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_settings(colours))
+        yield colours
+
+
 def _settings(colours: dict[str, str]) -> dict[str, Any]:
     text = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     return {
@@ -89,14 +98,16 @@ def _settings(colours: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """A figure as a file."""
     buffer = io.BytesIO()
     # Without the version of matplotlib inside, the same figures give the same file.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _axes(rows: int = 1, **options: Any) -> tuple[Any, Any]:
+def new_axes(rows: int = 1, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes, of the size that all plots have."""
     from matplotlib.figure import Figure  # without pyplot: no window system is asked for
 
     figure = Figure(figsize=SIZE, dpi=DPI)
@@ -104,7 +115,7 @@ def _axes(rows: int = 1, **options: Any) -> tuple[Any, Any]:
 
 
 def _scatter(age: F32, answered: F32, colours: dict[str, str]) -> bytes:
-    figure, axes = _axes()
+    figure, axes = new_axes()
     end = 2 * np.ceil((max(age.max(), answered.max()) + 2) / 2)
     if len(age) >= MANY:
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -129,11 +140,11 @@ def _scatter(age: F32, answered: F32, colours: dict[str, str]) -> bytes:
     axes.set(xlim=(0, end), ylim=(0, end), xlabel="age by label (years)", ylabel="age by arcage (years)")
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def _error_by_age(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
-    figure, axes = _axes()
+    figure, axes = new_axes()
     x = np.array([(row["from"] + row["to"]) / 2 for row in rows])
     for key, label, colour, marker in (
         ("mae", "mean absolute error", "first", "o"),
@@ -146,11 +157,11 @@ def _error_by_age(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
     axes.axhline(0, color=colours["text"], linewidth=0.8)
     axes.set(xlabel="age by label (years)", ylabel="error (years)", xlim=(0, None))
     axes.legend(loc="best")
-    return _png(figure)
+    return png(figure)
 
 
 def _coverage(bands: dict[str, Any], intervals: dict[str, Any], colours: dict[str, str]) -> bytes:
-    figure, (above, below) = _axes(2, sharex=True, height_ratios=(3, 2))
+    figure, (above, below) = new_axes(2, sharex=True, height_ratios=(3, 2))
     x = np.arange(len(bands))
     share = [100 * row["coverage"] for row in bands.values()]
     ends = [intervals[name]["coverage"] for name in bands]
@@ -165,11 +176,11 @@ def _coverage(bands: dict[str, Any], intervals: dict[str, Any], colours: dict[st
     below.set(ylabel="width (years)", xlabel="age by label (years)")
     below.grid(axis="x", visible=False)
     below.set_xticks(x, list(bands), rotation=45 if len(bands) > 8 else 0, fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def _reliability(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
-    figure, (above, below) = _axes(2, sharex=True, height_ratios=(3, 1))
+    figure, (above, below) = new_axes(2, sharex=True, height_ratios=(3, 1))
     x = np.array([100 * row["p_female"] for row in rows])
     share = [100 * row["female"] for row in rows]
     ends = [row["female_interval"] for row in rows]
@@ -186,19 +197,19 @@ def _reliability(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
     below.set_yscale("log")
     below.set_ylim(bottom=0.7)
     below.set(xlabel="p_female (%)", ylabel="faces")
-    return _png(figure)
+    return png(figure)
 
 
 def _kept(
     rows: list[dict[str, Any]], figure: str, factor: float, words: tuple[str, str], colours: dict[str, str]
 ) -> bytes:
-    drawing, axes = _axes()
+    drawing, axes = new_axes()
     x, y = [100 * row["share"] for row in rows], [factor * row[figure] for row in rows]
     axes.plot(x, y, color=colours["first"], linewidth=1.8, marker="o" if len(x) < 5 else "")
     axes.axhline(y[-1], color=colours["second"], linewidth=1.2, linestyle="--", label="all faces")
     axes.set(xlim=(0, 101), xlabel=f"share of faces kept, {words[0]} first (%)", ylabel=words[1])
     axes.legend(loc="best")
-    return _png(drawing)
+    return png(drawing)
 
 
 def _bars(axes: Axes, x: Any, ends: list[list[float] | None], colour: str) -> None:

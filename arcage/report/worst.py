@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from arcage.cache import Names, to_keys
+from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
+from arcage.data.rows import Rows, face_rows, names_of
 from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.model import Predictions
@@ -23,35 +25,25 @@ MARGIN = 0.25
 """Shown around a face's box, as a share of its longer side."""
 QUALITY = 85
 
-Rows = list[dict[str, Any]]
-
 
 def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None = None) -> dict[str, Rows]:
     """The faces with the largest errors, largest first, ready for JSON.
 
     Returns:
         ``age``: by absolute error in years. ``gender``: those that contradict their label, by how sure the
-        answer is. Each face has its image's ``sha256`` and ``names`` (as many as the cache knows), its
-        ``box`` (pixels), its labels and answers (None where unknown), and ``thumbnail``, False until
+        answer is. Each is a row of :func:`arcage.data.rows.face_rows`; its ``thumbnail`` is False until
         :func:`thumbnails` finds the image.
     """
     error = np.abs(answers.age - faces.age)
     sure = np.where(faces.gender == 1, 1 - answers.p_female, answers.p_female)
     sure[~np.isfinite(faces.gender) | ((answers.p_female >= 0.5) == (faces.gender == 1))] = np.nan
     chosen = {"age": _largest(error), "gender": _largest(sure)}
-    hashes = {which: faces.table.sha256(faces.rows[rows]) for which, rows in chosen.items()}
-    called = _names_of(names, hashes["age"] + hashes["gender"])
-    return {
-        which: [
-            _describe(row, sha256, called.get(sha256, []), answers, faces)
-            for row, sha256 in zip(rows.tolist(), hashes[which], strict=True)
-        ]
-        for which, rows in chosen.items()
-    }
+    called = names_of(names, faces.table.sha256(faces.rows[np.concatenate(list(chosen.values()))]))
+    return {which: face_rows(rows, faces, answers, called) for which, rows in chosen.items()}
 
 
-def thumbnails(worst: dict[str, Rows], folder: Path) -> dict[str, bytes]:
-    """Small JPEGs of the faces, by the image's sha256, read from the folder that was extracted.
+def thumbnails(worst: dict[str, Rows], folders: Sequence[Path]) -> dict[str, bytes]:
+    """Small JPEGs of the faces, by the image's sha256, read from the folders that were extracted.
 
     An image is taken only where its content is that of the cache: a file may have been replaced, and a
     wrong face beside a label is worse than none. Marks the faces that have one.
@@ -59,7 +51,7 @@ def thumbnails(worst: dict[str, Rows], folder: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for face in (face for rows in worst.values() for face in rows):
         sha256 = face["sha256"]
-        if sha256 not in found and (image := _read(folder, face["names"], sha256)) is not None:
+        if sha256 not in found and (image := _read(folders, face["names"], sha256)) is not None:
             found[sha256] = _jpeg(cut(image, np.array(face["box"])))
         face["thumbnail"] = sha256 in found
     return found
@@ -93,43 +85,8 @@ def _largest(values: Array) -> Array:
     return order[np.isfinite(values[order])][:MANY]
 
 
-def _describe(
-    row: int, sha256: str, names: list[str], answers: Predictions, faces: LabelledFaces
-) -> dict[str, Any]:
-    at = int(faces.rows[row])
-    gender = faces.gender[row]
-    return {
-        "sha256": sha256,
-        "names": names,
-        "face": int(faces.table.face[at]),
-        "box": [float(side) for side in faces.table.boxes[at]],
-        "label_age": _number(faces.age[row]),
-        "age": _number(answers.age[row]),
-        "age_low": _number(answers.age_low[row]),
-        "age_high": _number(answers.age_high[row]),
-        "label_gender": None if np.isnan(gender) else "female" if gender == 1 else "male",
-        "p_female": _number(answers.p_female[row]),
-        "group": str(faces.group[row]),
-        "thumbnail": False,
-    }
-
-
-def _number(value: np.float32) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _names_of(names: Names | None, hashes: list[str]) -> dict[str, list[str]]:
-    called: dict[str, list[str]] = {}
-    if names is not None and hashes:
-        here = np.isin(names.keys, to_keys(hashes))
-        few = Names(names.names[here], names.keys[here])
-        for name, sha256 in zip(few.names, few.sha256(), strict=True):
-            called.setdefault(sha256, []).append(str(name))
-    return called
-
-
-def _read(folder: Path, names: list[str], sha256: str) -> U8 | None:
-    for name in names:
+def _read(folders: Sequence[Path], names: list[str], sha256: str) -> U8 | None:
+    for folder, name in product(folders, names):
         try:
             data = read_bytes(folder / name)
             if sha256_bytes(data) == sha256:

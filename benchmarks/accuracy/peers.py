@@ -30,7 +30,8 @@ from protocol import Answer, main_face, number, share
 
 from arcage import __version__
 from arcage.cache import Cache
-from arcage.data.labels import Label, read_table
+from arcage.data.labels import Label
+from arcage.data.tables import read_table
 from arcage.embedder.extract import Extractor
 from arcage.sources import Source, walk
 

@@ -1,0 +1,259 @@
+"""IMDB-WIKI's labels: ``imdb.mat`` and ``wiki.mat`` cleaned into a CSV file that anybody can read.
+
+Rothe, Timofte, Van Gool: Deep expectation of real and apparent age from a single image without facial
+landmarks, IJCV 2018. The sets were collected automatically; the rules below leave out what is plainly wrong.
+
+Run as a module, it prints the CSV file: ``clean`` does so in a process of its own, because scipy's reader
+aborts the process on some damaged files.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from arcage.errors import ArcageError, UsageError
+from arcage.files import MAX_FILE_BYTES, atomic_write, reason
+
+SETS = ("imdb", "wiki")
+FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
+"""Where the published archives leave the files, from the folder that they were unpacked in."""
+COLUMNS = (
+    "path", "age", "gender", "person", "left_out", "born", "photo_taken", "face_score", "second_face_score",
+)  # fmt: skip
+OLDEST = 100
+"""Years. Above, the photo of a dead person, or a wrong year, is far likelier than the age."""
+RULES = {
+    "no face": "face_score is not a finite number: the detector found none, the picture may show anything",
+    "two faces": "second_face_score is a number: whose age it is cannot be known",
+    "impossible age": f"below 0 or above {OLDEST} years on 1 July of the photo's year, or no date of birth",
+    "path twice": "the file was listed before",
+}
+"""Why an entry is left out, in this order: the first rule that holds is the one that is counted."""
+MEMORY = 8 << 30
+"""Address space of the process that reads a file, bytes; the published ones need a tenth of it."""
+SECONDS = 1800
+_DAYS_BEFORE_PYTHON = 366
+"""MATLAB's day 1 is 1 January of the year 0, Python's that of the year 1."""
+
+
+def find(folder: Path) -> list[Path]:
+    """``imdb.mat`` and ``wiki.mat`` in a folder, or where their archives were unpacked in it.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    places = [[folder / form.format(name) for form in FOLDERS] for name in SETS]
+    found = [next(filter(Path.is_file, paths), None) for paths in places]
+    there = [path for path in found if path is not None]
+    if not there:
+        raise UsageError(
+            f"neither imdb.mat nor wiki.mat is in {folder.absolute()}, imdb_crop/ or wiki_crop/ below it: "
+            "give the path, as in --labels photos/imdb_crop/imdb.mat"
+        )
+    return there
+
+
+def csv_of(mat: Path) -> Path:
+    """The CSV file of cleaned labels, beside the .mat file; made where it is not there or older.
+
+    Raises:
+        UsageError: the .mat file cannot be read.
+        OutputError: the CSV file cannot be written.
+    """
+    out = mat.with_suffix(".arcage.csv")
+    try:
+        if out.is_file() and out.stat().st_mtime >= mat.stat().st_mtime:
+            return out
+    except OSError as error:
+        raise UsageError(f"cannot read {mat}: {reason(error)}") from None
+    if os.path.isdir(mat.parent) and not os.access(mat.parent, os.W_OK):
+        raise UsageError(
+            f"{mat.parent} is read-only: run `arcage data clean {mat} --out FILE.csv` and give --labels "
+            "FILE.csv"
+        )
+    clean(mat, out)
+    return out
+
+
+def clean(mat: Path, out: Path) -> None:
+    """Write the entries of ``imdb.mat`` or ``wiki.mat`` as CSV with :data:`COLUMNS`, a line for each.
+
+    Those that a rule leaves out have the rule's name in ``left_out`` and neither an age nor a gender. Ages
+    are whole years on 1 July of the photo's year, whose day is not known.
+
+    Raises:
+        UsageError: the .mat file cannot be read.
+        OutputError: the CSV file cannot be written.
+    """
+    try:
+        size = mat.stat().st_size
+    except OSError as error:
+        raise UsageError(f"cannot read {mat}: {reason(error)}") from None
+    if not mat.is_file() or size > MAX_FILE_BYTES:
+        raise UsageError(f"{mat} is not a file of {MAX_FILE_BYTES:,} bytes or less, as imdb.mat is")
+    with atomic_write(out) as file:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "arcage.data.imdb_wiki", os.fspath(mat)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONUTF8": "1",
+                # Each thread would take from the address space.
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+        )
+        try:
+            text, words = child.communicate(timeout=SECONDS)
+        except BaseException as error:
+            child.kill()
+            child.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise UsageError(f"{mat} took more than {SECONDS} seconds to read: get it anew") from None
+            raise
+        if child.returncode == UsageError.exit_code:
+            raise UsageError(words.decode("utf-8", "replace").strip())
+        if child.returncode:
+            raise UsageError(f"{mat} is damaged: it cannot be read as a MATLAB file; get it anew")
+        file.write(text)
+
+
+def counts(path: Path) -> dict[str, int]:
+    """What became of the entries of a file that :func:`clean` wrote: ``entries``, each of :data:`RULES`,
+    ``kept``, and of those ``gender unknown``."""
+    out = dict.fromkeys(("entries", *RULES, "kept", "gender unknown"), 0)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                out["entries"] += 1
+                out[row.get("left_out") or "kept"] += 1
+                out["gender unknown"] += not (row.get("left_out") or row.get("gender"))
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UsageError(f"{path} is not as arcage wrote it ({error}): delete it to have it anew") from None
+    return out
+
+
+def _load(mat: Path) -> dict[str, Any]:
+    """The columns of the set in a .mat file, each of shape (entries,)."""
+    import numpy as np
+    from scipy.io import loadmat
+
+    what = "no labels of IMDB-WIKI"
+    try:
+        found = loadmat(mat, variable_names=SETS, appendmat=False)
+        entry = next((found[name] for name in SETS if name in found), None)
+        if entry is None or entry.dtype.names is None or entry.size != 1:
+            raise UsageError(f"{mat} holds {what}: it has no struct imdb or wiki")
+        fields = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
+        if absent := sorted(set(fields) - set(entry.dtype.names)):
+            raise UsageError(f"{mat} holds {what}: the fields {', '.join(absent)} are missing")
+        columns = {name: np.ravel(entry.ravel()[0][name]) for name in fields}
+    except NotImplementedError:
+        raise UsageError(
+            f"{mat} was saved again in MATLAB's format 7.3: take the published file, or save it with -v7"
+        ) from None
+    except UsageError:
+        raise
+    except MemoryError:
+        raise UsageError(f"{mat} would need more than {MEMORY >> 30} GiB to read: it is damaged") from None
+    except Exception as error:  # damage shows in scipy's reader as errors of any kind
+        raise UsageError(f"{mat} is damaged: it cannot be read as a MATLAB file ({error})") from None
+    if len({len(column) for column in columns.values()}) > 1:
+        raise UsageError(f"{mat} is damaged: its fields differ in length")
+    for name in set(fields) - {"full_path", "name"}:
+        if columns[name].dtype.kind not in "iuf":
+            raise UsageError(f"{mat} is damaged: {name} holds no numbers")
+    return columns
+
+
+def _rows(columns: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    seen: Counter[str] = Counter()
+    names = ("full_path", "name", "dob", "photo_taken", "gender", "face_score", "second_face_score")
+    for path_, name_, *numbers in zip(*(columns[name].tolist() for name in names), strict=True):
+        path, person = _text(path_), _text(name_)
+        dob, taken, gender, score, second = map(float, numbers)
+        born = _born(dob)
+        age = _age(born, taken)
+        seen[path] += 1
+        rule = (
+            "no face" if not math.isfinite(score)
+            else "two faces" if not math.isnan(second)
+            else "impossible age" if age is None or not 0 <= age <= OLDEST
+            else "path twice" if seen[path] > 1 or not path
+            else ""
+        )  # fmt: skip
+        # MATLAB's file has 1 for male.
+        word = {0.0: "female", 1.0: "male"}.get(gender, "")
+        yield (
+            path or "-",
+            "" if rule else str(age),
+            "" if rule else word,
+            person,
+            rule,
+            born.isoformat() if born else "",
+            f"{taken:.0f}" if math.isfinite(taken) else "",
+            f"{score:.4g}",
+            "" if math.isnan(second) else f"{second:.4g}",
+        )
+
+
+def _text(cell: Any) -> str:
+    """A cell holds an array of one text, or none."""
+    while not isinstance(cell, str):
+        if not hasattr(cell, "__len__") or not len(cell):
+            return ""
+        cell = cell[0]
+    return cell.strip()
+
+
+def _born(day: float) -> date | None:
+    try:
+        return date.fromordinal(int(day) - _DAYS_BEFORE_PYTHON)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _age(born: date | None, taken: float) -> int | None:
+    if born is None or not math.isfinite(taken):
+        return None
+    return int(taken) - born.year - ((born.month, born.day) > (7, 1))
+
+
+def _limit_memory() -> None:
+    try:
+        import resource  # POSIX only
+    except ImportError:
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(
+        resource.RLIMIT_AS, (MEMORY if limit == resource.RLIM_INFINITY else min(MEMORY, limit), limit)
+    )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _main(mat: Path) -> int:
+    _limit_memory()
+    try:
+        columns = _load(mat)
+        sys.stdout.reconfigure(newline="", errors="backslashreplace")  # type: ignore[union-attr]
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_rows(columns))
+    except ArcageError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1])))
