@@ -188,7 +188,7 @@ def test_what_has_no_face_is_looked_at_twice_and_never_embedded(throughput: Extr
     assert throughput.extract(b"text").status == "unreadable"
     assert len(work.decoded) == 3
     # A photo once more with a margin, as if it were a tight crop; a crop has that margin at once.
-    assert work.looks == {640: 1, 320: 2}
+    assert work.looks == {480: 1, 320: 2}
     assert not work.embedded
 
 
