@@ -1,9 +1,11 @@
-"""What the accuracy benchmarks count and how they spoil pictures, by hand; they are run by people."""
+"""What the benchmarks count and how they spoil pictures, by hand, and one at a tiny size; people run them."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -118,3 +120,47 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert turned.shape[:2] == (64, 64)
     assert turned.sum(dtype=float) == pytest.approx(picture.sum(dtype=float), rel=0.05)
     assert turned[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_the_time_of_a_fit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib
+
+    from caches import FINGERPRINT, image, write
+
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "speed"))
+    fit = importlib.import_module("fit")
+    rng = np.random.default_rng(0)
+    images = [
+        (f"{20 + n % 50}_{n % 2}_{n % 3}_{n:014d}.jpg", image(f"image {n}", [rng.normal(size=6)]))
+        for n in range(120)
+    ]
+    write(tmp_path / "cache", images, dimension=6)
+    monkeypatch.setattr(fit, "Extractor", lambda variant: SimpleNamespace(fingerprint=FINGERPRINT))
+    out = tmp_path / "fit.json"
+    fit.main(["--cache", str(tmp_path / "cache"), "--augment", "1", "--count", "300", "--out", str(out)])
+    as_they_are, many = json.loads(out.read_text())["fits"]
+    assert (as_they_are["faces"], many["faces"]) == (120, 300)
+    assert as_they_are["variants"] == 1
+    for one in (as_they_are, many):
+        assert {"age: kernel stage", "age: last stage", "gender: kernel stage"} < set(one["stages"])
+        assert sum(one["stages"].values()) == pytest.approx(one["seconds"], abs=0.5)
+        assert 50 < one["peak_mb"] < 4000
+        assert one["out_of_fold"]["n_age"] == one["faces"]
+    assert "peak memory" in capsys.readouterr().out
+
+
+def test_faces_drawn_again_differ_by_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "speed"))
+    fit = importlib.import_module("fit")
+    x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    rows = np.repeat(np.arange(50), 400)
+    many = fit.resampled(x, rows, 0)
+    assert (many == fit.resampled(x, rows, 0)).all()
+    assert (many != fit.resampled(x, rows, 1)).any()
+    assert len(np.unique(many, axis=0)) == len(many)
+    np.testing.assert_allclose((many - x[rows]).std(axis=0), fit.NOISE * x.std(axis=0), rtol=0.05)
