@@ -51,7 +51,9 @@ def test_axes_of_all_less_some_are_those_of_the_rest(data: tuple[np.ndarray, ...
     x, classes, _ = data
     origin, rows = x[0], np.arange(N)
     some = rows[: N // 3]
-    rest = scatter(x, classes, CLASSES, origin, rows).less(scatter(x, classes, CLASSES, origin, some))
+    rest = scatter(x, classes, CLASSES, origin, rows).plus(
+        scatter(x, classes, CLASSES, origin, some), sign=-1
+    )
     axes = discriminant_axes(rest, 0.3)
 
     # Fisher's criterion as it is written: the eigenvectors of between and within.

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 MEMORY = 2 << 30
 """Bytes that all works together may take, where each says how much it takes."""
+
+
+def one_thread() -> Any:
+    """A context in which BLAS has one thread: sums come out the same on any number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def each(work: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Iterator[Out]:
@@ -23,15 +30,15 @@ def each(work: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Ite
     Args:
         memory: bytes that one work takes, where that may be much: fewer are done at a time then.
     """
-    # BLAS can be limited only after it was loaded.
+    # BLAS can be limited, and asked, only after it was loaded.
     import scipy.linalg  # noqa: F401
-    from threadpoolctl import threadpool_info, threadpool_limits
+    from threadpoolctl import threadpool_info
 
     # What BLAS and OpenMP would take heeds the cores that this process may use, and OMP_NUM_THREADS.
     cores = max((pool["num_threads"] for pool in threadpool_info()), default=1)
     executor = ThreadPoolExecutor(max(1, min(cores, len(items), MEMORY // memory)))
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread():
             yield from executor.map(work, items)
     finally:
         executor.shutdown(cancel_futures=True)

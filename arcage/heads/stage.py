@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -22,6 +23,8 @@ Folds = list[tuple[Array, Array]]
 
 BLOCK = 2048
 """Rows at a time: no matrix of (faces, landmarks) is ever whole in memory."""
+PARTS = 8
+"""In which all faces are added up, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,17 @@ def cross_kernel(
     names, index = np.unique(classes, return_inverse=True)
     everyone = np.arange(len(x))
     origin = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    whole = scatter(x, index, len(names), origin, everyone)
+    # Square matrices over the columns, in double precision, are what takes memory with long descriptors.
+    memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.landmarks**2)
+
+    def sums_of(rows: Array) -> Scatter:
+        return scatter(x, index, len(names), origin, rows)
+
+    whole = reduce(Scatter.plus, each(sums_of, np.array_split(everyone, PARTS), memory))
 
     def fit(fold: tuple[Array, Array]) -> KernelSums:
         train, test = fold
-        seen = whole.less(scatter(x, index, len(names), origin, test)) if len(test) else whole
+        seen = whole.plus(sums_of(test), sign=-1) if len(test) else whole
         kernel = _kernel(x, targets, seen, origin, train, settings, seed)
         # The landmarks are some of the faces: their columns' means are near those of all.
         columns = gaussian(kernel.landmarks, kernel.landmarks)
@@ -114,8 +123,6 @@ def cross_kernel(
         )
         return nothing.add(x, targets, train)
 
-    # Square matrices over the columns, in double precision, are what takes memory with long descriptors.
-    memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.landmarks**2)
     return each(fit, [*folds, (everyone, everyone[:0])], memory)
 
 
@@ -160,9 +167,11 @@ class Scatter:
     squares: F64
     """Shape (dimension, dimension)."""
 
-    def less(self, part: Scatter) -> Scatter:
-        """Without some of the faces."""
-        return Scatter(self.count - part.count, self.sums - part.sums, self.squares - part.squares)
+    def plus(self, part: Scatter, sign: int = 1) -> Scatter:
+        """With some more faces, or without them where ``sign`` is -1."""
+        return Scatter(
+            self.count + sign * part.count, self.sums + sign * part.sums, self.squares + sign * part.squares
+        )
 
     def mean(self) -> F64:
         return np.asarray(self.sums.sum(axis=0) / self.count.sum())
