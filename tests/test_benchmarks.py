@@ -7,6 +7,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -408,3 +409,41 @@ def test_a_plot_and_the_machine_are_written(load_speed: Any, tmp_path: Path) -> 
     machine = json.loads((tmp_path / "report.json").read_text("utf-8"))["machine"]
     assert machine["cores"] >= 1
     assert machine["openvino"]
+
+
+@pytest.mark.slow
+def test_the_time_of_a_fit(
+    load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from caches import FINGERPRINT, image, write
+
+    fit = load("fit")
+    rng = np.random.default_rng(0)
+    images = [
+        (f"{20 + n % 50}_{n % 2}_{n % 3}_{n:014d}.jpg", image(f"image {n}", [rng.normal(size=6)]))
+        for n in range(120)
+    ]
+    write(tmp_path / "cache", images, dimension=6)
+    monkeypatch.setattr(fit, "Extractor", lambda variant: SimpleNamespace(fingerprint=FINGERPRINT))
+    out = tmp_path / "fit.json"
+    fit.main(["--cache", str(tmp_path / "cache"), "--augment", "1", "--count", "300", "--out", str(out)])
+    as_they_are, many = json.loads(out.read_text())["fits"]
+    assert (as_they_are["faces"], many["faces"]) == (120, 300)
+    assert as_they_are["variants"] == 1
+    for one in (as_they_are, many):
+        assert {"age: kernel stage", "age: last stage", "gender: kernel stage"} < set(one["stages"])
+        assert sum(one["stages"].values()) == pytest.approx(one["seconds"], abs=0.5)
+        assert 50 < one["peak_mb"] < 4000
+        assert one["out_of_fold"]["n_age"] == one["faces"]
+    assert "peak memory" in capsys.readouterr().out
+
+
+def test_faces_drawn_again_differ_by_noise(load: Any) -> None:
+    fit = load("fit")
+    x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    rows = np.repeat(np.arange(50), 400)
+    many = fit.resampled(x, rows, 0)
+    assert (many == fit.resampled(x, rows, 0)).all()
+    assert (many != fit.resampled(x, rows, 1)).any()
+    assert len(np.unique(many, axis=0)) == len(many)
+    np.testing.assert_allclose((many - x[rows]).std(axis=0), fit.NOISE * x.std(axis=0), rtol=0.05)

@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.boosting import Boosting, boost
+from arcage.heads.boosting import Boosting, boost, dataset, some
 from arcage.heads.calibrate import conformal
 from arcage.heads.fit import KINDS, Settings, fit_heads
 from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
@@ -75,6 +78,57 @@ def test_the_same_seed_gives_the_same_heads(fitted: Heads) -> None:
     np.testing.assert_array_equal(fitted.predict(x).p_female, again.predict(x).p_female)
 
 
+def test_the_number_of_cores_changes_nothing(tmp_path: Path) -> None:
+    import scipy.linalg  # noqa: F401 (BLAS can be limited only after it was loaded)
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    saved = []
+    for cores in (1, 3):
+        with threadpool_limits(cores):
+            assert max(pool["num_threads"] for pool in threadpool_info()) == cores
+            heads, seen = fit_heads(*faces(3000, 0), fingerprint="f" * 16, settings=FAST)
+        save_heads(heads, tmp_path / str(cores), "card")
+        saved.append(((tmp_path / str(cores) / ARRAYS).read_bytes(), seen.age.tobytes()))
+    assert saved[0] == saved[1]
+
+
+def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces that kernel sums, scatter sums, bins and trees were made of, however long that took."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, target: str, rows: Callable[..., int]) -> None:
+        original = pytest.importorskip("arcage.heads." + target.split(".")[0])
+        *path, last = target.split(".")[1:]
+        for part in path:
+            original = getattr(original, part)
+        function = getattr(original, last)
+
+        def count(*arguments: Any, **options: Any) -> Any:
+            counts[name] += rows(*arguments)
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(original, last, count)
+
+    counted("kernel", "stage.KernelSums.add", lambda sums, x, targets, rows, *_: len(rows))
+    counted("scatter", "stage.scatter", lambda x, classes, count, origin, rows: len(rows))
+    counted("bins", "fit.dataset", lambda features, *_: len(features))
+    counted("trees", "fit.boost", lambda data, *_: data.num_data())
+    seen = {}
+    for n in (500, 1000):
+        counts.clear()
+        fit_heads(*faces(n, 0), fingerprint="f", settings=FAST)
+        seen[n] = dict(counts)
+        folds = FAST.folds
+        # Each row is in the training part of all folds but one, and once more among all faces; a gender whose
+        # label is doubtful is taken away again, not everything done anew without it.
+        assert 2 * folds * n <= counts["kernel"] < 2.5 * folds * n
+        assert counts["scatter"] == 2 * 2 * n
+        assert counts["bins"] == 2 * n
+        # Three models of age and one of gender, the latter without doubtful labels.
+        assert 3.5 * folds * n < counts["trees"] <= 4 * folds * n
+    assert all(seen[1000][name] <= 2.2 * seen[500][name] for name in counts)
+
+
 def test_saved_and_loaded_heads_answer_alike(fitted: Heads, tmp_path: Path) -> None:
     save_heads(fitted, tmp_path / "h", "card")
     loaded = load_heads(tmp_path / "h")
@@ -113,10 +167,27 @@ def test_trees_as_arrays_equal_lightgbm(objective: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(lightgbm, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
     x, age, gender = faces(800, 5)
     target = gender if objective == "binary" else age
-    trees = boost(x, target, None, Boosting(rounds=30), objective=objective, alpha=0.9)  # type: ignore[arg-type]
+    part = some(dataset(x, target), np.arange(0, 800, 2))
+    trees = boost(part, Boosting(rounds=30), objective=objective, alpha=0.9)  # type: ignore[arg-type]
     expected = boosters[0].predict(x, raw_score=True)
     np.testing.assert_allclose(trees(x)[:, 0], expected, rtol=1e-6, atol=1e-5)
     assert int(trees.depth) <= 8
+
+
+def test_trees_are_of_their_rows_alone_and_go_on_from_their_start() -> None:
+    x, age, _ = faces(800, 5)
+    rows, rest = np.arange(0, 800, 2), np.arange(1, 800, 2)
+    start = age + np.where(x[:, 0] > 0, 5, -5).astype(np.float32)
+    wrong = age.copy()
+    wrong[rest] = 0
+    settings = Boosting(rounds=30)
+    trees = boost(some(dataset(x, age, start), rows), settings, objective="l1")
+    others = boost(some(dataset(x, wrong, start), rows), settings, objective="l1")
+    np.testing.assert_array_equal(trees(x), others(x))
+    assert np.abs(age - start - trees(x)[:, 0]).mean() < 3
+    # Without a start the trees hold all of it.
+    alone = boost(some(dataset(x, age), rows), settings, objective="l1")
+    assert abs(alone(x[rows]).mean() - age[rows].mean()) < 3
 
 
 def test_one_attribute_alone() -> None:

@@ -11,6 +11,16 @@ from arcage.heads.parts import Trees
 from arcage.types import F32, Array
 
 Objective = Literal["l1", "binary", "quantile"]
+BINS: dict[str, Any] = {
+    # Descriptors have hundreds of dense columns: more bins cost time and give nothing.
+    "max_bin": 63,
+    # Columns that one model cannot split, another may.
+    "feature_pre_filter": False,
+    "force_col_wise": True,
+    "verbose": -1,
+}
+# Folds are fitted side by side, each on one core.
+ONE_THREAD = {"num_threads": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +34,40 @@ class Boosting:
     min_leaf: int = 20
 
 
-def boost(
-    features: F32,
-    target: Array,
-    start: F32 | None,
-    settings: Boosting,
-    *,
-    objective: Objective,
-    alpha: float = 0.5,
-    seed: int = 0,
-) -> Trees:
-    """Fit trees that, added to ``start``, predict ``target``.
+def dataset(features: F32, target: Array, start: F32 | None = None) -> Any:
+    """What any number of :func:`boost` calls fit on: columns put into bins, once.
+
+    Bins do not depend on the target, so they may be made of faces that a model must not see.
 
     Args:
         features: shape (n, columns), float32.
         target: shape (n,): years, or 0 and 1.
-        start: shape (n,): where the boosting starts (log-odds for ``binary``); None for nought.
+        start: shape (n,): where the boosting starts (log-odds for ``binary``); None for the best constant,
+            which becomes a part of the trees.
+    """
+    import lightgbm
+
+    label = np.asarray(target, np.float32)
+    return lightgbm.Dataset(features, label, init_score=start, params=BINS).construct()
+
+
+def some(data: Any, rows: Array) -> Any:
+    """Some rows of a :func:`dataset`, increasing."""
+    return data.subset(rows, {**BINS, **ONE_THREAD}).construct()
+
+
+def boost(data: Any, settings: Boosting, *, objective: Objective, alpha: float = 0.5, seed: int = 0) -> Trees:
+    """Fit trees that, added to where ``data`` starts, predict its target.
+
+    Args:
+        data: a :func:`dataset`, or :func:`some` rows of one.
         alpha: the quantile, for ``quantile``.
     """
     import lightgbm
 
     parameters: dict[str, Any] = {
+        **BINS,
+        **ONE_THREAD,
         "objective": {"l1": "regression_l1"}.get(objective, objective),
         "alpha": alpha,
         "learning_rate": settings.learning_rate,
@@ -55,19 +78,10 @@ def boost(
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
         "lambda_l2": 1.0,
-        # Descriptors have hundreds of dense columns: more bins cost time and give nothing.
-        "max_bin": 63,
-        "boost_from_average": False,
         "deterministic": True,
-        "force_row_wise": True,
         "seed": seed,
-        "verbose": -1,
     }
-    data = lightgbm.Dataset(
-        features, np.asarray(target, np.float32), init_score=start, params=parameters, free_raw_data=True
-    )
-    booster = lightgbm.train(parameters, data, settings.rounds)
-    return to_trees(booster.dump_model()["tree_info"])
+    return to_trees(lightgbm.train(parameters, data, settings.rounds).dump_model()["tree_info"])
 
 
 def to_trees(dumped: list[dict[str, Any]]) -> Trees:

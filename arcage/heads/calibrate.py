@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from arcage.heads.parallel import one_thread
 from arcage.types import F32, F64
 
 COVERAGE = 0.9
@@ -63,5 +64,6 @@ def platt(score: F32, gender: F32) -> tuple[float, float]:
     """Slope and offset of the logistic curve from a score to the probability of female (Platt, 1999)."""
     from sklearn.linear_model import LogisticRegression
 
-    curve = LogisticRegression(C=1e6).fit(score[:, None].astype(np.float64), gender)
+    with one_thread():
+        curve = LogisticRegression(C=1e6).fit(score[:, None].astype(np.float64), gender)
     return float(curve.coef_[0, 0]), float(curve.intercept_[0])

@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from arcage.errors import UsageError
-from arcage.heads.boosting import Boosting, boost
+from arcage.heads.boosting import Boosting, boost, dataset, some
 from arcage.heads.calibrate import conformal, platt
 from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, Stacked
-from arcage.heads.parts import Linear, Trees
-from arcage.heads.stage import KernelSettings, fit_kernel
+from arcage.heads.parallel import each
+from arcage.heads.parts import Kernel, Linear, Trees
+from arcage.heads.stage import Folds, KernelSettings, KernelSums, cross_kernel, outputs
 from arcage.types import F32, F64, Array
 
 Kind = Literal["boosted", "linear", "lightgbm"]
@@ -54,9 +55,8 @@ AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65,
 """Ages whose soft indicators the kernel stage predicts beside the age, for the boosting to weigh."""
 
 Progress = Callable[[str], None]
-Folds = list[tuple[Array, Array]]
-Fits = tuple[Callable[[Array], Linear | Trees], ...]
-"""For each answer, what fits its last stage on some rows."""
+Fits = tuple[Callable[[Any], Trees], ...]
+"""For each answer, what fits its last stage on a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,17 @@ def fit_heads(
     age_model = gender_model = None
 
     known = np.flatnonzero(np.isfinite(age))
+    rows = None
     if len(known):
-        folds = _folds(known, groups, settings)
-        rows = _Rows.of(x, variants, known, folds)
+        rows = _Rows.of(x, variants, known, _folds(known, groups, settings))
         age_model, answers = _fit_age(rows, age[known], settings, progress)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
-    known = np.flatnonzero(np.isfinite(gender))
+    before, known = known, np.flatnonzero(np.isfinite(gender))
     if len(known):
-        folds = _folds(known, groups, settings)
-        rows = _Rows.of(x, variants, known, folds)
+        if rows is None or not np.array_equal(known, before):
+            rows = None  # lets go of the memory before as much is asked for
+            rows = _Rows.of(x, variants, known, _folds(known, groups, settings))
         gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
         out["p_female"][known] = gender_model.probability(score)
 
@@ -169,11 +170,11 @@ class _Rows:
         def every(rows: Array) -> Array:
             return np.concatenate([rows + i * len(known) for i in range(times)])
 
-        return cls(
-            np.concatenate([part[known] for part in (x, *variants)]),
-            [(every(train), every(test)) for train, test in folds],
-            times,
-        )
+        if variants or len(known) < len(x):
+            own, x = x, np.empty((times * len(known), x.shape[1]), np.float32)
+            for i, part in enumerate((own, *variants)):
+                x[i * len(known) : (i + 1) * len(known)] = part[known]
+        return cls(x, [(every(train), every(test)) for train, test in folds], times)
 
 
 def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
@@ -186,23 +187,24 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> t
     if settings.kind == "boosted":
         classes = _merge_small(np.digitize(age, AGE_EDGES))
         targets = _age_targets(age)
-        seen = _kernel_seen(x, classes, targets, folds, settings, progress, "age")
-        kernel = fit_kernel(x, classes, targets, settings.kernel, settings.seed)
+        sums = _kernel_sums(x, classes, targets, folds, settings, progress, "age")
+        kernel, seen = _kernel_seen(sums, x, targets, folds, settings)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
         fits = (
-            lambda r: boost(features[r], age[r], start[r], settings.age, objective="l1", seed=settings.seed),
-            lambda r: _quantile(features[r], age[r], start[r], settings, 0.05),
-            lambda r: _quantile(features[r], age[r], start[r], settings, 0.95),
+            lambda data: boost(data, settings.age, objective="l1", seed=settings.seed),
+            lambda data: _quantile(data, settings, 0.05),
+            lambda data: _quantile(data, settings, 0.95),
         )
-        last, answers = _cross_fit(features, start, fits, folds, progress, "age")
+        last, answers = _cross_fit(features, age, start, fits, folds, own, progress, "age")
     elif settings.kind == "linear":
         progress("age: ridge regression")
         part, answers = cross_ridge(x, age, folds)
         last = (part,)
     else:
-        fits = (lambda r: _plain(x[r], age[r], settings),)
-        last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "age")
+        plain = Boosting(rounds=600)
+        fits = (lambda data: boost(data, plain, objective="l1", seed=settings.seed),)
+        last, answers = _cross_fit(x, age, None, fits, folds, own, progress, "age")
     answers = answers[:own]
     return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
 
@@ -223,15 +225,13 @@ def _fit_gender(
         classes = np.where(gender == 0, 2 * sides[0], 2 * sides[1] + 1)
         sign = 2 * gender - 1
         targets = sign[:, None].astype(np.float64)
-        # Mislabelled faces are common in scraped sets, and squared errors follow them.
-        first = _kernel_seen(
-            x, classes, targets, folds, settings, progress, "gender, finding doubtful labels"
-        )
-        # The label is judged by the face as it is, not by a picture that may show little of it.
-        trusted = np.flatnonzero(np.tile(first[:own, 0] * sign[:own] > DOUBT, rows.times))
-        folds = [(np.intersect1d(train, trusted), test) for train, test in folds]
-        seen = _kernel_seen(x, classes, targets, folds, settings, progress, "gender")
-        kernel = fit_kernel(x[trusted], classes[trusted], targets[trusted], settings.kernel, settings.seed)
+        sums = _kernel_sums(x, classes, targets, folds, settings, progress, "gender")
+        # Mislabelled faces are common in scraped sets, and squared errors follow them. The label is judged
+        # by the face as it is, not by a picture that may show little of it.
+        _, first = _kernel_seen(sums, x, targets, folds, settings)
+        trusted = np.tile(first[:own, 0] * sign[:own] > DOUBT, rows.times)
+        kernel, seen = _kernel_seen(sums, x, targets, folds, settings, without=np.flatnonzero(~trusted))
+        del sums
         # Boosting starts from log-odds: the kernel's score is brought onto that scale.
         slope, offset = platt(seen[:own, 0], gender[:own])
         kernel = replace(
@@ -242,72 +242,95 @@ def _fit_gender(
         seen = seen * np.float32(slope) + np.float32(offset)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
-        fits = (
-            lambda r: boost(
-                features[r], gender[r], start[r], settings.gender, objective="binary", seed=settings.seed
-            ),
-        )
-        last, answers = _cross_fit(features, start, fits, folds, progress, "gender", trusted)
+        fits = (lambda data: boost(data, settings.gender, objective="binary", seed=settings.seed),)
+        folds = [(train[trusted[train]], test) for train, test in folds]
+        last, answers = _cross_fit(features, gender, start, fits, folds, own, progress, "gender", trusted)
     elif settings.kind == "linear":
         progress("gender: ridge regression")
         part, answers = cross_ridge(x, 2 * gender - 1, folds)
         last = (part,)
     else:
         plain = Boosting(rounds=400)
-        fits = (lambda r: boost(x[r], gender[r], None, plain, objective="binary", seed=settings.seed),)
-        last, answers = _cross_fit(x, np.zeros(len(x), np.float32), fits, folds, progress, "gender")
+        fits = (lambda data: boost(data, plain, objective="binary", seed=settings.seed),)
+        last, answers = _cross_fit(x, gender, None, fits, folds, own, progress, "gender")
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
     return GenderModel(Stacked(kernel, columns, last), slope, offset), score
 
 
-def _kernel_seen(
+def _kernel_sums(
     x: F32, classes: Array, targets: F64, folds: Folds, settings: Settings, progress: Progress, what: str
-) -> F32:
-    """The kernel stage's out-of-fold outputs: what is boosted on must look as it will for new faces."""
+) -> list[KernelSums]:
+    """The kernel stage without each fold's test faces, then with all faces."""
+    sums = []
+    for part in cross_kernel(x, classes, targets, folds, settings.kernel, settings.seed):
+        sums.append(part)
+        progress(f"{what}: kernel stage, {len(sums)} of {len(folds) + 1}")
+    return sums
+
+
+def _kernel_seen(
+    sums: list[KernelSums],
+    x: F32,
+    targets: F64,
+    folds: Folds,
+    settings: Settings,
+    without: Array | None = None,
+) -> tuple[Kernel, F32]:
+    """The stage on all faces, and its out-of-fold outputs: what is boosted on must look as it will for new
+    faces. The rows ``without`` are not fitted on."""
+    tests = [*(test for _, test in folds), np.empty(0, np.int64)]
+
+    def solve(i: int) -> tuple[Kernel, F32]:
+        part = sums[i]
+        if without is not None:
+            part = part.add(x, targets, np.setdiff1d(without, tests[i]), sign=-1)
+        kernel = part.solve(settings.kernel.ridge)
+        return kernel, outputs(kernel, x, tests[i])
+
+    done = list(each(solve, range(len(sums))))
     seen = np.empty(targets.shape, np.float32)
-    for i, (train, test) in enumerate(folds):
-        progress(f"{what}: kernel stage, fold {i + 1} of {len(folds)}")
-        part = fit_kernel(x[train], classes[train], targets[train], settings.kernel, settings.seed)
-        seen[test] = part(x[test])
-    return seen
+    for test, (_, answers) in zip(tests, done, strict=True):
+        seen[test] = answers
+    return done[-1][0], seen
 
 
 def _cross_fit(
     features: F32,
-    start: F32,
+    target: F32,
+    start: F32 | None,
     fits: Fits,
     folds: Folds,
+    own: int,
     progress: Progress,
     what: str,
-    rows: Array | None = None,
+    fitted: Array | None = None,
 ) -> tuple[tuple[Linear | Trees, ...], F32]:
-    """The last stage fitted on all rows (or ``rows``), and its out-of-fold answers, shape (n, len(fits))."""
-    answers = np.empty((len(features), len(fits)), np.float32)
-    for i, (train, test) in enumerate(folds):
-        progress(f"{what}: last stage, fold {i + 1} of {len(folds)}")
-        for k, fit in enumerate(fits):
-            answers[test, k] = start[test] + fit(train)(features[test])[:, 0]
-    progress(f"{what}: last stage, all faces")
-    everyone = np.arange(len(features)) if rows is None else rows
-    return tuple(fit(everyone) for fit in fits), answers
+    """The last stage on all rows, or where ``fitted`` is true; and its out-of-fold answers for the first
+    ``own`` rows, shape (own, len(fits))."""
+    data = dataset(features, target, start)
+
+    def fit(fold: tuple[Array, Array]) -> tuple[tuple[Trees, ...], F32]:
+        train, test = fold
+        part = some(data, train)
+        last = tuple(one(part) for one in fits)
+        seen = np.concatenate([trees(features[test]) for trees in last], axis=1)
+        return last, seen if start is None else start[test, None] + seen
+
+    everyone = np.arange(len(features)) if fitted is None else np.flatnonzero(fitted)
+    parts = [*((train, test[test < own]) for train, test in folds), (everyone, everyone[:0])]
+    done = []
+    for part in each(fit, parts):
+        done.append(part)
+        progress(f"{what}: last stage, {len(done)} of {len(parts)}")
+    answers = np.empty((own, len(fits)), np.float32)
+    for (_, test), (_, seen) in zip(parts, done, strict=True):
+        answers[test] = seen
+    return done[-1][0], answers
 
 
-def _quantile(features: F32, age: F32, start: F32, settings: Settings, alpha: float) -> Trees:
-    return boost(
-        features, age, start, settings.quantiles, objective="quantile", alpha=alpha, seed=settings.seed
-    )
-
-
-def _plain(x: F32, age: F32, settings: Settings) -> Trees:
-    middle = np.float32(np.median(age))
-    trees = boost(x, age, np.full(len(x), middle), Boosting(rounds=600), objective="l1", seed=settings.seed)
-    # The starting point becomes part of the first tree.
-    first = slice(trees.roots[0], trees.roots[1] if len(trees.roots) > 1 else None)
-    value = trees.value.copy()
-    leaves = trees.left[first] == np.arange(len(trees.value))[first]
-    value[first] += np.where(leaves, middle, 0)
-    return replace(trees, value=value)
+def _quantile(data: Any, settings: Settings, alpha: float) -> Trees:
+    return boost(data, settings.quantiles, objective="quantile", alpha=alpha, seed=settings.seed)
 
 
 def _age_targets(age: F32) -> F64:
@@ -329,7 +352,10 @@ def _merge_small(bands: Array, least: int = 20) -> Array:
 
 
 def _strongest(x: F32, count: int) -> Array:
-    return np.sort(np.argsort(-x.var(axis=0), kind="stable")[:count])
+    # No intermediate array has the size of x.
+    mean = x.mean(axis=0, dtype=np.float64)
+    variance = np.einsum("ij,ij->j", x, x, dtype=np.float64) / len(x) - np.square(mean)
+    return np.sort(np.argsort(-variance, kind="stable")[:count])
 
 
 def _folds(known: Array, groups: Array | None, settings: Settings) -> Folds:

@@ -66,8 +66,13 @@ class Kernel:
 
 def gaussian(a: F32, b: F32) -> F32:
     """``exp(-|a_i - b_j|^2)``, shape (len(a), len(b))."""
-    distance = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b) - 2 * (a @ b.T)
-    result: F32 = np.exp(-np.maximum(distance, 0))
+    distance = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
+    product = a @ b.T
+    product *= 2
+    distance -= product
+    np.maximum(distance, 0, out=distance)
+    np.negative(distance, out=distance)
+    result: F32 = np.exp(distance, out=distance)
     return result
 
 
