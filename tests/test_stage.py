@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -144,6 +145,7 @@ def test_a_failure_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         done.append(number)
         if number == 1:
             raise MemoryError("no more")
+        time.sleep(0.002)
 
     with pytest.raises(MemoryError, match="no more"):
         list(each(work, range(1000)))
