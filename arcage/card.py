@@ -6,6 +6,12 @@ from typing import Any
 
 from arcage.heads.evaluate import FEW, PARTS, as_table, worst_sets
 
+_FIGURES = (
+    ("mae", "MAE", "{:.2f}"),
+    ("cs5", "CS@5", "{:.1%}"),
+    ("coverage", "coverage", "{:.1%}"),
+    ("gender_accuracy", "gender", "{:.1%}"),
+)
 USES = """## What the answers may not be used for
 
 An estimate from a face is not somebody's age, and not somebody's gender. "Gender" here is the label, male or
@@ -84,7 +90,7 @@ def model_card(manifest: dict[str, Any]) -> str:
             "construction about right here.",
         )
     )
-    parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"]))
+    parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]))
     parts.append(USES)
     return "\n".join(parts)
 
@@ -98,14 +104,33 @@ def _section(title: str, report: dict[str, Any], remark: str = "") -> str:
     )
 
 
-def _worst(report: dict[str, Any]) -> str:
-    worst = worst_sets(report)
-    lines = []
-    for part, word in PARTS.items():
-        if name := worst["mae"].get(part):
-            mae = report[part][name]["mae"]
-            lines.append(f"- Largest age error by {word} ({FEW} faces or more): {name}, {mae:.2f} years.")
-        if name := worst["gender_accuracy"].get(part):
-            accuracy = report[part][name]["gender_accuracy"]
-            lines.append(f"- Least gender accuracy by {word}: {name}, {accuracy:.1%}.")
-    return "## Who pays\n\n" + ("\n".join(lines) or "Too few faces to say.") + "\n"
+def _worst(report: dict[str, Any], ends: dict[str, Any]) -> str:
+    """Overall figures and those of the worst sets, each with its confidence interval."""
+    lines = [_line("Everyone", report["overall"], ends["overall"], [figure for figure, *_ in _FIGURES])]
+    for figure, what in (("mae", "Largest age error"), ("gender_accuracy", "Least gender accuracy")):
+        for part, name in worst_sets(report)[figure].items():
+            title = f"{what} by {PARTS[part]}: {name}"
+            lines.append(_line(title, report[part][name], ends[part][name], [figure]))
+    drawn = (
+        "persons"
+        if ends["drawn"] == "persons"
+        else "faces, since no person is known by name: if some appear twice, the intervals are too narrow"
+    )
+    return (
+        f"## Who pays\n\nIn brackets {ends['level']:.0%} confidence intervals, from {ends['resamples']:,} "
+        f"bootstrap samples of {drawn}. Sets of {FEW} faces or more.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
+    figures = [
+        f"{label} {style.format(row[figure])}{_between(ends[figure], style)}"
+        for figure, label, style in _FIGURES
+        if figure in chosen and row[figure] is not None
+    ]
+    return f"- {title}: {', '.join(figures)}."
+
+
+def _between(ends: list[float] | None, style: str) -> str:
+    """The ends of an interval, in brackets; nothing where there is none."""
+    return f" ({style.format(ends[0])} to {style.format(ends[1])})" if ends else ""

@@ -14,6 +14,7 @@ from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import HeadsError, UsageError
+from arcage.heads.bootstrap import intervals
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import Progress, Settings, fit_heads
 from arcage.heads.model import Heads
@@ -115,7 +116,15 @@ def fit_labelled(
         progress=progress,
     )
     out_of_fold = evaluate(seen, train.age, train.gender, train.group, train.source)
-    held_out = evaluate_labelled(heads, faces.select(aside)) if aside.any() else None
+    held_out = None
+    judged, answers = train, seen
+    if aside.any():
+        judged = faces.select(aside)
+        answers = heads.predict(judged.table.descriptors(judged.rows))
+        held_out = evaluate(answers, judged.age, judged.gender, judged.group, judged.source)
+    progress("confidence intervals")
+    who = judged.persons()
+    ends = intervals(answers, judged.age, judged.gender, judged.group, who, judged.source)
     known = train.age[np.isfinite(train.age)]
     manifest = {
         **heads.manifest,
@@ -136,6 +145,7 @@ def fit_labelled(
         "search": searched,
         "out_of_fold": out_of_fold,
         "held_out": held_out,
+        "intervals": ends,
     }
     heads = Heads(heads.fingerprint, heads.dimension, heads.age, heads.gender, manifest)
     save_heads(heads, out, model_card(manifest))

@@ -153,9 +153,13 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
     assert "research only.\n" not in card.replace("for non-commercial research only; ages", "")
     groups = report["groups"]
     worst = max(groups, key=lambda group: groups[group]["mae"])
-    assert f"Largest age error by group (30 faces or more): {worst}, {groups[worst]['mae']:.2f}" in card
+    low, high = fitted.heads.manifest["intervals"]["groups"][worst]["mae"]
+    assert low < groups[worst]["mae"] < high
+    mae = f"{groups[worst]['mae']:.2f} ({low:.2f} to {high:.2f})"
+    assert f"Largest age error by group: {worst}: MAE {mae}." in card
+    assert f"- Everyone: MAE {report['overall']['mae']:.2f} (" in card
     least = min(report["genders"], key=lambda gender: report["genders"][gender]["gender_accuracy"])
-    assert f"Least gender accuracy by gender: {least}, " in card
+    assert f"Least gender accuracy by gender: {least}: gender " in card
     assert "nan" not in card
     assert "None" not in card
 
