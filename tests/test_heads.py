@@ -17,7 +17,7 @@ import pytest
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.boosting import Boosting, boost, dataset, some
 from arcage.heads.calibrate import conformal
-from arcage.heads.fit import KINDS, Settings, fit_heads
+from arcage.heads.fit import KINDS, Kind, Settings, fit_heads
 from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
 from arcage.heads.parts import from_arrays, to_arrays
 from arcage.heads.stage import KernelSettings
@@ -109,8 +109,8 @@ def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pyt
 
         monkeypatch.setattr(original, last, count)
 
-    counted("kernel", "stage.KernelSums.add", lambda sums, x, targets, rows, *_: len(rows))
-    counted("scatter", "stage.scatter", lambda x, classes, count, origin, rows: len(rows))
+    counted("kernel", "stage.KernelSums.add", lambda sums, x, targets, weight, rows, *_: len(rows))
+    counted("scatter", "stage.scatter", lambda x, classes, count, weight, origin, rows: len(rows))
     counted("bins", "fit.dataset", lambda features, *_: len(features))
     counted("trees", "fit.boost", lambda data, *_: data.num_data())
     seen = {}
@@ -167,7 +167,7 @@ def test_trees_as_arrays_equal_lightgbm(objective: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(lightgbm, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
     x, age, gender = faces(800, 5)
     target = gender if objective == "binary" else age
-    part = some(dataset(x, target), np.arange(0, 800, 2))
+    part = some(dataset(x, target, np.ones(800, np.float32)), np.arange(0, 800, 2))
     trees = boost(part, Boosting(rounds=30), objective=objective, alpha=0.9)  # type: ignore[arg-type]
     expected = boosters[0].predict(x, raw_score=True)
     np.testing.assert_allclose(trees(x)[:, 0], expected, rtol=1e-6, atol=1e-5)
@@ -177,16 +177,17 @@ def test_trees_as_arrays_equal_lightgbm(objective: str, monkeypatch: pytest.Monk
 def test_trees_are_of_their_rows_alone_and_go_on_from_their_start() -> None:
     x, age, _ = faces(800, 5)
     rows, rest = np.arange(0, 800, 2), np.arange(1, 800, 2)
+    equal = np.ones(800, np.float32)
     start = age + np.where(x[:, 0] > 0, 5, -5).astype(np.float32)
     wrong = age.copy()
     wrong[rest] = 0
     settings = Boosting(rounds=30)
-    trees = boost(some(dataset(x, age, start), rows), settings, objective="l1")
-    others = boost(some(dataset(x, wrong, start), rows), settings, objective="l1")
+    trees = boost(some(dataset(x, age, equal, start), rows), settings, objective="l1")
+    others = boost(some(dataset(x, wrong, equal, start), rows), settings, objective="l1")
     np.testing.assert_array_equal(trees(x), others(x))
     assert np.abs(age - start - trees(x)[:, 0]).mean() < 3
     # Without a start the trees hold all of it.
-    alone = boost(some(dataset(x, age), rows), settings, objective="l1")
+    alone = boost(some(dataset(x, age, equal), rows), settings, objective="l1")
     assert abs(alone(x[rows]).mean() - age[rows].mean()) < 3
 
 
@@ -380,3 +381,25 @@ def test_one_face_of_a_gender_and_constant_columns_do_not_stop_a_fit() -> None:
     answers = heads.predict(x)
     assert np.isfinite(answers.age).all()
     assert (answers.p_female[1:] < 0.5).all()
+
+
+@pytest.mark.parametrize("kind", ["boosted", "linear", "lightgbm"])
+def test_what_has_no_weight_is_not_fitted_on(kind: Kind) -> None:
+    x, age, gender = faces(600, 5)
+    wrong = np.arange(600) % 3 == 0
+    settings = Settings(
+        kind,
+        kernel=KernelSettings(landmarks=100, context_columns=2),
+        age=Boosting(rounds=20),
+        quantiles=Boosting(rounds=10),
+        gender=Boosting(rounds=10),
+        context_columns=3,
+        folds=3,
+    )
+    labels = np.where(wrong, age + 40, age).astype(np.float32)
+
+    def error(weight: np.ndarray | None) -> float:
+        _, seen = fit_heads(x, labels, gender, weight=weight, fingerprint="f", settings=settings)
+        return float(np.abs(seen.age - age)[~wrong].mean())
+
+    assert error(np.where(wrong, 1e-3, 1).astype(np.float32)) < 0.7 * error(None)

@@ -23,6 +23,7 @@ from arcage.heads.stage import (
 
 N, DIMENSION, CLASSES = 900, 12, 5
 SETTINGS = KernelSettings(landmarks=150, context_columns=4)
+EQUAL = np.ones(N, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def sums(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[list, list[KernelSums]]:
     folds = [(np.flatnonzero(np.arange(N) % 3 != k), np.arange(k, N, 3)) for k in range(3)]
-    return folds, list(cross_kernel(*data, folds, SETTINGS, 0))
+    return folds, list(cross_kernel(*data, EQUAL, folds, SETTINGS, 0))
 
 
 def assert_alike(a: np.ndarray, b: np.ndarray) -> None:
@@ -52,8 +53,8 @@ def test_axes_of_all_less_some_are_those_of_the_rest(data: tuple[np.ndarray, ...
     x, classes, _ = data
     origin, rows = x[0], np.arange(N)
     some = rows[: N // 3]
-    rest = scatter(x, classes, CLASSES, origin, rows).plus(
-        scatter(x, classes, CLASSES, origin, some), sign=-1
+    rest = scatter(x, classes, CLASSES, EQUAL, origin, rows).plus(
+        scatter(x, classes, CLASSES, EQUAL, origin, some), sign=-1
     )
     axes = discriminant_axes(rest, 0.3)
 
@@ -96,18 +97,38 @@ def test_taking_rows_away_is_never_having_seen_them(
     x, _, targets = data
     (train, test), part = sums[0][0], sums[1][0]
     wrong = train[::10]
-    nothing = part.add(x, targets, train, sign=-1)
+    nothing = part.add(x, targets, EQUAL, train, sign=-1)
     assert nothing.total[-1] == 0
-    without = part.add(x, targets, wrong, sign=-1).solve(0.3)
-    expected = nothing.add(x, targets, np.setdiff1d(train, wrong)).solve(0.3)
+    without = part.add(x, targets, EQUAL, wrong, sign=-1).solve(0.3)
+    expected = nothing.add(x, targets, EQUAL, np.setdiff1d(train, wrong)).solve(0.3)
     assert_alike(outputs(without, x, test), outputs(expected, x, test))
     assert np.abs(outputs(without, x, test) - outputs(part.solve(0.3), x, test)).mean() > 0.1
+
+
+def test_a_face_of_weight_two_is_one_that_comes_twice(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    x, classes, targets = data
+    weight = np.where(np.arange(N) < 300, 2, 1).astype(np.float32)
+    rows, twice = np.arange(N), np.concatenate([np.arange(N), np.arange(300)])
+    a = scatter(x, classes, CLASSES, weight, x[0], rows)
+    b = scatter(x, classes, CLASSES, EQUAL, x[0], twice)
+    np.testing.assert_array_equal(a.count, b.count)
+    np.testing.assert_allclose(a.sums, b.sums, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(a.squares, b.squares, rtol=1e-4, atol=0.5)
+    part = sums[1][-1]
+    nothing = part.add(x, targets, EQUAL, rows, sign=-1)
+    heavy = nothing.add(x, targets, weight, rows).solve(0.3)
+    doubled, plain = nothing.add(x, targets, EQUAL, twice), part
+    answers, expected, other = (outputs(p, x, rows) for p in (heavy, doubled.solve(0.3), plain.solve(0.3)))
+    assert np.abs(answers - expected).mean() < 0.3 * np.abs(answers - other).mean()
 
 
 def test_faces_that_come_twice_do_not_stop_a_fit(data: tuple[np.ndarray, ...]) -> None:
     """Landmarks of equal faces leave the regression undetermined but for rounding."""
     x, classes, targets = (np.tile(part[:40], (60, *(1,) * (part.ndim - 1))) for part in data)
-    *_, part = cross_kernel(x, classes, targets, [], KernelSettings(landmarks=1200), 0)
+    weight = np.ones(len(x), np.float32)
+    *_, part = cross_kernel(x, classes, targets, weight, [], KernelSettings(landmarks=1200), 0)
     seen = outputs(part.solve(0.3), x, np.arange(40))
     assert np.abs(seen[:, 0] - targets[:40, 0]).mean() < 2
 

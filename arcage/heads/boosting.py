@@ -34,7 +34,7 @@ class Boosting:
     min_leaf: int = 20
 
 
-def dataset(features: F32, target: Array, start: F32 | None = None) -> Any:
+def dataset(features: F32, target: Array, weight: F32, start: F32 | None = None) -> Any:
     """What any number of :func:`boost` calls fit on: columns put into bins, once.
 
     Bins do not depend on the target, so they may be made of faces that a model must not see.
@@ -42,13 +42,14 @@ def dataset(features: F32, target: Array, start: F32 | None = None) -> Any:
     Args:
         features: shape (n, columns), float32.
         target: shape (n,): years, or 0 and 1.
+        weight: shape (n,): how much each face counts; 1 on average.
         start: shape (n,): where the boosting starts (log-odds for ``binary``); None for the best constant,
             which becomes a part of the trees.
     """
     import lightgbm
 
     label = np.asarray(target, np.float32)
-    return lightgbm.Dataset(features, label, init_score=start, params=BINS).construct()
+    return lightgbm.Dataset(features, label, weight=weight, init_score=start, params=BINS).construct()
 
 
 def some(data: Any, rows: Array) -> Any:

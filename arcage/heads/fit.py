@@ -26,6 +26,8 @@ FOLDS = 10
 on their answers are not too wide."""
 DOUBT = -0.5
 """A gender score (-1 to 1, times the label's sign) below which a label is taken for wrong."""
+VARIANT = np.float32(0.5)
+"""Weight of a degraded variant; its face has 1."""
 MIN_FACES = 50
 """Fewer labelled faces than this cannot be cross-fitted and calibrated."""
 
@@ -86,6 +88,7 @@ def fit_heads(
     settings: Settings | None = None,
     groups: Array | None = None,
     variants: Sequence[F32] = (),
+    weight: F32 | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, Predictions]:
     """Fit age and gender heads; an attribute without labels is left out.
@@ -96,8 +99,9 @@ def fit_heads(
         gender: shape (n,), 0 male, 1 female; NaN where unknown.
         groups: shape (n,): rows of one group (a person) stay on one side of every split.
         variants: each of the shape of ``x``: descriptors of the same faces, degraded. They are fitted on
-            as well, on the same side of every split as the face that they were made from; answers are
-            calibrated on ``x`` alone.
+            as well, on the same side of every split as the face that they were made from, each with
+            half of its weight; answers are calibrated on ``x`` alone.
+        weight: shape (n,): how much each face counts in the fit (not in calibration); None for equally.
         fingerprint: the pipeline's.
         progress: told in words what is being done.
 
@@ -110,13 +114,14 @@ def fit_heads(
     settings = settings or Settings()
     check_labels(age, gender, groups, settings.folds)
     n = len(x)
+    weight = np.ones(n, np.float32) if weight is None else weight
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
     age_model = gender_model = None
 
     known = np.flatnonzero(np.isfinite(age))
     rows = None
     if len(known):
-        rows = _Rows.of(x, variants, known, _folds(known, groups, settings))
+        rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
         age_model, answers = _fit_age(rows, age[known], settings, progress)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
@@ -124,7 +129,7 @@ def fit_heads(
     if len(known):
         if rows is None or not np.array_equal(known, before):
             rows = None  # lets go of the memory before as much is asked for
-            rows = _Rows.of(x, variants, known, _folds(known, groups, settings))
+            rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
         gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
         out["p_female"][known] = gender_model.probability(score)
 
@@ -159,12 +164,14 @@ class _Rows:
     """Faces, followed by as many of each degraded variant, and the splits of all of them."""
 
     x: F32
+    weight: F32
+    """1 on average."""
     folds: Folds
     times: int
     """How often each face comes."""
 
     @classmethod
-    def of(cls, x: F32, variants: Sequence[F32], known: Array, folds: Folds) -> _Rows:
+    def of(cls, x: F32, variants: Sequence[F32], weight: F32, known: Array, folds: Folds) -> _Rows:
         times = 1 + len(variants)
 
         def every(rows: Array) -> Array:
@@ -174,12 +181,15 @@ class _Rows:
             own, x = x, np.empty((times * len(known), x.shape[1]), np.float32)
             for i, part in enumerate((own, *variants)):
                 x[i * len(known) : (i + 1) * len(known)] = part[known]
-        return cls(x, [(every(train), every(test)) for train, test in folds], times)
+        # What is fitted best is what will be asked about: most faces are better seen than their variants.
+        weights = np.concatenate([weight[known], *[VARIANT * weight[known]] * len(variants)])
+        weights /= weights.mean()
+        return cls(x, weights, [(every(train), every(test)) for train, test in folds], times)
 
 
 def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
     """The model, and the out-of-fold answers for the faces as they are."""
-    x, folds, own = rows.x, rows.folds, len(age)
+    x, weight, folds, own = rows.x, rows.weight, rows.folds, len(age)
     age = np.tile(age, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
@@ -187,8 +197,8 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> t
     if settings.kind == "boosted":
         classes = _merge_small(np.digitize(age, AGE_EDGES))
         targets = _age_targets(age)
-        sums = _kernel_sums(x, classes, targets, folds, settings, progress, "age")
-        kernel, seen = _kernel_seen(sums, x, targets, folds, settings)
+        sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, "age")
+        kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
         fits = (
@@ -196,15 +206,15 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> t
             lambda data: _quantile(data, settings, 0.05),
             lambda data: _quantile(data, settings, 0.95),
         )
-        last, answers = _cross_fit(features, age, start, fits, folds, own, progress, "age")
+        last, answers = _cross_fit(features, age, weight, start, fits, folds, own, progress, "age")
     elif settings.kind == "linear":
         progress("age: ridge regression")
-        part, answers = cross_ridge(x, age, folds)
+        part, answers = cross_ridge(x, age, weight, folds)
         last = (part,)
     else:
         plain = Boosting(rounds=600)
         fits = (lambda data: boost(data, plain, objective="l1", seed=settings.seed),)
-        last, answers = _cross_fit(x, age, None, fits, folds, own, progress, "age")
+        last, answers = _cross_fit(x, age, weight, None, fits, folds, own, progress, "age")
     answers = answers[:own]
     return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
 
@@ -213,7 +223,7 @@ def _fit_gender(
     rows: _Rows, gender: F32, age: F32, settings: Settings, progress: Progress
 ) -> tuple[GenderModel, F32]:
     """The model, and the out-of-fold scores of the faces as they are."""
-    x, folds, own = rows.x, rows.folds, len(gender)
+    x, weight, folds, own = rows.x, rows.weight, rows.folds, len(gender)
     gender, age = np.tile(gender, rows.times), np.tile(age, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
@@ -225,12 +235,14 @@ def _fit_gender(
         classes = np.where(gender == 0, 2 * sides[0], 2 * sides[1] + 1)
         sign = 2 * gender - 1
         targets = sign[:, None].astype(np.float64)
-        sums = _kernel_sums(x, classes, targets, folds, settings, progress, "gender")
+        sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, "gender")
         # Mislabelled faces are common in scraped sets, and squared errors follow them. The label is judged
         # by the face as it is, not by a picture that may show little of it.
-        _, first = _kernel_seen(sums, x, targets, folds, settings)
+        _, first = _kernel_seen(sums, x, targets, weight, folds, settings)
         trusted = np.tile(first[:own, 0] * sign[:own] > DOUBT, rows.times)
-        kernel, seen = _kernel_seen(sums, x, targets, folds, settings, without=np.flatnonzero(~trusted))
+        kernel, seen = _kernel_seen(
+            sums, x, targets, weight, folds, settings, without=np.flatnonzero(~trusted)
+        )
         del sums
         # Boosting starts from log-odds: the kernel's score is brought onto that scale.
         slope, offset = platt(seen[:own, 0], gender[:own])
@@ -244,26 +256,35 @@ def _fit_gender(
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
         fits = (lambda data: boost(data, settings.gender, objective="binary", seed=settings.seed),)
         folds = [(train[trusted[train]], test) for train, test in folds]
-        last, answers = _cross_fit(features, gender, start, fits, folds, own, progress, "gender", trusted)
+        last, answers = _cross_fit(
+            features, gender, weight, start, fits, folds, own, progress, "gender", trusted
+        )
     elif settings.kind == "linear":
         progress("gender: ridge regression")
-        part, answers = cross_ridge(x, 2 * gender - 1, folds)
+        part, answers = cross_ridge(x, 2 * gender - 1, weight, folds)
         last = (part,)
     else:
         plain = Boosting(rounds=400)
         fits = (lambda data: boost(data, plain, objective="binary", seed=settings.seed),)
-        last, answers = _cross_fit(x, gender, None, fits, folds, own, progress, "gender")
+        last, answers = _cross_fit(x, gender, weight, None, fits, folds, own, progress, "gender")
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
     return GenderModel(Stacked(kernel, columns, last), slope, offset), score
 
 
 def _kernel_sums(
-    x: F32, classes: Array, targets: F64, folds: Folds, settings: Settings, progress: Progress, what: str
+    x: F32,
+    classes: Array,
+    targets: F64,
+    weight: F32,
+    folds: Folds,
+    settings: Settings,
+    progress: Progress,
+    what: str,
 ) -> list[KernelSums]:
     """The kernel stage without each fold's test faces, then with all faces."""
     sums = []
-    for part in cross_kernel(x, classes, targets, folds, settings.kernel, settings.seed):
+    for part in cross_kernel(x, classes, targets, weight, folds, settings.kernel, settings.seed):
         sums.append(part)
         progress(f"{what}: kernel stage, {len(sums)} of {len(folds) + 1}")
     return sums
@@ -273,6 +294,7 @@ def _kernel_seen(
     sums: list[KernelSums],
     x: F32,
     targets: F64,
+    weight: F32,
     folds: Folds,
     settings: Settings,
     without: Array | None = None,
@@ -284,7 +306,7 @@ def _kernel_seen(
     def solve(i: int) -> tuple[Kernel, F32]:
         part = sums[i]
         if without is not None:
-            part = part.add(x, targets, np.setdiff1d(without, tests[i]), sign=-1)
+            part = part.add(x, targets, weight, np.setdiff1d(without, tests[i]), sign=-1)
         kernel = part.solve(settings.kernel.ridge)
         return kernel, outputs(kernel, x, tests[i])
 
@@ -298,6 +320,7 @@ def _kernel_seen(
 def _cross_fit(
     features: F32,
     target: F32,
+    weight: F32,
     start: F32 | None,
     fits: Fits,
     folds: Folds,
@@ -308,7 +331,7 @@ def _cross_fit(
 ) -> tuple[tuple[Linear | Trees, ...], F32]:
     """The last stage on all rows, or where ``fitted`` is true; and its out-of-fold answers for the first
     ``own`` rows, shape (own, len(fits))."""
-    data = dataset(features, target, start)
+    data = dataset(features, target, weight, start)
 
     def fit(fold: tuple[Array, Array]) -> tuple[tuple[Trees, ...], F32]:
         train, test = fold

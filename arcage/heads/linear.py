@@ -10,7 +10,7 @@ from arcage.types import F32, F64, Array
 PENALTIES = np.logspace(1, 5, 9)
 
 
-def cross_ridge(x: F32, target: F32, folds: list[tuple[Array, Array]]) -> tuple[Linear, F32]:
+def cross_ridge(x: F32, target: F32, weight: F32, folds: list[tuple[Array, Array]]) -> tuple[Linear, F32]:
     """Ridge regression on standardised columns, with the penalty that is best on the first fold.
 
     The sums of squares of a fold's training rows are those of all rows less those of its test rows, so
@@ -19,6 +19,7 @@ def cross_ridge(x: F32, target: F32, folds: list[tuple[Array, Array]]) -> tuple[
     Args:
         x: shape (n, dimension), float32.
         target: shape (n,).
+        weight: shape (n,): how much each face counts; 1 on average.
         folds: training and test rows; each row is in one test part.
 
     Returns:
@@ -29,7 +30,7 @@ def cross_ridge(x: F32, target: F32, folds: list[tuple[Array, Array]]) -> tuple[
     z = np.empty((len(x), x.shape[1] + 1), np.float32)
     z[:, :-1] = (x - mean.astype(np.float32)) / spread.astype(np.float32)
     z[:, -1] = 1
-    parts = [_sums(z[test], target[test]) for _, test in folds]
+    parts = [_sums(z[test], target[test], weight[test]) for _, test in folds]
     gram, moment = np.sum([p[0] for p in parts], axis=0), np.sum([p[1] for p in parts], axis=0)
 
     # One fold is enough to choose a penalty; the error hardly changes around the best.
@@ -45,8 +46,9 @@ def cross_ridge(x: F32, target: F32, folds: list[tuple[Array, Array]]) -> tuple[
     return Linear(mean.astype(np.float32), weights, solution[-1:].astype(np.float32)), seen
 
 
-def _sums(z: F32, target: F32) -> tuple[F64, F64]:
-    return (z.T @ z).astype(np.float64), z.T.astype(np.float64) @ target
+def _sums(z: F32, target: F32, weight: F32) -> tuple[F64, F64]:
+    weighted = weight[:, None] * z
+    return (z.T @ weighted).astype(np.float64), weighted.T.astype(np.float64) @ target
 
 
 def _solve(gram: F64, moment: F64, penalty: float) -> F64:

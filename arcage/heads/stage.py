@@ -59,9 +59,9 @@ class KernelSums:
     moment: F64
     """Shape (landmarks, outputs + 1): of the columns with the targets less the bias, and with ones."""
     total: F64
-    """Shape (outputs + 1,): the targets less the bias, and the number of faces."""
+    """Shape (outputs + 1,): the targets less the bias, and the faces' weight."""
 
-    def add(self, x: F32, targets: F64, rows: Array, sign: int = 1) -> KernelSums:
+    def add(self, x: F32, targets: F64, weight: F32, rows: Array, sign: int = 1) -> KernelSums:
         """The sums with some more rows of ``x``, or without them where ``sign`` is -1."""
         gram, moment, total = self.gram.copy(), self.moment.copy(), self.total.copy()
         for block in _blocks(rows):
@@ -69,7 +69,9 @@ class KernelSums:
             similar -= self.middle
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
-            gram += sign * (similar.T @ similar)
+            w = weight[block, None]
+            y *= w
+            gram += sign * (similar.T @ (w * similar))
             moment += sign * (similar.T @ y)
             total += sign * y.sum(axis=0, dtype=np.float64)
         return replace(self, gram=gram, moment=moment, total=total)
@@ -86,7 +88,7 @@ class KernelSums:
 
 
 def cross_kernel(
-    x: F32, classes: Array, targets: F64, folds: Folds, settings: KernelSettings, seed: int
+    x: F32, classes: Array, targets: F64, weight: F32, folds: Folds, settings: KernelSettings, seed: int
 ) -> Iterator[KernelSums]:
     """Kernel ridge regression on discriminant axes: for the training rows of each fold, then for all rows.
 
@@ -98,6 +100,7 @@ def cross_kernel(
         x: shape (n, dimension), float32.
         classes: shape (n,), int: what the axes have to tell apart.
         targets: shape (n, outputs): what the kernel regression predicts.
+        weight: shape (n,): how much each face counts; 1 on average.
     """
     names, index = np.unique(classes, return_inverse=True)
     everyone = np.arange(len(x))
@@ -106,7 +109,7 @@ def cross_kernel(
     memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.landmarks**2)
 
     def sums_of(rows: Array) -> Scatter:
-        return scatter(x, index, len(names), origin, rows)
+        return scatter(x, index, len(names), weight, origin, rows)
 
     whole = reduce(Scatter.plus, each(sums_of, np.array_split(everyone, PARTS), memory))
 
@@ -121,7 +124,7 @@ def cross_kernel(
         nothing = KernelSums(
             kernel, middle, np.zeros(columns.shape), np.zeros((len(columns), outputs)), np.zeros(outputs)
         )
-        return nothing.add(x, targets, train)
+        return nothing.add(x, targets, weight, train)
 
     return each(fit, [*folds, (everyone, everyone[:0])], memory)
 
@@ -161,7 +164,7 @@ class Scatter:
     """Sums over faces, of descriptors less one origin: all that discriminant axes depend on."""
 
     count: F64
-    """Shape (classes,): faces of each class."""
+    """Shape (classes,): weight of the faces of each class."""
     sums: F64
     """Shape (classes, dimension)."""
     squares: F64
@@ -181,14 +184,16 @@ class Scatter:
         return np.asarray(self.squares / self.count.sum() - np.outer(mean, mean))
 
 
-def scatter(x: F32, classes: Array, count: int, origin: F32, rows: Array) -> Scatter:
+def scatter(x: F32, classes: Array, count: int, weight: F32, origin: F32, rows: Array) -> Scatter:
     """The sums of some rows of ``x``; ``classes`` are numbers below ``count``."""
     sums, squares = np.zeros((count, x.shape[1])), np.zeros((x.shape[1], x.shape[1]))
     for block in _blocks(rows):
         part = x[block] - origin
-        squares += part.T @ part
-        sums += (classes[block] == np.arange(count)[:, None]).astype(np.float32) @ part
-    return Scatter(np.bincount(classes[rows], minlength=count).astype(np.float64), sums, squares)
+        weighted = weight[block, None] * part
+        squares += part.T @ weighted
+        sums += (classes[block] == np.arange(count)[:, None]).astype(np.float32) @ weighted
+    counts = np.bincount(classes[rows], weight[rows], count).astype(np.float64)
+    return Scatter(counts, sums, squares)
 
 
 def discriminant_axes(seen: Scatter, shrinkage: float) -> F64:
