@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,6 +95,15 @@ Device = Annotated[
         metavar="DEVICE", help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back."
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only part I of N, for N processes or machines at once. Images are dealt out by their names, so "
+        "the parts need not know of each other.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -151,6 +160,7 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Keep descriptors in DIR, where a stopped batch goes on."),
     ] = None,
+    shard: Shard = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
     ] = False,
@@ -171,6 +181,7 @@ def predict(
         output = write_file(out)
     else:
         output = write_stdout(format_.value if format_ else "table" if sys.stdout.isatty() else "csv")
+    sources = _sources(arguments, shard)
 
     annotator = None
     if annotate is not None:
@@ -199,8 +210,8 @@ def predict(
     # Rows on the same terminal are progress enough, and a bar would run through them.
     hidden = quiet or one or (out is None and sys.stdout.isatty())
     try:
-        with progress("Predicting", lambda: _sources(arguments), quiet=hidden) as advance:
-            answers = predictor.stream(_sources(arguments))
+        with progress("Predicting", sources, quiet=hidden) as advance:
+            answers = predictor.stream(sources())
             summary = save(answers, output, annotator=annotator, progress=advance)
     finally:
         for damage in predictor.damaged:
@@ -215,9 +226,7 @@ def extract(
     cache: Annotated[Path, typer.Option(metavar="DIR", help="Where the descriptors are kept.")],
     paths: Paths = None,
     from_file: FromFile = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only part I of N, for N processes or machines at once.")
-    ] = None,
+    shard: Shard = None,
     no_names: Annotated[
         bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
     ] = False,
@@ -239,20 +248,15 @@ def extract(
     Images that the cache has are passed over: run the same command again to go on after an interruption.
     """
     arguments = _arguments(paths, from_file)
-    from arcage.extraction import in_shard, open_cache, parse_shard
-
-    part = parse_shard(shard) if shard is not None else (1, 1)
+    sources = _sources(arguments, shard)
 
     from arcage import extraction
     from arcage.embedder.extract import Extractor
     from arcage.progress import progress
 
-    def sources() -> Iterator[Source]:
-        return (source for source in _sources(arguments) if in_shard(source, part))
-
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant)
-        store = open_cache(cache, extractor)
+        store = extraction.open_cache(cache, extractor)
         if extractor.engine.note and not variant:
             _say(extractor.engine.note)
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
@@ -511,14 +515,23 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     return arguments
 
 
-def _sources(arguments: list[str]) -> Iterable[Source]:
+def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
+    """What walks through the images that were asked for, each time from the start."""
     from arcage.sources import Source, walk
 
+    if shard is not None:
+        from arcage.extraction import in_shard, parse_shard
+
+        part = parse_shard(shard)
+        if arguments == ["-"]:
+            raise UsageError("- is one image, which cannot be split: leave out --shard")
+        return lambda: (source for source in walk(arguments) if in_shard(source, part))
     if arguments != ["-"]:
-        return walk(arguments)
+        return lambda: walk(arguments)
     if sys.stdin.isatty():
         raise UsageError("no image on standard input: arcage predict - < photo.jpg")
-    return [Source("-", "-", data=sys.stdin.buffer.read())]
+    image = [Source("-", "-", data=sys.stdin.buffer.read())]
+    return lambda: image
 
 
 def _labelled(cache: Path, extractor: Extractor, labels: str, quiet: bool) -> LabelledFaces:
