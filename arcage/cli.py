@@ -79,11 +79,17 @@ app.add_typer(models_app, name="models")
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH", help="Images, and folders that are searched for images at any depth."),
+    typer.Argument(
+        metavar="PATH",
+        help="Images, folders that are searched for images at any depth, Parquet files with a column of "
+        "image bytes, and URLs of all these, such as s3://bucket/photos (needs [remote]).",
+    ),
 ]
 FromFile = Annotated[
     str | None,
-    typer.Option("--from-file", metavar="LIST", help="A file with one path a line; - for standard input."),
+    typer.Option(
+        "--from-file", metavar="LIST", help="A file with one path or URL a line; - for standard input."
+    ),
 ]
 Pack = Annotated[
     str,
@@ -192,8 +198,10 @@ def predict(
     from arcage.batch import save
     from arcage.predictor import Predictor
     from arcage.progress import progress
+    from arcage.remote import ahead
+    from arcage.sources import is_one_image
 
-    one = len(arguments) == 1 and not os.path.isdir(arguments[0])
+    one = len(arguments) == 1 and is_one_image(arguments[0])
     predictor = Predictor(
         pack,
         device,
@@ -211,7 +219,7 @@ def predict(
     hidden = quiet or one or (out is None and sys.stdout.isatty())
     try:
         with progress("Predicting", sources, quiet=hidden) as advance:
-            answers = predictor.stream(sources())
+            answers = predictor.stream(ahead(sources()))
             summary = save(answers, output, annotator=annotator, progress=advance)
     finally:
         for damage in predictor.damaged:
@@ -253,6 +261,7 @@ def extract(
     from arcage import extraction
     from arcage.embedder.extract import Extractor
     from arcage.progress import progress
+    from arcage.remote import ahead
 
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant)
@@ -263,7 +272,7 @@ def extract(
         try:
             with progress(title, sources, quiet=quiet) as advance:
                 done = extraction.extract(
-                    sources(), store, extractor, names=not no_names and not variant, progress=advance
+                    ahead(sources()), store, extractor, names=not no_names and not variant, progress=advance
                 )
         finally:
             for damage in store.damaged:
