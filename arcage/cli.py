@@ -40,6 +40,11 @@ class Faces(Enum):
     center = "center"
 
 
+class Runner(Enum):
+    local = "local"
+    ray = "ray"
+
+
 class StdoutFormat(Enum):
     table = "table"
     csv = "csv"
@@ -247,6 +252,13 @@ def extract(
             help="Also N degraded variants of each face, for `arcage fit --augment`.",
         ),
     ] = 0,
+    engine: Annotated[
+        Runner,
+        typer.Option(
+            help="local: in this process. ray: in actors of Ray, on this machine or in the cluster of "
+            "RAY_ADDRESS, whose machines share the images and the cache (needs [ray])."
+        ),
+    ] = Runner.local,
     pack: Pack = "compact",
     device: Device = "auto",
     quiet: Quiet = False,
@@ -263,6 +275,18 @@ def extract(
     from arcage.progress import progress
     from arcage.remote import ahead
 
+    run = extraction.extract
+    if engine is Runner.ray:
+        if arguments == ["-"]:
+            raise UsageError("- is one image: leave out --engine ray")
+        from arcage import distributed
+
+        run = distributed.extract
+
+    def images() -> Iterable[Source]:
+        # The actors of Ray read for themselves.
+        return sources() if engine is Runner.ray else ahead(sources())
+
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant)
         store = extraction.open_cache(cache, extractor)
@@ -271,9 +295,7 @@ def extract(
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
         try:
             with progress(title, sources, quiet=quiet) as advance:
-                done = extraction.extract(
-                    ahead(sources()), store, extractor, names=not no_names and not variant, progress=advance
-                )
+                done = run(images(), store, extractor, names=not no_names and not variant, progress=advance)
         finally:
             for damage in store.damaged:
                 _say(str(damage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -91,7 +92,9 @@ class _Row:
         return data
 
     def __reduce__(self) -> tuple[Callable[..., _Row], tuple[str, int, str, int]]:
-        return _row, (self._group.path, self._group.number, self._group.column, self._row)
+        path = self._group.path
+        place = path if is_url(path) else os.path.abspath(path)
+        return _row, (place, self._group.number, self._group.column, self._row)
 
 
 def _row(path: str, number: int, column: str, row: int) -> _Row:
