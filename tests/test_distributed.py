@@ -26,6 +26,7 @@ from test_extraction import content, photos
 
 from arcage.cache import Cache
 from arcage.distributed import CachedExtraction, _share, as_columns
+from arcage.embedder.engine import cores
 from arcage.errors import DeviceError
 from arcage.extraction import extract, open_cache
 from arcage.sources import walk
@@ -88,6 +89,16 @@ def test_names_that_are_no_utf_8_and_rows_of_a_table(tmp_path: Path, monkeypatch
     monkeypatch.chdir("/")
     assert set(stage(columns)["status"]) == {"ok"}
     assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 39
+
+
+def test_cores_of_one_actor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
+    every = cores()
+    monkeypatch.setenv("PYTHON_CPU_COUNT", str(every + 3))
+    assert cores() == every + 3
+    for text in ("", "default", "0", "-1"):
+        monkeypatch.setenv("PYTHON_CPU_COUNT", text)
+        assert cores() == every
 
 
 def test_shares_of_a_cluster() -> None:
