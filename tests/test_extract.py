@@ -467,6 +467,25 @@ def test_it_works_without_a_folder_for_compiled_networks(
         assert works()
 
 
+def test_the_first_calls_may_come_at_once() -> None:
+    code = """
+import sys, threading
+from arcage.embedder.openvino import OpenVinoEngine
+OpenVinoEngine()
+import openvino
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(8)
+def call():
+    together.wait()
+    openvino.Type.f32.to_dtype()
+threads = [threading.Thread(target=call, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(20)
+print(sum(thread.is_alive() for thread in threads))
+"""
+    assert python(code) == "0\n"
+
+
 def test_no_socket_is_opened_and_no_telemetry_imported(compiled: Path, tmp_path: Path) -> None:
     code = """
 import sys

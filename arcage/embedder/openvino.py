@@ -91,6 +91,9 @@ def _runtime() -> Any:
         finally:
             # A program that wants the converter can still import it by its name.
             del sys.modules[_CONVERTER]
+        # Two threads that need this table first, at the same time, wait for each other for ever: one holds
+        # Python's lock, the other that of the table (OpenVINO 2026.4). So it is made here, by one thread.
+        openvino.Type.f32.to_dtype()
     else:
         import openvino
     return openvino
