@@ -154,7 +154,7 @@ def running(*arguments: object, prepare: str = "", **environment: object) -> Ite
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=variables,
     ) as process:
         try:

@@ -320,7 +320,7 @@ def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") ->
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         env={**os.environ, "PYTHONPATH": str(root), "AWS_MAX_ATTEMPTS": "1", **environment},
         check=False,
