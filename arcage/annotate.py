@@ -71,7 +71,9 @@ class Annotator:
         """Where the picture of an image goes."""
         if source.data is not None:
             return self._folder / "stdin.jpg"
-        path = self._folder / os.path.relpath(os.path.abspath(source.path), self._root)
+        way = os.path.relpath(os.path.abspath(source.path), self._root)
+        # It leads up only where the name of an object in a store does.
+        path = self._folder.joinpath(*(part for part in way.split(os.sep) if part != os.pardir))
         # The old suffix stays, as a.png and a.jpg may be two images.
         return path if path.suffix.lower() in (".jpg", ".jpeg") else path.with_name(f"{path.name}.jpg")
 

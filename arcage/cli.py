@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +39,11 @@ class Faces(Enum):
     all = "all"
     largest = "largest"
     center = "center"
+
+
+class Runner(Enum):
+    local = "local"
+    ray = "ray"
 
 
 class StdoutFormat(Enum):
@@ -82,11 +87,17 @@ app.add_typer(data_app, name="data")
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH", help="Images, and folders that are searched for images at any depth."),
+    typer.Argument(
+        metavar="PATH",
+        help="Images, folders that are searched for images at any depth, Parquet files with a column of "
+        "image bytes, and URLs of all these, such as s3://bucket/photos (needs [remote]).",
+    ),
 ]
 FromFile = Annotated[
     str | None,
-    typer.Option("--from-file", metavar="LIST", help="A file with one path a line; - for standard input."),
+    typer.Option(
+        "--from-file", metavar="LIST", help="A file with one path or URL a line; - for standard input."
+    ),
 ]
 Pack = Annotated[
     str,
@@ -96,6 +107,15 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="DEVICE", help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back."
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only part I of N, for N processes or machines at once. Images are dealt out by their names, so "
+        "the parts need not know of each other.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
@@ -154,6 +174,7 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Keep descriptors in DIR, where a stopped batch goes on."),
     ] = None,
+    shard: Shard = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
     ] = False,
@@ -174,6 +195,7 @@ def predict(
         output = write_file(out)
     else:
         output = write_stdout(format_.value if format_ else "table" if sys.stdout.isatty() else "csv")
+    sources = _sources(arguments, shard)
 
     annotator = None
     if annotate is not None:
@@ -184,8 +206,10 @@ def predict(
     from arcage.batch import save
     from arcage.predictor import Predictor
     from arcage.progress import progress
+    from arcage.remote import ahead
+    from arcage.sources import is_one_image
 
-    one = len(arguments) == 1 and not os.path.isdir(arguments[0])
+    one = len(arguments) == 1 and is_one_image(arguments[0])
     predictor = Predictor(
         pack,
         device,
@@ -202,8 +226,8 @@ def predict(
     # Rows on the same terminal are progress enough, and a bar would run through them.
     hidden = quiet or one or (out is None and sys.stdout.isatty())
     try:
-        with progress("Predicting", lambda: _sources(arguments), quiet=hidden) as advance:
-            answers = predictor.stream(_sources(arguments))
+        with progress("Predicting", sources, quiet=hidden) as advance:
+            answers = predictor.stream(ahead(sources()))
             summary = save(answers, output, annotator=annotator, progress=advance)
     finally:
         for damage in predictor.damaged:
@@ -218,9 +242,7 @@ def extract(
     cache: Annotated[Path, typer.Option(metavar="DIR", help="Where the descriptors are kept.")],
     paths: Paths = None,
     from_file: FromFile = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only part I of N, for N processes or machines at once.")
-    ] = None,
+    shard: Shard = None,
     no_names: Annotated[
         bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
     ] = False,
@@ -233,6 +255,13 @@ def extract(
             help="Also N degraded variants of each face, for `arcage fit --augment`.",
         ),
     ] = 0,
+    engine: Annotated[
+        Runner,
+        typer.Option(
+            help="local: in this process. ray: in actors of Ray, on this machine or in the cluster of "
+            "RAY_ADDRESS, whose machines share the images and the cache (needs [ray])."
+        ),
+    ] = Runner.local,
     pack: Pack = "compact",
     device: Device = "auto",
     quiet: Quiet = False,
@@ -242,28 +271,34 @@ def extract(
     Images that the cache has are passed over: run the same command again to go on after an interruption.
     """
     arguments = _arguments(paths, from_file)
-    from arcage.extraction import in_shard, open_cache, parse_shard
-
-    part = parse_shard(shard) if shard is not None else (1, 1)
+    sources = _sources(arguments, shard)
 
     from arcage import extraction
     from arcage.embedder.extract import Extractor
     from arcage.progress import progress
+    from arcage.remote import ahead
 
-    def sources() -> Iterator[Source]:
-        return (source for source in _sources(arguments) if in_shard(source, part))
+    run = extraction.extract
+    if engine is Runner.ray:
+        if arguments == ["-"]:
+            raise UsageError("- is one image: leave out --engine ray")
+        from arcage import distributed
+
+        run = distributed.extract
+
+    def images() -> Iterable[Source]:
+        # The actors of Ray read for themselves.
+        return sources() if engine is Runner.ray else ahead(sources())
 
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant)
-        store = open_cache(cache, extractor)
+        store = extraction.open_cache(cache, extractor)
         if extractor.engine.note and not variant:
             _say(extractor.engine.note)
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
         try:
             with progress(title, sources, quiet=quiet) as advance:
-                done = extraction.extract(
-                    sources(), store, extractor, names=not no_names and not variant, progress=advance
-                )
+                done = run(images(), store, extractor, names=not no_names and not variant, progress=advance)
         finally:
             for damage in store.damaged:
                 _say(str(damage))
@@ -620,14 +655,23 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     return arguments
 
 
-def _sources(arguments: list[str]) -> Iterable[Source]:
+def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
+    """What walks through the images that were asked for, each time from the start."""
     from arcage.sources import Source, walk
 
+    if shard is not None:
+        from arcage.extraction import in_shard, parse_shard
+
+        part = parse_shard(shard)
+        if arguments == ["-"]:
+            raise UsageError("- is one image, which cannot be split: leave out --shard")
+        return lambda: (source for source in walk(arguments) if in_shard(source, part))
     if arguments != ["-"]:
-        return walk(arguments)
+        return lambda: walk(arguments)
     if sys.stdin.isatty():
         raise UsageError("no image on standard input: arcage predict - < photo.jpg")
-    return [Source("-", "-", data=sys.stdin.buffer.read())]
+    image = [Source("-", "-", data=sys.stdin.buffer.read())]
+    return lambda: image
 
 
 def _labelled(

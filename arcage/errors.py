@@ -28,6 +28,10 @@ class ImageMemoryError(ImageError):
     """There is not enough memory for one image. It tells of the machine, not of the image: never cached."""
 
 
+class RemoteError(ArcageError):
+    """Images behind a URL cannot be had at all: no network, no credentials, no package for it."""
+
+
 class ModelError(ArcageError):
     """A model file is missing, damaged or of a form that arcage does not know."""
 

@@ -97,6 +97,11 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def in_shard(source: Source, shard: tuple[int, int]) -> bool:
-    """Whether an image belongs to a part. By its name, so that all machines agree, whatever is added."""
+    """Whether an image belongs to a part.
+
+    By its name, so that all machines agree, whatever is added; by its row group inside a Parquet file, so
+    that a part reads only the groups that are its own.
+    """
     number, count = shard
-    return zlib.crc32(source.name.encode("utf-8", "surrogateescape")) % count == number - 1
+    key = source.unit or source.name
+    return zlib.crc32(key.encode("utf-8", "surrogateescape")) % count == number - 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from arcage.errors import ArcageError
 
 
 @contextmanager
@@ -30,8 +32,11 @@ def progress(
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)
-        counting = threading.Thread(
-            target=lambda: bar.update(task, total=sum(1 for _ in items())), daemon=True
-        )
-        counting.start()
+
+        def count() -> None:
+            # What stops the walk stops the work as well, and is said there.
+            with suppress(ArcageError):
+                bar.update(task, total=sum(1 for _ in items()))
+
+        threading.Thread(target=count, name="arcage-count", daemon=True).start()
         yield lambda: bar.advance(task)

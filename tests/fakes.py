@@ -41,7 +41,7 @@ class FakeExtractor:
     """Has the interface of ``arcage.embedder.extract.Extractor``. A descriptor is an age and a p_female."""
 
     computed: Callable[[str], object] = staticmethod(lambda sha256: None)
-    delay = 0.0
+    delay = float(os.environ.get("FAKE_DELAY", 0))
     note = ""
     dimension = 2
     pipeline: ClassVar[dict[str, Any]] = {"made": "up"}
@@ -132,7 +132,6 @@ def _main() -> None:
     # A job in the background of a shell inherits SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     install()
-    FakeExtractor.delay = float(os.environ.get("FAKE_DELAY", 0))
     if log := os.environ.get("FAKE_LOG"):
         file = open(log, "a", buffering=1)  # noqa: SIM115 (open until the process is killed)
         FakeExtractor.computed = staticmethod(lambda sha256: file.write(sha256 + "\n"))

@@ -136,6 +136,12 @@ def arcage_cli() -> Any:
     return sys.modules["arcage.cli"]
 
 
+def test_parts_are_the_whole(arcage: Run, folder: Path) -> None:
+    parts = [table(arcage("predict", "in", "--shard", f"{i}/3").stdout) for i in (1, 2, 3)]
+    assert sorted(row for part in parts for row in part) == sorted(EXPECTED)
+    assert max(map(len, parts)) < len(EXPECTED)
+
+
 def test_which_faces(arcage: Run, folder: Path) -> None:
     large = face(70, box=(0, 0, 400, 400), score=0.6)
     Path("a.jpg").write_bytes(image(face(20, box=(300, 200, 340, 280)), large))
@@ -194,6 +200,8 @@ def test_pictures(arcage: Run, folder: Path) -> None:
         (("in", "--min-score", "2"), 2),
         (("in", "--nonsense"), 2),
         (("in", "--annotate", "in/out"), 2),
+        (("in", "--shard", "1"), 2),
+        (("-", "--shard", "1/2"), 2),
         (("in", "--out", "nowhere/out.csv"), 3),
         (("in", "--device", "cuda"), 3),
         (("in", "--pack", "another"), 3),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +165,42 @@ def marked(directory: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_parts_side_by_side(tmp_path: Path, start: Callable[..., Any]) -> None:
+    """Into one folder at once, or into folders that are then copied together: as if it were one run."""
     made = photos(tmp_path / "in", 60)
-    command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache")
-    processes = [start(*command, "--shard", f"{i}/3") for i in (1, 2, 3)]
-    words = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], words
-    assert sum(int(text.split(" ")[0]) for text in words) == 60
-    assert sorted(marked(tmp_path / "cache")) == sorted(made)
+    run(tmp_path / "in", tmp_path / "whole")
+    whole = content(tmp_path / "whole")
+    assert len(set(whole[0])) == 60
+    for folders in (["cache"] * 3, ["part1", "part2", "part3"]):
+        processes = [
+            start("extract", tmp_path / "in", "--cache", tmp_path / folder, "--shard", f"{i}/3")
+            for i, folder in enumerate(folders, start=1)
+        ]
+        words = [process.communicate()[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0], words
+        assert sum(int(text.split(" ")[0]) for text in words) == 60
+        # Nothing twice, before readers sort out any copies.
+        marks = [sha256 for folder in sorted(set(folders)) for sha256 in marked(tmp_path / folder)]
+        assert sorted(marks) == sorted(made)
+    for number in (1, 2, 3):
+        assert 0 < len(marked(tmp_path / f"part{number}")) < 60
+        shutil.copytree(tmp_path / f"part{number}", tmp_path / "joined", dirs_exist_ok=True)
+    assert content(tmp_path / "cache") == content(tmp_path / "joined") == whole
+
+
+def content(directory: Path) -> tuple[Any, ...]:
+    """All that readers see of a cache, but for where it lies on disk."""
+    cache = Cache(directory, FINGERPRINT)
+    table, names = cache.table(), cache.names()
+    assert cache.verify() == ()
+    where = {"shard", "descriptor", "parts", "dimension", "keys"}
+    columns = [getattr(table, field.name) for field in fields(table) if field.name not in where]
+    return (
+        table.sha256(np.arange(len(table))),
+        *(repr(column.tolist()) for column in columns),  # NaN is not equal to itself
+        table.descriptors().tolist(),
+        names.sha256(),
+        names.names.tolist(),
+    )
 
 
 @pytest.mark.slow

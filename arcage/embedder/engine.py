@@ -19,7 +19,10 @@ Precision = Literal["auto", "float32"]
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use; ``PYTHON_CPU_COUNT`` sets it, as for Python 3.13 itself."""
+    wanted = os.environ.get("PYTHON_CPU_COUNT", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
