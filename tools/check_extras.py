@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-EXTRAS = ("", "[gpu]", "[insightface]", "[gpu,insightface]", "[test]")
+EXTRAS = ("", "[gpu]", "[insightface]", "[app]", "[gpu,insightface,app]", "[test]")
 
 
 def main() -> None:
