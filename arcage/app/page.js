@@ -76,7 +76,7 @@ async function work() {
       about ??= await (await fetch("api")).json();
       await (isZip(photo.file) ? sendZip(photo, signal) : sendPhoto(photo, signal));
     } catch (error) {
-      if (!signal.aborted) fail(photo, error instanceof TypeError ? "arcage does not answer: is it still running?" : error.message);
+      if (!signal.aborted) fail(photo, error instanceof TypeError ? "arcage does not answer; look whether it still runs" : error.message);
     }
     if (signal.aborted) continue;
     answered++;
@@ -168,7 +168,7 @@ async function load(url) {
 function arrived(photo) {
   if (!photos.includes(photo)) return;  // cleared away
   const { status, error } = photo.rows[0];
-  if (status === "unreadable") photo.problem = `Cannot be read: ${error}.`;
+  if (status === "unreadable") photo.problem ??= `Cannot be read: ${error}.`;
   if (status === "no_face") {
     photo.problem = "No face found. It may be too small, turned away, covered or blurred.";
   }
@@ -177,6 +177,7 @@ function arrived(photo) {
 }
 
 function fail(photo, error) {
+  photo.problem = `No answer: ${error}.`;
   const nothing = Object.fromEntries((about?.columns ?? []).map((name) => [name, null]));
   photo.rows = [{ ...nothing, path: photo.name, face: null, faces: 0, status: "unreadable", error }];
   arrived(photo);
@@ -215,7 +216,7 @@ function stop() {
   stopping.abort();
   stopping = new AbortController();
   waiting = [];
-  photos.filter((photo) => photo.rows === null).forEach(remove);
+  photos.filter(({ rows }) => !rows || rows.length < rows[0].faces).forEach(remove);
   asked = answered = 0;
 }
 
@@ -327,7 +328,7 @@ function show(photo) {
   else $("picture").removeAttribute("src");
   $("picture").alt = photo.name;
   $("notice").hidden = !photo.problem;
-  $("notice").textContent = photo.problem ? `${photo.name}: ${photo.problem}` : "";
+  $("notice").textContent = photo.problem ?? "";
   $("caption").textContent = photo.name;
   step(0);
   drawBoxes();

@@ -57,14 +57,13 @@ class Photo:
         # Of the others zipfile unpacks whole blocks, whatever they expand to.
         if self.member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ImageError("packed by a method other than deflate: make an ordinary zip")
+        if self.member.file_size > self.limit:
+            raise ImageError(f"too large: {self.member.file_size:,} bytes, the limit is {self.limit:,}")
         try:
             with self.archive.open(self.member) as file:
-                data = file.read(self.limit + 1)
+                return file.read(self.limit)  # unlimited, more would be unpacked than is stated
         except _DAMAGED:
             raise ImageError("damaged in the zip") from None
-        if len(data) > self.limit:
-            raise ImageError(f"too large: the limit is {self.limit:,} bytes")
-        return data
 
 
 class _Upload(io.BytesIO):
