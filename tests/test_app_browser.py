@@ -264,6 +264,25 @@ def test_a_group_photo(page: Page, files: Path, width: int) -> None:
     assert chosen("tr.face") == chosen(".box") == [2]
 
 
+def test_labels_of_a_crowd_leave_the_faces_free(page: Page, tmp_path: Path) -> None:
+    pixels = cv2.cvtColor(decode(PHOTO.read_bytes()), cv2.COLOR_RGB2BGR)[20:220, 120:320]
+    cv2.imwrite(str(tmp_path / "crowd.png"), np.tile(pixels, (5, 7, 1)))
+    page.size(390)
+    page.upload(tmp_path / "crowd.png")
+    boxes, labels = page.all(".box"), page.all(".label")
+    assert len(boxes) == len(labels) == 35
+    seen = [label for label in labels if label.is_displayed()]
+    assert page.one("#caption").text == f"crowd.png (no room for {35 - len(seen)} labels: point at a face)"
+    assert 0 < len(seen) < 35
+    for label in seen:
+        area = label.rect["width"] * label.rect["height"]
+        # Two labels may each cover a part of a third.
+        assert sum(shared(label, box) for box in boxes) < 0.16 * area
+    hidden = labels.index(next(label for label in labels if label not in seen))
+    boxes[hidden].click()
+    assert labels[hidden].is_displayed()
+
+
 def test_the_sliders_ask_nobody(page: Page, files: Path) -> None:
     page.upload(files / "astronaut.jpg")
     before = page.download()

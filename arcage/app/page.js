@@ -378,20 +378,22 @@ function drawLabels() {
     row.label.classList.toggle("chosen", row === chosen);
   }
   $("boxes").classList.remove("crowded");
-  if (place(rows) > 0.1) {
+  let hidden = place(rows);
+  if (hidden) {
     $("boxes").classList.add("crowded");
-    place(rows);
+    hidden = place(rows);
   }
+  $("caption").textContent = shown.name + (hidden ? ` (no room for ${hidden} labels: point at a face)` : "");
 }
 
-// Each label goes where it hides the least, as in arcage/annotate.py; returns the largest share of a label
-// that lies on another label or on a face.
+// Each label goes where it covers the least, as in arcage/annotate.py. One that would cover too much is seen
+// only while its face is pointed at or chosen; returns how many these are.
 function place(rows) {
   const [width, height] = [$("boxes").clientWidth, $("boxes").clientHeight];
   const taken = rows.map(({ box }) => [
     box.offsetLeft, box.offsetTop, box.offsetLeft + box.offsetWidth, box.offsetTop + box.offsetHeight,
   ]);
-  let worst = 0;
+  let hidden = 0;
   rows.forEach((row, index) => {
     const [x1, y1, x2, y2] = taken[index];
     const [w, h] = [row.label.offsetWidth, row.label.offsetHeight];
@@ -402,17 +404,19 @@ function place(rows) {
     let [best, least] = [null, Infinity];
     for (const [x, y] of places) {
       const [left, top] = [Math.max(0, Math.min(x, width - w)), Math.max(0, Math.min(y, height - h))];
-      const hidden = taken.reduce((sum, t) => (
+      const covered = taken.reduce((sum, t) => (
         sum + Math.max(0, Math.min(left + w, t[2]) - Math.max(left, t[0]))
           * Math.max(0, Math.min(top + h, t[3]) - Math.max(top, t[1]))
       ), 0);
-      if (hidden < least) [best, least] = [[left, top], hidden];
+      if (covered < least) [best, least] = [[left, top], covered];
     }
     row.label.style.transform = `translate(${best[0]}px, ${best[1]}px)`;
-    taken.push([best[0], best[1], best[0] + w, best[1] + h]);
-    worst = Math.max(worst, least / (w * h));
+    const spare = least > 0.15 * w * h;
+    row.label.classList.toggle("spare", spare);
+    if (spare) hidden++;
+    else taken.push([best[0], best[1], best[0] + w, best[1] + h]);
   });
-  return worst;
+  return hidden;
 }
 
 function choose(row, scroll = false) {
