@@ -597,6 +597,35 @@ def data_clean(
         _say(", ".join(f"{name} {count:,}" for name, count in counts(out).items()))
 
 
+@app.command(name="app")
+def page(
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Listen on this address; 0.0.0.0 lets others in, without a password."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")
+    ] = 7860,
+    pack: Pack = "compact",
+    device: Device = "auto",
+    heads: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones."),
+    ] = None,
+) -> None:
+    """Open a page for the browser, where photos are dropped and answered; needs arcage[app].
+
+    Prints the page's address. Nothing is kept, and nothing leaves this machine.
+    """
+    from arcage.app import serve
+    from arcage.predictor import Predictor
+
+    predictor = Predictor(pack, device, heads=heads)
+    serve(predictor, host, port, said=_say)
+
+
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """List the models on this machine: the bundled ones, and InsightFace packs."""

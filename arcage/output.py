@@ -33,6 +33,7 @@ DECIMALS = {
     "p_female": 4,
 }
 """What text formats keep: more would be noise. Parquet keeps all."""
+_PLACES = [DECIMALS.get(name) for name in COLUMNS]
 
 _ROWS_PER_GROUP = 1 << 14
 
@@ -68,7 +69,7 @@ def write_file(path: Path) -> Iterator[Write]:
     else:
         with atomic_write(path, "w") as text:
             cast(io.TextIOWrapper, text).reconfigure(errors=_UNDECODABLE)
-            yield _text(text, format_)
+            yield write_text(text, format_)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def write_stdout(format_: Literal["table", "csv", "jsonl"]) -> Iterator[Write]:
         # A table is for this terminal, data is for other programs.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     with _flushed_stdout():
-        write = _text(sys.stdout, format_)
+        write = write_text(sys.stdout, format_)
 
     def write_through(rows: Sequence[Prediction]) -> None:
         with _flushed_stdout():
@@ -126,7 +127,8 @@ def _drop_stdout() -> None:
 _UNDECODABLE = "backslashreplace"
 
 
-def _text(file: IO[str], format_: Format) -> Write:
+def write_text(file: IO[str], format_: Format) -> Write:
+    """Rows in a text format, into a file that is open; a header is written at once."""
     if format_ == "jsonl":
         return _jsonl(file)
     return _table(file) if format_ == "table" else _csv(file)
@@ -148,17 +150,19 @@ def _csv(file: IO[str]) -> Write:
     return write
 
 
-def _jsonl(file: IO[str]) -> Write:
-    decimals = [DECIMALS.get(name) for name in COLUMNS]
+def record(row: Prediction) -> dict[str, Any]:
+    """A row as JSON has it: the columns by name, numbers rounded to :data:`DECIMALS`."""
+    return {
+        # + 0.0: no minus before a zero.
+        name: value if places is None or value is None else round(value, places) + 0.0
+        for name, value, places in zip(COLUMNS, _cells(row), _PLACES, strict=True)
+    }
 
+
+def _jsonl(file: IO[str]) -> Write:
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:
-            # + 0.0: no minus before a zero.
-            record = {
-                name: value if places is None or value is None else round(value, places) + 0.0
-                for name, value, places in zip(COLUMNS, _cells(row), decimals, strict=True)
-            }
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(json.dumps(record(row), ensure_ascii=False) + "\n")
 
     return write
 

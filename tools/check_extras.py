@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-EXTRAS = ("", "[gpu]", "[insightface]", "[gpu,insightface]", "[remote]", "[ray]", "[test]")
+EXTRAS = ("", "[gpu]", "[insightface]", "[app]", "[gpu,insightface,app]", "[remote]", "[ray]", "[test]")
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""arcage as a page in the browser, with the HTTP endpoint that the page itself uses (``docs/app.md``).
+
+Starlette and Uvicorn, and one static page without a build step: nothing is loaded from elsewhere, and
+nobody is told that it runs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from arcage.errors import ArcageError, UsageError
+from arcage.predictor import Predictor
+
+_CONNECTIONS = 200
+"""More at once are turned away before anything of them is read."""
+
+
+def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], object]) -> None:
+    """Answer requests until Ctrl-C.
+
+    Prints the page's address on standard output as soon as it can be opened; the networks are loaded then.
+
+    Args:
+        host: the address to listen on: an IP address, or a name of this machine.
+        port: 0 for any that is free.
+        said: is given what the user should know, a line each.
+
+    Raises:
+        ArcageError: Starlette or Uvicorn is missing, or the address cannot be had.
+        DeviceError, ModelError: the networks cannot be loaded.
+        UsageError: ``host`` is no address of this machine.
+    """
+    try:
+        import uvicorn
+
+        from arcage.app.server import make_app
+    except ImportError as error:
+        raise ArcageError(
+            f"the page needs starlette and uvicorn ({error}): pip install 'arcage[app]'"
+        ) from error
+    from arcage.app.answers import warm_up
+    from arcage.output import print_stdout
+
+    with _listen(host, port) as listener:
+        # Now, and not with the first photo: a device that cannot be had is found before anyone waits.
+        warm_up(predictor)
+        if predictor.note:
+            said(predictor.note)
+        address = ipaddress.ip_address(listener.getsockname()[0])
+        if not address.is_loopback:
+            said(
+                f"warning: with --host {host} everyone who can reach this machine can use arcage: "
+                "there is no password, and photos travel unencrypted"
+            )
+        shown = "127.0.0.1" if address.is_unspecified else f"[{address}]" if address.version == 6 else address
+        print_stdout(f"http://{shown}:{listener.getsockname()[1]}")
+        said("open this address in a browser; Ctrl-C ends it")
+        names = {"localhost", host}
+        if not address.is_loopback:
+            names |= {socket.gethostname(), f"{socket.gethostname()}.local"}
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(predictor, names),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                ws="none",
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        with suppress(KeyboardInterrupt):  # the way to end it
+            server.run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host} is not an address of this machine: {error}") from None
+    try:
+        # Not dual-stack: "::1" shall be what it says.
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ArcageError(
+            f"cannot listen on {host}, port {port}: {why}; if arcage app runs already, open its page, or "
+            "choose another port with --port"
+        ) from None

@@ -1,0 +1,533 @@
+// Photos go to the endpoint that docs/app.md describes; what comes back is shown. Texts of others (names of
+// files, errors) are only ever set as text. The sliders choose among answers that are here already.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const AT_ONCE = 4;
+
+let about = null;          // what GET /api told
+let photos = [];           // in the order of the table: {name, rows, body, file, url, width, height, problem}
+let shown = null;          // the photo on the stage
+let chosen = null;         // a row
+let waiting = [];          // photos that are still to be sent
+let asked = 0, answered = 0, running = 0;
+let stopping = new AbortController();
+
+// What is not sure enough -----------------------------------------------------------------------------
+
+function sureAge(row) {
+  const most = Number($("width").value);
+  const any = most === Number($("width").max);
+  // Tenths, as the rows have them: 49.1 - 29.1 is more than 20 in binary.
+  return any || row.age === null || Math.round(10 * (row.age_high - row.age_low)) <= 10 * most ? row.age : null;
+}
+
+function sureGender(row) {
+  if (row.gender === null) return null;
+  return Math.max(row.p_female, 1 - row.p_female) + 1e-9 >= $("sure").value / 100 ? row.gender : null;
+}
+
+const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
+
+function words(row) {
+  const age = sureAge(row), gender = sureGender(row);
+  return {
+    age: age === null ? "–" : age.toFixed(0),
+    interval: row.age_low === null ? "" : `${row.age_low.toFixed(0)}–${row.age_high.toFixed(0)}`,
+    gender: gender === null ? "–" : `${gender} ${percent(Math.max(row.p_female, 1 - row.p_female))}`,
+    unsure: age === null,
+    nothing: age === null && gender === null,
+  };
+}
+
+function spoken(row) {
+  const { age, interval, gender } = words(row);
+  return `Face ${row.face + 1} of ${row.faces}: ` + [
+    age === "–" ? "age not sure enough" : `age ${age}`,
+    interval && `interval ${interval.replace("–", " to ")}`,
+    gender === "–" ? "gender not sure enough" : gender,
+  ].filter(Boolean).join(", ");
+}
+
+// Sending ---------------------------------------------------------------------------------------------
+
+function add(files) {
+  if (!files.length) return;
+  for (const file of files) {
+    const photo = { name: file.name, file, rows: null, body: document.createElement("tbody") };
+    photos.push(photo);
+    waiting.push(photo);
+    $("table").append(photo.body);
+    drawRows(photo);
+    asked++;
+  }
+  $("results").hidden = false;
+  document.body.classList.add("answered");
+  progress();
+  while (running < AT_ONCE && waiting.length) work();
+}
+
+async function work() {
+  running++;
+  while (waiting.length) {
+    const photo = waiting.shift();
+    const { signal } = stopping;
+    try {
+      about ??= await (await fetch("api")).json();
+      await (isZip(photo.file) ? sendZip(photo, signal) : sendPhoto(photo, signal));
+    } catch (error) {
+      if (!signal.aborted) fail(photo, error instanceof TypeError ? "arcage does not answer; look whether it still runs" : error.message);
+    }
+    if (signal.aborted) continue;
+    answered++;
+    progress();
+  }
+  running--;
+  progress();
+}
+
+const isZip = (file) => /zip/.test(file.type) || /\.zip$/i.test(file.name);
+
+async function post(path, file, limit, signal) {
+  if (file.size > limit) {
+    throw new Error(`too large: ${megabytes(file.size)}, the limit is ${megabytes(limit)}`);
+  }
+  const response = await fetch(path, { method: "POST", body: file, signal });
+  if (!response.ok) {
+    const told = await response.json().catch(() => ({}));
+    throw new Error(told.error ?? `the server says ${response.status}`);
+  }
+  return response;
+}
+
+const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MB`;
+
+async function sendPhoto(photo, signal) {
+  const path = `api/predict?name=${encodeURIComponent(photo.name)}`;
+  const limit = about.limits.photo_bytes;
+  photo.url = URL.createObjectURL(photo.file);
+  photo.rows = (await (await post(path, photo.file, limit, signal)).json()).rows;
+  if (photo.rows[0].status !== "unreadable") {
+    try {
+      const image = await load(photo.url);
+      [photo.width, photo.height] = [image.naturalWidth, image.naturalHeight];
+    } catch {
+      // Browsers cannot show every format that arcage reads.
+      const again = await (await post(`${path}&pictures=1`, photo.file, limit, signal)).json();
+      takePicture(photo, again.rows[0].picture);
+    }
+  }
+  arrived(photo);
+}
+
+async function sendZip(zip, signal) {
+  const response = await post("api/batch?pictures=1", zip.file, about.limits.zip_bytes, signal);
+  let photo = null;
+  for await (const row of linesOf(response)) {
+    if (!row.face) {
+      photo = { name: row.path, rows: [], body: document.createElement("tbody") };
+      takePicture(photo, row.picture);
+      photos.splice(photos.indexOf(zip), 0, photo);
+      zip.body.before(photo.body);
+      asked++;
+      answered++;
+      progress();
+    }
+    delete row.picture;
+    photo.rows.push(row);
+    if (photo.rows.length >= row.faces) arrived(photo);
+  }
+  remove(zip);
+}
+
+async function* linesOf(response) {
+  let rest = "";
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
+function takePicture(photo, picture) {
+  if (!picture) return;
+  photo.url = `data:image/jpeg;base64,${picture.jpeg}`;
+  [photo.width, photo.height] = [picture.width, picture.height];
+}
+
+async function load(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return image;
+}
+
+function arrived(photo) {
+  if (!photos.includes(photo)) return;  // cleared away
+  const { status, error } = photo.rows[0];
+  if (status === "unreadable") photo.problem ??= `Cannot be read: ${error}.`;
+  if (status === "no_face") {
+    photo.problem = "No face found. It may be too small, turned away, covered or blurred.";
+  }
+  drawRows(photo);
+  if (!shown || shown === photo || !shown.rows || (shown.problem && !photo.problem)) show(photo);
+}
+
+function fail(photo, error) {
+  photo.problem = `No answer: ${error}.`;
+  const nothing = Object.fromEntries((about?.columns ?? []).map((name) => [name, null]));
+  photo.rows = [{ ...nothing, path: photo.name, face: null, faces: 0, status: "unreadable", error }];
+  arrived(photo);
+}
+
+function remove(photo) {
+  photo.body.remove();
+  photos = photos.filter((other) => other !== photo);
+}
+
+function progress() {
+  const busy = running > 0;
+  $("busy").hidden = !busy;
+  $("progress").max = asked;
+  $("progress").value = answered;
+  $("status").textContent = busy ? `${answered} of ${asked} answered` : summary();
+  step(0);
+}
+
+function summary() {
+  const done = photos.filter((photo) => photo.rows);
+  if (!done.length) return "";
+  const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+  const faces = done.flatMap((photo) => photo.rows).filter((row) => row.status === "ok").length;
+  const bad = (status) => done.filter((photo) => photo.rows[0].status === status).length;
+  if (done.length === 1 && bad("no_face")) return "No face found.";
+  if (done.length === 1 && bad("unreadable")) return "The photo cannot be read.";
+  return [
+    `${count(done.length, "photo", "photos")}, ${count(faces, "face", "faces")}`,
+    bad("no_face") && `no face in ${bad("no_face")}`,
+    bad("unreadable") && `${bad("unreadable")} cannot be read`,
+  ].filter(Boolean).join("; ") + ".";
+}
+
+function stop() {
+  stopping.abort();
+  stopping = new AbortController();
+  waiting = [];
+  photos.filter(({ rows }) => !rows || rows.length < rows[0].faces).forEach(remove);
+  asked = answered = 0;
+}
+
+function clear() {
+  stop();
+  for (const photo of photos) {
+    photo.body.remove();
+    if (photo.url) URL.revokeObjectURL(photo.url);
+  }
+  photos = [];
+  shown = chosen = null;
+  $("results").hidden = true;
+  document.body.classList.remove("answered");
+  progress();
+  $("choose").focus();
+}
+
+// The table -------------------------------------------------------------------------------------------
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+function drawRows(photo) {
+  const name = make("button", { className: "name", textContent: photo.name, onclick: () => show(photo) });
+  const head = make("th", { colSpan: 4, scope: "rowgroup" }, name);
+  if (!photo.rows) head.append(make("small", { className: "pale", textContent: "waiting" }));
+  if (photo.problem) head.append(make("small", { className: "problem", textContent: photo.problem }));
+  photo.body.replaceChildren(make("tr", {}, head));
+  const faces = (photo.rows ?? []).filter((row) => row.status === "ok");
+  for (const row of faces) {
+    row.photo = photo;
+    const canvas = make("canvas", { width: 88, height: 88 });
+    const pick = make("button", { className: "pick" }, canvas);
+    const [range, point] = [make("i"), make("b")];
+    const interval = make("span", { className: "interval" });
+    const bar = make("div", { className: "bar" }, range, point, interval);
+    const parts = { pick, range, point, interval, canvas };
+    parts.age = make("td", { className: "age" });
+    parts.gender = make("td", { className: "gender" });
+    parts.row = make(
+      "tr", { className: "face", onclick: () => choose(row) },
+      make("td", {}, pick), parts.age, make("td", { className: "axis" }, bar), parts.gender,
+    );
+    row.parts = parts;
+    photo.body.append(parts.row);
+    fill(row);
+  }
+  if (faces.length && photo.url) crop(photo, faces);
+  ticks();
+}
+
+async function crop(photo, faces) {
+  const image = await load(photo.url).catch(() => null);
+  if (!image) return;
+  const zoom = image.naturalWidth / photo.width;
+  for (const row of faces) {
+    const side = 1.3 * Math.max(row.x2 - row.x1, row.y2 - row.y1);
+    const [x, y] = [(row.x1 + row.x2 - side) / 2, (row.y1 + row.y2 - side) / 2];
+    const pen = row.parts.canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(image, x * zoom, y * zoom, side * zoom, side * zoom, 0, 0, 88, 88);
+  }
+}
+
+function fill(row) {
+  const { age, interval, gender, unsure } = words(row);
+  const { parts } = row;
+  parts.age.textContent = age;
+  parts.interval.textContent = interval;
+  parts.gender.textContent = gender;
+  parts.pick.setAttribute("aria-label", spoken(row));
+  parts.row.classList.toggle("unsure", unsure);
+  parts.range.hidden = row.age_low === null;
+  parts.point.hidden = unsure;
+  const at = (years) => `${100 * Math.min(1, Math.max(0, years / axis))}%`;
+  parts.range.style.left = at(row.age_low);
+  parts.range.style.right = `calc(100% - ${at(row.age_high)})`;
+  parts.point.style.left = at(row.age);
+  parts.interval.style.left = `clamp(1.2rem, ${at((row.age_low + row.age_high) / 2)}, 100% - 1.2rem)`;
+}
+
+let axis = 80;  // years at its end
+
+function ticks() {
+  const high = Math.max(0, ...photos.flatMap((photo) => photo.rows ?? []).map((row) => row.age_high ?? 0));
+  const wanted = Math.max(80, 20 * Math.ceil(high / 20));
+  if (wanted === axis && $("ticks").childElementCount) return;
+  axis = wanted;
+  const marks = Array.from({ length: axis / 20 + 1 }, (_, i) => 20 * i);
+  $("ticks").replaceChildren(...marks.map((years) => {
+    const mark = make("span", { textContent: years });
+    mark.style.left = `${(100 * years) / axis}%`;
+    return mark;
+  }));
+  photos.flatMap((photo) => photo.rows ?? []).filter((row) => row.parts).forEach(fill);
+}
+
+// The picture -----------------------------------------------------------------------------------------
+
+function show(photo) {
+  shown = photo;
+  if (chosen && chosen.photo !== photo) choose(null);
+  const seen = Boolean(photo.url && photo.width);
+  $("stage").hidden = !seen;
+  if (seen) $("picture").src = photo.url;
+  else $("picture").removeAttribute("src");
+  $("picture").alt = photo.name;
+  $("notice").hidden = !photo.problem;
+  $("notice").textContent = photo.problem ?? "";
+  $("caption").textContent = photo.name;
+  step(0);
+  drawBoxes();
+}
+
+function step(by) {
+  const index = photos.indexOf(shown) + by;
+  if (by && photos[index]) show(photos[index]);
+  const at = photos.indexOf(shown);
+  for (const [id, off] of [["previous", at <= 0], ["next", at >= photos.length - 1]]) {
+    $(id).hidden = photos.length < 2;
+    $(id).disabled = off;
+  }
+}
+
+function drawBoxes() {
+  $("boxes").replaceChildren();
+  if (!shown?.width) return;
+  const { width, height } = shown;
+  for (const row of shown.rows.filter((row) => row.status === "ok")) {
+    const [x1, y1] = [Math.max(0, row.x1), Math.max(0, row.y1)];
+    const [x2, y2] = [Math.min(width, row.x2), Math.min(height, row.y2)];
+    const box = make("button", { className: "box", onclick: () => choose(row, true) });
+    Object.assign(box.style, {
+      left: `${(100 * x1) / width}%`, width: `${(100 * (x2 - x1)) / width}%`,
+      top: `${(100 * y1) / height}%`, height: `${(100 * (y2 - y1)) / height}%`,
+    });
+    row.box = box;
+    row.label = make("span", { className: "label" });
+    row.label.setAttribute("aria-hidden", "true");  // the box says it
+    $("boxes").append(box, row.label);
+  }
+  drawLabels();
+}
+
+function drawLabels() {
+  if (!shown?.width) return;
+  const rows = shown.rows.filter((row) => row.box);
+  for (const row of rows) {
+    const { age, interval, gender, nothing } = words(row);
+    const years = [age === "–" ? "" : age, interval && `(${interval})`].filter(Boolean).join(" ");
+    row.label.textContent = [years, gender === "–" ? "" : gender].filter(Boolean).join("\n") || "not sure";
+    row.box.setAttribute("aria-label", spoken(row));
+    row.box.setAttribute("aria-pressed", String(row === chosen));
+    row.box.classList.toggle("unsure", nothing);
+    row.box.classList.toggle("chosen", row === chosen);
+    row.label.classList.toggle("chosen", row === chosen);
+  }
+  $("boxes").classList.remove("crowded");
+  let hidden = place(rows);
+  if (hidden) {
+    $("boxes").classList.add("crowded");
+    hidden = place(rows);
+  }
+  $("caption").textContent = shown.name + (hidden ? ` (no room for ${hidden} labels: point at a face)` : "");
+}
+
+// Each label goes where it covers the least, as in arcage/annotate.py. One that would cover too much is seen
+// only while its face is pointed at or chosen; returns how many these are.
+function place(rows) {
+  const [width, height] = [$("boxes").clientWidth, $("boxes").clientHeight];
+  const taken = rows.map(({ box }) => [
+    box.offsetLeft, box.offsetTop, box.offsetLeft + box.offsetWidth, box.offsetTop + box.offsetHeight,
+  ]);
+  let hidden = 0;
+  rows.forEach((row, index) => {
+    const [x1, y1, x2, y2] = taken[index];
+    const [w, h] = [row.label.offsetWidth, row.label.offsetHeight];
+    const places = [
+      [x1, y1 - h - 2], [x1, y2 + 2], [x2 + 2, y1], [x1 - w - 2, y1], [x2 - w, y1 - h - 2], [x2 - w, y2 + 2],
+      [(x1 + x2 - w) / 2, y1 - h - 2], [(x1 + x2 - w) / 2, y2 + 2], [x1, y1],
+    ];
+    let [best, least] = [null, Infinity];
+    for (const [x, y] of places) {
+      const [left, top] = [Math.max(0, Math.min(x, width - w)), Math.max(0, Math.min(y, height - h))];
+      const covered = taken.reduce((sum, t) => (
+        sum + Math.max(0, Math.min(left + w, t[2]) - Math.max(left, t[0]))
+          * Math.max(0, Math.min(top + h, t[3]) - Math.max(top, t[1]))
+      ), 0);
+      if (covered < least) [best, least] = [[left, top], covered];
+    }
+    row.label.style.transform = `translate(${best[0]}px, ${best[1]}px)`;
+    const spare = least > 0.15 * w * h;
+    row.label.classList.toggle("spare", spare);
+    if (spare) hidden++;
+    else taken.push([best[0], best[1], best[0] + w, best[1] + h]);
+  });
+  return hidden;
+}
+
+function choose(row, scroll = false) {
+  chosen?.parts.row.classList.remove("chosen");
+  chosen?.parts.pick.removeAttribute("aria-current");
+  chosen = row;
+  if (row) {
+    if (shown !== row.photo) show(row.photo);
+    row.parts.row.classList.add("chosen");
+    row.parts.pick.setAttribute("aria-current", "true");
+    if (scroll) row.parts.row.scrollIntoView({ block: "nearest" });
+  }
+  drawLabels();
+}
+
+// CSV -------------------------------------------------------------------------------------------------
+
+function csv() {
+  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const cell = (value, places) => {
+    if (value === null) return "";
+    return quoted(places === undefined ? String(value) : value.toFixed(places));
+  };
+  const rows = photos.flatMap((photo) => photo.rows ?? []).map((row) => {
+    const told = { ...row, age: sureAge(row), gender: sureGender(row) };
+    return about.columns.map((name) => cell(told[name], about.decimals[name])).join(",");
+  });
+  return [about.columns.join(","), ...rows, ""].join("\n");
+}
+
+function download() {
+  const url = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  make("a", { href: url, download: "arcage.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+// The webcam ------------------------------------------------------------------------------------------
+
+async function openCamera() {
+  try {
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({
+      video: { width: { ideal: 1280 }, height: { ideal: 960 }, facingMode: "user" },
+    });
+    $("webcam").hidden = false;
+    $("shoot").focus();
+  } catch (error) {
+    const why = error.name === "NotAllowedError" ? "the browser was not allowed to use it" : error.message;
+    $("status").textContent = `There is no picture from the webcam: ${why}.`;
+  }
+}
+
+function closeCamera() {
+  $("video").srcObject?.getTracks().forEach((track) => track.stop());
+  $("video").srcObject = null;
+  $("webcam").hidden = true;
+  $("camera").focus();
+}
+
+async function shoot() {
+  const video = $("video");
+  if (!video.videoWidth) return;
+  const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+  closeCamera();
+  add([new File([blob], "webcam.jpg", { type: "image/jpeg" })]);
+}
+
+// What people do --------------------------------------------------------------------------------------
+
+function sliders() {
+  const any = $("width").value === $("width").max;
+  $("width-value").textContent = any ? "any" : `${$("width").value} years`;
+  $("sure-value").textContent = `${$("sure").value} %`;
+  photos.flatMap((photo) => photo.rows ?? []).filter((row) => row.parts).forEach(fill);
+  drawLabels();
+}
+
+$("choose").onclick = () => $("files").click();
+$("files").onchange = () => {
+  add([...$("files").files]);
+  $("files").value = "";  // so that the same file can be chosen again
+};
+$("camera").hidden = !navigator.mediaDevices;  // on http only the machine itself has one
+$("camera").onclick = openCamera;
+$("shoot").onclick = shoot;
+$("close").onclick = closeCamera;
+$("stop").onclick = () => {
+  stop();
+  progress();
+};
+$("clear").onclick = clear;
+$("download").onclick = download;
+$("previous").onclick = () => step(-1);
+$("next").onclick = () => step(1);
+$("width").oninput = $("sure").oninput = sliders;
+
+document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  add([...event.dataTransfer.files]);
+});
+
+new ResizeObserver(drawLabels).observe($("boxes"));
+sliders();
+ticks();
