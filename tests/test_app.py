@@ -610,8 +610,8 @@ def test_the_example_is_what_the_server_answers(bundled: None, photo: bytes, com
     for told, seen in zip(json.loads(shown[1])["rows"], answer, strict=True):
         assert list(told) == list(seen)
         for name, value in told.items():
-            # Runtimes of other versions and processors may differ in the last digit.
-            assert seen[name] == (pytest.approx(value, rel=0.01) if isinstance(value, float) else value)
+            # Processors with and without bfloat16 differ by some tenths of a year.
+            assert seen[name] == (pytest.approx(value, rel=0.03) if isinstance(value, float) else value)
 
 
 def test_the_limits_are_told() -> None:
