@@ -670,13 +670,22 @@ def _verify(name: str, as_json: bool = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check that this installation works: libraries, models, heads, device. Exits with 3 if it does not."""
+def doctor(
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Check a cache of descriptors as well: reads every byte of it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that this installation works: libraries, models, heads, device. Exits with 3 if it does not.
+
+    What it prints can be pasted into a bug report: it has no user name and no path of the home folder.
+    """
     from arcage.doctor import examine
     from arcage.output import print_stdout
 
     findings = []
-    for finding in examine():
+    for finding in examine(cache):
         findings.append(finding)
         if not as_json:
             print_stdout(f"{finding.level:<8}  {finding.check}: {finding.text}")

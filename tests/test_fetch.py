@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
@@ -583,6 +584,55 @@ def test_a_folder_that_cannot_be_written(
     assert done.exit_code == 3
     assert "cannot write into" in done.stderr
     assert server.asked == []
+
+
+def test_no_other_module_can_open_a_connection() -> None:
+    package = Path(arcage.fetch.__file__).parent
+    network = {"socket", "ssl", "http", "urllib.request", "requests", "urllib3", "httpx", "ftplib", "asyncio"}
+    found = {}
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        names = [
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        ]
+        names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        if any(name in network or name.split(".")[0] in network for name in names):
+            found[path.relative_to(package).as_posix()] = names
+    assert list(found) == ["fetch.py"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["models", "list"], 0),
+        (["models", "verify"], 0),
+        (["models", "fetch", "buffalo_s"], 2),
+        (["doctor"], 0),
+    ],
+    ids=["list", "verify", "fetch, not agreed", "doctor"],
+)
+def test_these_open_no_connection(bundled: None, compiled: Path, command: list[str], code: int) -> None:
+    text = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise SystemExit(f"{event} {arguments}")
+sys.addaudithook(refuse)
+from arcage.cli import main
+main()
+"""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "XDG_CACHE_HOME": str(compiled)}
+    done = subprocess.run(
+        [sys.executable, "-c", text, *command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "socket." not in done.stderr
 
 
 @pytest.mark.oracle
