@@ -637,7 +637,10 @@ def models_fetch(
     if not quiet:
         for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
             _say(f"{digest}  {file}")
-        _say(f"{name} is in {fetched.folder}: arcage predict --pack {name} ...")
+        _say(
+            f"{name} is in {fetched.folder}. Heads for it come from your own labels: `arcage extract` with "
+            f"--pack {name}, then `arcage fit`"
+        )
 
 
 @models_app.command("verify")

@@ -26,7 +26,7 @@ import arcage.fetch
 from arcage.embedder.find import find_pack
 from arcage.embedder.insightface import insightface_home
 from arcage.embedder.packs import LOCK
-from arcage.errors import ModelError, UsageError
+from arcage.errors import ModelError, OutputError, UsageError
 from arcage.fetch import MEGABYTES, RELEASE, fetch, offer
 from arcage.models import verify_models
 
@@ -633,6 +633,20 @@ main()
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "socket." not in done.stderr
+
+
+def test_a_full_disk_keeps_what_came(server: Server, home: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        with pytest.raises(OutputError, match=r"cannot write into .*too large.*kept"):
+            fetch(offer("buffalo_s", server.url))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (home / PART).read_bytes() == server.data[:10_000]
+    fetch(offer("buffalo_s", server.url))
+    assert server.asked == [None, "bytes=10000-"]
 
 
 @pytest.mark.oracle
