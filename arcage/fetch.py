@@ -208,7 +208,9 @@ def _download(wanted: Offer, file: IO[bytes], progress: Progress) -> None:
     with response:
         total = _length(response)
         if response.status == 206 and have:
-            match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+            match = re.fullmatch(
+                r"bytes (\d{1,18})-\d+/(\d{1,18})", response.headers.get("Content-Range", "")
+            )
             if not match or int(match[1]) != have:
                 file.truncate(0)
                 raise ModelError(
@@ -217,22 +219,26 @@ def _download(wanted: Offer, file: IO[bytes], progress: Progress) -> None:
                 )
             total = int(match[2])
         else:  # from the start, asked for or not
-            have = file.seek(0)
-            file.truncate()
+            have = 0
         if total is not None and total > MAX_ARCHIVE:
             raise _too_large(url)
         while chunk := _read(response, url, have):
-            if not have and not b"PK\x03\x04".startswith(chunk[:4]):
-                raise ModelError(
-                    f"{urlsplit(url).netloc} sent something else than a zip file, perhaps a page for people: "
-                    f"look at {url} with a browser; a proxy or a login may stand in between"
-                )
+            if not have:
+                if chunk != b"PK\x03\x04":
+                    raise ModelError(
+                        f"{urlsplit(url).netloc} sent something else than a zip file, perhaps a page for "
+                        f"people: look at {url} with a browser; a proxy or a login may stand in between"
+                    )
+                # Only now: such a page must not cost what was here.
+                file.truncate(0)
             file.write(chunk)
             have += len(chunk)
             if have > MAX_ARCHIVE:
                 file.truncate(0)
                 raise _too_large(url)
             progress(have, total)
+    if not have:
+        raise ModelError(f"{urlsplit(url).netloc} sent nothing; try later, {_BY_HAND}")
     if total is not None and have != total:
         raise ModelError(f"the download broke off after {have:,} of {total:,} bytes; {_AGAIN}")
 

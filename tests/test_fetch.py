@@ -295,7 +295,21 @@ def test_a_server_that_ignores_range(server: Server, home: Path) -> None:
     assert server.asked == ["bytes=1000-"]
 
 
-@pytest.mark.parametrize("said", ["bytes 0-9/{total}", "bytes 1001-{last}/{total}", "", "bytes x"])
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b""], ids=["page", "nothing"])
+def test_a_page_in_between_costs_nothing(server: Server, home: Path, body: bytes) -> None:
+    home.mkdir(parents=True)
+    (home / PART).write_bytes(server.data[:1000])
+    server.answer = lambda handler: handler.give(200, body)
+    with pytest.raises(ModelError, match=r"something else than a zip file|sent nothing"):
+        fetch(offer("buffalo_s", server.url))
+    server.answer = server.well
+    fetch(offer("buffalo_s", server.url))
+    assert server.asked == ["bytes=1000-"] * 2
+
+
+@pytest.mark.parametrize(
+    "said", ["bytes 0-9/{total}", "bytes 1001-{last}/{total}", "", "bytes 1000-2/" + "9" * 5000]
+)
 def test_a_server_that_sends_another_part(server: Server, home: Path, said: str) -> None:
     home.mkdir(parents=True)
     (home / PART).write_bytes(server.data[:1000])
