@@ -610,7 +610,7 @@ def models_fetch(
     """Download a pack of InsightFace. Its weights are for non-commercial research only.
 
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
-    where it stopped. No other command opens a connection, and with ARCAGE_OFFLINE=1 neither does this one.
+    where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
     from arcage.fetch import check_possible, fetch, offer
     from arcage.progress import bytes_progress

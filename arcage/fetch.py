@@ -1,6 +1,6 @@
 """`arcage models fetch`: InsightFace's public packs, downloaded once and recorded.
 
-The only module of arcage that opens a connection, and only when :func:`fetch` is called. arcage knows no
+Nothing else in arcage downloads models, and this does only when :func:`fetch` is called. arcage knows no
 digest of these files beforehand, so it trusts the first download: the SHA-256 of every file is written
 beside it, and whatever comes to lie there later must have it.
 
