@@ -628,7 +628,11 @@ def page(
 
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
-    """List the models on this machine: the bundled ones, and InsightFace packs."""
+    """List the models on this machine: the bundled ones, and InsightFace packs.
+
+    What `arcage models fetch` could add is said on standard error.
+    """
+    from arcage.fetch import MEGABYTES
     from arcage.models import list_models
     from arcage.output import print_stdout
 
@@ -643,16 +647,112 @@ def models_list(as_json: AsJson = False) -> None:
             f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
             f"{limits}{model.licence}  {model.path}"
         )
+    more = [f"{n} ({size} MB)" for n, size in MEGABYTES.items() if n not in {m.pack for m in models}]
+    if more:
+        _say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of InsightFace, such as buffalo_l.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download without asking: the licence is known and accepted.")
+    ] = False,
+    mirror: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="ARCAGE_MIRROR",
+            help="A folder on another server that has NAME.zip; by default InsightFace's release on GitHub.",
+        ),
+    ] = "",
+    sha256: Annotated[
+        str, typer.Option(metavar="HEX", help="Refuse a zip file that has another SHA-256 than this.")
+    ] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Download a pack of InsightFace. Its weights are for non-commercial research only.
+
+    The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
+    where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
+    """
+    from arcage.fetch import check_possible, fetch, offer
+    from arcage.progress import bytes_progress
+
+    wanted = offer(name, mirror, sha256)
+    if wanted.folder.exists():
+        _say(f"{name} is here already, so nothing is downloaded:")
+        _verify(name)
+        return
+    check_possible()
+    _say(
+        f"{name}: about {wanted.megabytes} MB from {wanted.url} into {wanted.folder}\n"
+        f"Licence: {wanted.licence}"
+    )
+    try:
+        agreed = yes or typer.confirm("Download it?", err=True)
+    except typer.Abort:
+        raise UsageError("nobody answered; --yes downloads without asking") from None
+    if not agreed:
+        _say("nothing was downloaded")
+        raise typer.Exit(FAILED)
+    with bytes_progress(name, quiet=quiet) as progress:
+        fetched = fetch(wanted, progress)
+    if not quiet:
+        for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
+            _say(f"{digest}  {file}")
+        _say(
+            f"{name} is in {fetched.folder}. Heads for it come from your own labels: `arcage extract` with "
+            f"--pack {name}, then `arcage fit`"
+        )
+
+
+@models_app.command("verify")
+def models_verify(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME|DIR]", help="One pack; by default all on this machine.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Compare the SHA-256 of model files with what is recorded. Exits with 3 if one is damaged."""
+    _verify(name, as_json)
+
+
+def _verify(name: str, as_json: bool = False) -> None:
+    from arcage.models import verify_models
+    from arcage.output import print_stdout
+
+    checked = []
+    for model in verify_models(name):
+        checked.append(model)
+        if not as_json:
+            print_stdout(f"{model.state:<10}  {model.pack:<10}  {model.sha256 or '-':<64}  {model.file}")
+    if as_json:
+        print_stdout(json.dumps([dataclasses.asdict(model) for model in checked], indent=2))
+    remedies = dict.fromkeys(model.remedy for model in checked if model.remedy)
+    for remedy in remedies:
+        _say(f"to repair it, {remedy}")
+    if remedies:
+        raise typer.Exit(ENVIRONMENT)
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check that this installation works: libraries, models, heads, device. Exits with 3 if it does not."""
+def doctor(
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Check a cache of descriptors as well: reads every byte of it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that this installation works: libraries, models, heads, device. Exits with 3 if it does not.
+
+    What it prints can be pasted into a bug report: it has no user name and no path of the home folder.
+    """
     from arcage.doctor import examine
     from arcage.output import print_stdout
 
     findings = []
-    for finding in examine():
+    for finding in examine(cache):
         findings.append(finding)
         if not as_json:
             print_stdout(f"{finding.level:<8}  {finding.check}: {finding.text}")

@@ -5,14 +5,19 @@ Nothing is imported before its own check: the one that fails is what the user ca
 
 from __future__ import annotations
 
+import getpass
 import importlib.metadata
 import os
 import platform
+import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from arcage import __version__
@@ -31,20 +36,42 @@ class Finding:
     text: str
 
 
+_OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+"""All of them unpack into the folder ``cv2``."""
+
+_MANY_BYTES = 1 << 30
+"""Of compiled networks. One version makes 163 MB of its own models, for one photo and for batches."""
+
+
 class _Note(str):
     """An answer that is no problem and should be known all the same."""
 
 
-def examine() -> Iterator[Finding]:
-    """Run every check, and yield what it found as soon as it is known. Nothing is raised."""
-    for name, check in _CHECKS.items():
+def examine(cache: Path | None = None) -> Iterator[Finding]:
+    """Run every check, and yield what it found as soon as it is known. Nothing is raised.
+
+    The texts can be shown to anybody: the home folder is written ``~``, and the user's name is left out.
+
+    Args:
+        cache: a descriptor cache, of which every byte is read and checked as well.
+    """
+    checks = dict(_CHECKS)
+    if cache is not None:
+        checks["cache"] = lambda: _cache(cache)
+    for name, check in checks.items():
         try:
             found = check()
-            yield Finding(name, "note" if isinstance(found, _Note) else "ok", found)
+            finding = Finding(name, "note" if isinstance(found, _Note) else "ok", found)
         except ArcageError as error:
-            yield Finding(name, "problem", str(error))
+            finding = Finding(name, "problem", str(error))
         except Exception as error:  # a library that cannot be imported, or fails in a way of its own
-            yield Finding(name, "problem", f"{type(error).__name__}: {error}")
+            finding = Finding(name, "problem", f"{type(error).__name__}: {error}")
+        yield Finding(finding.check, finding.level, _impersonal(finding.text))
 
 
 def _versions() -> str:
@@ -60,21 +87,52 @@ def _machine() -> str:
     return text
 
 
+def _processor() -> str:
+    import cv2
+
+    from arcage.embedder.openvino import OpenVinoEngine
+
+    # A "?" marks what this build could use and this processor lacks.
+    wide = [word.strip("*") for word in cv2.getCPUFeaturesLine().split() if "AVX" in word and word[-1] != "?"]
+    flags = ""
+    with suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    tiles = sorted(set(re.findall(r"\bamx_\w+", flags)))
+    model, capabilities = OpenVinoEngine().processor()
+    return f"{model}; {', '.join([*wide, *tiles]) or 'no AVX'}; OpenVINO sees {', '.join(capabilities)}"
+
+
 def _libraries() -> str:
-    names = ("numpy", "opencv-python-headless", "opencv-python", "openvino", "pyarrow", "lightgbm")
+    names = ("numpy", *_OPENCV, "openvino", "pyarrow", "lightgbm", "scikit-learn", "typer", "onnx")
     return ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
 
 
 def _opencv() -> str:
     import cv2
 
-    both = ("opencv-python", "opencv-python-headless")
-    if all(_version(name) for name in both):
+    found = [name for name in _OPENCV if _version(name)]
+    if len(found) > 1:
         return _Note(
-            f"{' and '.join(both)} are both installed, in one folder: removing either breaks the other. "
-            f"If OpenCV fails: pip uninstall -y {' '.join(both)} && pip install opencv-python-headless"
+            f"{' and '.join(found)} are installed together, in one folder: removing one breaks the others. "
+            f"If OpenCV fails: pip uninstall -y {' '.join(found)} && pip install opencv-python-headless"
         )
     return f"opencv {cv2.__version__}"
+
+
+def _openvino() -> str:
+    import numpy as np
+
+    from arcage.embedder.onnxruntime import PROBE
+    from arcage.embedder.openvino import OpenVinoEngine
+
+    engine = OpenVinoEngine()
+    answer = engine.load(PROBE, (1, 1, 1, 1))(np.full((1, 1, 1, 1), 3, np.float32))["y"].item()
+    if answer != 6:
+        raise ArcageError(
+            f"{engine.name} computed 2 * 3 = {answer}; install it again: "
+            "pip install --force-reinstall openvino"
+        )
+    return f"works: {engine.name}"
 
 
 def _onnxruntime() -> str:
@@ -93,7 +151,41 @@ def _onnxruntime() -> str:
         raise ArcageError(
             f"{found[0]} cannot be loaded; install it again: pip install --force-reinstall {found[0]}"
         )
-    return f"{found[0]} {_version(found[0])}, offers {', '.join(providers)}"
+    reasons = {device: _failure(device) for device in providers}
+    works = ", ".join(device for device in providers if not reasons[device]) or "nothing"
+    text = "; ".join([f"{found[0]} {_version(found[0])}, {works} works", *filter(None, reasons.values())])
+    # TensorRT needs libraries that few have; arcage takes it only where it is asked for.
+    fails = any(reason for device, reason in reasons.items() if device != "tensorrt")
+    return _Note(text) if fails else text
+
+
+def _failure(device: str) -> str:
+    """Why ONNX Runtime cannot compute on a device; empty where it can."""
+    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
+
+    try:
+        OnnxRuntimeEngine(device)
+    except ArcageError as error:
+        return str(error)
+    return ""
+
+
+def _gpu() -> str:
+    found = _nvidia()
+    return ", ".join(found) if found else "none of NVIDIA: nvidia-smi lists none, or is not installed"
+
+
+def _nvidia() -> list[str]:
+    """The GPUs that the driver knows of, with its version."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if not done.returncode else []
 
 
 def _device() -> str:
@@ -101,17 +193,27 @@ def _device() -> str:
 
     engine = make_engine()
     text = f"--device auto takes {engine.device} ({engine.name})"
-    return _Note(f"{text}; {engine.note}") if engine.note else text
+    if engine.note:
+        return _Note(f"{text}; {engine.note}")
+    if engine.device == "cpu" and _nvidia():
+        return _Note(f"{text}; the GPU is not used: {_failure('cuda') or 'onnxruntime-gpu is not installed'}")
+    return text
 
 
 def _models() -> str:
-    from arcage.embedder.packs import bundled
+    from arcage.models import verify_models
 
-    pack = bundled()
-    for model in pack.models:
-        pack.read(model)
-    names = ", ".join(model.name for model in pack.models)
-    return f"{pack.name}: {names}; every sha256 is right"
+    found = list(verify_models())
+    wrong = [
+        f"{model.pack}: {model.file} is {model.state}; {model.remedy}" for model in found if model.remedy
+    ]
+    if wrong:
+        raise ArcageError("; ".join(dict.fromkeys(wrong)))
+    packs: dict[str, list[str]] = {}
+    for model in found:
+        state = "" if model.state == "right" else f" ({model.state})"
+        packs.setdefault(model.pack, []).append(f"{model.file} {(model.sha256 or '')[:12]}{state}")
+    return "; ".join(f"{pack}: {', '.join(files)}" for pack, files in packs.items())
 
 
 def _heads() -> str:
@@ -137,7 +239,12 @@ def _compiled() -> str:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.access(folder, os.W_OK):
-        return f"{folder} keeps compiled networks"
+        kept = [path.stat().st_size for path in folder.glob("*.blob")]
+        text = (
+            f"{folder} keeps {len(kept)}, {_megabytes(sum(kept))}, those of other versions of arcage and "
+            "OpenVINO among them; to delete the folder is always safe"
+        )
+        return _Note(text) if sum(kept) > _MANY_BYTES else text
     return _Note(
         f"{folder} cannot be written, so networks are compiled at every start, which takes a second; "
         "to change that, set XDG_CACHE_HOME to a folder that you may write"
@@ -166,6 +273,44 @@ def _self_test() -> str:
     )
 
 
+def _cache(folder: Path) -> str:
+    from arcage.cache import Cache
+    from arcage.embedder.extract import Extractor
+
+    fingerprints = Cache.fingerprints(folder)
+    if not fingerprints:
+        raise ArcageError(f"{folder} is no descriptor cache: `arcage extract` makes one")
+    present = Extractor().fingerprint
+    texts = []
+    for fingerprint in fingerprints:
+        cache = Cache(folder, fingerprint)
+        damaged = cache.verify()
+        if damaged:
+            raise ArcageError("; ".join(str(one) for one in damaged[:3]) + (", ..." if damaged[3:] else ""))
+        size = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
+        whose = "the bundled models" if fingerprint == present else "other models or another version"
+        texts.append(
+            f"{fingerprint} (of {whose}): {len(cache):,} images, {_megabytes(size)}, every byte is right"
+        )
+    return f"{folder}: {'; '.join(texts)}"
+
+
+def _impersonal(text: str) -> str:
+    """The text without the path of the home folder and the user's name, as far as it is in a path."""
+    with suppress(RuntimeError):  # no home
+        home = Path.home()
+        for path in sorted({str(home), os.path.realpath(home)}, key=len, reverse=True):
+            if len(path) > 1:
+                text = re.sub(re.escape(path) + r"(?![\w.-])", "~", text)
+    with suppress(OSError, KeyError, ImportError):  # nor a name
+        text = re.sub(rf"(?<=[/\\]){re.escape(getpass.getuser())}(?![\w.-])", "USER", text)
+    return text
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
@@ -178,10 +323,13 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "machine": _machine,
     "libraries": _libraries,
     "opencv": _opencv,
+    "openvino": _openvino,
+    "processor": _processor,
     "onnxruntime": _onnxruntime,
+    "gpu": _gpu,
     "device": _device,
     "models": _models,
     "heads": _heads,
-    "compiled networks": _compiled,
     "self-test": _self_test,
+    "compiled networks": _compiled,
 }

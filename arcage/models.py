@@ -1,11 +1,17 @@
-"""Which models there are on this machine, for `arcage models list`."""
+"""Which models there are on this machine, and whether they are whole: `arcage models list` and `verify`."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from arcage.embedder.insightface import LICENCE, SOURCE, list_insightface
-from arcage.embedder.packs import bundled
+from arcage.embedder.find import unknown_pack
+from arcage.embedder.insightface import LICENCE, SOURCE, insightface_files, list_insightface
+from arcage.embedder.packs import BUNDLED_REMEDY, DEFAULT, LOCK, bundled, read_lock, refetch
+from arcage.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,67 @@ def list_models() -> list[ModelInfo]:
             for name in files.files
         ]
     return infos
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What one model file turned out to be."""
+
+    pack: str
+    file: str
+    state: Literal["right", "unrecorded", "damaged", "missing", "foreign"]
+    """``unrecorded``: nobody wrote down what it should be, as where InsightFace put it there; ``foreign``: it
+    came into the folder of a recorded pack afterwards."""
+    sha256: str | None
+    """Of the file as it is; None where it cannot be read."""
+    remedy: str
+    """What to do, empty where nothing is wrong."""
+
+
+def verify_models(name: str = "") -> Iterator[Verified]:
+    """Hash the model files of one pack, or of all on this machine, and compare them with their records.
+
+    Raises:
+        UsageError: there is no such pack.
+        ModelError: the bundled pack's own record is missing or damaged.
+    """
+    if name in ("", DEFAULT):
+        pack = bundled()
+        recorded = {model.file: model.sha256 for model in pack.models}
+        yield from _compare(pack.name, pack.folder, tuple(recorded), recorded, BUNDLED_REMEDY)
+    if name == DEFAULT:
+        return
+    packs = [insightface_files(name)] if name else list_insightface()
+    for files in packs:
+        if files is None:
+            raise unknown_pack(name)
+        remedy = refetch(files.folder)
+        try:
+            lock = read_lock(files.folder)
+        except ModelError:
+            yield Verified(files.name, LOCK, "damaged", None, remedy)
+        else:
+            yield from _compare(files.name, files.folder, files.files, lock, remedy)
+
+
+def _compare(
+    pack: str, folder: Path, files: tuple[str, ...], recorded: Mapping[str, str] | None, remedy: str
+) -> Iterator[Verified]:
+    for file in sorted({*files, *(recorded or ())}):
+        try:
+            with open(folder / file, "rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+        except FileNotFoundError:
+            yield Verified(pack, file, "missing", None, remedy)
+            continue
+        except OSError:
+            yield Verified(pack, file, "damaged", None, remedy)
+            continue
+        if recorded is None:
+            yield Verified(pack, file, "unrecorded", found, "")
+        elif file not in recorded:
+            yield Verified(pack, file, "foreign", found, f"move {folder / file} elsewhere")
+        elif found != recorded[file]:
+            yield Verified(pack, file, "damaged", found, remedy)
+        else:
+            yield Verified(pack, file, "right", found, "")

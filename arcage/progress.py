@@ -40,3 +40,23 @@ def progress(
 
         threading.Thread(target=count, name="arcage-count", daemon=True).start()
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def bytes_progress(
+    title: str, *, quiet: bool = False
+) -> Iterator[Callable[[int, int | None], object] | None]:
+    """Show how much of a download is here; yields what to call with the bytes that are and that will be.
+
+    Shows nothing, and yields None, unless standard error is a terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda here, total: bar.update(task, completed=here, total=total)

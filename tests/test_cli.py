@@ -463,7 +463,7 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["predict"], ["extract"], ["models"], ["models", "list"], ["doctor"]]
+    "command", [[], ["predict"], ["extract"], ["models"], ["models", "fetch"], ["doctor"]]
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     modules = loaded(
@@ -500,7 +500,7 @@ def test_every_command_has_help_and_is_in_the_docs(arcage: Run, command: str) ->
     assert done.exit_code == 0
     described = done.stdout.split("\n\n")[1].strip()
     assert len(described) > 20
-    for option in re.findall(r"^  (--[a-z-]+)", done.stdout, re.MULTILINE):
+    for option in re.findall(r"^  (--[a-z0-9-]+)", done.stdout, re.MULTILINE):
         line = re.search(rf"^  {option}\b.*(\n {{10,}}\S.*)?", done.stdout, re.MULTILINE)
         assert line
         assert len(line[0].split()) > 2, f"{command} {option} says nothing"

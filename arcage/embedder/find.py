@@ -18,8 +18,13 @@ def find_pack(name: str) -> Pack:
         return bundled()
     pack = find_insightface(name)
     if pack is None:
-        raise UsageError(
-            f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
-            f"pack in {insightface_home()}; `arcage models list` shows what is there"
-        )
+        raise unknown_pack(name)
     return pack
+
+
+def unknown_pack(name: str) -> UsageError:
+    """There is no such pack: where it was looked for, and what to do."""
+    return UsageError(
+        f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
+        f"pack in {insightface_home()}; `arcage models list` shows what is there and what can be fetched"
+    )

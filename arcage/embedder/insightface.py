@@ -6,7 +6,6 @@ of ONNX files; what each file is follows from its graph, as in InsightFace's ``m
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any, Literal
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.levels import descriptor_graph, find_levels, image_input, parse
-from arcage.embedder.packs import ModelRecord, Pack
+from arcage.embedder.packs import ModelRecord, Pack, read_lock, refetch
 from arcage.embedder.scrfd import check_outputs
 from arcage.errors import ModelError
+from arcage.files import sha256_bytes
 
 LICENCE = "non-commercial research only (InsightFace's terms for its weights; its code is MIT)"
 SOURCE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
@@ -39,18 +39,29 @@ def insightface_home() -> Path:
 def list_insightface() -> tuple[PackFiles, ...]:
     """The packs in :func:`insightface_home`, by the names of their files alone, sorted."""
     try:
-        folders = sorted(p for p in insightface_home().iterdir() if p.is_dir())
+        folders = sorted(p for p in insightface_home().iterdir() if p.is_dir() and p.name[0] != ".")
     except OSError:
         return ()
     packs = (PackFiles(f.name, _unnested(f), _onnx_files(_unnested(f))) for f in folders)
     return tuple(p for p in packs if p.files)
 
 
+def insightface_files(name: str) -> PackFiles | None:
+    """The ONNX files of a pack by name or folder; None where there is neither. None of them is opened."""
+    folder = _folder(name)
+    if folder is None:
+        return None
+    # Also of a path such as "."; a link keeps its own name.
+    shown = os.path.basename(os.path.abspath(folder))
+    return PackFiles(shown, _unnested(folder), _onnx_files(_unnested(folder)))
+
+
 def find_insightface(name: str) -> Pack | None:
     """The pack of a name in :func:`insightface_home`, or in a folder: its first detector with
     landmarks and all its face embedders, in the order of their files' names.
 
-    Every file is read and hashed. Models of other kinds (landmarks, age and gender) are left out.
+    Every file is read and hashed, and compared with the pack's record where `arcage models fetch` left one.
+    Models of other kinds (landmarks, age and gender) are left out.
 
     Returns:
         None where there is neither such a name nor such a folder.
@@ -58,28 +69,27 @@ def find_insightface(name: str) -> Pack | None:
     Raises:
         ModelError: the folder holds no detector, no embedder, or a damaged file.
     """
-    folder = _folder(name)
-    if folder is None:
+    found = insightface_files(name)
+    if found is None:
         return None
-    files = _onnx_files(_unnested(folder))
+    lock = read_lock(found.folder)
     detectors: list[ModelRecord] = []
     embedders: list[ModelRecord] = []
     unusable = ""
-    for file in files:
-        record, why_not = _record(_unnested(folder) / file)
+    for file in found.files:
+        record, why_not = _record(found.folder / file, lock)
         unusable = unusable or why_not
         if record is not None:
             (detectors if record.kind == "scrfd" else embedders).append(record)
     if not detectors or not embedders:
         missing = "face embedder (w600k_*.onnx)" if detectors else "face detector (det_*.onnx)"
         raise ModelError(
-            f"{folder} is no usable model pack: it has no {missing}. Files: {', '.join(files) or 'none'}. "
+            f"{found.folder} is no usable model pack: it has no {missing}. "
+            f"Files: {', '.join(found.files) or 'none'}. "
             + (f"{unusable}. " if unusable else "")
             + "Put all files of an InsightFace pack there; `arcage models list` shows the packs found"
         )
-    # Also of a path such as "."; a link keeps its own name.
-    shown = os.path.basename(os.path.abspath(folder))
-    return Pack(shown, _unnested(folder), detectors[0], tuple(embedders), research_only=True)
+    return Pack(found.name, found.folder, detectors[0], tuple(embedders), research_only=True)
 
 
 def descriptor_model(data: bytes) -> tuple[bytes, int]:
@@ -141,12 +151,18 @@ def _unnested(folder: Path) -> Path:
     return inner[0] if len(inner) == 1 else folder
 
 
-def _record(path: Path) -> tuple[ModelRecord | None, str]:
+def _record(path: Path, lock: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
     """What one file is to a pack; None for a model of another kind, with a reason where there is one."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    sha256 = sha256_bytes(data)
+    if lock is not None and lock.get(path.name) != sha256:
+        raise ModelError(
+            f"{path} is not what was fetched (sha256 {sha256[:12]}..., recorded "
+            f"{lock.get(path.name, 'none')[:12]}); {refetch(path.parent)}"
+        )
     try:
         model = parse(data)
     except ModelError as error:
@@ -164,7 +180,6 @@ def _record(path: Path) -> tuple[ModelRecord | None, str]:
         text = f"(n, 3, {SIDE}, {SIDE}) float32, RGB, {scale}"
     else:
         return None, ""
-    sha256 = hashlib.sha256(data).hexdigest()
     return ModelRecord(path.stem, path.name, sha256, kind, LICENCE, SOURCE, text), ""
 
 

@@ -67,6 +67,12 @@ class OpenVinoEngine:
         self._tensor: Any = openvino.Tensor
         self._folder = _writable_folder()
 
+    def processor(self) -> tuple[str, list[str]]:
+        """Its name, and the number formats that the runtime computes in on it."""
+        known: list[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        formats = ("FP32", "BF16", "FP16", "INT8")
+        return self._core.get_property("CPU", "FULL_DEVICE_NAME"), [name for name in formats if name in known]
+
     def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
         precision = self._tolerant if tolerant else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from arcage.errors import ModelError
-from arcage.files import verified_bytes
+from arcage.files import atomic_write, verified_bytes
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT = "compact"
 """The pack inside the wheel."""
+BUNDLED_REMEDY = "reinstall arcage: pip install --force-reinstall --no-deps arcage"
+LOCK = "sha256.json"
+"""In the folder of a pack that `arcage models fetch` downloaded: the SHA-256 of every file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Pack:
     @property
     def _remedy(self) -> str:
         if self.folder == BUNDLED:
-            return "reinstall it: pip install --force-reinstall --no-deps arcage"
+            return BUNDLED_REMEDY
         return "put the pack's files there again"
 
 
@@ -75,15 +78,45 @@ def bundled() -> Pack:
         record = json.loads(path.read_text("utf-8"))
         models = [_model(m) for m in record["models"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"cannot read {path} ({error}); reinstall: pip install --force-reinstall --no-deps arcage"
-        ) from error
+        raise ModelError(f"cannot read {path} ({error}); {BUNDLED_REMEDY}") from error
     return Pack(DEFAULT, BUNDLED, models[0], tuple(models[1:]), research_only=False)
 
 
 def write_record(pack: Pack) -> str:
     """The text of a ``pack.json``, for the script that builds the bundled pack."""
     return json.dumps({"name": pack.name, "models": [asdict(m) for m in pack.models]}, indent=2) + "\n"
+
+
+def write_lock(folder: Path, url: str, sha256: str, files: dict[str, str]) -> None:
+    """Record what a pack's files are.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    record = {"archive": {"url": url, "sha256": sha256}, "files": files}
+    with atomic_write(folder / LOCK, "w") as file:
+        file.write(json.dumps(record, indent=2) + "\n")
+
+
+def read_lock(folder: Path) -> dict[str, str] | None:
+    """The SHA-256 of a pack's files by their names, None where nobody recorded them.
+
+    Raises:
+        ModelError: the record is damaged.
+    """
+    path = folder / LOCK
+    try:
+        files = json.loads(path.read_text("utf-8"))["files"]
+        return {str(name): str(sha256) for name, sha256 in files.items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"cannot read {path} ({error}); {refetch(folder)}") from error
+
+
+def refetch(folder: Path) -> str:
+    """What to do about a damaged pack that was downloaded."""
+    return f"remove {folder} and run `arcage models fetch {folder.name}`"
 
 
 def _model(fields: dict[str, Any]) -> ModelRecord:
