@@ -385,6 +385,11 @@ def fit(
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
 
+class ReportFormat(Enum):
+    table = "table"
+    json = "json"
+
+
 @app.command()
 def evaluate(
     cache: FitCaches,
@@ -429,27 +434,14 @@ def evaluate(
     model = load_heads(heads)
     model.check(extractor.fingerprint)
     faces, caches = _labelled(cache, extractor, labels, columns, quiet)
-    split = faces.has_split
-    if holdout or split:
-        every, faces = len(faces), faces.select(faces.held_out(holdout))
-        if not len(faces):
-            raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
-        if split and not quiet:
-            _say(
-                f"{len(faces):,} of {every:,} faces are held out, as the labels' split says; only these count"
-            )
+    faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.evaluate import as_table
     from arcage.heads.evaluate import evaluate as evaluate_answers
-    from arcage.training import fitted_on, join_names_of_labels
+    from arcage.training import fitted_on_warning, join_names_of_labels
 
     called = join_names_of_labels(labels)
-    warning = ""
-    if fitted_on(model, called, holdout, split):
-        warning = (
-            "the heads were fitted on labels of this name: if on these images, the figures are too good; "
-            "fit and evaluate with the same --holdout for honest ones"
-        )
+    warning = fitted_on_warning(model, called, holdout, split)
     if warning and not quiet:
         _say(warning)
     answers = model.predict(faces.table.descriptors(faces.rows))
@@ -483,9 +475,59 @@ def evaluate(
     print_stdout(text if as_json else as_table(report))
 
 
-class DataFormat(Enum):
-    table = "table"
-    json = "json"
+@app.command()
+def compare(
+    heads_a: Annotated[
+        str, typer.Argument(metavar="HEADS_A", help="A folder of heads; wheel for the bundled ones.")
+    ],
+    heads_b: Annotated[str, typer.Argument(metavar="HEADS_B", help="The heads to compare them with.")],
+    cache: FitCaches,
+    labels: Labels,
+    columns: Columns = None,
+    holdout: Holdout = 0,
+    format_: Annotated[ReportFormat, typer.Option("--format", help="Of standard output.")] = (
+        ReportFormat.table
+    ),
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Say which of two heads is better on the same labelled faces, by how much, and how sure that is.
+
+    Differences are B less A, with a 95 % interval by a paired bootstrap over persons, or over faces where
+    no person is known. An interval that holds 0 means that nobody can tell.
+    """
+    from arcage.embedder.extract import Extractor
+    from arcage.heads.store import named_heads
+    from arcage.output import print_stdout
+
+    extractor = Extractor(pack)
+    both = [named_heads(name) for name in (heads_a, heads_b)]
+    for model in both:
+        model.check(extractor.fingerprint)
+    faces, _ = _labelled(cache, extractor, labels, columns, quiet)
+    faces, split = _judging(faces, holdout, quiet)
+
+    from arcage.heads.compare import as_text
+    from arcage.training import compare_labelled, fitted_on_warning, join_names_of_labels
+
+    called = join_names_of_labels(labels)
+    warnings = {
+        letter: warning
+        for letter, model in zip("AB", both, strict=True)
+        if (warning := fitted_on_warning(model, called, holdout, split))
+    }
+    if not quiet:
+        for letter, warning in warnings.items():
+            _say(f"{letter}: {warning}")
+    report = {
+        "heads": {"A": heads_a, "B": heads_b},
+        "warnings": warnings,
+        "images": dataclasses.asdict(faces.counts),
+        **compare_labelled(both[0], both[1], faces),
+    }
+    print_stdout(
+        json.dumps(report, indent=2, allow_nan=False) if format_.value == "json" else as_text(report)
+    )
 
 
 @data_app.command("describe")
@@ -494,8 +536,8 @@ def data_describe(
     labels: Labels,
     columns: Columns = None,
     format_: Annotated[
-        DataFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
-    ] = DataFormat.table,
+        ReportFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
+    ] = ReportFormat.table,
     report_to: Annotated[
         Path | None,
         typer.Option(
@@ -654,6 +696,20 @@ def _labelled(
             _say(line)
         _say(f"images: {faces.counts}")
     return faces, list(caches.values())
+
+
+def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[LabelledFaces, bool]:
+    """The faces that heads are judged by, and whether the labels' split said which."""
+    split = faces.has_split
+    if not (holdout or split):
+        return faces, split
+    aside = faces.select(faces.held_out(holdout))
+    if not len(aside):
+        raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
+    if split and not quiet:
+        count = f"{len(aside):,} of {len(faces):,} faces"
+        _say(f"{count} are held out, as the labels' split says; only these count")
+    return aside, split
 
 
 def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:

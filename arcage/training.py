@@ -14,6 +14,7 @@ from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import HeadsError, UsageError
+from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import Progress, Settings, fit_heads
 from arcage.heads.model import Heads
@@ -161,6 +162,16 @@ def fitted_on(heads: Heads, labels: str, holdout: float, split: bool = False) ->
     return not (isinstance(share, int | float) and (holdout > 0 or split) and holdout <= share)
 
 
+def fitted_on_warning(heads: Heads, labels: str, holdout: float, split: bool = False) -> str:
+    """What to say where :func:`fitted_on` is true; empty where it is not."""
+    if not fitted_on(heads, labels, holdout, split):
+        return ""
+    return (
+        "the heads were fitted on labels of this name: if on these images, the figures are too good; "
+        "fit and evaluate with the same --holdout for honest ones"
+    )
+
+
 def join_names_of_labels(labels: Sequence[str]) -> str:
     """What labels came from, in words: where a file lies is nobody's business."""
     return _JOINED.join(Path(name).name for name in labels)
@@ -185,3 +196,11 @@ def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:
     """The heads' report on labelled faces, as :func:`arcage.heads.evaluate.evaluate` gives it."""
     answers = heads.predict(faces.table.descriptors(faces.rows))
     return evaluate(answers, faces.age, faces.gender, faces.group, faces.source)
+
+
+def compare_labelled(a: Heads, b: Heads, faces: LabelledFaces) -> dict[str, Any]:
+    """Two heads on the same labelled faces, as :func:`arcage.heads.compare.compare` gives it."""
+    x = faces.table.descriptors(faces.rows)
+    return compare(
+        a.predict(x), b.predict(x), faces.age, faces.gender, faces.group, faces.persons(), faces.source
+    )

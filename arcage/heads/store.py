@@ -25,6 +25,8 @@ SCHEMA = 2
 BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
 MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
+SHIPPED = "wheel"
+"""What the heads inside the wheel are called where a folder of heads is asked for."""
 ANSWERS = ("point", "low", "high")
 INTERVAL = ("ages", "low", "high")
 
@@ -66,6 +68,15 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
         file.write(card)
     with atomic_write(folder / MANIFEST, "w") as file:
         file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+
+
+def named_heads(name: str) -> Heads:
+    """Heads by what a user calls them: a folder, or :data:`SHIPPED`.
+
+    Raises:
+        HeadsError: there are none, or they are damaged.
+    """
+    return load_heads(None if name == SHIPPED else Path(name))
 
 
 def load_heads(folder: Path | None = None) -> Heads:
