@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -278,6 +278,11 @@ class Head(Enum):
     lightgbm = "lightgbm"
 
 
+class Only(Enum):
+    age = "age"
+    gender = "gender"
+
+
 FitCaches = Annotated[
     list[Path],
     typer.Option(
@@ -323,6 +328,22 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
     columns: Columns = None,
     head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="wheel|DIR",
+            help="Start from the bundled heads (wheel) or those in DIR, and adapt them to these faces.",
+        ),
+    ] = None,
+    rest: Annotated[
+        tuple[Path, str] | None,
+        typer.Option(
+            metavar="DIR NAME|FILE",
+            help="With --from: a cache and labels of other faces, to see that nothing was forgotten.",
+        ),
+    ] = None,
+    only: Annotated[Only | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
     holdout: Holdout = 0,
     augment: Annotated[
         int,
@@ -348,11 +369,51 @@ def fit(
     """
     if search is not None and not 0 < search < float("inf"):
         raise UsageError(f"--search {search:g} is not a time: give the minutes, more than 0")
+    if from_ is not None and (head is not Head.boosted or augment or search):
+        raise UsageError(
+            "--from keeps the heads and their settings: leave out --head, --augment and --search"
+        )
+    if rest is not None and from_ is None:
+        raise UsageError("--rest is for heads that are adapted: say with --from which")
     from arcage.embedder.extract import Extractor
+    from arcage.heads.store import named_heads
     from arcage.output import print_stdout
 
     extractor = Extractor(pack)
+    if from_ is not None:
+        base = named_heads(from_)
+        base.check(extractor.fingerprint)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
+    if only is not None:
+        from arcage.training import only as only_one
+
+        faces = only_one(faces, only.value)
+    progress: Callable[[str], None] = (lambda text: None) if quiet else _say
+    if from_ is not None:
+        from arcage.heads.compare import AFTER, as_text, verdicts
+        from arcage.training import adapt_labelled, join_names_of_labels
+
+        others = _labelled([rest[0]], extractor, [rest[1]], None, quiet)[0] if rest else None
+        refitted = adapt_labelled(
+            faces,
+            base=base,
+            called=Path(from_).name,
+            labels=join_names_of_labels(labels),
+            out=out,
+            holdout=holdout,
+            rest=others,
+            rest_labels=join_names_of_labels([rest[1]]) if rest else "",
+            seed=seed,
+            progress=progress,
+        )
+        print_stdout(as_text(refitted.own, AFTER))
+        if refitted.rest:
+            print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
+        if not quiet:
+            if refitted.note:
+                _say(refitted.note)
+            _say(f"the adapted heads and their model card are in {out}")
+        return
 
     from arcage.cache import Cache, join_tables
     from arcage.heads.evaluate import as_table
@@ -377,7 +438,7 @@ def fit(
             join_tables([Cache(folder, fingerprint).table() for folder in cache]) for fingerprint in degraded
         ],
         search_seconds=60 * (search or 0),
-        progress=(lambda text: None) if quiet else _say,
+        progress=progress,
     )
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
     if not quiet:

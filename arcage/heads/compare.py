@@ -14,8 +14,14 @@ from arcage.types import F32, Array
 SIGNS = {"mae": -1, "coverage": 0, "width": 0, "gender_accuracy": 1}
 """The figures that are compared, and whether more is better (1) or worse (-1). Of coverage and width neither
 is: an interval should be right and narrow, and each is easily had without the other."""
-UNITS = {"mae": (1, "years"), "gender_accuracy": (100, "points"), "coverage": (100, "points")}
-"""What a figure is multiplied by when it is written, and what it is counted in; years for the others."""
+UNITS = {
+    "mae": (1, "years"),
+    "coverage": (100, "points"),
+    "width": (1, "years"),
+    "gender_accuracy": (100, "points"),
+}
+"""What a figure is multiplied by when it is written, and what it is counted in."""
+WITH, AFTER = ("with A", "with B"), ("before", "after")
 
 
 def compare(
@@ -80,80 +86,95 @@ def _better(sign: int, low: float | None, high: float | None) -> str | None:
     return "B" if (low > 0) == (sign > 0) else "A"
 
 
-def as_text(report: dict[str, Any]) -> str:
+def as_text(report: dict[str, Any], names: tuple[str, str] = WITH) -> str:
     """A comparison as text: what can be told of all faces, then tables with a row for each set of faces.
 
     Args:
         report: as :func:`compare` gives it, and ``warnings``: which heads (``A``, ``B``) may know the faces.
+        names: of the two, as they follow a figure.
     """
     overall = report["overall"]
-    said = [
-        _verdict(what, overall[name], name)
-        for what, name in (("age", "mae"), ("gender", "gender_accuracy"))
-        if overall[name] is not None
-    ]
-    said += [
-        f"{what}: {_figure(row, 'a', name)} with A, {_figure(row, 'b', name)} with B, "
-        f"difference {_interval(row, name)}"
-        for what, name in (("ages inside the 90 % interval", "coverage"), ("its mean width, years", "width"))
-        if (row := overall[name]) is not None
-    ]
+    said = verdicts(report, names)
     if not said:
         return "nothing to compare: no face has a label that both heads answer"
     said += [
-        f"{head} may have been fitted on these faces: do not trust its lead" for head in report["warnings"]
+        f"{head} may have been fitted on these faces: do not trust its lead"
+        for head in report.get("warnings", ())
     ]
     rows = [("all", overall)] + [row for part in PARTS for row in report[part].items()]
+    short = [name.removeprefix("with ") for name in names]
     tables = []
-    for heading, names in (("MAE", ("mae", "coverage", "width")), ("gender", ("gender_accuracy",))):
-        if overall[names[0]] is not None:
-            tables.append(
-                aligned([_headings(heading, names), *(_line(title, row, names) for title, row in rows)])
-            )
+    for heading, figures in (("MAE", ("mae", "coverage", "width")), ("gender", ("gender_accuracy",))):
+        if overall[figures[0]] is not None:
+            lines = [_line(title, row, figures, short) for title, row in rows]
+            tables.append(aligned([_headings(heading, figures, short), *lines]))
     note = (
-        f"B - A with its {report['level']:.0%} interval, drawn over {report['drawn']}; each row by itself: "
-        "of twenty rows without a difference about one seems to have one"
+        f"{short[1]} - {short[0]} with its {report['level']:.0%} interval, drawn over {report['drawn']}; "
+        "each row by itself: of twenty rows without a difference about one seems to have one"
     )
     return "\n\n".join(["\n".join(said), *tables, note])
 
 
-def _verdict(what: str, row: dict[str, Any], name: str) -> str:
-    unit = UNITS[name][1]
+def verdicts(report: dict[str, Any], names: tuple[str, str] = WITH) -> list[str]:
+    """What can be told of all faces together, in sentences; none where nothing was compared."""
+    overall = report["overall"]
+    said = [
+        _verdict(what, overall[name], name, names)
+        for what, name in (("age", "mae"), ("gender", "gender_accuracy"))
+        if overall[name] is not None
+    ]
+    said += [
+        f"{what}: {_both(row, name, names)}; difference {_interval(row, name)} {UNITS[name][1]}"
+        for what, name in (("ages inside the 90 % interval", "coverage"), ("mean width of it", "width"))
+        if (row := overall[name]) is not None
+    ]
+    return said
+
+
+def _verdict(what: str, row: dict[str, Any], name: str, names: tuple[str, str]) -> str:
+    times, unit = UNITS[name]
     measure = {"mae": "MAE", "gender_accuracy": "accuracy"}[name]
-    means = f"{measure} {_figure(row, 'a', name)} with A, {_figure(row, 'b', name)} with B"
-    found = f"{means}; difference {_interval(row, name)} {unit}, {row['faces']:,} faces"
+    found = (
+        f"({measure} {_both(row, name, names)}; difference {_interval(row, name)} {unit}, "
+        f"{row['faces']:,} faces)"
+    )
     if row["low"] is None:
-        return f"{what}: too few faces or persons to tell ({found})"
+        return f"{what}: too few faces or persons to tell {found}"
     if row["better"] is None:
-        return f"{what}: nobody can tell which is better ({found})"
-    size = abs(row["difference"]) * UNITS[name][0]
-    return f"{what}: {row['better']} is better by {size:.2f} {unit} ({found})"
+        return f"{what}: nobody can tell which is better {found}"
+    better = names["AB".index(row["better"])]
+    return f"{what}: better {better} by {times * abs(row['difference']):.2f} {unit} {found}"
 
 
-def _headings(heading: str, names: tuple[str, ...]) -> list[str]:
-    line = ["", "faces", f"{heading} A", "B", "B - A", "better"]
-    for name in names[1:]:
-        line += [f"{ {'coverage': 'covered'}.get(name, name) } A", "B", "B - A"]
+def _both(row: dict[str, Any], name: str, names: tuple[str, str]) -> str:
+    return f"{_figure(row, 'a', name)} {names[0]}, {_figure(row, 'b', name)} {names[1]}"
+
+
+def _headings(heading: str, figures: tuple[str, ...], names: list[str]) -> list[str]:
+    difference = f"{names[1]} - {names[0]}"
+    line = ["", "faces", f"{heading} {names[0]}", names[1], difference, "better"]
+    for name in figures[1:]:
+        line += [f"{ {'coverage': 'covered'}.get(name, name) } {names[0]}", names[1], difference]
     return line
 
 
-def _line(title: str, row: dict[str, Any], names: tuple[str, ...]) -> list[str]:
-    first = row[names[0]]
+def _line(title: str, row: dict[str, Any], figures: tuple[str, ...], names: list[str]) -> list[str]:
+    first = row[figures[0]]
     if first is None:
-        return [title, "0", *["-"] * (4 + 3 * (len(names) - 1))]
+        return [title, "0", *["-"] * (4 + 3 * (len(figures) - 1))]
     line = [title, f"{first['faces']:,}"]
-    for name in names:
+    for name in figures:
         line += [_figure(row[name], "a", name), _figure(row[name], "b", name), _interval(row[name], name)]
-        if name == names[0]:
-            line.append(first["better"] or "-")
+        if name == figures[0]:
+            line.append(names["AB".index(first["better"])] if first["better"] else "-")
     return line
 
 
 def _figure(row: dict[str, Any], key: str, name: str) -> str:
-    return f"{row[key]:.1%}" if UNITS.get(name, (1, ""))[0] == 100 else f"{row[key]:.2f}"
+    return f"{row[key]:.1%}" if UNITS[name][0] == 100 else f"{row[key]:.2f}"
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
-    times = UNITS.get(name, (1, ""))[0]
+    times = UNITS[name][0]
     ends = "" if row["low"] is None else f" [{times * row['low']:+.2f}, {times * row['high']:+.2f}]"
     return f"{times * row['difference']:+.2f}{ends}"
