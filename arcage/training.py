@@ -185,8 +185,8 @@ def adapt_labelled(
     )
     if others is None and "age" in told:
         note = (
-            f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move by "
-            f"{told['age']['moved']:.2f} years on average"
+            f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
+            f"by {told['age']['moved']:.2f} years on average"
         )
     out_of_fold = evaluate(seen, train.age, train.gender, train.group, train.source)
     if len(judged):

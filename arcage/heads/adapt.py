@@ -28,6 +28,8 @@ PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""
 GATE = 0.03
 """Inverse penalty of the logistic regression between the sources, on standardised columns."""
+DOUBT = 1.5
+"""Faces of the old source that are expected for each of the new one: to forget is worse than not to learn."""
 INNER = 5
 """Folds by which a penalty is chosen."""
 
@@ -210,7 +212,7 @@ def _cross_adapt(
 
 
 def _gate(new: F32, old: F32) -> Linear:
-    """The log-odds of the new source, were there as many faces of both."""
+    """The log-odds of the new source, however many faces of either were given."""
     from sklearn.linear_model import LogisticRegression
 
     x = np.concatenate([new, old]).astype(np.float64)
@@ -220,7 +222,7 @@ def _gate(new: F32, old: F32) -> Linear:
         model = LogisticRegression(C=GATE, class_weight="balanced", max_iter=2000)
         model.fit((x - mean) / spread, is_new)
     weights = (model.coef_.T / spread[:, None]).astype(np.float32)
-    return Linear(mean.astype(np.float32), weights, model.intercept_.astype(np.float32))
+    return Linear(mean.astype(np.float32), weights, (model.intercept_ - np.log(DOUBT)).astype(np.float32))
 
 
 def _choose(
