@@ -86,6 +86,7 @@ def fit_heads(
     settings: Settings | None = None,
     groups: Array | None = None,
     variants: Sequence[F32] = (),
+    least: int = MIN_FACES,
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, Predictions]:
     """Fit age and gender heads; an attribute without labels is left out.
@@ -99,6 +100,7 @@ def fit_heads(
             as well, on the same side of every split as the face that they were made from; answers are
             calibrated on ``x`` alone.
         fingerprint: the pipeline's.
+        least: fewer faces than this are refused.
         progress: told in words what is being done.
 
     Returns:
@@ -108,7 +110,7 @@ def fit_heads(
         UsageError: there are too few labelled faces.
     """
     settings = settings or Settings()
-    check_labels(age, gender, groups, settings.folds)
+    check_labels(age, gender, groups, settings.folds, least)
     n = len(x)
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
     age_model = gender_model = None
@@ -132,7 +134,7 @@ def fit_heads(
     return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), Predictions(**out)
 
 
-def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> None:
+def check_labels(age: F32, gender: F32, groups: Array | None, folds: int, least: int = MIN_FACES) -> None:
     """Refuse at once what cannot be fitted on; the arguments are those of :func:`fit_heads`.
 
     Raises:
@@ -146,10 +148,8 @@ def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> Non
             continue
         if what == "gender" and len(np.unique(gender[known])) < 2:
             raise UsageError("all labelled faces have the same gender: add faces of the other one")
-        if len(known) < MIN_FACES:
-            raise UsageError(
-                f"only {len(known)} faces have a label for {what}; at least {MIN_FACES} are needed"
-            )
+        if len(known) < least:
+            raise UsageError(f"only {len(known)} faces have a label for {what}; at least {least} are needed")
         if groups is not None and len(np.unique(groups[known])) < folds:
             raise UsageError(f"the faces come from fewer than {folds} persons or groups: add more of them")
 
