@@ -80,6 +80,9 @@ app.add_typer(models_app, name="models")
 data_app = typer.Typer(help="Labelled sets of your own.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
+heads_app = typer.Typer(help="Fitted heads.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(heads_app, name="heads")
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(metavar="PATH", help="Images, and folders that are searched for images at any depth."),
@@ -663,6 +666,33 @@ def data_clean(
     clean(mat, out)
     if not quiet:
         _say(", ".join(f"{name} {count:,}" for name, count in counts(out).items()))
+
+
+class ModelFormat(Enum):
+    onnx = "onnx"
+
+
+@heads_app.command("export")
+def heads_export(
+    heads: Annotated[
+        str, typer.Argument(metavar="HEADS_DIR", help="A folder of heads; wheel for the bundled ones.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the model goes.")],
+    format_: Annotated[
+        ModelFormat, typer.Option("--format", help="ONNX, in plain operators; needs the package onnx.")
+    ] = ModelFormat.onnx,
+    quiet: Quiet = False,
+) -> None:
+    """Write heads as one model file: descriptors in; age, age_low, age_high and p_female out."""
+    if out.suffix.lower() != f".{format_.value}":
+        raise UsageError(f"end the name of --out {out} in .{format_.value}")
+    from arcage.heads.export import write_onnx
+    from arcage.heads.store import named_heads
+
+    model = named_heads(heads)
+    write_onnx(model, out)
+    if not quiet:
+        _say(f"{out}: for descriptors of the pipeline {model.fingerprint}, float32 [n, {model.dimension}]")
 
 
 @models_app.command("list")
