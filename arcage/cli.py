@@ -401,6 +401,7 @@ def fit(
             faces,
             base=base,
             called=Path(from_).name,
+            pack=extractor.pack,
             labels=join_names_of_labels(labels),
             out=out,
             holdout=holdout,

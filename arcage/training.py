@@ -17,7 +17,7 @@ from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
-from arcage.heads.fit import Progress, Settings, fit_heads
+from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, versions
 from arcage.heads.model import Heads
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
@@ -120,9 +120,7 @@ def fit_labelled(
     held_out = evaluate_labelled(heads, faces.select(aside)) if aside.any() else None
     manifest = {
         **heads.manifest,
-        "pack": pack.name,
-        "models": [m.name for m in pack.models],
-        "research_only": pack.research_only,
+        **_of_pack(pack),
         "training": {**_training(train, faces, labels, holdout), "variants": len(variants)},
         "search": searched,
         "out_of_fold": out_of_fold,
@@ -152,6 +150,7 @@ def adapt_labelled(
     *,
     base: Heads,
     called: str,
+    pack: Pack,
     labels: str,
     out: Path,
     holdout: float = 0.0,
@@ -195,14 +194,16 @@ def adapt_labelled(
         own = compare(base.predict(x), seen, train.age, train.gender, train.group, persons, train.source)
     compared = compare_labelled(base, heads, others) if others is not None else None
     manifest = {
-        **base.manifest,
+        "settings": {**asdict(Settings(seed=seed)), **_part(base, "settings"), "folds": FOLDS},
+        "versions": versions(),
+        **_of_pack(pack),
         "training": _training(train, faces, labels, holdout),
         "search": None,
         "out_of_fold": out_of_fold,
         "held_out": evaluate_labelled(heads, judged) if len(judged) else None,
         "adapted": {
             "from": called,
-            "training": base.manifest.get("training"),
+            "training": _part(base, "training"),
             **told,
             "own": own,
             "rest": compared,
@@ -240,6 +241,21 @@ def only(faces: LabelledFaces, attribute: str) -> LabelledFaces:
     return replace(faces, age=unknown).select(np.isfinite(faces.gender))
 
 
+def _of_pack(pack: Pack) -> dict[str, Any]:
+    """What the manifest says of the models."""
+    return {
+        "pack": pack.name,
+        "models": [m.name for m in pack.models],
+        "research_only": pack.research_only,
+    }
+
+
+def _part(heads: Heads, name: str) -> dict[str, Any]:
+    """A part of a manifest that may not be of our making; empty where it is none."""
+    part = heads.manifest.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def _training(train: LabelledFaces, faces: LabelledFaces, labels: str, holdout: float) -> dict[str, Any]:
     """What the manifest says of the faces."""
     known = train.age[np.isfinite(train.age)]
@@ -264,9 +280,7 @@ def fitted_on(heads: Heads, labels: str, holdout: float, split: bool = False) ->
     Args:
         labels: names, joined as :func:`join_names_of_labels` joins them.
     """
-    trainings = [heads.manifest.get("training")]
-    if heads.adapted:
-        trainings.append(heads.manifest["adapted"]["training"])
+    trainings = [heads.manifest.get("training"), _part(heads, "adapted").get("training")]
     return any(_trained_on(training, labels, holdout, split) for training in trainings)
 
 

@@ -251,6 +251,16 @@ def test_the_command(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: 
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
 
 
+def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+    bare = replace(load_heads(Path("boosted")), manifest={"training": [], "settings": "none"})
+    save_heads(bare, tmp_path / "bare", "card")
+    arguments = ("--cache", "mine-cache", "--labels", "utkface", "--quiet")
+    done = run("fit", "--from", tmp_path / "bare", *arguments, "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.stderr
+    assert "learnt from 0 faces (unknown labels)" in (tmp_path / "a" / "model-card.md").read_text("utf-8")
+    assert not fitted_on(load_heads(tmp_path / "a"), "other.csv", 0)
+
+
 def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
     done = run(*MINE, "--out", tmp_path / "a", "--holdout", 0.3, "--only", "age")
     assert done.exit_code == 0, done.stderr

@@ -130,7 +130,7 @@ def fit_heads(
         gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
         out["p_female"][known] = gender_model.probability(score)
 
-    manifest = {"settings": asdict(settings), "versions": _versions()}
+    manifest = {"settings": asdict(settings), "versions": versions()}
     return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), Predictions(**out)
 
 
@@ -368,7 +368,8 @@ def _folds(known: Array, groups: Array | None, settings: Settings) -> Folds:
     return list(splits.split(known, groups=groups[known]))
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """Of what takes part in a fit."""
     from importlib.metadata import version
 
     names = ("arcage", "numpy", "scipy", "scikit-learn", "lightgbm")
