@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from arcage.heads.estimators import AgeHead, GenderHead
     from arcage.prediction import Prediction
     from arcage.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Predictor", "__version__"]
+__all__ = ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from arcage.prediction import Prediction
 
         return Prediction
+    if name in ("AgeHead", "GenderHead"):
+        from arcage.heads import estimators
+
+        return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arcage.heads.compare import AFTER, verdicts
 from arcage.heads.evaluate import FEW, PARTS, as_table, worst_sets
 
 _FIGURES = (
@@ -67,7 +68,15 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}{variants}.{sources}"
         f"{aside} {dropped}\n",
     ]
-    if "utkface" in training["labels"].split(" + "):
+    adapted = manifest.get("adapted")
+    before = (adapted and adapted["training"]) or {}
+    if adapted:
+        parts.append(
+            f"Adapted: these heads know what the heads `{adapted['from']}` learnt from "
+            f"{before.get('faces', 0):,} faces ({before.get('labels', 'unknown labels')}), and change their "
+            "answers for faces that look like those above.\n"
+        )
+    if "utkface" in " + ".join([training["labels"], before.get("labels", "")]).split(" + "):
         parts.append(
             "UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only; ages are partly "
             "estimated, some labels are wrong, and its groups are of very different size.\n"
@@ -80,6 +89,12 @@ def model_card(manifest: dict[str, Any]) -> str:
             "their publishers state; see NOTICE.md beside them) were trained by others, the embedders on "
             "MS-Celeb-1M, a data set since withdrawn.\n"
         )
+    if adapted:
+        parts += [
+            f"## {title}, before and after\n\n" + "".join(f"- {line}\n" for line in verdicts(report, AFTER))
+            for title, report in (("These faces", adapted["own"]), ("The rest", adapted["rest"]))
+            if report
+        ]
     if manifest["held_out"]:
         parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
     parts.append(

@@ -85,6 +85,9 @@ app.add_typer(models_app, name="models")
 data_app = typer.Typer(help="Labelled sets of your own.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
+heads_app = typer.Typer(help="Fitted heads.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(heads_app, name="heads")
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -313,6 +316,11 @@ class Head(Enum):
     lightgbm = "lightgbm"
 
 
+class Only(Enum):
+    age = "age"
+    gender = "gender"
+
+
 FitCaches = Annotated[
     list[Path],
     typer.Option(
@@ -358,6 +366,22 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
     columns: Columns = None,
     head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="wheel|DIR",
+            help="Start from the bundled heads (wheel) or those in DIR, and adapt them to these faces.",
+        ),
+    ] = None,
+    rest: Annotated[
+        tuple[Path, str] | None,
+        typer.Option(
+            metavar="DIR NAME|FILE",
+            help="With --from: a cache and labels of other faces, to see that nothing was forgotten.",
+        ),
+    ] = None,
+    only: Annotated[Only | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
     holdout: Holdout = 0,
     augment: Annotated[
         int,
@@ -383,11 +407,52 @@ def fit(
     """
     if search is not None and not 0 < search < float("inf"):
         raise UsageError(f"--search {search:g} is not a time: give the minutes, more than 0")
+    if from_ is not None and (head is not Head.boosted or augment or search):
+        raise UsageError(
+            "--from keeps the heads and their settings: leave out --head, --augment and --search"
+        )
+    if rest is not None and from_ is None:
+        raise UsageError("--rest is for heads that are adapted: say with --from which")
     from arcage.embedder.extract import Extractor
+    from arcage.heads.store import named_heads
     from arcage.output import print_stdout
 
     extractor = Extractor(pack)
+    if from_ is not None:
+        base = named_heads(from_)
+        base.check(extractor.fingerprint)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
+    if only is not None:
+        from arcage.training import only as only_one
+
+        faces = only_one(faces, only.value)
+    progress: Callable[[str], None] = (lambda text: None) if quiet else _say
+    if from_ is not None:
+        from arcage.heads.compare import AFTER, as_text, verdicts
+        from arcage.training import adapt_labelled, join_names_of_labels
+
+        others = _labelled([rest[0]], extractor, [rest[1]], None, quiet)[0] if rest else None
+        refitted = adapt_labelled(
+            faces,
+            base=base,
+            called=Path(from_).name,
+            pack=extractor.pack,
+            labels=join_names_of_labels(labels),
+            out=out,
+            holdout=holdout,
+            rest=others,
+            rest_labels=join_names_of_labels([rest[1]]) if rest else "",
+            seed=seed,
+            progress=progress,
+        )
+        print_stdout(as_text(refitted.own, AFTER))
+        if refitted.rest:
+            print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
+        if not quiet:
+            if refitted.note:
+                _say(refitted.note)
+            _say(f"the adapted heads and their model card are in {out}")
+        return
 
     from arcage.cache import Cache, join_tables
     from arcage.heads.evaluate import as_table
@@ -412,12 +477,17 @@ def fit(
             join_tables([Cache(folder, fingerprint).table() for folder in cache]) for fingerprint in degraded
         ],
         search_seconds=60 * (search or 0),
-        progress=(lambda text: None) if quiet else _say,
+        progress=progress,
     )
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
     if not quiet:
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
+
+
+class ReportFormat(Enum):
+    table = "table"
+    json = "json"
 
 
 @app.command()
@@ -464,27 +534,14 @@ def evaluate(
     model = load_heads(heads)
     model.check(extractor.fingerprint)
     faces, caches = _labelled(cache, extractor, labels, columns, quiet)
-    split = faces.has_split
-    if holdout or split:
-        every, faces = len(faces), faces.select(faces.held_out(holdout))
-        if not len(faces):
-            raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
-        if split and not quiet:
-            _say(
-                f"{len(faces):,} of {every:,} faces are held out, as the labels' split says; only these count"
-            )
+    faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.evaluate import as_table
     from arcage.heads.evaluate import evaluate as evaluate_answers
-    from arcage.training import fitted_on, join_names_of_labels
+    from arcage.training import fitted_on_warning, join_names_of_labels
 
     called = join_names_of_labels(labels)
-    warning = ""
-    if fitted_on(model, called, holdout, split):
-        warning = (
-            "the heads were fitted on labels of this name: if on these images, the figures are too good; "
-            "fit and evaluate with the same --holdout for honest ones"
-        )
+    warning = fitted_on_warning(model, called, holdout, split)
     if warning and not quiet:
         _say(warning)
     answers = model.predict(faces.table.descriptors(faces.rows))
@@ -518,9 +575,59 @@ def evaluate(
     print_stdout(text if as_json else as_table(report))
 
 
-class DataFormat(Enum):
-    table = "table"
-    json = "json"
+@app.command()
+def compare(
+    heads_a: Annotated[
+        str, typer.Argument(metavar="HEADS_A", help="A folder of heads; wheel for the bundled ones.")
+    ],
+    heads_b: Annotated[str, typer.Argument(metavar="HEADS_B", help="The heads to compare them with.")],
+    cache: FitCaches,
+    labels: Labels,
+    columns: Columns = None,
+    holdout: Holdout = 0,
+    format_: Annotated[ReportFormat, typer.Option("--format", help="Of standard output.")] = (
+        ReportFormat.table
+    ),
+    pack: Pack = "compact",
+    quiet: Quiet = False,
+) -> None:
+    """Say which of two heads is better on the same labelled faces, by how much, and how sure that is.
+
+    Differences are B less A, with a 95 % interval by a paired bootstrap over persons, or over faces where
+    no person is known. An interval that holds 0 means that nobody can tell.
+    """
+    from arcage.embedder.extract import Extractor
+    from arcage.heads.store import named_heads
+    from arcage.output import print_stdout
+
+    extractor = Extractor(pack)
+    both = [named_heads(name) for name in (heads_a, heads_b)]
+    for model in both:
+        model.check(extractor.fingerprint)
+    faces, _ = _labelled(cache, extractor, labels, columns, quiet)
+    faces, split = _judging(faces, holdout, quiet)
+
+    from arcage.heads.compare import as_text
+    from arcage.training import compare_labelled, fitted_on_warning, join_names_of_labels
+
+    called = join_names_of_labels(labels)
+    warnings = {
+        letter: warning
+        for letter, model in zip("AB", both, strict=True)
+        if (warning := fitted_on_warning(model, called, holdout, split))
+    }
+    if not quiet:
+        for letter, warning in warnings.items():
+            _say(f"{letter}: {warning}")
+    report = {
+        "heads": {"A": heads_a, "B": heads_b},
+        "warnings": warnings,
+        "images": dataclasses.asdict(faces.counts),
+        **compare_labelled(both[0], both[1], faces),
+    }
+    print_stdout(
+        json.dumps(report, indent=2, allow_nan=False) if format_.value == "json" else as_text(report)
+    )
 
 
 @data_app.command("describe")
@@ -529,8 +636,8 @@ def data_describe(
     labels: Labels,
     columns: Columns = None,
     format_: Annotated[
-        DataFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
-    ] = DataFormat.table,
+        ReportFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
+    ] = ReportFormat.table,
     report_to: Annotated[
         Path | None,
         typer.Option(
@@ -624,6 +731,33 @@ def page(
 
     predictor = Predictor(pack, device, heads=heads)
     serve(predictor, host, port, said=_say)
+
+
+class ModelFormat(Enum):
+    onnx = "onnx"
+
+
+@heads_app.command("export")
+def heads_export(
+    heads: Annotated[
+        str, typer.Argument(metavar="HEADS_DIR", help="A folder of heads; wheel for the bundled ones.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the model goes.")],
+    format_: Annotated[
+        ModelFormat, typer.Option("--format", help="ONNX, in plain operators; needs the package onnx.")
+    ] = ModelFormat.onnx,
+    quiet: Quiet = False,
+) -> None:
+    """Write heads as one model file: descriptors in; age, age_low, age_high and p_female out."""
+    if out.suffix.lower() != f".{format_.value}":
+        raise UsageError(f"end the name of --out {out} in .{format_.value}")
+    from arcage.heads.export import write_onnx
+    from arcage.heads.store import named_heads
+
+    model = named_heads(heads)
+    write_onnx(model, out)
+    if not quiet:
+        _say(f"{out}: for descriptors of the pipeline {model.fingerprint}, float32 [n, {model.dimension}]")
 
 
 @models_app.command("list")
@@ -827,6 +961,20 @@ def _labelled(
             _say(line)
         _say(f"images: {faces.counts}")
     return faces, list(caches.values())
+
+
+def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[LabelledFaces, bool]:
+    """The faces that heads are judged by, and whether the labels' split said which."""
+    split = faces.has_split
+    if not (holdout or split):
+        return faces, split
+    aside = faces.select(faces.held_out(holdout))
+    if not len(aside):
+        raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
+    if split and not quiet:
+        count = f"{len(aside):,} of {len(faces):,} faces"
+        _say(f"{count} are held out, as the labels' split says; only these count")
+    return aside, split
 
 
 def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:

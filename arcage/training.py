@@ -14,10 +14,12 @@ from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import HeadsError, UsageError
+from arcage.heads.adapt import adapt_heads
 from arcage.heads.bootstrap import intervals
+from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
-from arcage.heads.fit import Progress, Settings, fit_heads
-from arcage.heads.model import Heads
+from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, versions
+from arcage.heads.model import Heads, Predictions
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
 from arcage.types import Array
@@ -113,53 +115,189 @@ def fit_labelled(
         variants=degraded,
         fingerprint=fingerprint,
         settings=settings,
+        weight=np.where(np.isfinite(train.weight), train.weight, np.float32(1)),
         progress=progress,
     )
-    out_of_fold = evaluate(seen, train.age, train.gender, train.group, train.source)
-    held_out = None
-    judged, answers = train, seen
-    if aside.any():
-        judged = faces.select(aside)
-        answers = heads.predict(judged.table.descriptors(judged.rows))
-        held_out = evaluate(answers, judged.age, judged.gender, judged.group, judged.source)
+    out_of_fold = _report(seen, train)
+    aside_faces = faces.select(aside)
+    judged, answers = (aside_faces, _answers(heads, aside_faces)) if len(aside_faces) else (train, seen)
+    held_out = _report(answers, judged) if len(aside_faces) else None
     progress("confidence intervals")
-    who = judged.persons()
-    ends = intervals(answers, judged.age, judged.gender, judged.group, who, judged.source)
-    known = train.age[np.isfinite(train.age)]
     manifest = {
         **heads.manifest,
-        "pack": pack.name,
-        "models": [m.name for m in pack.models],
-        "research_only": pack.research_only,
-        "training": {
-            "labels": labels,
-            "faces": len(train),
-            "variants": len(variants),
-            "ages": [float(known.min()), float(known.max())] if len(known) else None,
-            "held_out": int(aside.sum()),
-            "held_out_share": holdout,
-            "split": faces.has_split,
-            "sources": _sizes(train.source),
-            "images": asdict(faces.counts),
-        },
+        **_of_pack(pack),
+        "training": {**_training(train, faces, labels, holdout), "variants": len(variants)},
         "search": searched,
         "out_of_fold": out_of_fold,
         "held_out": held_out,
-        "intervals": ends,
+        "intervals": _intervals(answers, judged),
     }
     heads = Heads(heads.fingerprint, heads.dimension, heads.age, heads.gender, manifest)
     save_heads(heads, out, model_card(manifest))
     return Fitted(heads, out_of_fold, held_out)
 
 
+@dataclass(frozen=True, slots=True)
+class Refitted:
+    """Adapted heads, and comparisons with what they were adapted from (A before, B after), as
+    :func:`arcage.heads.compare.compare` gives them."""
+
+    heads: Heads
+    own: dict[str, Any]
+    """On the user's faces: those held out, or else all, each by models that did not see it."""
+    rest: dict[str, Any] | None
+    """On other faces, where any were given."""
+    note: str
+    """What is to be said about what the old heads know; empty where nothing is."""
+
+
+def adapt_labelled(
+    faces: LabelledFaces,
+    *,
+    base: Heads,
+    called: str,
+    pack: Pack,
+    labels: str,
+    out: Path,
+    holdout: float = 0.0,
+    rest: LabelledFaces | None = None,
+    rest_labels: str = "",
+    seed: int = 0,
+    progress: Progress = lambda _: None,
+) -> Refitted:
+    """Adapt heads to labelled faces and write them, with their model card, to a folder.
+
+    Args:
+        base, called: the heads to start from, and their name for the model card.
+        labels, holdout: as for :func:`fit_labelled`.
+        rest: faces of other sources, by which the heads are only judged. Of those that the old heads may know
+            by their labels' name, only the ones that these held out, where they did. Faces that are among
+            ``faces`` do not count.
+
+    Raises:
+        UsageError: the heads cannot be adapted, or too few labelled faces are left.
+        HeadsError, OutputError: the folder cannot be written.
+    """
+    _check_folder(out)
+    aside = faces.held_out(holdout)
+    train, judged = faces.select(~aside), faces.select(aside)
+    if not len(train):
+        raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
+    others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
+    x, persons = train.descriptors(), train.persons()
+    heads, seen, told = adapt_heads(
+        base, x, train.age, train.gender, groups=persons, seed=seed, progress=progress
+    )
+    if others is None and "age" in told:
+        note = (
+            f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
+            f"by {told['age']['moved']:.2f} years on average"
+        )
+    if fitted_on(base, labels, holdout, faces.has_split):
+        known = (
+            "the old heads were fitted on labels of this name: if on these images, they look too good before"
+        )
+        note = f"{known}; {note}" if note else known
+    out_of_fold = _report(seen, train)
+    if len(judged):
+        own = compare_labelled(base, heads, judged)
+    else:
+        own = compare(base.predict(x), seen, train.age, train.gender, train.group, persons, train.source)
+    compared = compare_labelled(base, heads, others) if others is not None else None
+    answers = _answers(heads, judged) if len(judged) else seen
+    manifest = {
+        "settings": {**asdict(Settings(seed=seed)), **_part(base, "settings"), "folds": FOLDS},
+        "versions": versions(),
+        **_of_pack(pack),
+        "training": _training(train, faces, labels, holdout),
+        "search": None,
+        "out_of_fold": out_of_fold,
+        "held_out": _report(answers, judged) if len(judged) else None,
+        "intervals": _intervals(answers, judged if len(judged) else train),
+        "adapted": {
+            "from": called,
+            "training": _part(base, "training"),
+            **told,
+            "own": own,
+            "rest": compared,
+        },
+    }
+    heads = replace(heads, manifest=manifest)
+    save_heads(heads, out, model_card(manifest))
+    return Refitted(heads, own, compared, note)
+
+
+def _rest(base: Heads, rest: LabelledFaces, labels: str, own: LabelledFaces) -> tuple[LabelledFaces, str]:
+    others = rest.select(~np.isin(rest.sha256(), own.sha256()))
+    note = ""
+    if fitted_on(base, labels, 0):
+        training = base.manifest["training"]
+        share, split = float(training.get("held_out_share") or 0), others.has_split
+        if fitted_on(base, labels, share, split):
+            note = "the old heads were fitted on the rest: its figures are too good, before and after"
+        else:
+            others = others.select(others.held_out(share))
+    if not len(others):
+        raise UsageError("no face of --rest is left that the heads can be judged by: give other ones")
+    return others, note
+
+
+def only(faces: LabelledFaces, attribute: str) -> LabelledFaces:
+    """The faces with a label of one attribute, and no other label.
+
+    Args:
+        attribute: ``age`` or ``gender``.
+    """
+    unknown = np.full(len(faces), np.nan, np.float32)
+    if attribute == "age":
+        return replace(faces, gender=unknown).select(np.isfinite(faces.age))
+    return replace(faces, age=unknown).select(np.isfinite(faces.gender))
+
+
+def _of_pack(pack: Pack) -> dict[str, Any]:
+    """What the manifest says of the models."""
+    return {
+        "pack": pack.name,
+        "models": [m.name for m in pack.models],
+        "research_only": pack.research_only,
+    }
+
+
+def _part(heads: Heads, name: str) -> dict[str, Any]:
+    """A part of a manifest that may not be of our making; empty where it is none."""
+    part = heads.manifest.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _training(train: LabelledFaces, faces: LabelledFaces, labels: str, holdout: float) -> dict[str, Any]:
+    """What the manifest says of the faces."""
+    known = train.age[np.isfinite(train.age)]
+    return {
+        "labels": labels,
+        "faces": len(train),
+        "variants": 0,
+        "ages": [float(known.min()), float(known.max())] if len(known) else None,
+        "held_out": len(faces) - len(train),
+        "held_out_share": holdout,
+        "split": faces.has_split,
+        "sources": _sizes(train.source),
+        "images": asdict(faces.counts),
+    }
+
+
 def fitted_on(heads: Heads, labels: str, holdout: float, split: bool = False) -> bool:
-    """Whether heads may have been fitted on the faces that they are to be judged by: on labels of the same
-    name, without leaving out the share, or the ``split``, that is asked for.
+    """Whether heads, or those that they were adapted from, may have been fitted on the faces that they are to
+    be judged by: on labels of the same name, without leaving out the share, or the ``split``, that is asked
+    for.
 
     Args:
         labels: names, joined as :func:`join_names_of_labels` joins them.
     """
-    training = heads.manifest.get("training")
+    trainings = [heads.manifest.get("training"), _part(heads, "adapted").get("training")]
+    return any(_trained_on(training, labels, holdout, split) for training in trainings)
+
+
+def _trained_on(training: object, labels: str, holdout: float, split: bool) -> bool:
     if not isinstance(training, dict):
         return False
     fitted = training.get("labels")
@@ -169,6 +307,16 @@ def fitted_on(heads: Heads, labels: str, holdout: float, split: bool = False) ->
         return True
     share = training.get("held_out_share")
     return not (isinstance(share, int | float) and (holdout > 0 or split) and holdout <= share)
+
+
+def fitted_on_warning(heads: Heads, labels: str, holdout: float, split: bool = False) -> str:
+    """What to say where :func:`fitted_on` is true; empty where it is not."""
+    if not fitted_on(heads, labels, holdout, split):
+        return ""
+    return (
+        "the heads were fitted on labels of this name: if on these images, the figures are too good; "
+        "fit and evaluate with the same --holdout for honest ones"
+    )
 
 
 def join_names_of_labels(labels: Sequence[str]) -> str:
@@ -193,5 +341,24 @@ def _check_folder(folder: Path) -> None:
 
 def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:
     """The heads' report on labelled faces, as :func:`arcage.heads.evaluate.evaluate` gives it."""
-    answers = heads.predict(faces.table.descriptors(faces.rows))
+    return _report(_answers(heads, faces), faces)
+
+
+def _answers(heads: Heads, faces: LabelledFaces) -> Predictions:
+    return heads.predict(faces.table.descriptors(faces.rows))
+
+
+def _report(answers: Predictions, faces: LabelledFaces) -> dict[str, Any]:
     return evaluate(answers, faces.age, faces.gender, faces.group, faces.source)
+
+
+def _intervals(answers: Predictions, faces: LabelledFaces) -> dict[str, Any]:
+    return intervals(answers, faces.age, faces.gender, faces.group, faces.persons(), faces.source)
+
+
+def compare_labelled(a: Heads, b: Heads, faces: LabelledFaces) -> dict[str, Any]:
+    """Two heads on the same labelled faces, as :func:`arcage.heads.compare.compare` gives it."""
+    x = faces.table.descriptors(faces.rows)
+    return compare(
+        a.predict(x), b.predict(x), faces.age, faces.gender, faces.group, faces.persons(), faces.source
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,24 @@ def intervals(
         figures ``[low, high]``, or None where there are too few persons; ready for JSON.
     """
     each = values(predictions, age, gender)
+    return intervals_of(each, age, gender, group, persons, source, seed=seed)
+
+
+def intervals_of(
+    each: Mapping[str, F64],
+    age: F32,
+    gender: F32,
+    group: Array | None = None,
+    persons: Array | None = None,
+    source: Array | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """As :func:`intervals`, of the means of any columns by the names of a report's figures.
+
+    Args:
+        each: shape (n,) by name, NaN where a face gives nothing; as :func:`~arcage.heads.evaluate.values`.
+    """
 
     def of(rows: Array) -> dict[str, list[float] | None]:
         out: dict[str, list[float] | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,11 @@ def as_table(report: dict[str, Any]) -> str:
     lines: list[tuple[str, ...]] = [("", *(heading for heading, _, _ in COLUMNS))]
     for name, row in rows:
         lines.append((name, *(as_text(row, key, style) for _, key, style in COLUMNS)))
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of a table as text: the first column to the left, the others to the right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(

@@ -89,6 +89,7 @@ def fit_heads(
     groups: Array | None = None,
     variants: Sequence[F32] = (),
     weight: F32 | None = None,
+    least: int = MIN_FACES,
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, Predictions]:
     """Fit age and gender heads; an attribute without labels is left out.
@@ -103,6 +104,7 @@ def fit_heads(
             half of its weight; answers are calibrated on ``x`` alone.
         weight: shape (n,): how much each face counts in the fit (not in calibration); None for equally.
         fingerprint: the pipeline's.
+        least: fewer faces than this are refused.
         progress: told in words what is being done.
 
     Returns:
@@ -112,7 +114,7 @@ def fit_heads(
         UsageError: there are too few labelled faces.
     """
     settings = settings or Settings()
-    check_labels(age, gender, groups, settings.folds)
+    check_labels(age, gender, groups, settings.folds, least)
     n = len(x)
     weight = np.ones(n, np.float32) if weight is None else weight
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
@@ -133,11 +135,11 @@ def fit_heads(
         gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
         out["p_female"][known] = gender_model.probability(score)
 
-    manifest = {"settings": asdict(settings), "versions": _versions()}
+    manifest = {"settings": asdict(settings), "versions": versions()}
     return Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), Predictions(**out)
 
 
-def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> None:
+def check_labels(age: F32, gender: F32, groups: Array | None, folds: int, least: int = MIN_FACES) -> None:
     """Refuse at once what cannot be fitted on; the arguments are those of :func:`fit_heads`.
 
     Raises:
@@ -151,10 +153,8 @@ def check_labels(age: F32, gender: F32, groups: Array | None, folds: int) -> Non
             continue
         if what == "gender" and len(np.unique(gender[known])) < 2:
             raise UsageError("all labelled faces have the same gender: add faces of the other one")
-        if len(known) < MIN_FACES:
-            raise UsageError(
-                f"only {len(known)} faces have a label for {what}; at least {MIN_FACES} are needed"
-            )
+        if len(known) < least:
+            raise UsageError(f"only {len(known)} faces have a label for {what}; at least {least} are needed")
         if groups is not None and len(np.unique(groups[known])) < folds:
             raise UsageError(f"the faces come from fewer than {folds} persons or groups: add more of them")
 
@@ -183,6 +183,8 @@ class _Rows:
                 x[i * len(known) : (i + 1) * len(known)] = part[known]
         # What is fitted best is what will be asked about: most faces are better seen than their variants.
         weights = np.concatenate([weight[known], *[VARIANT * weight[known]] * len(variants)])
+        if not weights.any():
+            raise UsageError("all labelled faces have the weight 0: give those that are to be fitted on more")
         weights /= weights.mean()
         return cls(x, weights, [(every(train), every(test)) for train, test in folds], times)
 
@@ -391,7 +393,8 @@ def _folds(known: Array, groups: Array | None, settings: Settings) -> Folds:
     return list(splits.split(known, groups=groups[known]))
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """Of what takes part in a fit."""
     from importlib.metadata import version
 
     names = ("arcage", "numpy", "scipy", "scikit-learn", "lightgbm")

@@ -45,10 +45,68 @@ class Stacked:
         """Shape (n, dimension) -> shape (n, answers)."""
         if self.kernel is None:
             return np.concatenate([part(x) for part in self.last], axis=1)
-        first = self.kernel(x)
-        features = np.concatenate([first, x[:, self.columns]], axis=1)
-        answers: F32 = first[:, :1] + np.concatenate([part(features) for part in self.last], axis=1)
+        return self._answers(x, self.kernel(x))
+
+    def look(self, x: F32) -> Seen:
+        """The answers, and what they were made of; for stacks with a kernel stage."""
+        if self.kernel is None:
+            raise ValueError("without a kernel stage there is nothing but the answers")
+        axes = self.kernel.project(x)
+        outputs = self.kernel.of_projected(axes)
+        return Seen(self._answers(x, outputs), outputs, axes)
+
+    def _answers(self, x: F32, outputs: F32) -> F32:
+        features = np.concatenate([outputs, x[:, self.columns]], axis=1)
+        answers: F32 = outputs[:, :1] + np.concatenate([part(features) for part in self.last], axis=1)
         return answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a stack sees in n faces."""
+
+    answers: F32
+    """Shape (n, answers)."""
+    outputs: F32
+    """Shape (n, outputs): the kernel stage's."""
+    axes: F32
+    """Shape (n, axes): on which the kernel stage compares faces."""
+
+    def source(self) -> F32:
+        """What tells one source of faces from another, shape (n, outputs + axes)."""
+        return np.concatenate([self.outputs, self.axes], axis=1)
+
+    def said(self) -> F32:
+        """What was made of the faces, shape (n, outputs + answers)."""
+        return np.concatenate([self.outputs, self.answers], axis=1)
+
+    def of(self, rows: Array) -> Seen:
+        return Seen(self.answers[rows], self.outputs[rows], self.axes[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adaptation:
+    """What heads that were fitted on one source of faces have learnt from a few faces of another: a change
+    of their answer, for the faces that look like those of the new source."""
+
+    gate: Linear
+    """From :meth:`Seen.source` to the log-odds of the new source."""
+    lowest: F32
+    highest: F32
+    """Shape (outputs + answers,): what the new faces' :meth:`Seen.said` reached; nothing is extrapolated."""
+    change: Linear
+    """From :meth:`Seen.said`, kept within these, to what is added to the answers."""
+    curves: F32
+    """Shape (3, points): the intervals' curves for the new source, as :class:`AgeModel` has them for the
+    old one; shape (3, 0) for gender."""
+
+    def weight(self, seen: Seen) -> F32:
+        """How much a face looks like the new source, shape (n,), 0 to 1."""
+        return _logistic(self.gate(seen.source())[:, 0])
+
+    def shift(self, seen: Seen, weight: F32) -> F32:
+        """What is added to the answers, shape (n, 1)."""
+        return weight[:, None] * self.change(np.clip(seen.said(), self.lowest, self.highest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +123,37 @@ class AgeModel:
     high: F32
     """Shape (points,), years, increasing: an interval begins at the age at which the curve ``low`` reaches
     the lower quantile, and ends where ``high`` reaches the upper one."""
+    adapted: Adaptation | None = None
 
     def __call__(self, x: F32) -> tuple[F32, F32, F32]:
-        return self.interval(self.stack(x))
+        if self.adapted is None:
+            return self.interval(self.stack(x))
+        seen = self.stack.look(x)
+        weight = self.adapted.weight(seen)
+        answers = seen.answers + self.adapted.shift(seen, weight)
+        return self.blended(answers, weight, self.adapted.curves)
 
     def interval(self, answers: F32) -> tuple[F32, F32, F32]:
         """Age, lower and upper end from the stack's answers, shape (n, 1) or (n, 3)."""
-        age = np.clip(answers[:, 0], YOUNGEST, OLDEST)
-        low = np.interp(answers[:, -2 if answers.shape[1] == 3 else 0], self.low, self.ages)
-        high = np.interp(answers[:, -1], self.high, self.ages)
-        # Quantiles are fitted apart from the age and may cross it.
-        low, high = np.minimum(low, age), np.maximum(high, age)
-        ends = np.clip(np.stack([low, high]), YOUNGEST, OLDEST).astype(np.float32)
-        return age, ends[0], ends[1]
+        return _interval(answers, self.ages, self.low, self.high)
+
+    def blended(self, answers: F32, weight: F32, curves: F32) -> tuple[F32, F32, F32]:
+        """As :meth:`interval`, with each end between those by the own and by other ``curves``, shape
+        (3, points); ``weight``, shape (n,), is that of the others."""
+        age, *own = self.interval(answers)
+        _, *other = _interval(answers, *curves)
+        low, high = (np.asarray(a + weight * (b - a), np.float32) for a, b in zip(own, other, strict=True))
+        return age, np.minimum(low, age), np.maximum(high, age)
+
+
+def _interval(answers: F32, ages: F32, low: F32, high: F32) -> tuple[F32, F32, F32]:
+    age = np.clip(answers[:, 0], YOUNGEST, OLDEST)
+    lower = np.interp(answers[:, -2 if answers.shape[1] == 3 else 0], low, ages)
+    upper = np.interp(answers[:, -1], high, ages)
+    # Quantiles are fitted apart from the age and may cross it.
+    lower, upper = np.minimum(lower, age), np.maximum(upper, age)
+    ends = np.clip(np.stack([lower, upper]), YOUNGEST, OLDEST).astype(np.float32)
+    return age, ends[0], ends[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +163,24 @@ class GenderModel:
     stack: Stacked
     slope: float
     offset: float
+    adapted: Adaptation | None = None
+    """Its change is one of the log-odds."""
 
     def __call__(self, x: F32) -> F32:
-        return self.probability(self.stack(x)[:, 0])
+        if self.adapted is None:
+            return self.probability(self.stack(x)[:, 0])
+        seen = self.stack.look(x)
+        shift = self.adapted.shift(seen, self.adapted.weight(seen))
+        return self.probability(seen.answers[:, 0], shift[:, 0])
 
-    def probability(self, score: F32) -> F32:
-        """Shape (n,) -> shape (n,), 0 to 1."""
-        z = np.clip(self.slope * score + self.offset, -30, 30)
-        result: F32 = (1 / (1 + np.exp(-z))).astype(np.float32)
-        return result
+    def probability(self, score: F32, shift: F32 | float = 0.0) -> F32:
+        """Shape (n,) -> shape (n,), 0 to 1; ``shift`` is added to the log-odds."""
+        return _logistic(self.slope * score + self.offset + shift)
+
+
+def _logistic(odds: Array) -> F32:
+    result: F32 = (1 / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +194,11 @@ class Heads:
     gender: GenderModel | None
     manifest: dict[str, Any]
     """What they were fitted on, with what, and how well they did; see the model card."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether they were adapted to another source of faces than they were fitted on."""
+        return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
     def check(self, fingerprint: str) -> None:
         """Refuse descriptors of another pipeline.

@@ -56,8 +56,11 @@ class Kernel:
     """Shape (outputs,)."""
 
     def __call__(self, x: F32) -> F32:
-        similar = gaussian(self.project(x), self.landmarks)
-        return np.asarray(similar @ self.weights + self.bias, np.float32)
+        return self.of_projected(self.project(x))
+
+    def of_projected(self, axes: F32) -> F32:
+        """The answers from what :meth:`project` gave."""
+        return np.asarray(gaussian(axes, self.landmarks) @ self.weights + self.bias, np.float32)
 
     def project(self, x: F32) -> F32:
         """The axes on which faces are compared, shape (n, axes)."""

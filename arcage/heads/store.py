@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ import numpy as np
 
 from arcage.errors import HeadsError
 from arcage.files import atomic_write
-from arcage.heads.model import AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
+from arcage.types import Array
 
-SCHEMA = 2
+SCHEMA, ADAPTED = 2, 3
+"""Of heads, and of those with an :class:`~arcage.heads.model.Adaptation`, which older versions refuse."""
 BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
 MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
+SHIPPED = "wheel"
+"""What the heads inside the wheel are called where a folder of heads is asked for."""
 ANSWERS = ("point", "low", "high")
+LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest", "curves")
 INTERVAL = ("ages", "low", "high")
 
 
@@ -40,15 +46,17 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
     if heads.age is not None:
         arrays |= _stack_arrays(heads.age.stack, "age")
         arrays |= {f"age.interval.{name}": getattr(heads.age, name) for name in INTERVAL}
+        arrays |= _adaptation_arrays(heads.age.adapted, "age")
     if heads.gender is not None:
         arrays |= _stack_arrays(heads.gender.stack, "gender")
         arrays["gender.curve"] = np.array([heads.gender.slope, heads.gender.offset])
+        arrays |= _adaptation_arrays(heads.gender.adapted, "gender")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     data = buffer.getvalue()
     manifest = {
         **heads.manifest,
-        "schema": SCHEMA,
+        "schema": ADAPTED if heads.adapted else SCHEMA,
         "fingerprint": heads.fingerprint,
         "dimension": heads.dimension,
         "arrays": {"file": ARRAYS, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
@@ -68,6 +76,15 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
         file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
 
 
+def named_heads(name: str) -> Heads:
+    """Heads by what a user calls them: a folder, or :data:`SHIPPED`.
+
+    Raises:
+        HeadsError: there are none, or they are damaged.
+    """
+    return load_heads(None if name == SHIPPED else Path(name))
+
+
 def load_heads(folder: Path | None = None) -> Heads:
     """Heads from a folder; None for those in the wheel.
 
@@ -82,10 +99,10 @@ def load_heads(folder: Path | None = None) -> Heads:
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["schema"] != SCHEMA:
+        if manifest["schema"] not in (SCHEMA, ADAPTED):
             raise HeadsError(
                 f"the heads in {folder} have the schema {manifest['schema']}, this version of arcage "
-                f"reads {SCHEMA}; update arcage, or {remedy}"
+                f"reads {SCHEMA} and {ADAPTED}; update arcage, or {remedy}"
             )
         data = (folder / manifest["arrays"]["file"]).read_bytes()
         expected = manifest["arrays"]["sha256"]
@@ -109,14 +126,51 @@ def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
     dimension = int(manifest["dimension"])
     age = gender = None
     if "age.interval.ages" in arrays:
-        curves = [arrays[f"age.interval.{name}"] for name in INTERVAL]
-        age = AgeModel(_stack(arrays, "age", dimension), *curves)
-        if not all(c.shape == (len(curves[0]),) and (np.diff(c) > 0).all() for c in curves):
-            raise ValueError("the intervals' curves do not fit together")
+        ages, low, high = (arrays[f"age.interval.{name}"] for name in INTERVAL)
+        _check_curves([ages, low, high])
+        stack = _stack(arrays, "age", dimension)
+        age = AgeModel(stack, ages, low, high, _adaptation(arrays, "age", stack))
     if "gender.curve" in arrays:
         slope, offset = (float(v) for v in arrays["gender.curve"])
-        gender = GenderModel(_stack(arrays, "gender", dimension), slope, offset)
+        stack = _stack(arrays, "gender", dimension)
+        gender = GenderModel(stack, slope, offset, _adaptation(arrays, "gender", stack))
     return Heads(str(manifest["fingerprint"]), dimension, age, gender, manifest)
+
+
+def _check_curves(curves: Sequence[Array]) -> None:
+    if not all(c.shape == (len(curves[0]),) and (np.diff(c) > 0).all() for c in curves):
+        raise ValueError("the intervals' curves do not fit together")
+
+
+def _adaptation_arrays(adapted: Adaptation | None, prefix: str) -> Arrays:
+    if adapted is None:
+        return {}
+    arrays = {f"{prefix}.new.{name}": getattr(adapted, name) for name in LIMITS}
+    for name in LINEAR:
+        arrays |= to_arrays(getattr(adapted, name), f"{prefix}.new.{name}")
+    return arrays
+
+
+def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | None:
+    if f"{prefix}.new.curves" not in arrays:
+        return None
+    limits = {name: arrays[f"{prefix}.new.{name}"] for name in LIMITS}
+    parts = {name: from_arrays(arrays, f"{prefix}.new.{name}") for name in LINEAR}
+    curves = limits["curves"]
+    if curves.ndim != 2 or len(curves) != 3 or (prefix == "age" and not curves.size):
+        raise ValueError("the new intervals' curves do not fit together")
+    _check_curves(list(curves))
+    if stack.kernel is None:
+        raise ValueError(f"the {prefix} head is adapted and has no kernel stage")
+    outputs, axes = len(stack.kernel.bias), stack.kernel.projection.shape[1]
+    shapes = {"gate": (outputs + axes, 1), "change": (outputs + len(stack.last), 1)}
+    for name, shape in shapes.items():
+        part = parts[name]
+        if not isinstance(part, Linear) or part.weights.shape != shape:
+            raise ValueError(f"the {prefix} head's {name} does not fit")
+    if any(limits[name].shape != shapes["change"][:1] for name in ("lowest", "highest")):
+        raise ValueError(f"the {prefix} head's limits do not fit")
+    return Adaptation(**limits, **parts)  # type: ignore[arg-type]
 
 
 def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
