@@ -187,6 +187,11 @@ def adapt_labelled(
             f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
             f"by {told['age']['moved']:.2f} years on average"
         )
+    if fitted_on(base, labels, holdout, faces.has_split):
+        known = (
+            "the old heads were fitted on labels of this name: if on these images, they look too good before"
+        )
+        note = f"{known}; {note}" if note else known
     out_of_fold = evaluate(seen, train.age, train.gender, train.group, train.source)
     if len(judged):
         own = compare_labelled(base, heads, judged)

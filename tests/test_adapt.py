@@ -248,6 +248,8 @@ def test_the_command(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: 
     assert "## These faces, before and after\n\n- age: better after" in card
     assert "## The rest, before and after" in card
     assert fitted_on(load_heads(out), "utkface", SHARE)
+    # Both sources are called utkface here, and nobody can know that they differ.
+    assert "the old heads were fitted on labels of this name: if on these images, they look" in done.stderr
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
 
 

@@ -38,7 +38,7 @@ def ages(rows: list[Prediction]) -> list[float | None]:
 
 
 def test_what_the_package_offers() -> None:
-    assert arcage.__all__ == ["Prediction", "Predictor", "__version__"]
+    assert arcage.__all__ == ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
     assert not hasattr(arcage, "Nonsense")
 
 
