@@ -25,7 +25,10 @@ def test_scikit_learn_finds_no_fault(head: type, kind: str) -> None:
     found = check_estimator(head(kind=kind, folds=3), on_skip=None)
     assert len(found) > 40
     # What the checks need and is not there: other array libraries, pandas.
-    may_skip = {"check_array_api_input", *(f"check_{k}_data_not_an_array" for k in ("regressor", "classifier"))}
+    may_skip = {
+        "check_array_api_input",
+        *(f"check_{k}_data_not_an_array" for k in ("regressor", "classifier")),
+    }
     assert not [one for one in found if one["status"] not in ("passed", "skipped")]
     assert {one["check_name"] for one in found if one["status"] == "skipped"} <= may_skip
 
