@@ -112,6 +112,9 @@ Device = Annotated[
         metavar="DEVICE", help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back."
     ),
 ]
+HeadsFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones.")
+]
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -169,10 +172,7 @@ def predict(
     ] = None,
     pack: Pack = "compact",
     device: Device = "auto",
-    heads: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones."),
-    ] = None,
+    heads: HeadsFolder = None,
     cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep descriptors in DIR, where a stopped batch goes on."),
@@ -495,9 +495,7 @@ def evaluate(
     cache: FitCaches,
     labels: Labels,
     columns: Columns = None,
-    heads: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones.")
-    ] = None,
+    heads: HeadsFolder = None,
     holdout: Holdout = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write the figures there as well.")
@@ -537,16 +535,14 @@ def evaluate(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.evaluate import as_table
-    from arcage.heads.evaluate import evaluate as evaluate_answers
-    from arcage.training import fitted_on_warning, join_names_of_labels
+    from arcage.training import answers_for, fitted_on_warning, join_names_of_labels, report_on
 
     called = join_names_of_labels(labels)
     warning = fitted_on_warning(model, called, holdout, split)
     if warning and not quiet:
         _say(warning)
-    answers = model.predict(faces.table.descriptors(faces.rows))
-    figures = evaluate_answers(answers, faces.age, faces.gender, faces.group, faces.source)
-    report = {"images": dataclasses.asdict(faces.counts), **figures}
+    answers = answers_for(model, faces)
+    report = {"images": dataclasses.asdict(faces.counts), **report_on(answers, faces)}
     text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
         from arcage.files import atomic_write
@@ -717,10 +713,7 @@ def page(
     ] = 7860,
     pack: Pack = "compact",
     device: Device = "auto",
-    heads: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones."),
-    ] = None,
+    heads: HeadsFolder = None,
 ) -> None:
     """Open a page for the browser, where photos are dropped and answered; needs arcage[app].
 

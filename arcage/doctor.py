@@ -233,12 +233,10 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.openvino import cache_home
+    from arcage.embedder.openvino import cache_home, compiled_folder
 
-    folder = cache_home() / "openvino"
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.access(folder, os.W_OK):
+    folder = compiled_folder()
+    if folder is not None:
         kept = [path.stat().st_size for path in folder.glob("*.blob")]
         text = (
             f"{folder} keeps {len(kept)}, {_megabytes(sum(kept))}, those of other versions of arcage and "
@@ -246,8 +244,8 @@ def _compiled() -> str:
         )
         return _Note(text) if sum(kept) > _MANY_BYTES else text
     return _Note(
-        f"{folder} cannot be written, so networks are compiled at every start, which takes a second; "
-        "to change that, set XDG_CACHE_HOME to a folder that you may write"
+        f"{cache_home() / 'openvino'} cannot be written, so networks are compiled at every start, which "
+        "takes a second; to change that, set XDG_CACHE_HOME to a folder that you may write"
     )
 
 

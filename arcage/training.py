@@ -118,10 +118,10 @@ def fit_labelled(
         weight=np.where(np.isfinite(train.weight), train.weight, np.float32(1)),
         progress=progress,
     )
-    out_of_fold = _report(seen, train)
+    out_of_fold = report_on(seen, train)
     aside_faces = faces.select(aside)
-    judged, answers = (aside_faces, _answers(heads, aside_faces)) if len(aside_faces) else (train, seen)
-    held_out = _report(answers, judged) if len(aside_faces) else None
+    judged, answers = (aside_faces, answers_for(heads, aside_faces)) if len(aside_faces) else (train, seen)
+    held_out = report_on(answers, judged) if len(aside_faces) else None
     progress("confidence intervals")
     manifest = {
         **heads.manifest,
@@ -198,13 +198,13 @@ def adapt_labelled(
             "the old heads were fitted on labels of this name: if on these images, they look too good before"
         )
         note = f"{known}; {note}" if note else known
-    out_of_fold = _report(seen, train)
+    out_of_fold = report_on(seen, train)
     if len(judged):
         own = compare_labelled(base, heads, judged)
     else:
         own = compare(base.predict(x), seen, train.age, train.gender, train.group, persons, train.source)
     compared = compare_labelled(base, heads, others) if others is not None else None
-    answers = _answers(heads, judged) if len(judged) else seen
+    answers = answers_for(heads, judged) if len(judged) else seen
     manifest = {
         "settings": {**asdict(Settings(seed=seed)), **_part(base, "settings"), "folds": FOLDS},
         "versions": versions(),
@@ -212,7 +212,7 @@ def adapt_labelled(
         "training": _training(train, faces, labels, holdout),
         "search": None,
         "out_of_fold": out_of_fold,
-        "held_out": _report(answers, judged) if len(judged) else None,
+        "held_out": report_on(answers, judged) if len(judged) else None,
         "intervals": _intervals(answers, judged if len(judged) else train),
         "adapted": {
             "from": called,
@@ -341,14 +341,16 @@ def _check_folder(folder: Path) -> None:
 
 def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:
     """The heads' report on labelled faces, as :func:`arcage.heads.evaluate.evaluate` gives it."""
-    return _report(_answers(heads, faces), faces)
+    return report_on(answers_for(heads, faces), faces)
 
 
-def _answers(heads: Heads, faces: LabelledFaces) -> Predictions:
+def answers_for(heads: Heads, faces: LabelledFaces) -> Predictions:
+    """The heads' answers for labelled faces, in their order."""
     return heads.predict(faces.table.descriptors(faces.rows))
 
 
-def _report(answers: Predictions, faces: LabelledFaces) -> dict[str, Any]:
+def report_on(answers: Predictions, faces: LabelledFaces) -> dict[str, Any]:
+    """What answers are worth by the faces' labels, as :func:`arcage.heads.evaluate.evaluate` gives it."""
     return evaluate(answers, faces.age, faces.gender, faces.group, faces.source)
 
 

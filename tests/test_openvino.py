@@ -72,7 +72,7 @@ def test_only_what_tolerates_it_is_computed_in_bfloat16(
         __version__="1.0-x", Core=Core, Type=SimpleNamespace(bf16="bf16"), Tensor=np.ndarray
     )
     monkeypatch.setattr(openvino, "_runtime", lambda: runtime)
-    monkeypatch.setattr(openvino, "_writable_folder", lambda: None)
+    monkeypatch.setattr(openvino, "compiled_folder", lambda: None)
     engine = OpenVinoEngine(precision=precision)
     engine.load(b"a detector", (1, 3, 64, 64))
     engine.load(b"an embedder", (1, 112, 112, 3), tolerant=True)

@@ -65,7 +65,7 @@ class OpenVinoEngine:
         # A compiled network is of use to the same runtime on the same kind of processor alone.
         self._kind = f"{openvino.__version__} {self._core.get_property('CPU', 'FULL_DEVICE_NAME')}"
         self._tensor: Any = openvino.Tensor
-        self._folder = _writable_folder()
+        self._folder = compiled_folder()
 
     def processor(self) -> tuple[str, list[str]]:
         """Its name, and the number formats that the runtime computes in on it."""
@@ -99,7 +99,7 @@ class OpenVinoEngine:
         return _Compiled(compiled, self._streams)
 
 
-def _writable_folder() -> Path | None:
+def compiled_folder() -> Path | None:
     """Where compiled networks are kept: reading one takes a tenth of the time that compiling it does. Without
     such a folder (read-only home, or none at all) arcage just starts a second later."""
     try:
