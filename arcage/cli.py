@@ -457,6 +457,7 @@ def fit(
     from arcage.cache import Cache, join_tables
     from arcage.heads.evaluate import as_table
     from arcage.heads.fit import Settings
+    from arcage.live import Live
     from arcage.training import fit_labelled, join_names_of_labels
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
@@ -465,20 +466,23 @@ def fit(
             f"the cache {lacking[0]} has no {augment} degraded variants of its faces: run `arcage extract` "
             f"on the same images with --augment {augment} first"
         )
-    fitted = fit_labelled(
-        faces,
-        pack=extractor.pack,
-        fingerprint=extractor.fingerprint,
-        labels=join_names_of_labels(labels),
-        out=out,
-        settings=Settings(kind=head.value, seed=seed),
-        holdout=holdout,
-        variants=[
-            join_tables([Cache(folder, fingerprint).table() for folder in cache]) for fingerprint in degraded
-        ],
-        search_seconds=60 * (search or 0),
-        progress=progress,
-    )
+    with Live() as live:
+        fitted = fit_labelled(
+            faces,
+            pack=extractor.pack,
+            fingerprint=extractor.fingerprint,
+            labels=join_names_of_labels(labels),
+            out=out,
+            settings=Settings(kind=head.value, seed=seed),
+            holdout=holdout,
+            variants=[
+                join_tables([Cache(folder, fingerprint).table() for folder in cache])
+                for fingerprint in degraded
+            ],
+            search_seconds=60 * (search or 0),
+            progress=progress if quiet else live.say,
+            watch=(lambda step: None) if quiet else live,
+        )
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
     if not quiet:
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"

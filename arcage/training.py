@@ -22,6 +22,8 @@ from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, versions
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
+from arcage.heads.watch import Curves, Watch
+from arcage.report.rounds import write_curves
 from arcage.types import Array
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def fit_labelled(
     variants: Sequence[CacheTable] = (),
     search_seconds: float = 0,
     progress: Progress = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> Fitted:
     """Fit heads and write them, with their model card, to a folder.
 
@@ -66,6 +69,8 @@ def fit_labelled(
             :func:`arcage.heads.fit.fit_heads`.
         search_seconds: how long to look for better settings, before the fit and on the faces that are fitted
             on; every trial is kept beside the heads. See :mod:`arcage.heads.search`.
+        progress: told in words what is being done.
+        watch: told each step of the fit. The curves of the boosting rounds are kept beside the heads.
 
     Raises:
         UsageError: too few labelled faces are left to fit on.
@@ -107,6 +112,7 @@ def fit_labelled(
             "chosen": chosen.number,
         }
         settings = replace(chosen.settings, folds=settings.folds)
+    curves = Curves(watch)
     heads, seen = fit_heads(
         descriptors,
         train.age,
@@ -116,7 +122,7 @@ def fit_labelled(
         fingerprint=fingerprint,
         settings=settings,
         weight=np.where(np.isfinite(train.weight), train.weight, np.float32(1)),
-        progress=progress,
+        watch=curves,
     )
     out_of_fold = report_on(seen, train)
     aside_faces = faces.select(aside)
@@ -134,6 +140,8 @@ def fit_labelled(
     }
     heads = Heads(heads.fingerprint, heads.dimension, heads.age, heads.gender, manifest)
     save_heads(heads, out, model_card(manifest))
+    if lacking := write_curves(out, curves.rows()):
+        progress(lacking)
     return Fitted(heads, out_of_fold, held_out)
 
 
@@ -224,6 +232,7 @@ def adapt_labelled(
     }
     heads = replace(heads, manifest=manifest)
     save_heads(heads, out, model_card(manifest))
+    write_curves(out, [])  # of heads that were there before
     return Refitted(heads, own, compared, note)
 
 
