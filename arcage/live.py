@@ -47,6 +47,10 @@ class Live:
                 self._errors[key].append(step.error)
             if self._done[key] == step.models:
                 self.say(self._finished(step))
+                # Another fit may follow.
+                self._begun.pop(key, None)
+                self._errors.pop(key, None)
+                self._done.pop(key)
                 return
         now = self._clock()
         if now - self._shown >= (TERMINAL if self._terminal else LINES):

@@ -213,7 +213,7 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, watch: Watch | None) -> 
     last: tuple[Linear | Trees, ...]
     kernel, columns = None, np.empty(0, np.int64)
     if settings.kind == "boosted":
-        classes = _merge_small(np.digitize(age, AGE_EDGES))
+        classes = _merge_small(np.digitize(age, AGE_EDGES), weight > 0)
         targets = _age_targets(age)
         sums = _kernel_sums(x, classes, targets, weight, folds, settings, watch, "age")
         kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
@@ -249,7 +249,7 @@ def _fit_gender(
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
-        sides = [_merge_small(np.where(gender == g, bands, -1)) for g in (0, 1)]
+        sides = [_merge_small(np.where(gender == g, bands, -1), weight > 0) for g in (0, 1)]
         classes = np.where(gender == 0, 2 * sides[0], 2 * sides[1] + 1)
         sign = 2 * gender - 1
         targets = sign[:, None].astype(np.float64)
@@ -398,12 +398,12 @@ def _age_targets(age: F32) -> F64:
     return np.concatenate([age[:, None], 10 * near / near.sum(axis=1, keepdims=True)], axis=1)
 
 
-def _merge_small(bands: Array, least: int = 20) -> Array:
-    """Bands with fewer faces join the one below them, or above."""
+def _merge_small(bands: Array, fitted: Array, least: int = 20) -> Array:
+    """Bands with fewer ``fitted`` faces join the one below them, or above."""
     merged = bands.copy()
     for band in np.unique(bands)[::-1]:
-        names = np.unique(merged)
-        if (merged == band).sum() < least and len(names) > 1:
+        names = np.unique(merged[fitted])
+        if (merged[fitted] == band).sum() < least and len(names) > 1:
             others = names[names != band]
             merged[merged == band] = others[np.abs(others - band).argmin()]
     return merged
