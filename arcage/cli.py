@@ -76,7 +76,6 @@ app = typer.Typer(
     cls=Commands,
     help="Read age and gender from the faces in photos.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
