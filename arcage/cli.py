@@ -231,6 +231,7 @@ def predict(
         with progress("Predicting", sources, quiet=hidden) as advance:
             answers = predictor.stream(ahead(sources()))
             summary = save(answers, output, annotator=annotator, progress=advance)
+        summary.firsts = predictor.firsts
     finally:
         for damage in predictor.damaged:
             _say(str(damage))
@@ -984,6 +985,9 @@ def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, s
         _say(f"no images found in {where or 'an empty list'}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
+    if summary.firsts and not quiet:
+        one_of = "an image has" if summary.firsts == 1 else f"{summary.firsts:,} images have"
+        _say(f"{one_of} more than one picture (an animation or pages): the first was read")
     failed = summary.no_face + summary.unreadable > 0
     asked_for_one = one and summary.images == 1 and arguments == [summary.last]
     if (failed and (strict or asked_for_one)) or (strict and not summary.images):
