@@ -83,6 +83,54 @@ def test_labels_do_not_hide_each_other_nor_another_face() -> None:
         assert not marks[y1 + 6 : y2 - 6, x1 + 6 : x2 - 6].any()
 
 
+@pytest.fixture
+def labels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The rectangles of the labels that are drawn: left, top, right, bottom, all inside."""
+    seen: list[Any] = []
+    fill = cv2.rectangle
+
+    def spy(image: Any, low: Any, high: Any, colour: Any, thickness: int, *more: Any) -> Any:
+        if thickness == cv2.FILLED:
+            seen.append((*low, *high))
+        return fill(image, low, high, colour, thickness, *more)
+
+    monkeypatch.setattr(cv2, "rectangle", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "pitch", "face"),
+    [(8, 5, 100, 90), (8, 5, 100, 60), (8, 5, 40, 34), (8, 5, 400, 300), (20, 2, 70, 70), (2, 20, 90, 85)],
+)
+def test_labels_of_a_crowd_touch_their_face_and_not_one_another(
+    labels: list[Any], across: int, down: int, pitch: int, face: int
+) -> None:
+    image = np.full((down * pitch, across * pitch, 3), 128, np.uint8)
+    corners = [(pitch * x, pitch * y) for y in range(down) for x in range(across)]
+    drawn = draw(image, [row(x + 2, y + 2, x + 2 + face, y + 2 + face) for x, y in corners])
+    height, width = drawn.shape[:2]
+    zoom = width / image.shape[1]
+    assert len(labels) == across * down == 40
+    for i, (a, (x, y)) in enumerate(zip(labels, corners, strict=True)):
+        assert 0 <= a[0] < a[2] < width
+        assert 0 <= a[1] < a[3] < height
+        for b in labels[:i]:
+            assert a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3]
+        reach = 3 + 2 * zoom
+        assert a[0] - reach <= zoom * (x + 2 + face)
+        assert a[2] + reach >= zoom * (x + 2)
+        assert a[1] - reach <= zoom * (y + 2 + face)
+        assert a[3] + reach >= zoom * (y + 2)
+
+
+def test_a_crowd_of_small_faces_is_enlarged_until_labels_leave_most_of_them_free(labels: list[Any]) -> None:
+    corners = [(100 * x, 100 * y) for y in range(5) for x in range(8)]
+    drawn = draw(np.zeros((500, 800, 3), np.uint8), [row(x + 4, y, x + 94, y + 100) for x, y in corners])
+    assert drawn.shape == (800, 1280, 3)
+    face = 1.6 * 90 * 1.6 * 100
+    assert max((x2 - x1 + 1) * (y2 - y1 + 1) for x1, y1, x2, y2 in labels) < 0.25 * face
+
+
 def test_small_pictures_are_enlarged() -> None:
     assert draw(np.zeros((60, 40, 3), np.uint8), [row(5, 5, 30, 40)]).shape == (480, 320, 3)
 
