@@ -191,11 +191,13 @@ def test_sorting_and_pages(page: Page) -> None:
     # What has no value is last both ways.
     page.js("turn(1e9)")
     assert page.one("#page").get_attribute("value") == "50"
-    assert len(page.texts("#faces td.words")) == 2
+    assert page.texts("#faces td.words")[0].startswith("No face")
+    assert page.texts("#faces td.words")[1].startswith("Cannot be read")
     assert not page.one("#next").is_enabled()
     for key, value in {
         "width": lambda row: round(row.age_high - row.age_low, 1),
-        "gender": lambda row: row.p_female,
+        "gender": lambda row: row.gender or "none",
+        "sure": lambda row: max(row.p_female, round(1 - row.p_female, 4)),
         "score": lambda row: row.det_score,
         "path": lambda row: row.path,
     }.items():
@@ -222,11 +224,19 @@ def test_by_keyboard(page: Page) -> None:
             soon(page)
             assert page.one("#width-value").text == "59 years"
     assert names == [
-        *("status", "gender", "from", "to", "width", "sure", "score", "name", "reset", "page", "next"),
-        *("order", "age", "width", "gender", "score", "path"),
+        *("status", "gender", "from", "to", "width", "sure", "score", "name", "reset"),
+        *("order", "age", "width", "gender", "sure", "score", "path"),
     ]
     page.browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert page.js("return [key, up]") == ["path", True]
+    for expected in ("page", "next"):
+        page.browser.switch_to.active_element.send_keys(Keys.TAB)
+        assert page.browser.switch_to.active_element.get_attribute("id") == expected
+    # The pages are turned from wherever one is in the table, which goes on at its start.
+    assert 0 < page.one("#next").rect["y"] - page.js("return scrollY") < 844
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert page.one("#page").get_attribute("value") == "2"
+    assert page.js("return Math.round(document.getElementById('faces').getBoundingClientRect().y)") == 0
 
 
 def test_on_a_phone_and_in_the_dark(page: Page) -> None:

@@ -16,10 +16,12 @@ const KEYS = {
   order: (row) => row.order,
   age: (row) => row.age,
   width,
-  gender: (row) => row.p_female,
+  gender: (row) => row.gender,
+  sure: sureness,
   score: (row) => row.det_score,
   path: (row) => row.path,
 };
+const STATUS = ["ok", "no_face", "unreadable"];
 rows.forEach((row, order) => { row.order = order; });
 const oldest = rows.reduce((most, row) => Math.max(most, row.age_high ?? 0), 0);
 const AXIS = Math.max(80, 20 * Math.ceil(oldest / 20));  // years at its end
@@ -61,8 +63,9 @@ function passes() {
 
 function compare(a, b) {
   const [x, y] = [KEYS[key](a), KEYS[key](b)];
-  // What has no value comes last, whichever way the others go.
-  if (x === null || y === null) return (x === null) - (y === null) || a.order - b.order;
+  // What has no value comes last, whichever way the others go, and by its status.
+  const status = (row) => STATUS.indexOf(row.status);
+  if (x === null || y === null) return (x === null) - (y === null) || status(a) - status(b) || a.order - b.order;
   return (up ? 1 : -1) * (x < y ? -1 : x > y ? 1 : 0) || a.order - b.order;
 }
 
@@ -104,17 +107,17 @@ function drawRow(row) {
     const words = row.status === "no_face" ? "No face was found." : `Cannot be read: ${visible(row.error ?? "")}.`;
     return make(
       "tr", { className: "problem" }, make("td", { className: "seen" }, picture),
-      make("td", { className: "words", colSpan: 4, textContent: words }), path,
+      make("td", { className: "words", colSpan: 5, textContent: words }), path,
     );
   }
   if (row.faces > 1) path.append(make("small", { textContent: `face ${row.face + 1} of ${row.faces}` }));
-  const told = row.gender === null ? "–" : `${row.gender} ${percent(sureness(row))}`;
   return make(
     "tr", { className: row.age === null ? "unsure" : "" },
     make("td", { className: "seen" }, picture),
     make("td", { className: "age", textContent: row.age === null ? "–" : row.age.toFixed(0) }),
     make("td", { className: "range" }, drawInterval(row)),
-    make("td", { className: "gender", textContent: told }),
+    make("td", { className: "gender", textContent: row.gender ?? "–" }),
+    make("td", { className: "sure", textContent: row.p_female === null ? "–" : percent(sureness(row)) }),
     make("td", { className: "score", textContent: row.det_score.toFixed(2) }),
     path,
   );
@@ -155,7 +158,7 @@ function drawHistograms() {
     .map(([name, heights]) => drawHistogram(name, heights, highest)));
   $("counted").textContent = `Faces that pass the filters below: ${count(faces.length)}`
     + `${ageless ? `, of which ${count(ageless)} without an age` : ""}. `
-    + `Images without a face: ${count(seen.length - faces.length)}.`;
+    + `Images without an answer: ${count(seen.length - faces.length)}.`;
 }
 
 function drawHistogram(name, heights, highest) {
@@ -210,9 +213,10 @@ const soon = () => {
 $("filters").oninput = soon;
 $("filters").onreset = () => setTimeout(soon);
 $("filters").onsubmit = (event) => event.preventDefault();
-$("previous").onclick = () => turn(page - 1);
-$("next").onclick = () => turn(page + 1);
-$("page").onchange = () => turn(Number($("page").value) - 1);
+const leaf = (to) => { turn(to); $("faces").scrollIntoView(); };
+$("previous").onclick = () => leaf(page - 1);
+$("next").onclick = () => leaf(page + 1);
+$("page").onchange = () => leaf(Number($("page").value) - 1);
 document.querySelector("#faces thead").onclick = ({ target }) => {
   if (!target.dataset.key) return;
   up = target.dataset.key === key ? !up : true;
