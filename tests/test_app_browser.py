@@ -332,6 +332,20 @@ def test_paste_and_drop(page: Page, kind: str) -> None:
     assert page.one("#status").text == "1 photo, 1 face."
 
 
+def test_a_folder_that_is_dropped(page: Page, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "holidays").mkdir()
+    dropped = [str(tmp_path / "holidays"), str(files / "astronaut.jpg")]
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 600, "y": 150}
+        data = {"items": [], "files": dropped, "dragOperationsMask": 1}
+        page.browser.execute_cdp_cmd("Input.dispatchDragEvent", {**event, "data": data})
+    page.until(lambda: page.js("return asked"))
+    page.answered()
+    assert page.texts("tbody .name") == ["holidays", "astronaut.jpg"]
+    assert page.texts("tbody .problem") == ["No answer: the browser cannot read it; send a folder as a zip."]
+    assert len(page.all("tr.face")) == 1
+
+
 def test_the_webcam(page: Page) -> None:
     page.one("#camera").click()
     page.until(lambda: page.js("return document.getElementById('video').videoWidth"))
