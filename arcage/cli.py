@@ -169,6 +169,14 @@ def predict(
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures with boxes and labels into DIR.")
     ] = None,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page to look through: the faces with their answers, sorted and filtered at will.",
+        ),
+    ] = None,
     pack: Pack = "compact",
     device: Device = "auto",
     heads: HeadsFolder = None,
@@ -204,6 +212,12 @@ def predict(
         from arcage.annotate import Annotator
 
         annotator = Annotator(annotate, [argument for argument in arguments if argument != "-"])
+    report = None
+    if report_to is not None:
+        from arcage.report.faces import check_name, write_page
+
+        check_name(report_to)
+        report = write_page(report_to, _named(arguments))
 
     from arcage.batch import save
     from arcage.predictor import Predictor
@@ -230,13 +244,15 @@ def predict(
     try:
         with progress("Predicting", sources, quiet=hidden) as advance:
             answers = predictor.stream(ahead(sources()))
-            summary = save(answers, output, annotator=annotator, progress=advance)
+            summary = save(answers, output, annotator=annotator, report=report, progress=advance)
         summary.firsts = predictor.firsts
     finally:
         for damage in predictor.damaged:
             _say(str(damage))
     if annotate is not None and not quiet:
         _say(f"{summary.drawn:,} of {summary.images:,} images drawn into {annotate}")
+    if report_to is not None and not quiet:
+        _say(f"report: {report_to}")
     _finish(summary, arguments, quiet=quiet, one=from_file is None, strict=strict)
 
 
@@ -981,8 +997,7 @@ def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
 
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
     if not summary.images:
-        where = ", ".join(arguments[:3]) + (", ..." if len(arguments) > 3 else "")
-        _say(f"no images found in {where or 'an empty list'}")
+        _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
     if summary.firsts and not quiet:
@@ -992,6 +1007,10 @@ def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, s
     asked_for_one = one and summary.images == 1 and arguments == [summary.last]
     if (failed and (strict or asked_for_one)) or (strict and not summary.images):
         raise typer.Exit(FAILED)
+
+
+def _named(arguments: list[str]) -> str:
+    return ", ".join(arguments[:3]) + (", ..." if len(arguments) > 3 else "") or "an empty list"
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from arcage.annotate import Annotator, draw
 from arcage.errors import OutputError, UsageError
 from arcage.images import decode
 from arcage.prediction import Prediction
+from arcage.predictor import Predictor
 from arcage.sources import Source, walk
 
 
@@ -121,6 +123,28 @@ def test_labels_of_a_crowd_touch_their_face_and_not_one_another(
         assert a[2] + reach >= zoom * (x + 2)
         assert a[1] - reach <= zoom * (y + 2 + face)
         assert a[3] + reach >= zoom * (y + 2)
+
+
+@pytest.mark.oracle
+def test_the_six_of_a_real_group_photo(
+    labels: list[Any], bundled: None, compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = find_spec("insightface")
+    if package is None or package.origin is None:
+        pytest.skip("insightface, which brings the photo, is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    photo = (Path(package.origin).parent / "data/images/t1.jpg").read_bytes()
+    rows = Predictor(device="cpu").predict(photo)
+    drawn = draw(decode(photo), rows)
+    assert drawn.shape == (886, 1280, 3)
+    assert len(labels) == len(rows) == 6
+    for i, (a, row) in enumerate(zip(labels, rows, strict=True)):
+        assert all(a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3] for b in labels[:i])
+        assert a[2] - a[0] > 100 > a[3] - a[1] > 50  # letters of 15 pixels or so
+        # Right above its own face, and on no other.
+        assert abs(a[0] - row.x1) < 4
+        assert abs(a[3] - row.y1) < 4
+        assert all(a[0] > r.x2 or r.x1 > a[2] or a[1] > r.y2 or r.y1 > a[3] for r in rows if r is not row)
 
 
 def test_a_crowd_of_small_faces_is_enlarged_until_labels_leave_most_of_them_free(labels: list[Any]) -> None:
