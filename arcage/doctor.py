@@ -104,7 +104,8 @@ def _processor() -> str:
 
 def _libraries() -> str:
     names = ("numpy", *_OPENCV, "openvino", "pyarrow", "lightgbm", "scikit-learn", "typer", "onnx")
-    return ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
+    extra = ("pi-heif", "rawpy")
+    return ", ".join(f"{name} {version}" for name in (*names, *extra) if (version := _version(name)))
 
 
 def _opencv() -> str:

@@ -24,8 +24,16 @@ class ImageError(ArcageError):
     exit_code = 1
 
 
-class ImageMemoryError(ImageError):
-    """There is not enough memory for one image. It tells of the machine, not of the image: never cached."""
+class ImageHereError(ImageError):
+    """One image cannot be read on this machine, as it is now. It tells nothing of the image: never cached."""
+
+
+class ImageMemoryError(ImageHereError):
+    """There is not enough memory for one image."""
+
+
+class ImageExtraError(ImageHereError):
+    """What decodes one image is not installed."""
 
 
 class RemoteError(ArcageError):

@@ -49,6 +49,7 @@ def extract(
         for source, image, known in results:
             summary.add(source.path, image.status, len(image.faces))
             summary.from_cache += known
+            summary.firsts += image.more
             progress()
     summary.seconds = time.monotonic() - start
     return summary

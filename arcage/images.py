@@ -16,19 +16,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from .errors import ImageError, ImageMemoryError
+from . import heif, raw, tiff
+from .errors import ImageError, ImageExtraError, ImageMemoryError
 from .types import U8
 
 MAX_PIXELS = 100_000_000
 """Largest width x height that :func:`decode` accepts by default: about 300 MB of pixels."""
 
 _EXIF = b"Exif\0\0"
-_WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274
-_TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 322, 323, 339
-_TAGS = {_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT}
-_INTEGERS = {1: "B", 3: "H", 4: "I"}  # the TIFF field types BYTE, SHORT and LONG
-_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_HEIF_BRANDS = {b"heic", b"heix", b"heif", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 
 # OpenCV >= 4.11 writes RGB itself, which saves a pass over the pixels. Only for JPEG: that is the hot path.
 _JPEG_IS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
@@ -47,16 +42,20 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
-    """Decode one image: JPEG, PNG, WebP, BMP, TIFF or GIF (of an animation or a stack, the first picture).
+    """Decode one image: JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF (of an animation or a stack, the first
+    picture); with the extra ``[formats]`` HEIC, and the JPEG preview of a camera's raw file.
 
     Returns an array of shape (height, width, 3), uint8, 0 to 255, RGB, C-contiguous, upright (the EXIF
-    orientation is applied). Grey becomes RGB, 16 bits become 8, and what is transparent in a PNG, WebP or
-    GIF shows white; alpha in BMP and TIFF is not read.
+    orientation is applied; in HEIC and AVIF, that of the boxes). Grey becomes RGB, 10 to 16 bits become 8,
+    and what is transparent in a PNG, WebP, GIF, HEIC or AVIF shows white; alpha in BMP and TIFF is not read.
 
     Raises :class:`ImageError` for an empty file, an unknown format, a truncated or damaged image, and for
     more than ``max_pixels`` pixels; the last is found in the header, before memory is taken. Where memory
-    cannot be had all the same, this is an :class:`ImageMemoryError`.
+    cannot be had all the same, this is an :class:`ImageMemoryError`; where the extra is missing, an
+    :class:`ImageExtraError`.
     """
+    if raw.is_raw(data):
+        data = raw.preview(data)
     format_, header = _read_header(data)
     pixels = max(header.width * header.height, header.tile)
     if pixels > max_pixels:
@@ -64,20 +63,31 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     encoded = np.frombuffer(data, np.uint8)
     try:
         with _quiet_opencv():
+            image: Any
             if format_ == "JPEG":
                 image = cv2.imdecode(encoded, _JPEG_FLAGS)
+            elif format_ == "HEIC":
+                image = _from_rgb(heif.decode_heic(data))
             elif format_ in ("BMP", "TIFF"):
                 # Their fourth channel is often padding or already multiplied in: alpha cannot be trusted.
                 image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
             else:
                 image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
         if image is not None and not (format_ == "JPEG" and _JPEG_IS_RGB):
-            image = _to_rgb(image)
+            image = _to_rgb(image, header.depth)
         upright: U8 | None = None if image is None else _TURNS[header.orientation](image)
-    except (cv2.error, MemoryError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # libheif has many
         if out_of_memory(error):
             raise ImageMemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
+        if format_ != "HEIC" and not isinstance(error, cv2.error):
+            raise
         upright = None
+    if upright is None and format_ == "AVIF" and re.search(r"AVIF:\s+NO", cv2.getBuildInformation()):
+        raise ImageExtraError("this OpenCV reads no AVIF: pip install --upgrade opencv-python-headless")
+    if upright is None and format_ == "HEIC":
+        raise ImageError("damaged HEIC image, or of a kind that libheif cannot decode")
     if upright is None:
         raise ImageError(f"damaged {format_} image, or of a kind that OpenCV {cv2.__version__} cannot decode")
     return upright
@@ -91,10 +101,18 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
 
 
-def _to_rgb(image: Any) -> Any:
-    """An image as OpenCV keeps it (grey, BGR or BGRA; uint8 or uint16) to RGB, uint8, over white."""
+def _from_rgb(image: Any) -> Any:
+    """Grey, RGB or RGBA to the order that OpenCV keeps."""
+    if image.ndim == 2:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+
+
+def _to_rgb(image: Any, depth: int = 16) -> Any:
+    """An image as OpenCV keeps it (grey, BGR or BGRA; uint8, or uint16 of so many bits) to RGB, uint8, over
+    white."""
     if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=255 / 65535)
+        image = cv2.convertScaleAbs(image, alpha=255 / ((1 << depth) - 1))
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 3:
@@ -134,7 +152,10 @@ class _Header(NamedTuple):
     orientation: int = 1
     """1 to 8 as EXIF numbers them: what is left to do after decoding."""
     tile: int = 0
-    """Pixels of one tile of a TIFF, for which a decoder takes memory as well."""
+    """Pixels of one tile of a TIFF, or of the largest picture of a HEIC or AVIF, for which a decoder takes
+    memory as well."""
+    depth: int = 16
+    """Bits of the samples that OpenCV gives as uint16."""
 
 
 def _read_header(data: bytes) -> tuple[str, _Header]:
@@ -142,9 +163,9 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
         raise ImageError("empty file")
     name, read = next((known[1:] for known in _FORMATS if known[0].match(data)), ("", None))
     if read is None:
-        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-            raise ImageError("HEIC and AVIF are not supported: convert the image to JPEG")
-        raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF)")
+        name, read = heif.kind(data), _heif
+    if not name:
+        raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)")
     try:
         header = read(data)
     except (struct.error, LookupError, ValueError):
@@ -230,15 +251,22 @@ def _gif(data: bytes) -> _Header:
     return _Header(width, height)
 
 
+def _heif(data: bytes) -> _Header:
+    box = heif.read_header(data)
+    if heif.kind(data) == "HEIC":  # libheif turns it itself
+        return _Header(box.width, box.height, tile=box.largest)
+    return _Header(box.width, box.height, box.orientation, box.largest, box.depth if box.depth > 8 else 16)
+
+
 def _tiff(data: bytes) -> _Header:
-    tags = _first_directory(data)
-    if tags.get(_BITS, 1) > 16 or tags.get(_SAMPLE_FORMAT, 1) != 1:
+    tags = tiff.first_directory(data)
+    if tags.get(tiff.BITS, 1) > 16 or tags.get(tiff.SAMPLE_FORMAT, 1) != 1:
         raise ImageError(
             "TIFF with floating-point, signed or 32-bit samples: save it with 8 or 16 bits a sample"
         )
     # No orientation, whatever the tag says: OpenCV's TIFF decoder always applies it itself.
-    tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_HEIGHT, 0)
-    return _Header(tags[_WIDTH], tags[_HEIGHT], tile=tile)
+    tile = tags.get(tiff.TILE_WIDTH, 0) * tags.get(tiff.TILE_HEIGHT, 0)
+    return _Header(tags[tiff.WIDTH], tags[tiff.HEIGHT], tile=tile)
 
 
 _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] = (
@@ -254,23 +282,7 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] 
 def _exif_orientation(exif: bytes) -> int:
     """1 to 8; 1 (upright) where it is missing or damaged, for which no photo should be refused."""
     try:
-        orientation = _first_directory(exif.removeprefix(_EXIF)).get(_ORIENTATION, 1)
+        orientation = tiff.first_directory(exif.removeprefix(_EXIF)).get(tiff.ORIENTATION, 1)
     except (struct.error, KeyError):
         return 1
     return orientation if orientation in _TURNS else 1
-
-
-def _first_directory(tiff: bytes) -> dict[int, int]:
-    """The wanted tags of a TIFF file or an EXIF block; of a tag with several values, the first."""
-    order = _BYTE_ORDERS[tiff[:4]]
-    (directory,) = struct.unpack_from(order + "I", tiff, 4)
-    (entries,) = struct.unpack_from(order + "H", tiff, directory)
-    values: dict[int, int] = {}
-    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
-        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
-        if tag in _TAGS and kind in _INTEGERS and count:
-            code = order + _INTEGERS[kind]
-            inline = struct.calcsize(code) * count <= 4
-            (where,) = (at + 8,) if inline else struct.unpack_from(order + "I", tiff, at + 8)
-            values.setdefault(tag, struct.unpack_from(code, tiff, where)[0])
-    return values

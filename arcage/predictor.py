@@ -87,6 +87,8 @@ class Predictor:
         self._heads.check(self._extractor.fingerprint)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
+        self.firsts = 0
+        """Images so far of which only the first picture was read: animations, files of several pages."""
 
     @property
     def note(self) -> str:
@@ -138,6 +140,7 @@ class Predictor:
             closing(describe(sources, self._extractor, self._cache)) as images,
         ):
             for source, image, _ in images:
+                self.firsts += image.more
                 batch.append((source, image))
                 rows += len(image.faces) or 1
                 full = rows >= _ROWS_AT_ONCE

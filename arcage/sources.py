@@ -14,10 +14,11 @@ from pathlib import Path
 from .errors import ImageError, UsageError
 from .files import read_bytes, reason
 
-_DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
-_REFUSED = {".heic", ".heif", ".avif"}
-IMAGE_SUFFIXES = frozenset(_DECODED | _REFUSED)
-"""What a folder is searched for, in lower case. Some cannot be decoded: they are here so that a folder of
+_PLAIN = {".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".png", ".apng", ".webp", ".gif"}
+_BOXES = {".heic", ".heif", ".hif", ".avif"}
+_RAW = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".pef", ".srw", ".raf", ".rw2", ".orf"}
+IMAGE_SUFFIXES = frozenset(_PLAIN | _BOXES | _RAW)
+"""What a folder is searched for, in lower case. Some need an extra to be decoded: without it, a folder of
 phone photos says so image by image, and does not look empty."""
 
 

@@ -21,6 +21,8 @@ class Summary:
     """Those in the answer."""
     from_cache: int = 0
     """Images that the cache had already."""
+    firsts: int = 0
+    """Images of which only the first picture was read: animations, files of several pages."""
     drawn: int = 0
     """Pictures with boxes and labels that were written."""
     seconds: float = 0.0

@@ -48,3 +48,5 @@ class ImageFaces:
     """From the highest detector score to the lowest."""
     descriptors: F16
     """Shape (len(faces), dimension)."""
+    more: bool = False
+    """Whether the file has more pictures than the first, which was read; not kept in a cache."""

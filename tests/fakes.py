@@ -13,14 +13,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from arcage.errors import DeviceError, HeadsError, ImageError
+from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
 from arcage.images import decode
+from arcage.pages import has_more
 from arcage.types import Face, ImageFaces
 
 FINGERPRINT = "fake"
@@ -73,11 +75,12 @@ class FakeExtractor:
             sha256 = hashlib.sha256(data).hexdigest()
             before = known(sha256) if known else None
             if before is not None:
-                return before
+                return replace(before, more=has_more(data))
             time.sleep(self.delay)
             self.computed(sha256)
             told = json.loads(data) if data.startswith(b"{") else _picture(data)
         except ImageError as error:
+            sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
         faces = tuple(
             Face(np.array(f[:4], np.float32), np.zeros((5, 2), np.float32), float(np.float32(f[4])))
@@ -85,7 +88,8 @@ class FakeExtractor:
         )
         descriptors = np.array([f[5:] for f in told["faces"]], np.float16).reshape(-1, 2)
         status = "ok" if faces else "no_face"
-        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors)
+        more = has_more(data)
+        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors, more)
 
 
 def _picture(data: bytes) -> dict[str, Any]:

@@ -353,13 +353,8 @@ def test_empty_file() -> None:
     ],
 )
 def test_text_and_other_files_are_no_images(data: bytes) -> None:
-    with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, WebP, BMP, TIFF, GIF\)"):
+    with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, HEIC, AVIF, raw\)"):
         decode(data)
-
-
-def test_heic_is_named() -> None:
-    with pytest.raises(ImageError, match="HEIC and AVIF are not supported"):
-        decode(b"\0\0\0\x24ftypheic" + bytes(100))
 
 
 @pytest.mark.parametrize(

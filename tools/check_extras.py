@@ -10,7 +10,17 @@ import json
 import subprocess
 import sys
 
-EXTRAS = ("", "[gpu]", "[insightface]", "[app]", "[gpu,insightface,app]", "[remote]", "[ray]", "[test]")
+EXTRAS = (
+    "",
+    "[gpu]",
+    "[insightface]",
+    "[app]",
+    "[gpu,insightface,app]",
+    "[remote]",
+    "[ray]",
+    "[formats]",
+    "[test]",
+)
 
 
 def main() -> None:

@@ -21,8 +21,9 @@ from arcage.embedder.engine import Engine, Hint, Network, Precision, cores
 from arcage.embedder.find import find_pack
 from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
-from arcage.errors import ImageError, ImageMemoryError, ModelError
+from arcage.errors import ImageError, ImageHereError, ModelError
 from arcage.images import decode, out_of_memory
+from arcage.pages import has_more
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
 SCHEMA = 2
@@ -53,6 +54,7 @@ class _Found:
     """Shape (faces, 112, 112, 3), RGB."""
     known: ImageFaces | None = None
     """The whole answer, where it was known before."""
+    more: bool = False
 
 
 class Extractor:
@@ -208,8 +210,9 @@ class Extractor:
             data = read()
             sha256 = hashlib.sha256(data).hexdigest()
             before = known(sha256) if known else None
+            more = has_more(data)
             if before is not None:
-                return _Found(sha256, 0, 0, "", (), none, before)
+                return _Found(sha256, 0, 0, "", (), none, replace(before, more=True) if more else before)
             image = decode(data)
             stage = self._ready()
             found = detect.find_faces(stage.detector, image, THRESHOLD)
@@ -219,7 +222,7 @@ class Extractor:
             crops = (
                 np.stack([stage.crop(image, f, sha256, i) for i, f in enumerate(faces)]) if faces else none
             )
-        except ImageMemoryError as error:
+        except ImageHereError as error:
             return _Found("", 0, 0, str(error), (), none)
         except ImageError as error:
             return _Found(sha256, 0, 0, str(error), (), none)
@@ -227,7 +230,7 @@ class Extractor:
             if not out_of_memory(error):
                 raise
             return _Found("", 0, 0, "not enough memory for this image", (), none)
-        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops)
+        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops, more=more)
 
 
 class _Stage:
@@ -273,7 +276,9 @@ class _Stage:
             status: Status = "unreadable" if f.error else "ok" if f.faces else "no_face"
             yield (
                 item,
-                ImageFaces(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop]),
+                ImageFaces(
+                    *(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop], f.more)
+                ),
             )
             start = stop
 

@@ -227,13 +227,10 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, watch: Watch | None) -> 
         last, answers = _cross_fit(
             features, age, weight, start, models, folds, own, settings.seed, watch, "age"
         )
-    elif settings.kind == "linear":
-        part, answers = cross_ridge(x, age, weight, folds)
-        last = (part,)
-        _tell(watch, Step("age", "ridge regression", 1, 1))
     else:
-        plain = (_Boosted("boosting", Boosting(rounds=600), "l1"),)
-        last, answers = _cross_fit(x, age, weight, None, plain, folds, own, settings.seed, watch, "age")
+        task = Task("age", x, age, weight, folds, own, settings, watch)
+        part, answers = ONE_STAGE[settings.kind](task)
+        last = (part,)
     answers = answers[:own]
     return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
 
@@ -277,16 +274,85 @@ def _fit_gender(
         last, answers = _cross_fit(
             features, gender, weight, start, models, folds, own, settings.seed, watch, "gender", trusted
         )
-    elif settings.kind == "linear":
-        part, answers = cross_ridge(x, 2 * gender - 1, weight, folds)
-        last = (part,)
-        _tell(watch, Step("gender", "ridge regression", 1, 1))
     else:
-        plain = (_Boosted("boosting", Boosting(rounds=400), "binary"),)
-        last, answers = _cross_fit(x, gender, weight, None, plain, folds, own, settings.seed, watch, "gender")
+        task = Task("gender", x, gender, weight, folds, own, settings, watch)
+        part, answers = ONE_STAGE[settings.kind](task)
+        last = (part,)
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
     return GenderModel(Stacked(kernel, columns, last), slope, offset), score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What a head of one stage is fitted on."""
+
+    what: Literal["age", "gender"]
+    x: F32
+    """Shape (n, dimension): descriptors, those of degraded variants after the others."""
+    labels: F32
+    """Shape (n,): years; or 0 male, 1 female."""
+    weight: F32
+    """Shape (n,), 1 on average."""
+    folds: Folds
+    own: int
+    """Rows that are faces as they are, the first ones."""
+    settings: Settings
+    watch: Watch | None
+
+
+def cross_fit(task: Task, fit: Callable[[F32, F32, F32], Linear | Trees]) -> tuple[Linear | Trees, F32]:
+    """Fit on all rows that have a weight, and once without each fold's test rows.
+
+    Args:
+        fit: descriptors, labels and weights of some rows -> what answers them.
+
+    Returns:
+        The part fitted on all such rows, and the answers for each row by one that has not seen it, shape
+        (n, 1).
+    """
+    answers = np.empty((len(task.x), 1), np.float32)
+    models = len(task.folds) + 1
+    for number, (train, test) in enumerate(task.folds, 1):
+        answers[test] = fit(task.x[train], task.labels[train], task.weight[train])(task.x[test])
+        _tell(task.watch, Step(task.what, task.settings.kind, number, models))
+    rows = np.flatnonzero(task.weight)
+    part = fit(task.x[rows], task.labels[rows], task.weight[rows])
+    _tell(task.watch, Step(task.what, task.settings.kind, models, models))
+    return part, answers
+
+
+def _linear(task: Task) -> tuple[Linear, F32]:
+    target = task.labels if task.what == "age" else 2 * task.labels - 1
+    fitted = cross_ridge(task.x, target, task.weight, task.folds)
+    _tell(task.watch, Step(task.what, "ridge regression", 1, 1))
+    return fitted
+
+
+def _lightgbm(task: Task) -> tuple[Linear | Trees, F32]:
+    age = task.what == "age"
+    plain = (_Boosted("boosting", Boosting(rounds=600 if age else 400), "l1" if age else "binary"),)
+    last, answers = _cross_fit(
+        task.x,
+        task.labels,
+        task.weight,
+        None,
+        plain,
+        task.folds,
+        task.own,
+        task.settings.seed,
+        task.watch,
+        task.what,
+    )
+    return last[0], answers
+
+
+ONE_STAGE: dict[str, Callable[[Task], tuple[Linear | Trees, F32]]] = {
+    "linear": _linear,
+    "lightgbm": _lightgbm,
+}
+"""Kinds of heads without a kernel stage: the part fitted on all rows, and what parts that had not seen them
+answered for the first ``own`` rows at least, shape (rows, 1): years, or a score that is higher for female."""
 
 
 def _kernel_sums(
