@@ -124,7 +124,7 @@ def fit_heads(
     rows = None
     if len(known):
         rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
-        age_model, answers = _fit_age(rows, age[known], settings, progress)
+        age_model, answers = _fit_age(rows, age[known], gender[known], settings, progress)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
     before, known = known, np.flatnonzero(np.isfinite(gender))
@@ -189,20 +189,33 @@ class _Rows:
         return cls(x, weights, [(every(train), every(test)) for train, test in folds], times)
 
 
-def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
+def _fit_age(
+    rows: _Rows, age: F32, gender: F32, settings: Settings, progress: Progress
+) -> tuple[AgeModel, F32]:
     """The model, and the out-of-fold answers for the faces as they are."""
     x, weight, folds, own = rows.x, rows.weight, rows.folds, len(age)
-    age = np.tile(age, rows.times)
+    age, gender = np.tile(age, rows.times), np.tile(gender, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
-        classes = _merge_small(np.digitize(age, AGE_EDGES))
+        bands = _merge_small(np.digitize(age, AGE_EDGES))
+        # Women and men age differently, and axes that tell both apart see what the others do not: the two
+        # kernels err apart, so that their mean is better than either, and the boosting weighs them.
+        sides = np.select([gender == 0, gender == 1], [0, 1], 2)
+        views = [bands, 3 * bands + sides] if len(np.unique(sides)) > 1 else [bands]
         targets = _age_targets(age)
-        sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, "age")
-        kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+        outputs: list[F32] = []
+        for number, classes in enumerate(views, 1):
+            what = f"age, view {number} of {len(views)}" if len(views) > 1 else "age"
+            sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, what)
+            kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+            del sums
+            kernels, outputs = (*kernels, kernel), [*outputs, seen]
         columns = _strongest(x, settings.context_columns)
-        features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
+        features = np.concatenate([*outputs, x[:, columns]], axis=1)
+        start = np.mean([seen[:, 0] for seen in outputs], axis=0)
         fits = (
             lambda data: boost(data, settings.age, objective="l1", seed=settings.seed),
             lambda data: _quantile(data, settings, 0.05),
@@ -214,7 +227,7 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> t
         part, answers = ONE_STAGE[settings.kind](task)
         last = (part,)
     answers = answers[:own]
-    return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
+    return AgeModel(Stacked(kernels, columns, last), *conformal(answers, age[:own])), answers
 
 
 def _fit_gender(
@@ -225,7 +238,8 @@ def _fit_gender(
     gender, age = np.tile(gender, rows.times), np.tile(age, rows.times)
     fits: Fits
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
@@ -249,6 +263,7 @@ def _fit_gender(
             weights=kernel.weights * np.float32(slope),
             bias=kernel.bias * np.float32(slope) + np.float32(offset),
         )
+        kernels = (kernel,)
         seen = seen * np.float32(slope) + np.float32(offset)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
@@ -263,7 +278,7 @@ def _fit_gender(
         last = (part,)
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
-    return GenderModel(Stacked(kernel, columns, last), slope, offset), score
+    return GenderModel(Stacked(kernels, columns, last), slope, offset), score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
