@@ -139,7 +139,7 @@ def fit_heads(
     rows = None
     if len(known):
         rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
-        age_model, answers = _fit_age(rows, age[known], settings, watch)
+        age_model, answers = _fit_age(rows, age[known], gender[known], settings, watch)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
     before, known = known, np.flatnonzero(np.isfinite(gender))
@@ -206,19 +206,32 @@ class _Rows:
         return cls(x, weights, [(train[weights[train] > 0], test) for train, test in parts], times)
 
 
-def _fit_age(rows: _Rows, age: F32, settings: Settings, watch: Watch | None) -> tuple[AgeModel, F32]:
+def _fit_age(
+    rows: _Rows, age: F32, gender: F32, settings: Settings, watch: Watch | None
+) -> tuple[AgeModel, F32]:
     """The model, and the out-of-fold answers for the faces as they are."""
     x, weight, folds, own = rows.x, rows.weight, rows.folds, len(age)
-    age = np.tile(age, rows.times)
+    age, gender = np.tile(age, rows.times), np.tile(gender, rows.times)
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
-        classes = _merge_small(np.digitize(age, AGE_EDGES), weight > 0)
+        fitted = weight > 0
+        bands = _merge_small(np.digitize(age, AGE_EDGES), fitted)
+        # Women and men age differently, and axes that tell both apart see what the others do not: the two
+        # kernels err apart, so that their mean is better than either, and the boosting weighs them.
+        sides = np.select([gender == 0, gender == 1], [0, 1], 2)
+        views = [bands, 3 * bands + sides] if len(np.unique(sides[fitted])) > 1 else [bands]
         targets = _age_targets(age)
-        sums = _kernel_sums(x, classes, targets, weight, folds, settings, watch, "age")
-        kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+        outputs: list[F32] = []
+        for classes, stage in zip(views, ("kernel stage", "kernel stage by gender"), strict=False):
+            sums = _kernel_sums(x, classes, targets, weight, folds, settings, watch, "age", stage)
+            kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+            del sums
+            kernels, outputs = (*kernels, kernel), [*outputs, seen]
         columns = _strongest(x, settings.context_columns)
-        features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
+        features = np.concatenate([*outputs, x[:, columns]], axis=1)
+        start = np.mean([seen[:, 0] for seen in outputs], axis=0)
         models = (
             _Boosted("boosting", settings.age, "l1"),
             _Boosted("lower quantile", settings.quantiles, "quantile", 0.05),
@@ -232,7 +245,7 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, watch: Watch | None) -> 
         part, answers = ONE_STAGE[settings.kind](task)
         last = (part,)
     answers = answers[:own]
-    return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
+    return AgeModel(Stacked(kernels, columns, last), *conformal(answers, age[:own])), answers
 
 
 def _fit_gender(
@@ -242,7 +255,8 @@ def _fit_gender(
     x, weight, folds, own = rows.x, rows.weight, rows.folds, len(gender)
     gender, age = np.tile(gender, rows.times), np.tile(age, rows.times)
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
@@ -266,6 +280,7 @@ def _fit_gender(
             weights=kernel.weights * np.float32(slope),
             bias=kernel.bias * np.float32(slope) + np.float32(offset),
         )
+        kernels = (kernel,)
         seen = seen * np.float32(slope) + np.float32(offset)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
@@ -280,7 +295,7 @@ def _fit_gender(
         last = (part,)
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
-    return GenderModel(Stacked(kernel, columns, last), slope, offset), score
+    return GenderModel(Stacked(kernels, columns, last), slope, offset), score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -364,12 +379,13 @@ def _kernel_sums(
     settings: Settings,
     watch: Watch | None,
     what: str,
+    stage: str = "kernel stage",
 ) -> list[KernelSums]:
     """The kernel stage without each fold's test faces, then with all faces."""
     sums = []
     for part in cross_kernel(x, classes, targets, weight, folds, settings.kernel, settings.seed):
         sums.append(part)
-        _tell(watch, Step(what, "kernel stage", len(sums), len(folds) + 1))
+        _tell(watch, Step(what, stage, len(sums), len(folds) + 1))
     return sums
 
 

@@ -19,8 +19,8 @@ class Step:
     attribute: str
     """``age`` or ``gender``."""
     stage: str
-    """``kernel stage``, ``ridge regression``, ``boosting``, ``lower quantile``, ``upper quantile``, or the
-    kind of the heads."""
+    """``kernel stage``, ``kernel stage by gender``, ``ridge regression``, ``boosting``, ``lower quantile``,
+    ``upper quantile``, or the kind of the heads."""
     model: int
     """From 1: the fold without whose faces is fitted; the last one is fitted on all faces."""
     models: int
