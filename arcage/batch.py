@@ -43,7 +43,7 @@ def save(
     with output as write, closing(answers):
         try:
             for source, rows in answers:
-                with _uninterrupted():
+                with uninterrupted():
                     write(rows)
                 summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
                 if annotator is not None:
@@ -58,7 +58,7 @@ def save(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back until the block is done: in the middle of it, half a row would be written."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
