@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from arcage.summary import Summary
 
 if TYPE_CHECKING:
     from arcage.annotate import Annotator
+    from arcage.report.faces import Add
 
 
 def save(
@@ -24,12 +25,14 @@ def save(
     output: AbstractContextManager[Write],
     *,
     annotator: Annotator | None = None,
+    report: AbstractContextManager[Add] | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Write the answers of :meth:`arcage.Predictor.stream` and, where asked, draw them.
+    """Write the answers of :meth:`arcage.Predictor.stream` and, where asked, draw them and fill a page.
 
     Args:
         output: from :func:`arcage.output.write_file` or :func:`~arcage.output.write_stdout`.
+        report: from :func:`arcage.report.faces.write_page`.
         progress: called after each image.
 
     Raises:
@@ -40,11 +43,13 @@ def save(
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None
     start = time.monotonic()
-    with output as write, closing(answers):
+    with report or nullcontext() as add, output as write, closing(answers):
         try:
             for source, rows in answers:
                 with uninterrupted():
                     write(rows)
+                    if add is not None:
+                        add(source, rows)
                 summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
                 if annotator is not None:
                     summary.drawn += annotator.draw(source, rows)

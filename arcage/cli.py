@@ -76,55 +76,63 @@ app = typer.Typer(
     cls=Commands,
     help="Read age and gender from the faces in photos.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="Face detectors and embedders.", no_args_is_help=True, rich_markup_mode=None)
+models_app = typer.Typer(
+    help="List, fetch and verify face detectors and embedders.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(models_app, name="models")
-data_app = typer.Typer(help="Labelled sets of your own.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Look at labelled sets of your own, and clean them.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
-heads_app = typer.Typer(help="Fitted heads.", no_args_is_help=True, rich_markup_mode=None)
+heads_app = typer.Typer(help="Export fitted heads.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(heads_app, name="heads")
 
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="Images, folders that are searched for images at any depth, Parquet files with a column of "
+        help="Read images, folders that are searched for images at any depth, Parquet files with a column of "
         "image bytes, and URLs of all these, such as s3://bucket/photos (needs [remote]).",
     ),
 ]
 FromFile = Annotated[
     str | None,
     typer.Option(
-        "--from-file", metavar="LIST", help="A file with one path or URL a line; - for standard input."
+        "--from-file",
+        metavar="LIST",
+        help="Read paths or URLs from a file, one a line; - takes standard input.",
     ),
 ]
 Pack = Annotated[
     str,
-    typer.Option(metavar="NAME|DIR", help="The models: a name from `arcage models list`, or a folder."),
+    typer.Option(
+        metavar="NAME|DIR", help="Take these models: a name from `arcage models list`, or a folder."
+    ),
 ]
 Device = Annotated[
     str,
     typer.Option(
-        metavar="DEVICE", help="auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back."
+        metavar="DEVICE",
+        help="Run on auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.",
     ),
 ]
 HeadsFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Heads that `arcage fit` wrote, not the bundled ones.")
+    Path | None, typer.Option(metavar="DIR", help="Use heads that `arcage fit` wrote, not the bundled ones.")
 ]
 Shard = Annotated[
     str | None,
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Only part I of N, for N processes or machines at once. Images are dealt out by their names, so "
-        "the parts need not know of each other.",
+        help="Do only part I of N, for N processes or machines at once. Images are dealt out by their names, "
+        "so the parts need not know of each other.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -153,9 +161,11 @@ def predict(
     ] = None,
     format_: Annotated[
         StdoutFormat | None,
-        typer.Option("--format", help="Of standard output; by default a table on a terminal, otherwise CSV."),
+        typer.Option(
+            "--format", help="Print in this format; by default a table on a terminal, otherwise CSV."
+        ),
     ] = None,
-    faces: Annotated[Faces, typer.Option(help="Which faces of an image are answered.")] = Faces.all,
+    faces: Annotated[Faces, typer.Option(help="Answer these faces of an image.")] = Faces.all,
     min_score: Annotated[
         float,
         typer.Option(min=0, max=1, help="Hide faces with a lower detector score; none is below 0.5."),
@@ -184,6 +194,14 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE", help="Write FILE.csv with every face in every frame that was looked at."
+        ),
+    ] = None,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page to look through: the faces with their answers, sorted and filtered at will.",
         ),
     ] = None,
     pack: Pack = "compact",
@@ -223,6 +241,12 @@ def predict(
         from arcage.annotate import Annotator
 
         annotator = Annotator(annotate, [argument for argument in arguments if argument != "-"])
+    report = None
+    if report_to is not None:
+        from arcage.report.faces import check_name, write_page
+
+        check_name(report_to)
+        report = write_page(report_to, _named(arguments))
 
     from contextlib import nullcontext
 
@@ -257,7 +281,7 @@ def predict(
         ):
             films = Films(predictor, rate, frames=write_frame, annotator=annotator)
             answers = films.stream(ahead(sources())) if webcam is None else films.camera(webcam)
-            summary = save(answers, output, annotator=annotator, progress=advance)
+            summary = save(answers, output, annotator=annotator, report=report, progress=advance)
         summary.firsts = predictor.firsts
         summary.drawn += films.drawn
     finally:
@@ -265,12 +289,14 @@ def predict(
             _say(str(damage))
     if annotate is not None and not quiet:
         _say(f"{summary.drawn:,} of {summary.images:,} images drawn into {annotate}")
+    if report_to is not None and not quiet:
+        _say(f"report: {report_to}")
     _finish(summary, arguments, quiet=quiet, one=from_file is None, strict=strict)
 
 
 @app.command()
 def extract(
-    cache: Annotated[Path, typer.Option(metavar="DIR", help="Where the descriptors are kept.")],
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Keep the descriptors in DIR.")],
     paths: Paths = None,
     from_file: FromFile = None,
     shard: Shard = None,
@@ -283,14 +309,14 @@ def extract(
             min=0,
             max=9,
             metavar="N",
-            help="Also N degraded variants of each face, for `arcage fit --augment`.",
+            help="Keep N degraded variants of each face as well, for `arcage fit --augment`.",
         ),
     ] = 0,
     engine: Annotated[
         Runner,
         typer.Option(
-            help="local: in this process. ray: in actors of Ray, on this machine or in the cluster of "
-            "RAY_ADDRESS, whose machines share the images and the cache (needs [ray])."
+            help="Run in this process (local), or in actors of Ray (ray; needs [ray]), on this machine or in "
+            "the cluster of RAY_ADDRESS, whose machines share the images and the cache."
         ),
     ] = Runner.local,
     pack: Pack = "compact",
@@ -354,35 +380,35 @@ FitCaches = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR",
-        help="Descriptors, as `arcage extract` keeps them: one for all --labels, or one for each.",
+        help="Read descriptors, as `arcage extract` keeps them: one DIR for all --labels, or one for each.",
     ),
 ]
 Labels = Annotated[
     list[str],
     typer.Option(
         metavar="NAME|FILE",
-        help="By file name: utkface, agedb, folders (male/, female/). A table, .csv or .parquet: "
-        "path,age,gender. IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki where they are in this folder. "
-        "Several are joined.",
+        help="Take labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
+        ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki where they are in "
+        "this folder. Several are joined.",
     ),
 ]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=COLUMN,...", help="What a table calls its columns, as in age=Years,gender=sex."
+        metavar="NAME=COLUMN,...", help="Say what a table calls its columns, as in age=Years,gender=sex."
     ),
 ]
 Images = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", help="The folder that was extracted, for thumbnails in the report."),
+    typer.Option(metavar="DIR", help="Take the report's thumbnails from DIR, the folder that was extracted."),
 ]
 Holdout = Annotated[
     float,
     typer.Option(
         min=0,
         max=0.9,
-        help="Share of the faces, by person or content, never fitted on but reported on. Faces that a "
-        "table's column split calls test or val are held out without it.",
+        help="Hold out this share of the faces, by person or content: never fitted on, but reported on. "
+        "Faces that a table's column split calls test or val are held out without it.",
     ),
 ]
 
@@ -391,9 +417,11 @@ Holdout = Annotated[
 def fit(
     cache: FitCaches,
     labels: Labels,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the heads and their model card go.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Write the heads and their model card into DIR.")],
     columns: Columns = None,
-    head: Annotated[Head, typer.Option(help="boosted is the best; linear takes seconds.")] = Head.boosted,
+    head: Annotated[
+        Head, typer.Option(help="Fit heads of this kind: boosted is the best; linear takes seconds.")
+    ] = Head.boosted,
     from_: Annotated[
         str | None,
         typer.Option(
@@ -406,7 +434,7 @@ def fit(
         tuple[Path, str] | None,
         typer.Option(
             metavar="DIR NAME|FILE",
-            help="With --from: a cache and labels of other faces, to see that nothing was forgotten.",
+            help="Judge by a cache and labels of other faces as well, to see what --from forgets.",
         ),
     ] = None,
     only: Annotated[Only | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
@@ -602,14 +630,17 @@ def evaluate(
 @app.command()
 def compare(
     heads_a: Annotated[
-        str, typer.Argument(metavar="HEADS_A", help="A folder of heads; wheel for the bundled ones.")
+        str,
+        typer.Argument(
+            metavar="HEADS_A", help="Compare the heads in this folder; wheel means the bundled ones."
+        ),
     ],
-    heads_b: Annotated[str, typer.Argument(metavar="HEADS_B", help="The heads to compare them with.")],
+    heads_b: Annotated[str, typer.Argument(metavar="HEADS_B", help="Compare them with these heads.")],
     cache: FitCaches,
     labels: Labels,
     columns: Columns = None,
     holdout: Holdout = 0,
-    format_: Annotated[ReportFormat, typer.Option("--format", help="Of standard output.")] = (
+    format_: Annotated[ReportFormat, typer.Option("--format", help="Print in this format.")] = (
         ReportFormat.table
     ),
     pack: Pack = "compact",
@@ -660,7 +691,7 @@ def data_describe(
     labels: Labels,
     columns: Columns = None,
     format_: Annotated[
-        ReportFormat, typer.Option("--format", help="Of standard output; JSON holds every list in full.")
+        ReportFormat, typer.Option("--format", help="Print in this format; JSON holds every list in full.")
     ] = ReportFormat.table,
     report_to: Annotated[
         Path | None,
@@ -711,8 +742,8 @@ def data_describe(
 
 @data_app.command("clean")
 def data_clean(
-    mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="IMDB-WIKI's imdb.mat or wiki.mat.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the cleaned labels go.")],
+    mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="Read IMDB-WIKI's imdb.mat or wiki.mat.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the cleaned labels to this file.")],
     quiet: Quiet = False,
 ) -> None:
     """Write IMDB-WIKI's labels as a CSV file for --labels, and say how many each rule leaves out.
@@ -761,11 +792,14 @@ class ModelFormat(Enum):
 @heads_app.command("export")
 def heads_export(
     heads: Annotated[
-        str, typer.Argument(metavar="HEADS_DIR", help="A folder of heads; wheel for the bundled ones.")
+        str,
+        typer.Argument(
+            metavar="HEADS_DIR", help="Export the heads in this folder; wheel means the bundled ones."
+        ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the model goes.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")],
     format_: Annotated[
-        ModelFormat, typer.Option("--format", help="ONNX, in plain operators; needs the package onnx.")
+        ModelFormat, typer.Option("--format", help="Write ONNX, in plain operators; needs the package onnx.")
     ] = ModelFormat.onnx,
     quiet: Quiet = False,
 ) -> None:
@@ -809,7 +843,9 @@ def models_list(as_json: AsJson = False) -> None:
 
 @models_app.command("fetch")
 def models_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of InsightFace, such as buffalo_l.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Download this pack of InsightFace, such as buffalo_l.")
+    ],
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Download without asking: the licence is known and accepted.")
     ] = False,
@@ -818,7 +854,8 @@ def models_fetch(
         typer.Option(
             metavar="URL",
             envvar="ARCAGE_MIRROR",
-            help="A folder on another server that has NAME.zip; by default InsightFace's release on GitHub.",
+            help="Download from a folder on another server that has NAME.zip, not from InsightFace's "
+            "release on GitHub.",
         ),
     ] = "",
     sha256: Annotated[
@@ -865,7 +902,7 @@ def models_fetch(
 @models_app.command("verify")
 def models_verify(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME|DIR]", help="One pack; by default all on this machine.")
+        str, typer.Argument(metavar="[NAME|DIR]", help="Check this pack; by default all on this machine.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -895,7 +932,7 @@ def _verify(name: str, as_json: bool = False) -> None:
 def doctor(
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Check a cache of descriptors as well: reads every byte of it."),
+        typer.Option(metavar="DIR", help="Check a cache of descriptors as well: read every byte of it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -1009,8 +1046,7 @@ def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
 
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
     if not summary.images:
-        where = ", ".join(arguments[:3]) + (", ..." if len(arguments) > 3 else "")
-        _say(f"no images found in {where or 'an empty list'}")
+        _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
     if summary.firsts and not quiet:
@@ -1020,6 +1056,10 @@ def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, s
     asked_for_one = one and summary.images == 1 and arguments == [summary.last]
     if (failed and (strict or asked_for_one)) or (strict and not summary.images):
         raise typer.Exit(FAILED)
+
+
+def _named(arguments: list[str]) -> str:
+    return ", ".join(arguments[:3]) + (", ..." if len(arguments) > 3 else "") or "an empty list"
 
 
 def _say(text: str) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from arcage.embedder.find import unknown_pack
+from arcage.embedder.find import recorded_pack, unknown_pack
 from arcage.embedder.insightface import LICENCE, SOURCE, insightface_files, list_insightface
-from arcage.embedder.packs import BUNDLED_REMEDY, DEFAULT, LOCK, bundled, read_lock, refetch
+from arcage.embedder.packs import DEFAULT, LOCK, Pack, bundled, read_lock, refetch
 from arcage.errors import ModelError
 
 
@@ -38,21 +38,11 @@ def list_models() -> list[ModelInfo]:
     Raises:
         ModelError: the bundled pack's record is missing or damaged.
     """
-    pack = bundled()
-    infos = [
-        ModelInfo(
-            pack=pack.name,
-            model=model.name,
-            sha256=model.sha256,
-            dimension=model.dimension,
-            licence=model.licence,
-            research_only=pack.research_only,
-            source=model.source,
-            path=str(pack.folder / model.file),
-        )
-        for model in pack.models
-    ]
+    infos = _of_record(bundled())
     for files in list_insightface():
+        if recorded := recorded_pack(str(files.folder)):
+            infos += _of_record(recorded)
+            continue
         infos += [
             ModelInfo(
                 pack=files.name,
@@ -67,6 +57,22 @@ def list_models() -> list[ModelInfo]:
             for name in files.files
         ]
     return infos
+
+
+def _of_record(pack: Pack) -> list[ModelInfo]:
+    return [
+        ModelInfo(
+            pack=pack.name,
+            model=model.name,
+            sha256=model.sha256,
+            dimension=model.dimension,
+            licence=model.licence,
+            research_only=pack.research_only,
+            source=model.source,
+            path=str(pack.folder / model.file),
+        )
+        for model in pack.models
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +95,19 @@ def verify_models(name: str = "") -> Iterator[Verified]:
 
     Raises:
         UsageError: there is no such pack.
-        ModelError: the bundled pack's own record is missing or damaged.
+        ModelError: a pack's own record is missing or damaged.
     """
     if name in ("", DEFAULT):
-        pack = bundled()
-        recorded = {model.file: model.sha256 for model in pack.models}
-        yield from _compare(pack.name, pack.folder, tuple(recorded), recorded, BUNDLED_REMEDY)
+        yield from _compare_record(bundled())
     if name == DEFAULT:
         return
     packs = [insightface_files(name)] if name else list_insightface()
     for files in packs:
         if files is None:
             raise unknown_pack(name)
+        if pack := recorded_pack(str(files.folder)):
+            yield from _compare_record(pack)
+            continue
         remedy = refetch(files.folder)
         try:
             lock = read_lock(files.folder)
@@ -108,6 +115,11 @@ def verify_models(name: str = "") -> Iterator[Verified]:
             yield Verified(files.name, LOCK, "damaged", None, remedy)
         else:
             yield from _compare(files.name, files.folder, files.files, lock, remedy)
+
+
+def _compare_record(pack: Pack) -> Iterator[Verified]:
+    recorded = {model.file: model.sha256 for model in pack.models}
+    return _compare(pack.name, pack.folder, tuple(recorded), recorded, pack.remedy)
 
 
 def _compare(

@@ -17,7 +17,8 @@ from typing import IO, Any, Literal, cast
 
 from arcage.errors import OutputError, UsageError
 from arcage.files import atomic_write
-from arcage.prediction import Prediction, gender_words
+from arcage.prediction import Prediction
+from arcage.table import write_table
 
 Format = Literal["table", "csv", "jsonl", "parquet"]
 Write = Callable[[Sequence[Prediction]], None]
@@ -131,7 +132,7 @@ def write_text(file: IO[str], format_: Format) -> Write:
     """Rows in a text format, into a file that is open; a header is written at once."""
     if format_ == "jsonl":
         return _jsonl(file)
-    return _table(file) if format_ == "table" else _csv(file)
+    return write_table(file) if format_ == "table" else _csv(file)
 
 
 def _csv(file: IO[str]) -> Write:
@@ -165,29 +166,6 @@ def _jsonl(file: IO[str]) -> Write:
             file.write(json.dumps(record(row), ensure_ascii=False) + "\n")
 
     return write
-
-
-def _table(file: IO[str]) -> Write:
-    # The path comes last: it is the only column whose width is not known beforehand.
-    file.write(f"{'age':>5}  {'90 %':<7}  {'gender':<11}  {'face':<7}  {'score':<5}  image\n")
-
-    def write(rows: Sequence[Prediction]) -> None:
-        for row in rows:
-            file.write(_line(row) + "\n")
-
-    return write
-
-
-def _line(row: Prediction) -> str:
-    path = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in row.path)
-    if row.status != "ok":
-        what = "no face" if row.status == "no_face" else "unreadable"
-        return f"{'-':>5}  {what:<36}  {path}" + (f": {row.error}" if row.error else "")
-    age = "-" if row.age is None else f"{row.age:.1f}"
-    interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
-    gender = "-" if row.gender is None or row.p_female is None else gender_words(row.p_female)
-    face = f"{(row.face or 0) + 1} of {row.faces}"
-    return f"{age:>5}  {interval:<7}  {gender:<11}  {face:<7}  {row.det_score:<5.2f}  {path}"
 
 
 @contextmanager

@@ -133,9 +133,17 @@ class Predictor:
         ``arcage.sources.walk`` gives the images of files and folders. Memory does not grow with their
         number. Close the iterator to stop early: what is finished is in the cache then.
         """
+        self.open()
+        return self._stream(sources)
+
+    def open(self) -> None:
+        """Open the cache, which :meth:`stream` does otherwise.
+
+        Raises:
+            CacheError: it cannot be opened.
+        """
         if self._directory is not None and self._cache is None:
             self._cache = open_cache(self._directory, self._extractor)
-        return self._stream(sources)
 
     def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []

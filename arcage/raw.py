@@ -52,4 +52,9 @@ def preview(data: bytes) -> bytes:
         raise ImageError(f"damaged raw file, or of an unknown camera ({words}): convert it to JPEG") from None
     if found.format != rawpy.ThumbFormat.JPEG:
         raise ImageError("raw file without a JPEG preview: convert it to JPEG")
-    return bytes(found.data)
+    jpeg = bytes(found.data)
+    # LibRaw gives a preview that the file does not hold to the end all the same, filled up with whatever was
+    # in memory: that of the file before, for example.
+    if jpeg[-64:] not in data:
+        raise ImageError("damaged raw file: its preview is cut off")
+    return jpeg

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from arcage.annotate import Annotator, draw
 from arcage.errors import OutputError, UsageError
 from arcage.images import decode
 from arcage.prediction import Prediction
+from arcage.predictor import Predictor
 from arcage.sources import Source, walk
 
 
@@ -81,6 +83,76 @@ def test_labels_do_not_hide_each_other_nor_another_face() -> None:
     marks = changed(image, drawn)
     for x1, y1, x2, y2 in boxes:
         assert not marks[y1 + 6 : y2 - 6, x1 + 6 : x2 - 6].any()
+
+
+@pytest.fixture
+def labels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The rectangles of the labels that are drawn: left, top, right, bottom, all inside."""
+    seen: list[Any] = []
+    fill = cv2.rectangle
+
+    def spy(image: Any, low: Any, high: Any, colour: Any, thickness: int, *more: Any) -> Any:
+        if thickness == cv2.FILLED:
+            seen.append((*low, *high))
+        return fill(image, low, high, colour, thickness, *more)
+
+    monkeypatch.setattr(cv2, "rectangle", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "pitch", "face"),
+    [(8, 5, 100, 90), (8, 5, 100, 60), (8, 5, 40, 34), (8, 5, 400, 300), (20, 2, 70, 70), (2, 20, 90, 85)],
+)
+def test_labels_of_a_crowd_touch_their_face_and_not_one_another(
+    labels: list[Any], across: int, down: int, pitch: int, face: int
+) -> None:
+    image = np.full((down * pitch, across * pitch, 3), 128, np.uint8)
+    corners = [(pitch * x, pitch * y) for y in range(down) for x in range(across)]
+    drawn = draw(image, [row(x + 2, y + 2, x + 2 + face, y + 2 + face) for x, y in corners])
+    height, width = drawn.shape[:2]
+    zoom = width / image.shape[1]
+    assert len(labels) == across * down == 40
+    for i, (a, (x, y)) in enumerate(zip(labels, corners, strict=True)):
+        assert 0 <= a[0] < a[2] < width
+        assert 0 <= a[1] < a[3] < height
+        for b in labels[:i]:
+            assert a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3]
+        reach = 3 + 2 * zoom
+        assert a[0] - reach <= zoom * (x + 2 + face)
+        assert a[2] + reach >= zoom * (x + 2)
+        assert a[1] - reach <= zoom * (y + 2 + face)
+        assert a[3] + reach >= zoom * (y + 2)
+
+
+@pytest.mark.oracle
+def test_the_six_of_a_real_group_photo(
+    labels: list[Any], bundled: None, compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = find_spec("insightface")
+    if package is None or package.origin is None:
+        pytest.skip("insightface, which brings the photo, is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    photo = (Path(package.origin).parent / "data/images/t1.jpg").read_bytes()
+    rows = Predictor(device="cpu").predict(photo)
+    drawn = draw(decode(photo), rows)
+    assert drawn.shape == (886, 1280, 3)
+    assert len(labels) == len(rows) == 6
+    for i, (a, row) in enumerate(zip(labels, rows, strict=True)):
+        assert all(a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3] for b in labels[:i])
+        assert a[2] - a[0] > 100 > a[3] - a[1] > 50  # letters of 15 pixels or so
+        # Right above its own face, and on no other.
+        assert abs(a[0] - row.x1) < 4
+        assert abs(a[3] - row.y1) < 4
+        assert all(a[0] > r.x2 or r.x1 > a[2] or a[1] > r.y2 or r.y1 > a[3] for r in rows if r is not row)
+
+
+def test_a_crowd_of_small_faces_is_enlarged_until_labels_leave_most_of_them_free(labels: list[Any]) -> None:
+    corners = [(100 * x, 100 * y) for y in range(5) for x in range(8)]
+    drawn = draw(np.zeros((500, 800, 3), np.uint8), [row(x + 4, y, x + 94, y + 100) for x, y in corners])
+    assert drawn.shape == (800, 1280, 3)
+    face = 1.6 * 90 * 1.6 * 100
+    assert max((x2 - x1 + 1) * (y2 - y1 + 1) for x1, y1, x2, y2 in labels) < 0.25 * face
 
 
 def test_small_pictures_are_enlarged() -> None:

@@ -19,7 +19,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
@@ -27,8 +26,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
-pytest.importorskip("selenium")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+from browsers import CHROMIUM, DRIVER, Page, chrome, rectangle, shared
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="chromium or chromedriver is not installed"),
@@ -37,7 +36,6 @@ pytestmark = [
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 from arcage.images import decode  # noqa: E402
 
@@ -84,81 +82,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     folder = tmp_path_factory.mktemp("browser")
     # A webcam that sees the sample.
     (folder / "webcam.mjpeg").write_bytes(PHOTO.read_bytes() * 3)
-    options = webdriver.ChromeOptions()
-    assert CHROMIUM is not None
-    options.binary_location = CHROMIUM
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-dev-shm-usage",
-        "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    with chrome(
+        folder,
         "use-fake-ui-for-media-stream",
         "use-fake-device-for-media-stream",
         f"use-file-for-fake-video-capture={folder / 'webcam.mjpeg'}",
-    ):
-        options.add_argument(f"--{argument}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.downloads = folder  # type: ignore[attr-defined]
-    yield driver
-    driver.quit()
-
-
-class Page:
-    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
-        self.browser = browser
-        self.url = url
-        self.size(1280)
-        browser.get(url)
-
-    def size(self, width: int, *, dark: bool = False) -> None:
-        mobile = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-
-    def one(self, selector: str) -> Any:
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[Any]:
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        return [element.text.replace("\xa0", " ") for element in self.all(selector)]
-
-    def js(self, script: str, *arguments: Any) -> Any:
-        return self.browser.execute_script(script, *arguments)
-
-    def until(self, true: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.browser, 60, 0.05).until(lambda _: true())
-
-    def upload(self, *files: Path) -> None:
-        self.one("#files").send_keys("\n".join(map(str, files)))
-        self.answered()
-
-    def answered(self) -> None:
-        self.until(lambda: self.js("return asked > 0 && running === 0"))
-
-    def slide(self, name: str, value: int) -> None:
-        self.js(
-            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
-            self.one(f"#{name}"),
-            value,
-        )
-
-    def download(self) -> str:
-        file: Path = self.browser.downloads / "arcage.csv"  # type: ignore[attr-defined]
-        file.unlink(missing_ok=True)
-        self.one("#download").click()
-        self.until(lambda: file.exists() and file.read_text("utf-8").endswith("\n"))
-        return file.read_text("utf-8")
-
-    def requests(self) -> list[str]:
-        """Addresses that were asked since the last call."""
-        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    ) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -202,16 +132,6 @@ def _png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes(height * (1 + (width + 7) // 8)), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def rectangle(element: Any) -> tuple[float, float, float, float]:
-    r = element.rect
-    return r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]
-
-
-def shared(a: Any, b: Any) -> float:
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = rectangle(a), rectangle(b)
-    return max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
 
 
 def test_the_sample(page: Page, files: Path, arcage_on: Callable[..., str]) -> None:
@@ -410,6 +330,20 @@ def test_paste_and_drop(page: Page, kind: str) -> None:
     )
     page.answered()
     assert page.one("#status").text == "1 photo, 1 face."
+
+
+def test_a_folder_that_is_dropped(page: Page, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "holidays").mkdir()
+    dropped = [str(tmp_path / "holidays"), str(files / "astronaut.jpg")]
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 600, "y": 150}
+        data = {"items": [], "files": dropped, "dragOperationsMask": 1}
+        page.browser.execute_cdp_cmd("Input.dispatchDragEvent", {**event, "data": data})
+    page.until(lambda: page.js("return asked"))
+    page.answered()
+    assert page.texts("tbody .name") == ["holidays", "astronaut.jpg"]
+    assert page.texts("tbody .problem") == ["No answer: the browser cannot read it; send a folder as a zip."]
+    assert len(page.all("tr.face")) == 1
 
 
 def test_the_webcam(page: Page) -> None:

@@ -207,7 +207,8 @@ def test_the_limit_holds_for_a_preview() -> None:
 def test_damaged_raw_files_are_refused() -> None:
     pytest.importorskip("rawpy")
     data = dng(jpeg(BIG))
-    with pytest.raises(ImageError, match="damaged JPEG"):
+    decode(data)  # leaves its preview in memory, where the next one's missing end may be taken from
+    with pytest.raises(ImageError, match="damaged raw file: its preview is cut off"):
         decode(data[:-200])
     with pytest.raises(ImageError, match="damaged TIFF image"):
         decode(data[:300])

@@ -28,7 +28,8 @@ from arcage.images import decode
 from arcage.report import HTML, JSON, prepare, write_report
 from arcage.report.curves import curves
 from arcage.report.page import COUNTS, PLOTS
-from arcage.report.worst import MANY, SIDE, cut, thumbnails, worst_faces
+from arcage.report.thumbnail import SIDE, cut
+from arcage.report.worst import MANY, thumbnails, worst_faces
 
 HOSTILE = "<script>alert('&\")</script>.jpg"
 GROUPS = ("<b>bold</b>", "plain", "")

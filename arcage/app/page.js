@@ -92,6 +92,10 @@ async function post(path, file, limit, signal) {
   if (file.size > limit) {
     throw new Error(`too large: ${megabytes(file.size)}, the limit is ${megabytes(limit)}`);
   }
+  // What is dropped may be a folder, or be gone by now: to fetch, that would look like a server that is down.
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error("the browser cannot read it; send a folder as a zip");
+  });
   const response = await fetch(path, { method: "POST", body: file, signal });
   if (!response.ok) {
     const told = await response.json().catch(() => ({}));

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-FROM_NAMES = ("utkface", "agedb", "folders")
 OLDEST = 120
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 TRAIN, HELD_OUT = "train", "test"
@@ -49,23 +48,42 @@ class Label:
 
 
 def label_from_name(kind: str, name: str) -> Label | None:
-    """The label that a data set wrote into a file's name; None where the name is not of that form.
+    """The label that a data set, one of :data:`FROM_NAMES`, wrote into a file's name; None where the name
+    is not of that form."""
+    return FROM_NAMES[kind](PurePosixPath(name))
 
-    ``utkface``: ``<age>_<gender>_<race>_<time>.jpg...``, also without the race (Zhang et al., CVPR 2017).
-    ``agedb``: ``<n>_<Name>_<age>_<m|f>.jpg`` (Moschoglou et al., CVPRW 2017).
-    ``folders``: the innermost folder called ``male``, ``female``, ``man``, ``woman``, ``men`` or ``women``,
-    in any case.
-    """
-    path = PurePosixPath(name)
-    if kind == "utkface" and (match := _UTKFACE.fullmatch(path.name)) and int(match[1]) <= OLDEST:
-        return Label(float(match[1]), float(match[2]), group=RACES[int(match[3])] if match[3] else "")
-    if kind == "agedb" and (match := _AGEDB.fullmatch(path.name)) and int(match[2]) <= OLDEST:
-        return Label(float(match[2]), float(match[3] == "f"), person=match[1])
-    if kind == "folders":
-        folders = [part.strip().lower() for part in path.parts[:-1]]
-        gender = next((_FOLDERS[folder] for folder in reversed(folders) if folder in _FOLDERS), None)
-        return None if gender is None else Label(gender=gender)
-    return None
+
+def _utkface(path: PurePosixPath) -> Label | None:
+    """``<age>_<gender>_<race>_<time>.jpg...``, also without the race (Zhang et al., CVPR 2017)."""
+    match = _UTKFACE.fullmatch(path.name)
+    if match is None or int(match[1]) > OLDEST:
+        return None
+    return Label(float(match[1]), float(match[2]), group=RACES[int(match[3])] if match[3] else "")
+
+
+def _agedb(path: PurePosixPath) -> Label | None:
+    """``<n>_<Name>_<age>_<m|f>.jpg`` (Moschoglou et al., CVPRW 2017)."""
+    match = _AGEDB.fullmatch(path.name)
+    if match is None or int(match[2]) > OLDEST:
+        return None
+    return Label(float(match[2]), float(match[3] == "f"), person=match[1])
+
+
+def _folders(path: PurePosixPath) -> Label | None:
+    """The innermost folder called ``male``, ``female``, ``man``, ``woman``, ``men`` or ``women``, in any
+    case."""
+    folders = [part.strip().lower() for part in path.parts[:-1]]
+    gender = next((_FOLDERS[folder] for folder in reversed(folders) if folder in _FOLDERS), None)
+    return None if gender is None else Label(gender=gender)
+
+
+FROM_NAMES: dict[str, Callable[[PurePosixPath], Label | None]] = {
+    "utkface": _utkface,
+    "agedb": _agedb,
+    "folders": _folders,
+}
+"""What ``--labels`` takes beside files, and what reads a label from the name of an image (relative to the
+folder that was extracted); None where the name is not of that set."""
 
 
 def merge(labels: Iterable[Label]) -> Label | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from arcage.embedder.insightface import find_insightface, insightface_home
-from arcage.embedder.packs import DEFAULT, Pack, bundled
+from arcage.embedder.insightface import find_insightface, insightface_home, pack_folder
+from arcage.embedder.packs import DEFAULT, RECORD, Pack, bundled, read_pack
 from arcage.errors import UsageError
 
 
 def find_pack(name: str) -> Pack:
-    """A pack by name or folder: the bundled one, an InsightFace pack on disk, or a folder.
+    """A pack by name or folder: the bundled one, a folder with a ``pack.json``, or an InsightFace pack.
 
     Raises:
         UsageError: there is no such pack.
@@ -16,10 +16,20 @@ def find_pack(name: str) -> Pack:
     """
     if name == DEFAULT:
         return bundled()
-    pack = find_insightface(name)
+    pack = recorded_pack(name) or find_insightface(name)
     if pack is None:
         raise unknown_pack(name)
     return pack
+
+
+def recorded_pack(name: str) -> Pack | None:
+    """A pack that is described by the ``pack.json`` in its folder; None where there is none.
+
+    Raises:
+        ModelError: the record is damaged.
+    """
+    folder = pack_folder(name)
+    return read_pack(folder) if folder is not None and (folder / RECORD).is_file() else None
 
 
 def unknown_pack(name: str) -> UsageError:

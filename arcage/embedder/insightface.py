@@ -48,7 +48,7 @@ def list_insightface() -> tuple[PackFiles, ...]:
 
 def insightface_files(name: str) -> PackFiles | None:
     """The ONNX files of a pack by name or folder; None where there is neither. None of them is opened."""
-    folder = _folder(name)
+    folder = pack_folder(name)
     if folder is None:
         return None
     # Also of a path such as "."; a link keeps its own name.
@@ -129,7 +129,8 @@ def _normalises(model: Any) -> bool:
         tensor = users[0].output[0]
 
 
-def _folder(name: str) -> Path | None:
+def pack_folder(name: str) -> Path | None:
+    """The folder of a pack by name or folder; None where there is neither."""
     if not name:
         return None
     here = Path(name).expanduser()

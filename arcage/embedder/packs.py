@@ -14,6 +14,9 @@ BUNDLED = Path(__file__).parent / "models"
 DEFAULT = "compact"
 """The pack inside the wheel."""
 BUNDLED_REMEDY = "reinstall arcage: pip install --force-reinstall --no-deps arcage"
+RECORD = "pack.json"
+"""In the folder of a pack: what its models are. Packs of InsightFace have none."""
+DETECTORS, EMBEDDERS = ("yunet", "scrfd"), ("descriptor", "arcface")
 LOCK = "sha256.json"
 """In the folder of a pack that `arcage models fetch` downloaded: the SHA-256 of every file."""
 
@@ -26,8 +29,9 @@ class ModelRecord:
     file: str
     sha256: str
     kind: str
-    """``yunet`` or ``scrfd`` (detectors); ``descriptor`` (faces in, descriptors out, as built by
-    arcage); ``arcface`` (an embedder as published: levels are found when it is loaded)."""
+    """``yunet`` or ``scrfd`` (detectors); ``arcface`` (an embedder as published: levels are found when it is
+    loaded); ``descriptor`` (a network with one input, aligned faces, (n, 112, 112, 3) uint8 RGB, and the
+    output ``descriptors``, (n, dimension) float32)."""
     licence: str
     source: str
     input: str
@@ -58,10 +62,11 @@ class Pack:
         Raises:
             ModelError: the file is missing or damaged.
         """
-        return verified_bytes(self.folder / record.file, record.sha256, hint=self._remedy)
+        return verified_bytes(self.folder / record.file, record.sha256, hint=self.remedy)
 
     @property
-    def _remedy(self) -> str:
+    def remedy(self) -> str:
+        """What to do where a file is missing or damaged."""
         if self.folder == BUNDLED:
             return BUNDLED_REMEDY
         return "put the pack's files there again"
@@ -73,18 +78,35 @@ def bundled() -> Pack:
     Raises:
         ModelError: its record is missing or damaged.
     """
-    path = BUNDLED / "pack.json"
+    return read_pack(BUNDLED)
+
+
+def read_pack(folder: Path) -> Pack:
+    """The pack that the ``pack.json`` in a folder describes. No model is opened.
+
+    Raises:
+        ModelError: the record is missing or damaged.
+    """
+    path = folder / RECORD
+    remedy = BUNDLED_REMEDY if folder == BUNDLED else "CONTRIBUTING.md says what it is to hold"
     try:
         record = json.loads(path.read_text("utf-8"))
-        models = [_model(m) for m in record["models"]]
+        detector, *embedders = (_model(fields) for fields in record["models"])
+        name, research_only = str(record["name"]), bool(record.get("research_only", False))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"cannot read {path} ({error}); {BUNDLED_REMEDY}") from error
-    return Pack(DEFAULT, BUNDLED, models[0], tuple(models[1:]), research_only=False)
+        raise ModelError(f"cannot read {path} ({error}); {remedy}") from error
+    if detector.kind not in DETECTORS or not embedders or any(m.kind not in EMBEDDERS for m in embedders):
+        raise ModelError(
+            f"{path}: a pack is a detector ({' or '.join(DETECTORS)}), then one or more embedders "
+            f"({' or '.join(EMBEDDERS)}); {remedy}"
+        )
+    return Pack(name, folder, detector, tuple(embedders), research_only)
 
 
 def write_record(pack: Pack) -> str:
-    """The text of a ``pack.json``, for the script that builds the bundled pack."""
-    return json.dumps({"name": pack.name, "models": [asdict(m) for m in pack.models]}, indent=2) + "\n"
+    """The text of a ``pack.json``, as :func:`read_pack` reads it."""
+    record = {"name": pack.name, "research_only": pack.research_only}
+    return json.dumps({**record, "models": [asdict(m) for m in pack.models]}, indent=2) + "\n"
 
 
 def write_lock(folder: Path, url: str, sha256: str, files: dict[str, str]) -> None:
@@ -120,4 +142,10 @@ def refetch(folder: Path) -> str:
 
 
 def _model(fields: dict[str, Any]) -> ModelRecord:
-    return ModelRecord(**{**fields, "levels": tuple(fields["levels"])})
+    model = ModelRecord(**{**fields, "levels": tuple(fields.get("levels", ()))})
+    # A record may come from anybody: its files are those beside it.
+    if Path(model.file).name != model.file:
+        raise ValueError(f"{model.file!r} is no name of a file in this folder")
+    if model.kind == "descriptor" and not (isinstance(model.dimension, int) and model.dimension > 0):
+        raise ValueError(f"{model.name} has no dimension")
+    return model

@@ -209,14 +209,10 @@ def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> t
             lambda data: _quantile(data, settings, 0.95),
         )
         last, answers = _cross_fit(features, age, weight, start, fits, folds, own, progress, "age")
-    elif settings.kind == "linear":
-        progress("age: ridge regression")
-        part, answers = cross_ridge(x, age, weight, folds)
-        last = (part,)
     else:
-        plain = Boosting(rounds=600)
-        fits = (lambda data: boost(data, plain, objective="l1", seed=settings.seed),)
-        last, answers = _cross_fit(x, age, weight, None, fits, folds, own, progress, "age")
+        task = Task("age", x, age, weight, folds, own, settings, progress)
+        part, answers = ONE_STAGE[settings.kind](task)
+        last = (part,)
     answers = answers[:own]
     return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
 
@@ -261,17 +257,73 @@ def _fit_gender(
         last, answers = _cross_fit(
             features, gender, weight, start, fits, folds, own, progress, "gender", trusted
         )
-    elif settings.kind == "linear":
-        progress("gender: ridge regression")
-        part, answers = cross_ridge(x, 2 * gender - 1, weight, folds)
-        last = (part,)
     else:
-        plain = Boosting(rounds=400)
-        fits = (lambda data: boost(data, plain, objective="binary", seed=settings.seed),)
-        last, answers = _cross_fit(x, gender, weight, None, fits, folds, own, progress, "gender")
+        task = Task("gender", x, gender, weight, folds, own, settings, progress)
+        part, answers = ONE_STAGE[settings.kind](task)
+        last = (part,)
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
     return GenderModel(Stacked(kernel, columns, last), slope, offset), score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What a head of one stage is fitted on."""
+
+    what: Literal["age", "gender"]
+    x: F32
+    """Shape (n, dimension): descriptors, those of degraded variants after the others."""
+    labels: F32
+    """Shape (n,): years; or 0 male, 1 female."""
+    weight: F32
+    """Shape (n,), 1 on average."""
+    folds: Folds
+    own: int
+    """Rows that are faces as they are, the first ones."""
+    settings: Settings
+    progress: Progress
+
+
+def cross_fit(task: Task, fit: Callable[[F32, F32, F32], Linear | Trees]) -> tuple[Linear | Trees, F32]:
+    """Fit on all rows, and once without each fold's test rows.
+
+    Args:
+        fit: descriptors, labels and weights of some rows -> what answers them.
+
+    Returns:
+        The part fitted on all rows, and the answers for each row by one that has not seen it, shape (n, 1).
+    """
+    answers = np.empty((len(task.x), 1), np.float32)
+    for number, (train, test) in enumerate(task.folds, 1):
+        answers[test] = fit(task.x[train], task.labels[train], task.weight[train])(task.x[test])
+        task.progress(f"{task.what}: fold {number} of {len(task.folds)}")
+    return fit(task.x, task.labels, task.weight), answers
+
+
+def _linear(task: Task) -> tuple[Linear, F32]:
+    task.progress(f"{task.what}: ridge regression")
+    target = task.labels if task.what == "age" else 2 * task.labels - 1
+    return cross_ridge(task.x, target, task.weight, task.folds)
+
+
+def _lightgbm(task: Task) -> tuple[Linear | Trees, F32]:
+    age = task.what == "age"
+    plain = Boosting(rounds=600 if age else 400)
+    fits: Fits = (
+        lambda data: boost(data, plain, objective="l1" if age else "binary", seed=task.settings.seed),
+    )
+    last, answers = _cross_fit(
+        task.x, task.labels, task.weight, None, fits, task.folds, task.own, task.progress, task.what
+    )
+    return last[0], answers
+
+
+ONE_STAGE: dict[str, Callable[[Task], tuple[Linear | Trees, F32]]] = {
+    "linear": _linear,
+    "lightgbm": _lightgbm,
+}
+"""Kinds of heads without a kernel stage: the part fitted on all rows, and what parts that had not seen them
+answered for the first ``own`` rows at least, shape (rows, 1): years, or a score that is higher for female."""
 
 
 def _kernel_sums(

@@ -69,9 +69,11 @@ class KernelSums:
             similar -= self.middle
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
-            w = weight[block, None]
-            y *= w
-            gram += sign * (similar.T @ (w * similar))
+            # In double precision: of sums in single precision the small eigenvalues are rounding, and one
+            # that is only just positive blows the weights up. A matrix times itself costs half a product.
+            root = np.sqrt(weight[block, None], dtype=np.float64) * similar
+            y *= weight[block, None]
+            gram += sign * (root.T @ root)
             moment += sign * (similar.T @ y)
             total += sign * y.sum(axis=0, dtype=np.float64)
         return replace(self, gram=gram, moment=moment, total=total)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from arcage.cache import Names
@@ -16,14 +15,10 @@ from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.model import Predictions
 from arcage.images import decode
-from arcage.types import F64, U8, Array
+from arcage.report.thumbnail import thumbnail
+from arcage.types import U8, Array
 
 MANY = 24
-SIDE = 96
-"""Longest side of a thumbnail, pixels."""
-MARGIN = 0.25
-"""Shown around a face's box, as a share of its longer side."""
-QUALITY = 85
 
 
 def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None = None) -> dict[str, Rows]:
@@ -52,31 +47,9 @@ def thumbnails(worst: dict[str, Rows], folders: Sequence[Path]) -> dict[str, byt
     for face in (face for rows in worst.values() for face in rows):
         sha256 = face["sha256"]
         if sha256 not in found and (image := _read(folders, face["names"], sha256)) is not None:
-            found[sha256] = _jpeg(cut(image, np.array(face["box"])))
+            found[sha256] = thumbnail(image, np.array(face["box"]))
         face["thumbnail"] = sha256 in found
     return found
-
-
-def cut(image: U8, box: F64) -> U8:
-    """The square around a face with some margin, as far as the image reaches.
-
-    Args:
-        image: shape (height, width, 3), RGB.
-        box: x1, y1, x2, y2, pixels; may reach past the border.
-
-    Returns:
-        Shape (h, w, 3), at most :data:`SIDE` on either side.
-    """
-    half = (0.5 + MARGIN) * max(box[2] - box[0], box[3] - box[1], 1)
-    centre = (box[:2] + box[2:]) / 2
-    size = np.array([image.shape[1], image.shape[0]])
-    low = np.clip(np.floor(centre - half), 0, size - 1).astype(int)
-    high = np.maximum(np.clip(np.ceil(centre + half), 0, size).astype(int), low + 1)
-    part = image[low[1] : high[1], low[0] : high[0]]
-    scale = min(1.0, SIDE / max(part.shape[:2]))
-    width, height = (max(1, round(side * scale)) for side in (part.shape[1], part.shape[0]))
-    small: U8 = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-    return small
 
 
 def _largest(values: Array) -> Array:
@@ -94,11 +67,3 @@ def _read(folders: Sequence[Path], names: list[str], sha256: str) -> U8 | None:
         except ImageError:
             continue
     return None
-
-
-def _jpeg(image: U8) -> bytes:
-    encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    )
-    data: bytes = encoded[1].tobytes()
-    return data

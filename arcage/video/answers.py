@@ -56,6 +56,10 @@ class Films:
 
     def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         """As :meth:`Predictor.stream`, for images and films in one order."""
+        self._predictor.open()
+        return self._stream(sources)
+
+    def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         for is_clip, group in groupby(sources, key=lambda source: source.clip and not source.error):
             if is_clip:
                 for source in group:

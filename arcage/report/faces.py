@@ -1,0 +1,104 @@
+"""The answers as one page to look through: thumbnails, histograms, sorting and filters, in any browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arcage import __version__
+from arcage.errors import ImageError, UsageError
+from arcage.files import atomic_write
+from arcage.images import decode
+from arcage.output import record
+from arcage.prediction import Prediction
+from arcage.report.page import STYLE
+from arcage.report.thumbnail import thumbnail
+from arcage.sources import Source
+
+Add = Callable[[Source, Sequence[Prediction]], None]
+"""Takes the rows of one more image."""
+
+SUFFIXES = (".html", ".htm")
+
+
+def check_name(path: Path) -> None:
+    """Raises :class:`UsageError` where a page would not be opened as one by its name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the report is a page for the browser: end the name of --report {path} in .html")
+
+
+@contextmanager
+def write_page(path: Path, title: str) -> Iterator[Add]:
+    """A page that needs nothing beside it, whole or not at all, with a row for each row that is added.
+
+    Rows go to the disk as they come, so memory does not grow with them. An image with a face is read again
+    for its thumbnails: the cache holds no pixels, and predicting keeps none. Where that fails, its faces
+    are rows without one.
+
+    Args:
+        path: takes the place of what is there when the ``with`` block ends without an exception.
+        title: what the images came from.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    before, after = _shell(title)
+    with atomic_write(path, "w") as file:
+        file.write(before)
+        separator = ""
+
+        def add(source: Source, rows: Sequence[Prediction]) -> None:
+            nonlocal separator
+            for i, (row, picture) in enumerate(zip(rows, _thumbnails(source, rows), strict=True)):
+                file.write(separator + _json({**record(row), "first": i == 0, "thumbnail": picture}))
+                separator = ",\n"
+
+        yield add
+        file.write(after)
+
+
+def _thumbnails(source: Source, rows: Sequence[Prediction]) -> list[str | None]:
+    nothing: list[str | None] = [None] * len(rows)
+    if rows[0].face is None:
+        return nothing
+    try:
+        image = decode(source.read())
+    except ImageError:
+        return nothing
+    boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in rows], float)
+    return [base64.b64encode(thumbnail(image, box)).decode("ascii") for box in boxes]
+
+
+def _json(value: Any) -> str:
+    # In ASCII, and without a <, there is nothing that could end the element that holds it.
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _shell(title: str) -> tuple[str, str]:
+    """The page before and after its rows."""
+    here = Path(__file__)
+    style = STYLE.read_text("utf-8") + here.with_suffix(".css").read_text("utf-8")
+    script = here.with_suffix(".js").read_text("utf-8")
+    body = here.with_suffix(".html").read_text("utf-8")
+    # What a file name might smuggle in would still not run, nor reach another place.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    shown = escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in title))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>arcage: {shown}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>Faces in {shown}</h1>\n{body}"
+        f"<footer>arcage {escape(__version__)}.</footer>\n</main>\n"
+        '<script type="application/json" id="rows">[\n',
+        f"\n]</script>\n<script>{script}</script>\n</body>\n</html>\n",
+    )

@@ -1,0 +1,103 @@
+"""Rows as a table for people, as wide as their terminal and with colour where it wants any."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from arcage.prediction import Prediction, gender_words
+
+_NARROW = 70
+"""On terminals with fewer columns the names of the images need the place of the less telling columns."""
+_LEAST = 12
+"""Columns that are left to a name at least, however narrow the terminal."""
+_BOLD, _YELLOW = "1", "33"
+
+
+def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
+    """A table into a text file that is open; the header is written at once.
+
+    On a terminal a name that is too long loses its start. Nothing in a name moves the cursor or turns
+    the direction of the text: what cannot be printed is escaped, and so is what the file's encoding lacks.
+    """
+    width = shutil.get_terminal_size().columns if file.isatty() else None
+    narrow = width is not None and width < _NARROW
+    paint = _paint if wants_colour(file) else _plain
+    encoding = getattr(file, "encoding", None) or "utf-8"
+
+    # The path comes last: it is the only column whose width is not known beforehand.
+    header = f"{'age':>5}  {'90 %':<7}  {'gender':<11}  "
+    header += "" if narrow else f"{'face':<7}  {'score':<5}  "
+    room = None if width is None else max(_LEAST, width - len(header))
+    file.write(f"{header}image\n")
+
+    def line(row: Prediction) -> str:
+        path = _shown(row.path, encoding)
+        short = path if room is None else _shortened(path, room)
+        if row.status != "ok":
+            what = "no face" if row.status == "no_face" else "unreadable"
+            start = f"{'-':>5}  {paint(f'{what:<{len(header) - 9}}', _YELLOW)}  "
+            if not row.error:
+                return start + short
+            error = _shown(row.error, encoding)
+            if room is None or _cells(f"{path}: {error}") <= room:
+                return f"{start}{path}: {error}"
+            return f"{start}{short}\n{'':7}{error}"
+        age = paint("    -" if row.age is None else f"{row.age:5.1f}", _BOLD)
+        interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
+        gender = "-" if row.gender is None or row.p_female is None else gender_words(row.p_female)
+        face = f"{(row.face or 0) + 1} of {row.faces}"
+        rest = "" if narrow else f"{face:<7}  {row.det_score:<5.2f}  "
+        return f"{age}  {interval:<7}  {gender:<11}  {rest}{short}"
+
+    def write(rows: Sequence[Prediction]) -> None:
+        for row in rows:
+            file.write(line(row) + "\n")
+
+    return write
+
+
+def wants_colour(file: IO[str]) -> bool:
+    """Whether what reads the file shows colours: https://no-color.org, then https://force-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    # Windows' old console prints the codes as they are.
+    knows = "WT_SESSION" in os.environ if os.name == "nt" else os.environ.get("TERM") != "dumb"
+    return knows and file.isatty()
+
+
+def _paint(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def _plain(text: str, code: str) -> str:
+    return text
+
+
+def _shown(text: str, encoding: str) -> str:
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _shortened(text: str, room: int) -> str:
+    """Without its start where it needs more columns: the end of a path tells the most."""
+    if _cells(text) <= room:
+        return text
+    text = text[3 - room :]
+    while _cells(text) > room - 3:
+        text = text[1:]
+    return f"...{text}"
+
+
+def _cells(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    # Here, because the few names that need it are worth the wait.
+    from rich.cells import cell_len
+
+    return cell_len(text)

@@ -1,0 +1,408 @@
+"""The documents are true: what they name is there, what is there they name, and what they show runs.
+
+A command line in a block marked ``sh`` or in back quotes is run on made-up data (``folder``), unless it is in
+``NOT_RUN``: then only its options and arguments are checked.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import caches
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from arcage import __version__
+from arcage.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKING = [*sorted(ROOT.glob("*.md")), *PAGES[1:], *sorted((ROOT / "arcage").rglob("*.md"))]
+
+NOT_RUN = {
+    r"models fetch\b": "downloads",
+    r"--pack buffalo_\w+": "needs a pack that was downloaded",
+    r"\bs3://": "needs an object store",
+    r"--engine ray": "starts Ray, which the tests of arcage/distributed.py do",
+    r"\.\./shared/data|--cache /tmp/": "needs the labelled faces and minutes",
+    r"--device cuda": "needs a GPU",
+    r"--webcam": "needs a camera",
+}
+"""Which command lines are only parsed, by what they contain, and why."""
+
+NOT_RUN_PYTHON = {"import ray": "starts Ray"}
+
+VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
+"""What a shell or xargs would put into a command line."""
+
+PLACEHOLDER = re.compile(r"\.\.\.|(?<![\w=])[A-Z]+\b")
+"""In back quotes, what makes a command line an outline of one: ``arcage COMMAND --help``. So does a missing
+option, as in ``arcage fit --augment 1``. The options of outlines are checked all the same."""
+
+FACES = 100
+"""Of each made-up set: as few as heads can be fitted on, and some to hold out."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command line of arcage in a document."""
+
+    where: str
+    words: tuple[str, ...]
+    """Without ``arcage`` itself."""
+    stdin: str | None = None
+    """The file that is piped into it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: arcage {shlex.join(self.words)}"
+
+
+def blocks(page: Path, language: str) -> Iterator[tuple[str, str]]:
+    """The fenced blocks of a language: where, and the text."""
+    text = page.read_text("utf-8")
+    for found in re.finditer(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        line = text.count("\n", 0, found.start()) + 2
+        yield f"{page.relative_to(ROOT)}:{line}", found[1]
+
+
+def spans(page: Path) -> Iterator[tuple[str, str]]:
+    """What stands in back quotes outside the blocks: where, and the text."""
+    text = re.sub(
+        r"^```.*?^```",
+        lambda m: "\n" * m[0].count("\n"),
+        page.read_text("utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+    for found in re.finditer(r"`([^`]+)`", text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield f"{page.relative_to(ROOT)}:{line}", found[1].replace("\\|", "|").replace("\n", " ")
+
+
+def parse(where: str, line: str) -> Iterator[Shown]:
+    """The command lines of arcage in a line for a shell."""
+    for name, value in VARIABLES.items():
+        line = line.replace(name, value)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+    lexer.whitespace_split = True
+    parts: list[list[str]] = [[]]
+    for word in lexer:
+        if word in ("&&", "|", ";"):
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    before: list[str] = []
+    for part in parts:
+        if "arcage" in part:
+            stdin = before[1] if before[:1] == ["cat"] else None
+            yield Shown(where, tuple(part[part.index("arcage") + 1 :]), stdin)
+        before = part
+
+
+@cache
+def shown() -> tuple[Shown, ...]:
+    """All command lines of the documents, each once."""
+    found: dict[tuple[str, ...], Shown] = {}
+    for page in PAGES:
+        for where, block in blocks(page, "sh"):
+            start, first = where.rsplit(":", 1)
+            for number, line in enumerate(block.replace("\\\n", "  ").splitlines()):
+                for one in parse(f"{start}:{int(first) + number}", line):
+                    found.setdefault(one.words, one)
+        for where, text in spans(page):
+            if re.match(r"arcage [a-z]|cat .*\| arcage", text) and not PLACEHOLDER.search(text):
+                for one in parse(where, text):
+                    if command_of(one.words)[2] and not parse_error(one).startswith("Missing"):
+                        found.setdefault(one.words, one)
+    return tuple(found.values())
+
+
+def parse_error(one: Shown) -> str:
+    """What the command line has to say against it before anything runs; empty for nothing."""
+    name, command, rest = command_of(one.words)
+    try:
+        command.make_context(name, list(rest))
+    except typer.Exit:  # --help
+        return ""
+    except Exception as error:
+        # Typer may bring a Click of its own, so its exceptions cannot be named here.
+        if not hasattr(error, "format_message"):
+            raise
+        return str(error.format_message())
+    return ""
+
+
+def excepted(one: Shown) -> bool:
+    return any(re.search(pattern, " ".join(one.words)) for pattern in NOT_RUN)
+
+
+@cache
+def commands() -> dict[str, Any]:
+    """Every command by its words, such as ``models list``."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, words: tuple[str, ...]) -> None:
+        for name, one in getattr(command, "commands", {}).items():
+            walk(one, (*words, name))
+        found[" ".join(words)] = command
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def leaves() -> dict[str, Any]:
+    return {name: one for name, one in commands().items() if not hasattr(one, "commands")}
+
+
+def options(command: Any) -> set[str]:
+    """The long names of its options."""
+    names = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+    return {name for name in names if name.startswith("--")} | {"--help"}
+
+
+def command_of(words: tuple[str, ...]) -> tuple[str, Any, tuple[str, ...]]:
+    """The command that words name, and the words after it."""
+    for length in (2, 1, 0):
+        if (name := " ".join(words[:length])) in commands() and len(words) >= length:
+            return name, commands()[name], words[length:]
+    raise AssertionError
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    missing = [f"arcage {name}" for name in leaves() if f"arcage {name}" not in text]
+    named = set(re.findall(r"--[a-z][a-z0-9-]*", text))
+    for name, command in commands().items():
+        missing += [
+            f"arcage {name} {option}".replace("  ", " ") for option in sorted(options(command) - named)
+        ]
+    assert not missing, "not in README.md or docs/*.md:\n  " + "\n  ".join(missing)
+
+
+def test_every_help_text_is_made_of_sentences() -> None:
+    wrong = []
+    for name, command in commands().items():
+        texts = {"": command.help or ""}
+        texts |= {p.opts[0]: getattr(p, "help", None) or "" for p in command.params}
+        for what, text in texts.items():
+            # A phrase such as "Of standard output." is no sentence, nor is "Where the heads go.".
+            phrase = re.match(r"(?:Of|Where|What|A|An|Which|In|With) ", text)
+            if not re.fullmatch(r"[A-Z][^.]* .*[.]", text, re.DOTALL) or phrase:
+                wrong.append(f"arcage {name} {what}: {text!r}")
+    assert not wrong, (
+        "a help text begins with a verb and a capital, and ends with a full stop:\n  " + "\n  ".join(wrong)
+    )
+
+
+def test_options_that_are_named_exist() -> None:
+    known = set().union(*(options(command) for command in commands().values()))
+    wrong = []
+    for page in LINKING:
+        for where, text in spans(page):
+            if text.startswith(("-", "arcage ")):
+                allowed = known
+                if text.startswith("arcage "):
+                    allowed = options(command_of(tuple(text.split()[1:]))[1]) or known
+                for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text):
+                    if option not in allowed:
+                        wrong.append(f"{where}: {option} in `{text}`")
+    for one in shown():
+        name, command, rest = command_of(one.words)
+        wrong += [
+            f"{one}: `arcage {name}` has no {word}"
+            for word in rest
+            if word.startswith("--") and word.split("=")[0] not in options(command)
+        ]
+    assert not wrong, "options that arcage does not have:\n  " + "\n  ".join(wrong)
+
+
+def make_clip(photo: bytes, path: Path) -> None:
+    """A film of two seconds, in which the photo moves over a grey ground."""
+    picture = cv2.resize(cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR), (240, 240))
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 360))
+    for x in range(0, 400, 8):
+        frame = np.full((360, 640, 3), 120, np.uint8)
+        frame[60:300, x : x + 240] = picture
+        writer.write(frame)
+    writer.release()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
+    """A folder with all that the documents' command lines take, by the names that they use."""
+    from arcage.embedder.extract import Extractor
+    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.store import save_heads
+
+    root = tmp_path_factory.mktemp("documents")
+    extractor = Extractor()
+    rng = np.random.default_rng(0)
+    age, gender = rng.integers(5, 80, FACES), rng.integers(0, 2, FACES)
+    x = rng.normal(size=(FACES, extractor.dimension))
+    x[:, 0] += age / 3
+    x[:, 1] += 5 * gender
+
+    def made(folder: str, names: list[str], fingerprint: str = extractor.fingerprint) -> None:
+        images = [(name, caches.image(f"{folder} {name}", [x[i]])) for i, name in enumerate(names)]
+        caches.write(root / folder, images, dimension=extractor.dimension, fingerprint=fingerprint)
+
+    for folder, table in [("cache", "labels.csv"), ("other-cache", "other.csv"), ("mine", "mine.csv")]:
+        names = [f"{i}.jpg" for i in range(FACES)]
+        made(folder, names)
+        rows = [f"{name},{age[i]},{gender[i]}" for i, name in enumerate(names)]
+        (root / table).write_text("\n".join(["path,age,gender", *rows]))
+    variant = Extractor(variant=1)
+    images = [(None, caches.image(f"cache {i}.jpg", [x[i]])) for i in range(FACES)]
+    caches.write(root / "cache", images, dimension=extractor.dimension, fingerprint=variant.fingerprint)
+    made("agedb", [f"{i}_Person{i}_{age[i]}_{'mf'[gender[i]]}.jpg" for i in range(FACES)])
+
+    for folder in ("photos", "more"):
+        (root / folder / "below").mkdir(parents=True)
+        (root / folder / "a.jpg").write_bytes(photo)
+        (root / folder / "below" / "notes.txt").write_text("not an image")
+    (root / "photo.jpg").write_bytes(photo)
+    make_clip(photo, root / "clip.mp4")
+    (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
+    (root / "examples").mkdir()
+    (root / "examples" / "astronaut.jpg").write_bytes(photo)
+    (root / "data").mkdir()
+    for name in ("data.parquet", "data/0.parquet"):
+        pq.write_table(pa.table({"path": ["a.jpg"], "image": [photo]}), root / name)
+
+    heads, _ = fit_heads(
+        x.astype(np.float32),
+        age.astype(np.float32),
+        gender.astype(np.float32),
+        fingerprint=extractor.fingerprint,
+        settings=Settings(kind="linear"),
+    )
+    save_heads(heads, root / "heads", "")
+    return root
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Path:
+    """A copy of it, to work in."""
+    here = tmp_path / "work"
+    shutil.copytree(prepared, here)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path / "insightface"))
+    return here
+
+
+@pytest.mark.parametrize("one", [s for s in shown() if not excepted(s)], ids=str)
+def test_commands_run(one: Shown, bundled: None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    # The page would wait for a browser.
+    monkeypatch.setattr("arcage.app.serve", lambda *given, **_: served.append(given))
+    if "--report" in one.words:
+        pytest.importorskip("matplotlib")
+    stdin = (folder / one.stdin).read_bytes() if one.stdin else None
+    # As a shell does.
+    words = [found for word in one.words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
+    done = CliRunner().invoke(app, words, input=stdin)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, f"{one}\n{done.stdout}{done.stderr}"
+    assert bool(served) == (one.words[0] == "app" and "--help" not in one.words)
+
+
+@pytest.mark.parametrize("one", [s for s in shown() if excepted(s)], ids=str)
+def test_commands_that_are_not_run_can_be_parsed(one: Shown) -> None:
+    assert not parse_error(one)
+    assert command_of(one.words)[0] in leaves()
+
+
+def test_exceptions_are_needed() -> None:
+    lines = [" ".join(one.words) for one in shown()]
+    idle = [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)]
+    assert not idle, f"NOT_RUN names what no document shows: {', '.join(idle)}"
+
+
+PYTHON = [one for page in PAGES[1:] for one in blocks(page, "python")]
+
+
+@pytest.mark.parametrize(("where", "code"), PYTHON, ids=[where for where, _ in PYTHON])
+def test_python_runs(where: str, code: str, bundled: None, folder: Path) -> None:
+    program = compile(code, where, "exec")
+    if not any(mark in code for mark in NOT_RUN_PYTHON):
+        exec(program, {"__name__": "example"})
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower().replace("`", "")).replace(" ", "-")
+
+
+def test_links_resolve() -> None:
+    broken = []
+    for page in LINKING:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"https?:|mailto:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path) if path else page
+            if not file.exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target} is not there")
+            elif anchor and anchor not in map(
+                slug, re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+            ):
+                broken.append(f"{page.relative_to(ROOT)}: {target} has no such heading")
+    assert not broken, "\n".join(broken)
+
+
+def test_files_that_are_named_exist() -> None:
+    broken = []
+    for page in LINKING:
+        text = page.read_text("utf-8")
+        for name in re.findall(
+            r"(?<![\w./-])((?:arcage|benchmarks|docs|examples|tests|tools)/[\w./-]*\.(?:py|md|json|jpg|png))",
+            text,
+        ):
+            if not (ROOT / name).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {name} is not there")
+    assert not broken, "\n".join(broken)
+
+
+def test_scripts_have_the_options_that_are_shown() -> None:
+    wrong = []
+    for page in PAGES:
+        for where, text in [*blocks(page, "sh"), *spans(page)]:
+            for script, rest in re.findall(r"python ((?:benchmarks|tools)/\S+\.py)([^\n#`]*)", text):
+                source = (ROOT / script).read_text("utf-8")
+                near = "\n".join(file.read_text("utf-8") for file in (ROOT / script).parent.glob("*.py"))
+                for option in re.findall(r"--[a-z][a-z-]*", rest):
+                    if f'"{option}"' not in source and f'"{option}"' not in near:
+                        wrong.append(f"{where}: {script} has no {option}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_page_is_in_the_index() -> None:
+    readme = PAGES[0].read_text("utf-8")
+    lost = [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in readme]
+    assert not lost, f"README.md links no {', '.join(lost)}"
+
+
+def test_the_citation_names_this_version() -> None:
+    # Its form was checked with cffconvert --validate, which is too heavy to bring along.
+    assert re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE) == [
+        __version__
+    ]
+
+
+def test_the_changelog_names_this_version() -> None:
+    assert __version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
