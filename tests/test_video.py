@@ -25,8 +25,11 @@ from arcage.errors import DeviceError, ImageError, OutputError, UsageError
 from arcage.images import decode
 from arcage.predictor import Predictor
 from arcage.sources import Source, walk
-from arcage.video import answers, read
+from arcage.types import Face
+from arcage.video import person as person_module
+from arcage.video import read
 from arcage.video.answers import Films
+from arcage.video.person import Person
 from arcage.video.read import Frame, open_camera, open_clip
 from arcage.video.track import Tracker
 from arcage.video.write import draw_film, film_target, write_frames
@@ -362,18 +365,67 @@ def test_two_faces_of_a_frame_are_never_one_person() -> None:
 # Answers
 
 
-def test_medians_of_what_was_counted() -> None:
-    for values in ([3.0], [1.0, 9.0, 2.0], [5.0, 5.0, 1.0, 7.0, 30.0], [2.0, 1.0]):
-        assert answers._median(Counter(values)) == sorted(values)[(len(values) - 1) // 2]
-    assert math.isnan(answers._median(Counter()))
+@pytest.mark.parametrize(
+    ("values", "mean", "between"),
+    [
+        ([3.0], 3, 0),
+        ([1.0, 2.0], 1.5, 1),
+        ([1.0, 2.0, 3.0, 90.0], 2.5, 2),
+        ([5.0, 1.0, 7.0, 5.0, 90.0, 5.0, 6.0, -50.0], 5.25, 5),
+        ([*range(100)], 49.5, 50),
+    ],
+)
+def test_the_middle_half_counts(values: list[float], mean: float, between: float) -> None:
+    from scipy.stats import trim_mean
+
+    if len(values) % 4 == 0:
+        assert mean == trim_mean(values, 0.25)
+    assert person_module._middle(Counter(values)) == (pytest.approx(mean), between)
+    assert all(math.isnan(value) for value in person_module._middle(Counter()))
 
 
-def test_one_frame_that_is_wrong_does_not_count(predictor: Predictor, portrait: np.ndarray) -> None:
-    person = answers._Person()
-    face = predictor._extractor.extract(cv2.imencode(".png", portrait)[1].tobytes()).faces[0]
-    for said in ([30.0, 20.0, 41.0, 0.9], [31.0, 22.0, 40.0, 0.8], [90.0, 80.0, 99.0, 0.1]):
-        person.add(face, said)
-    assert person.medians() == [31.0, 22.0, 41.0, 0.8]
+def one_of(*said: tuple[float, float, float, float], each: float = 1, frames: int = 1) -> Person:
+    """A person who was seen in many frames, ``each`` seconds apart."""
+    made = Person()
+    for n, row in enumerate(said * frames):
+        made.add(Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9), row, n * each)
+    return made
+
+
+def test_one_frame_that_is_wrong_does_not_count() -> None:
+    right = [(30.0, 20.0, 41.0, 0.9), (31.0, 22.0, 40.0, 0.8)] * 4
+    age, low, high, p_female = one_of(*right, (90.0, 80.0, 99.0, 0.1)).answer()
+    assert 30.4 < age < 31
+    assert 20.9 < low < 22
+    assert 40 < high < 41
+    assert 0.8 < p_female < 0.9
+
+
+def test_the_interval_narrows_by_what_the_frames_differ_by_and_no_more() -> None:
+    # A still picture, however long, says the same as one photo of it.
+    still = one_of((30.0, 20.0, 50.0, 0.9), frames=500)
+    assert still.answer() == (30.0, 20.0, 50.0, 0.9)
+    # So do frames within one second, however they differ.
+    glance = [(age, age - 10, age + 20, 0.9) for age in (28.0, 29.0, 31.0, 32.0)]
+    age, low, high, _ = one_of(*glance, each=0.2).answer()
+    assert (age, low, high) == (30, pytest.approx(20), pytest.approx(50))
+    # Quartiles 28 and 31: v = (3 / 1.349)^2 is reduced to a quarter by four seconds, of u = (30 / 3.29)^2.
+    share = (3 / 1.349) ** 2 / (30 / 3.29) ** 2
+    age, low, high, _ = one_of(*glance).answer()
+    assert high - low == pytest.approx(30 * math.sqrt(1 - share * 3 / 4))
+    assert (high - age) / (age - low) == pytest.approx(2)
+    # Frames that contradict each other: the bound holds, and not for more frames either.
+    wild = [(age, age - 10, age + 20, 0.9) for age in (10.0, 20.0, 40.0, 50.0)]
+    for frames in (1, 1000):
+        _, low, high, _ = one_of(*wild, frames=frames).answer()
+        assert high - low >= 30 * math.sqrt(1 - person_module.MOST) - 1e-9
+
+
+def test_heads_that_tell_no_age_tell_none_of_persons() -> None:
+    nan = math.nan
+    *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).answer()
+    assert all(math.isnan(value) for value in age)
+    assert p_female == 0.7
 
 
 def test_one_who_leaves_and_comes_back_is_one_row(
@@ -402,10 +454,13 @@ def test_one_who_leaves_and_comes_back_is_one_row(
     assert {row["person"] for row in seen} == {"0"}
     for row in seen:
         assert float(row["seconds"]) == pytest.approx(int(row["frame"]) / 25, abs=0.01)
-    # The answer is the median, and so is the interval: as wide as that of a frame, not narrower.
-    for name in ("age", "age_low", "age_high"):
-        values = sorted(float(row[name]) for row in seen)
-        assert getattr(person, name) == pytest.approx(values[(len(values) - 1) // 2], abs=0.051)
+    # What the answer is made of is in the frames' table.
+    for name in ("age", "p_female"):
+        counted = person_module._middle(Counter(float(row[name]) for row in seen))[0]
+        assert getattr(person, name) == pytest.approx(counted, abs=0.001)
+    widths = [float(row["age_high"]) - float(row["age_low"]) for row in seen]
+    assert person.age_low < person.age < person.age_high
+    assert 0.8 * np.median(widths) < person.age_high - person.age_low <= max(widths)
     # The box is that of the surest frame.
     best = max(seen, key=lambda row: float(row["det_score"]))
     assert person.det_score == pytest.approx(float(best["det_score"]), abs=0.001)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
@@ -12,21 +10,20 @@ from itertools import groupby
 import numpy as np
 
 from arcage.annotate import Annotator
+from arcage.batch import uninterrupted
 from arcage.errors import ImageError
 from arcage.heads.model import Predictions
 from arcage.prediction import Prediction
 from arcage.predictor import Predictor, face_row, no_face_row
 from arcage.sources import Source
 from arcage.types import U8, Face, ImageFaces, Status
+from arcage.video.person import Person
 from arcage.video.read import Frame, Reader, open_camera, open_clip
 from arcage.video.track import Tracker, is_whole
 from arcage.video.write import WriteFrame, draw_film, film_target
 
 _TOGETHER = 4
 """Frames of a film that are worked on at once."""
-_DECIMALS = (1, 1, 1, 4)
-"""Of age, its two ends and p_female: those of the output. Equal answers are counted, so what is kept of a
-person does not grow with the film."""
 
 
 class Films:
@@ -74,7 +71,7 @@ class Films:
         Raises:
             DeviceError: there is no such camera.
         """
-        source = Source(f"webcam-{number}", f"webcam-{number}")
+        source = Source(f"webcam-{number}", f"webcam-{number}", clip=True)
         with open_camera(number, self._rate) as reader:
             try:
                 yield source, self._persons(source, reader)
@@ -85,7 +82,7 @@ class Films:
         """One row for each person of a film, in the order in which they appear.
 
         The box and its score are those of the frame where the detector is surest; age, interval and gender
-        are medians over the person's frames. A film that is broken is a row that says so.
+        are those of :class:`~arcage.video.person.Person`. A film that is broken is a row that says so.
         """
         try:
             with open_clip(source.path, self._rate) as reader:
@@ -95,7 +92,7 @@ class Films:
 
     def _persons(self, source: Source, reader: Reader) -> list[Prediction]:
         tracker = Tracker()
-        persons: list[_Person] = []
+        persons: list[Person] = []
         with (
             self._drawing(source, reader.rate) as draw,
             closing(self._predictor.look(_pictures(reader), chunk=1 if reader.live else _TOGETHER)) as looks,
@@ -103,16 +100,18 @@ class Films:
             try:
                 for frame, image, p in (_whole(*look) for look in looks):
                     boxes = np.array([face.box for face in image.faces], np.float32).reshape(-1, 4)
-                    numbers = tracker.assign(boxes, image.descriptors[:, self._predictor.identity])
-                    persons += [_Person() for _ in range(len(persons), len(tracker))]
-                    for number, face, said in zip(numbers, image.faces, _table(p), strict=True):
-                        persons[number].add(face, said)
-                    if self._frames is not None:
-                        self._frames(frame, _rows(source, numbers, image.faces, self._predictor.told(p)))
-                    if draw is not None:
-                        # The answer of the person so far: that of each frame would flicker.
-                        so_far = self._told([persons[number] for number in numbers])
-                        draw(frame, _rows(source, numbers, image.faces, so_far))
+                    # A frame that Ctrl-C falls into is still wholly counted, listed and drawn.
+                    with uninterrupted():
+                        numbers = tracker.assign(boxes, image.descriptors[:, self._predictor.identity])
+                        persons += [Person() for _ in range(len(persons), len(tracker))]
+                        for number, face, said in zip(numbers, image.faces, _table(p), strict=True):
+                            persons[number].add(face, said, frame.seconds)
+                        if self._frames is not None:
+                            self._frames(frame, _rows(source, numbers, image.faces, self._predictor.told(p)))
+                        if draw is not None:
+                            # The answer of the person so far: that of each frame would flicker.
+                            so_far = self._told([persons[number] for number in numbers])
+                            draw(frame, _rows(source, numbers, image.faces, so_far))
             except KeyboardInterrupt:
                 if not reader.live:
                     raise
@@ -123,44 +122,14 @@ class Films:
         surest = [person.face for person in persons]
         return _rows(source, range(len(persons)), surest, self._told(persons)) or [_nobody(source)]
 
-    def _told(self, persons: Sequence[_Person]) -> list[list[float | None]]:
-        medians = np.array([person.medians() for person in persons], np.float32).reshape(-1, len(_DECIMALS))
-        return self._predictor.told(Predictions(*medians.T))
+    def _told(self, persons: Sequence[Person]) -> list[list[float | None]]:
+        answers = np.array([person.answer() for person in persons], np.float32).reshape(-1, 4)
+        return self._predictor.told(Predictions(*answers.T))
 
     def _drawing(self, source: Source, rate: float) -> AbstractContextManager[WriteFrame | None]:
         if self._annotator is None:
             return nullcontext()
         return draw_film(film_target(self._annotator.target(source)), rate)
-
-
-class _Person:
-    """What was said of one person, and where the detector was surest of the face."""
-
-    face: Face
-
-    def __init__(self) -> None:
-        self._said: list[Counter[float]] = [Counter() for _ in _DECIMALS]
-        self._score = -1.0
-
-    def add(self, face: Face, said: Sequence[float]) -> None:
-        if face.score > self._score:
-            self.face, self._score = face, face.score
-        for counter, value, decimals in zip(self._said, said, _DECIMALS, strict=True):
-            if not math.isnan(value):
-                counter[round(value, decimals)] += 1
-
-    def medians(self) -> list[float]:
-        return [_median(counter) for counter in self._said]
-
-
-def _median(counter: Counter[float]) -> float:
-    """The lower one of two; NaN where nothing was said."""
-    left = (counter.total() + 1) // 2
-    for value in sorted(counter):
-        left -= counter[value]
-        if left <= 0:
-            return value
-    return math.nan
 
 
 def _pictures(reader: Reader) -> Iterator[tuple[Frame, U8]]:

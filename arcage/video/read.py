@@ -16,7 +16,7 @@ import cv2
 
 from arcage.errors import DeviceError, ImageError
 from arcage.files import reason
-from arcage.images import MAX_PIXELS, quiet_opencv
+from arcage.images import quiet_opencv
 from arcage.types import U8
 
 # FFmpeg reads more than films: playlists and scripts that name other files and hosts. Of these containers
@@ -28,6 +28,10 @@ _OPTIONS = {
 }
 _FPS = 25.0
 """Where the film does not tell."""
+MAX_PIXELS = 40_000_000
+"""Largest width x height of a frame: more than 8K. Several frames are in memory at once."""
+_LEAST = 0.9
+"""A film that ends before this share of what its header says is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Reader:
         live: the time is the clock's, not the film's.
 
     Raises:
-        ImageError: there are no pictures, or they are larger than :data:`~arcage.images.MAX_PIXELS`.
+        ImageError: a film has no pictures, or larger ones than :data:`MAX_PIXELS`.
+        DeviceError: a camera gives none.
     """
 
     def __init__(self, capture: Any, rate: float, *, live: bool = False) -> None:
@@ -59,13 +64,13 @@ class Reader:
         self._rate = rate
         self.live = live
         self._last = 0.0
+        self._number = -1
         fps = capture.get(cv2.CAP_PROP_FPS)
         self._fps = fps if 0 < fps <= 1000 else _FPS
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._seconds = count / self._fps if 0 < count < math.inf and not live else 0.0
-        pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if pixels > MAX_PIXELS:
-            raise ImageError(f"too large: {pixels:,.0f} pixels a frame, the limit is {MAX_PIXELS:,}")
+        self.count = int(count) if 0 < count < math.inf and not live else 0
+        """Frames, as far as the film tells; else 0."""
+        _check_size(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     @property
     def rate(self) -> float:
@@ -75,23 +80,29 @@ class Reader:
     @property
     def cut(self) -> bool:
         """Whether the film ended long before its header says."""
-        return self._last + 0.5 < 0.9 * self._seconds
+        # Some containers tell the number of frames, others only the time, and at a rate that varies one of
+        # the two is a guess.
+        few = self._number + 1 < _LEAST * self.count
+        return few and self._last + 0.5 < _LEAST * self.count / self._fps
 
     def __iter__(self) -> Iterator[Frame]:
         start = time.monotonic()
-        slot = number = -1
+        slot = -1
         while self._grab():
-            number += 1
+            self._number += 1
             told = time.monotonic() - start if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            self._last = told if told > self._last or not number else self._last + 1 / self._fps
+            if self._number or not math.isfinite(told):
+                told = told if self._last < told < math.inf else self._last + 1 / self._fps
+            self._last = max(0.0, told)
             at = int(self._last * self._rate + 1e-6)
             if at == slot:
                 continue
             slot = at
-            there, image = self._capture.retrieve()
-            if there and image is not None and image.ndim == 3:
-                yield Frame(number, self._last, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        if number < 0:
+            if (image := self._retrieve()) is not None:
+                yield Frame(self._number, self._last, image)
+        if self._number < 0:
+            if self.live:
+                raise DeviceError("the camera gives no pictures: does another program use it?")
             raise ImageError("a film without pictures, or a damaged one")
 
     def _grab(self) -> bool:
@@ -100,6 +111,23 @@ class Reader:
                 return bool(self._capture.grab())
         except cv2.error:
             return False
+
+    def _retrieve(self) -> U8 | None:
+        """The picture that was grabbed, RGB; None where it is damaged."""
+        try:
+            with quiet_opencv():
+                there, image = self._capture.retrieve()
+            if not there or image is None or image.ndim != 3:
+                return None
+            _check_size(image.shape[1], image.shape[0])  # which may change on the way
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[no-any-return]
+        except cv2.error:
+            return None
+
+
+def _check_size(width: float, height: float) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"too large: {width * height:,.0f} pixels a frame, the limit is {MAX_PIXELS:,}")
 
 
 @contextmanager
@@ -130,7 +158,7 @@ def open_camera(number: int, rate: float) -> Iterator[Reader]:
     """The frames of a camera, until the caller has enough.
 
     Raises:
-        DeviceError: there is no such camera, or it gives no pictures.
+        DeviceError: there is no such camera.
     """
     with quiet_opencv():
         capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)

@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 
 from arcage.annotate import draw
-from arcage.batch import uninterrupted
 from arcage.errors import ImageError, OutputError, UsageError
 from arcage.files import atomic_write, reason
 from arcage.images import quiet_opencv
@@ -33,6 +32,9 @@ FRAME_COLUMNS = (
     "person",
     *COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")],
 )
+
+_STILL = 10.0
+"""Seconds at most that a frame is shown: a damaged film may claim years."""
 
 _COMMENT = b"drawn by arcage"
 _MARK = struct.pack(">I4s", 8 + len(_COMMENT), b"free") + _COMMENT
@@ -75,8 +77,7 @@ def _write(write: Callable[[str], object], frame: Frame, rows: Sequence[Predicti
         )
         for row in rows
     ]
-    with uninterrupted():
-        write(_lines(cells))
+    write(_lines(cells))
 
 
 def _cell(row: Prediction, column: str) -> Any:
@@ -101,7 +102,8 @@ def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
     """An MP4 (MPEG-4 part 2, no sound) of frames with a box and a label around every face.
 
     It takes the place of ``target`` when the block ends without an exception; a frame is shown until the time
-    of the next. Of no frames there is no film.
+    of the next, but for :data:`_STILL` seconds at most. Of no frames there is no film. All have the size of
+    the first.
 
     Args:
         rate: frames a second.
@@ -134,15 +136,22 @@ class _Film:
         self.temporary = temporary
         self.count = 0
         self._rate = rate
+        self._skipped = 0
+        """Frames by which the film is shorter than that from which it is drawn."""
         self._writer: Any = None
         self._last: Any = None
 
     def add(self, frame: Frame, rows: Sequence[Prediction]) -> None:
-        picture = cv2.cvtColor(draw(frame.image, rows), cv2.COLOR_RGB2BGR)
+        picture = cv2.cvtColor(draw(frame.image, rows, film=True), cv2.COLOR_RGB2BGR)
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
             self._last = picture
-        while self.count < round(frame.seconds * self._rate):
+        if picture.shape != self._last.shape:
+            picture = cv2.resize(picture, self._last.shape[1::-1], interpolation=cv2.INTER_AREA)
+        missing = round(frame.seconds * self._rate) - self._skipped - self.count
+        repeated = max(0, min(missing, round(_STILL * self._rate)))
+        self._skipped += max(0, missing - repeated)
+        for _ in range(repeated):
             self._writer.write(self._last)
             self.count += 1
         self._writer.write(picture)
@@ -153,10 +162,12 @@ class _Film:
         self.release()
         # OpenCV does not tell whether it could write; a film has its index only at its end.
         try:
-            with open_clip(str(self.temporary), self._rate):
-                pass
+            with open_clip(str(self.temporary), self._rate) as written:
+                whole = written.count == self.count
         except ImageError:
-            raise OutputError(f"cannot write {target}: is the disk full?") from None
+            whole = False
+        if not whole:
+            raise OutputError(f"cannot write {target}: is the disk full?")
         try:
             with self.temporary.open("ab") as file:
                 file.write(_MARK)
