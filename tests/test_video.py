@@ -355,6 +355,20 @@ def test_another_at_the_same_place_is_another() -> None:
     assert tracker.assign(boxes((0, 0)), someone(2)[None]) == [1]
 
 
+def test_who_was_half_hidden_is_known_when_whole_again() -> None:
+    tracker = Tracker()
+    whole, half = someone(1), someone(1, noise=1.7, take=9)
+    for t in range(5):
+        assert tracker.assign(boxes((0, 0)), someone(1, take=t)[None]) == [0]
+    tracker.assign(boxes(), np.empty((0, 64)))
+    for x in (200, 220):  # elsewhere, and like nobody
+        assert tracker.assign(boxes((x, 0)), half[None]) == [1]
+    # It is more like the whole face, and is where the half one was.
+    coming_out = 2 * whole / np.linalg.norm(whole) + half / np.linalg.norm(half)
+    assert tracker.assign(boxes((225, 0)), coming_out[None]) == [0]
+    assert len(tracker) == 2
+
+
 def test_two_faces_of_a_frame_are_never_one_person() -> None:
     tracker = Tracker()
     twins = np.stack([someone(1), someone(1, take=1)])

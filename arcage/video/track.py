@@ -14,6 +14,10 @@ NEAR = 0.45
 """One that is enough for a face where the person just was: above 97 % of the pairs of different persons."""
 OVERLAP = 0.3
 """Intersection over union of boxes from which a face is where the person just was."""
+PLACE = 0.1
+"""What the overlap counts for, beside the cosine, where a face fits several persons. Little: a half hidden
+face may count as a new person, who must not take the place of the one that comes out again.
+"""
 RECENT = 2
 """Frames that a person may be missed and still be said to have been just there."""
 MARGIN = 0.1
@@ -66,7 +70,7 @@ class Tracker:
             here = np.array(self._seen) >= self._frame - RECENT
             overlap = np.where(here, _overlap(boxes, np.stack(self._boxes)), 0)
             fits = (like >= LIKE) | ((overlap >= OVERLAP) & (like >= NEAR))
-            score = np.where(fits, like + overlap, -1)
+            score = np.where(fits, like + PLACE * overlap, -1)
             taken: set[int] = set()
             for at in np.argsort(-score, axis=None, kind="stable")[: int(fits.sum())].tolist():
                 face, person = divmod(at, len(templates))
