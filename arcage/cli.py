@@ -279,6 +279,8 @@ def predict(
             progress("Predicting", sources, quiet=hidden) as advance,
             nullcontext() if frames is None else write_frames(frames) as write_frame,
         ):
+            if webcam is not None and not quiet:
+                _say(f"camera {webcam}: Ctrl-C ends it, and the answers follow")
             films = Films(predictor, rate, frames=write_frame, annotator=annotator)
             answers = films.stream(ahead(sources())) if webcam is None else films.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)

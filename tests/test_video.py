@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import resource
 import signal
 import socket
 import struct
@@ -298,7 +299,7 @@ def test_names_are_files_and_nothing_else(
 def test_no_camera_is_an_error_that_says_so(arcage: Callable[..., Any]) -> None:
     with pytest.raises(DeviceError, match="cannot open the camera 97"), open_camera(97, 5):
         pass
-    result = arcage("predict", "--webcam", 97)
+    result = arcage("predict", "--webcam", 97, "--quiet")
     assert result.exit_code == 3
     assert result.stderr == "arcage: cannot open the camera 97: is it there, free, and may you use it?\n"
     assert arcage("predict", "--webcam", 0, "a.jpg").exit_code == 2
@@ -720,6 +721,7 @@ def test_a_webcam_is_ended_by_ctrl_c(
     monkeypatch.setattr(read.cv2, "VideoCapture", FakeCamera)
     result = arcage("predict", "--webcam", 0, "--rate", 1000, "--frames", tmp_path / "frames.csv")
     assert result.exit_code == 0
+    assert result.stderr.startswith("camera 0: Ctrl-C ends it, and the answers follow\n")
     (row,) = csv.DictReader(result.stdout.splitlines())
     assert (row["path"], row["face"], row["faces"], row["age"], row["status"]) == (
         "webcam-0",
@@ -733,6 +735,131 @@ def test_a_webcam_is_ended_by_ctrl_c(
     times = [float(row["seconds"]) for row in seen]
     assert times == sorted(times)
     assert times[-1] > 0.05
+
+
+class Told(FakeCamera):
+    """Gives no pictures but those of the list: time in seconds, width."""
+
+    def __init__(self, *pictures: tuple[float, int], count: int = 0) -> None:
+        self.pictures = list(pictures)
+        self.count = count
+        self.now = (0.0, 96)
+
+    def get(self, what: int) -> float:
+        if what == cv2.CAP_PROP_POS_MSEC:
+            return 1000 * self.now[0]
+        return self.count if what == cv2.CAP_PROP_FRAME_COUNT else super().get(what)
+
+    def grab(self) -> bool:
+        if not self.pictures:
+            return False
+        self.now = self.pictures.pop(0)
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((64, self.now[1], 3), 90, np.uint8)
+
+
+def test_times_of_damaged_films() -> None:
+    nan, inf = math.nan, math.inf
+    told = (nan, 0, 0, 0.5, 0.4, inf, nan, 3.0)
+    frames = list(read.Reader(Told(*((time, 96) for time in told)), 1000))
+    # Where the time stands still, goes back or is none, it goes on by the rate that the film tells: 30.
+    expected = np.array([1, 2, 3, 15, 16, 17, 18, 90]) / 30
+    np.testing.assert_allclose([frame.seconds for frame in frames], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "cut"),
+    [
+        (np.arange(100) / 30, 100, False),
+        (np.arange(40) / 30, 100, True),
+        (np.arange(100) / 60, 100, False),  # all frames, in less time than at the rate told
+        (np.arange(40) / 12, 100, False),  # fewer frames, in all the time
+        (np.arange(40) / 30, 0, False),
+    ],
+)
+def test_films_are_cut_where_frames_and_time_are_missing(seconds: np.ndarray, count: int, cut: bool) -> None:
+    reader = read.Reader(Told(*((time, 96) for time in seconds), count=count), 5)
+    for _ in reader:
+        pass
+    assert reader.cut == cut
+
+
+def test_the_size_may_change_and_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.mp4"
+    with draw_film(target, 30) as draw:
+        for frame in read.Reader(Told((0, 640), (0.04, 320), (0.07, 900)), 30):
+            draw(frame, [])
+    with open_clip(str(target), 1000) as reader:
+        assert {frame.image.shape for frame in reader} == {(64, 640, 3)}
+        assert reader.count == 3
+    monkeypatch.setattr(read, "MAX_PIXELS", 64 * 300)
+    with pytest.raises(ImageError, match="too large: 20,480 pixels a frame"):
+        list(read.Reader(Told((0, 96), (0.1, 320)), 30))
+
+
+def test_a_film_that_claims_years_does_not_fill_the_disk(tmp_path: Path) -> None:
+    target = tmp_path / "a.mp4"
+    with draw_film(target, 5) as draw:
+        for seconds in (0, 1e9, 1e9 + 0.4):
+            draw(Frame(0, seconds, GREEN), [])
+    with open_clip(str(target), 1000) as reader:
+        assert reader.count == 1 + 10 * 5 + 1 + 2
+
+
+def test_a_camera_without_pictures_says_so() -> None:
+    with pytest.raises(DeviceError, match="the camera gives no pictures"):
+        list(read.Reader(Told(), 5, live=True))
+
+
+def test_a_full_disk_leaves_the_old_film(tmp_path: Path) -> None:
+    target = tmp_path / "a.mp4"
+    with draw_film(target, 25) as draw:
+        draw(Frame(0, 0, GREEN), [])
+    old = target.read_bytes()
+    rng = np.random.default_rng(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def draw_noise() -> None:
+        with draw_film(target, 25) as draw:
+            for n in range(20):
+                draw(Frame(n, n / 25, rng.integers(0, 255, GREEN.shape, np.uint8)), [])
+
+    try:
+        # No file of this process gets larger, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        with pytest.raises(OutputError, match="cannot write"):
+            draw_noise()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert target.read_bytes() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_ctrl_c_in_the_middle_of_a_frame_of_a_camera(
+    tmp_path: Path, predictor: Predictor, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = GREEN.copy()
+    put(picture, portrait, 200, 90)
+
+    class Camera(Told):
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, picture[:, :, ::-1].copy()
+
+    monkeypatch.setattr(read.cv2, "VideoCapture", lambda *_: Camera(*[(0, 640)] * 5))
+    seen: list[int] = []
+
+    def write(frame: Frame, found: Any) -> None:
+        seen.append(frame.number)
+        signal.raise_signal(signal.SIGINT)
+        seen.append(len(found))
+
+    ((source, (row,)),) = Films(predictor, 1000, frames=write).camera(0)
+    assert seen == [0, 1]
+    assert (source.path, row.status, row.gender) == ("webcam-0", "ok", "female")
 
 
 def test_sources_that_are_films(tmp_path: Path) -> None:
