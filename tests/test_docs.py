@@ -11,13 +11,13 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import caches
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -228,17 +228,6 @@ def test_options_that_are_named_exist() -> None:
     assert not wrong, "options that arcage does not have:\n  " + "\n  ".join(wrong)
 
 
-def make_clip(photo: bytes, path: Path) -> None:
-    """A film of two seconds, in which the photo moves over a grey ground."""
-    picture = cv2.resize(cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR), (240, 240))
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 360))
-    for x in range(0, 400, 8):
-        frame = np.full((360, 640, 3), 120, np.uint8)
-        frame[60:300, x : x + 240] = picture
-        writer.write(frame)
-    writer.release()
-
-
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     """A folder with all that the documents' command lines take, by the names that they use."""
@@ -273,10 +262,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         (root / folder / "a.jpg").write_bytes(photo)
         (root / folder / "below" / "notes.txt").write_text("not an image")
     (root / "photo.jpg").write_bytes(photo)
-    make_clip(photo, root / "clip.mp4")
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
+    # A document that needs a film shows how to make one.
+    _, code = next(blocks(ROOT / "docs" / "media.md", "python"))
+    with chdir(root):
+        exec(code, {})
     (root / "data").mkdir()
     for name in ("data.parquet", "data/0.parquet"):
         pq.write_table(pa.table({"path": ["a.jpg"], "image": [photo]}), root / name)
