@@ -99,7 +99,7 @@ class Annotator:
         except ImageError:
             return False
         target = self.target(source)
-        _refuse_others(target)
+        refuse_others(target, _MARK)
         _make(target.parent)
         picture = cv2.cvtColor(draw(image, rows), cv2.COLOR_RGB2BGR)
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
@@ -300,10 +300,13 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _refuse_others(target: Path) -> None:
+def refuse_others(target: Path, mark: bytes, *, at_end: bool = False) -> None:
+    """Raises :class:`OutputError` where there is a file that does not begin (or end) with arcage's mark."""
     try:
         with target.open("rb") as file:
-            if file.read(len(_MARK)) == _MARK:
+            if at_end:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - len(mark)))
+            if file.read(len(mark)) == mark:
                 return
     except FileNotFoundError:
         return

@@ -561,9 +561,10 @@ def test_a_drawn_film_has_the_frames_that_were_looked_at(
         assert left - 60 < x.min() < x.max() < left + 240
     # Again: a film that was drawn here may be replaced, another may not.
     list(films.stream(walk([str(path)])))
-    (tmp_path / "out" / "a.mov.mp4").write_bytes(path.read_bytes())
-    with pytest.raises(OutputError, match=r"was not drawn by arcage"):
-        list(films.stream(walk([str(path)])))
+    for others in (path.read_bytes(), b"short", b""):
+        (tmp_path / "out" / "a.mov.mp4").write_bytes(others)
+        with pytest.raises(OutputError, match=r"was not drawn by arcage"):
+            list(films.stream(walk([str(path)])))
     assert person.status == "ok"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 
-from arcage.annotate import draw
+from arcage.annotate import draw, refuse_others
 from arcage.errors import ImageError, OutputError, UsageError
 from arcage.files import atomic_write, reason
 from arcage.images import quiet_opencv
@@ -111,7 +111,7 @@ def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
     Raises:
         OutputError: it cannot be written, or a file that is not arcage's is in its place.
     """
-    _refuse_others(target)
+    refuse_others(target, _MARK, at_end=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -188,16 +188,3 @@ class _Film:
         if not writer.isOpened():
             raise OutputError(f"cannot write a film into {self.temporary.parent}: choose another folder")
         return writer
-
-
-def _refuse_others(target: Path) -> None:
-    try:
-        with target.open("rb") as file:
-            file.seek(-len(_MARK), os.SEEK_END)
-            if file.read() == _MARK:
-                return
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {reason(error)}; choose another folder") from error
-    raise OutputError(f"{target} was not drawn by arcage: choose an empty folder for the pictures")
