@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arcage.data.sampling import sampling_words
 from arcage.heads.compare import AFTER, verdicts
 from arcage.heads.evaluate import FEW, PARTS, as_table, worst_sets
 
@@ -105,6 +106,8 @@ def model_card(manifest: dict[str, Any]) -> str:
             "construction about right here.",
         )
     )
+    if sampling := manifest.get("sampling"):
+        parts.append(f"## Choice of the faces\n\n```\n{sampling_words(sampling)}\n```\n")
     parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]))
     parts.append(USES)
     return "\n".join(parts)

@@ -377,6 +377,11 @@ class Only(Enum):
     gender = "gender"
 
 
+class Balance(Enum):
+    age = "age"
+    source = "source"
+
+
 FitCaches = Annotated[
     list[Path],
     typer.Option(
@@ -447,6 +452,23 @@ def fit(
             min=0, max=9, metavar="N", help="Fit on N degraded variants of each face too, for poor pictures."
         ),
     ] = 0,
+    ages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW-HIGH", help="Leave out faces of other ages, in the fit and in all figures: 0-90."
+        ),
+    ] = None,
+    per_age: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fit on N faces of each year of age at most, drawn by --seed."),
+    ] = None,
+    balance: Annotated[
+        Balance | None,
+        typer.Option(
+            help="Give faces of rare ages, or of small sources, more weight: up to four times. Each of "
+            "these three options is compared with a fit without it."
+        ),
+    ] = None,
     search: Annotated[
         float | None,
         typer.Option(
@@ -465,16 +487,19 @@ def fit(
     """
     if search is not None and not 0 < search < float("inf"):
         raise UsageError(f"--search {search:g} is not a time: give the minutes, more than 0")
-    if from_ is not None and (head is not Head.boosted or augment or search):
+    if from_ is not None and (head is not Head.boosted or augment or search or ages or per_age or balance):
         raise UsageError(
-            "--from keeps the heads and their settings: leave out --head, --augment and --search"
+            "--from keeps the heads and their settings: leave out --head, --augment, --search, --ages, "
+            "--per-age and --balance"
         )
     if rest is not None and from_ is None:
         raise UsageError("--rest is for heads that are adapted: say with --from which")
+    from arcage.data.sampling import Sampling, parse_ages, sampling_words
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import named_heads
     from arcage.output import print_stdout
 
+    sampling = Sampling(parse_ages(ages) if ages else None, per_age, balance.value if balance else None)
     extractor = Extractor(pack)
     if from_ is not None:
         base = named_heads(from_)
@@ -515,6 +540,7 @@ def fit(
     from arcage.cache import Cache, join_tables
     from arcage.heads.evaluate import as_table
     from arcage.heads.fit import Settings
+    from arcage.live import Live
     from arcage.training import fit_labelled, join_names_of_labels
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
@@ -523,21 +549,27 @@ def fit(
             f"the cache {lacking[0]} has no {augment} degraded variants of its faces: run `arcage extract` "
             f"on the same images with --augment {augment} first"
         )
-    fitted = fit_labelled(
-        faces,
-        pack=extractor.pack,
-        fingerprint=extractor.fingerprint,
-        labels=join_names_of_labels(labels),
-        out=out,
-        settings=Settings(kind=head.value, seed=seed),
-        holdout=holdout,
-        variants=[
-            join_tables([Cache(folder, fingerprint).table() for folder in cache]) for fingerprint in degraded
-        ],
-        search_seconds=60 * (search or 0),
-        progress=progress,
-    )
+    with Live() as live:
+        fitted = fit_labelled(
+            faces,
+            pack=extractor.pack,
+            fingerprint=extractor.fingerprint,
+            labels=join_names_of_labels(labels),
+            out=out,
+            settings=Settings(kind=head.value, seed=seed),
+            holdout=holdout,
+            variants=[
+                join_tables([Cache(folder, fingerprint).table() for folder in cache])
+                for fingerprint in degraded
+            ],
+            sampling=sampling,
+            search_seconds=60 * (search or 0),
+            progress=progress if quiet else live.say,
+            watch=(lambda step: None) if quiet else live,
+        )
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
+    if chosen := fitted.heads.manifest.get("sampling"):
+        print_stdout(f"\n{sampling_words(chosen, tables=False)}")
     if not quiet:
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
+from arcage.data.sampling import Sampling
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.bootstrap import intervals
@@ -22,13 +23,16 @@ from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, versions
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.search import TRIALS, search
 from arcage.heads.store import save_heads
-from arcage.types import Array
+from arcage.heads.watch import Curves, Watch
+from arcage.report.rounds import write_curves
+from arcage.types import F32, Array
 
 if TYPE_CHECKING:
     from arcage.embedder.packs import Pack
 
 
 _JOINED = " + "
+EVERYBODY = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,10 @@ def fit_labelled(
     settings: Settings,
     holdout: float = 0.0,
     variants: Sequence[CacheTable] = (),
+    sampling: Sampling = EVERYBODY,
     search_seconds: float = 0,
     progress: Progress = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> Fitted:
     """Fit heads and write them, with their model card, to a folder.
 
@@ -64,29 +70,29 @@ def fit_labelled(
             :meth:`~arcage.data.labelled.LabelledFaces.held_out`.
         variants: degraded descriptors of the same faces, fitted on as well; see
             :func:`arcage.heads.fit.fit_heads`.
+        sampling: what is fitted on of the training part. For each of its options another fit is made without
+            it, and the two are compared.
         search_seconds: how long to look for better settings, before the fit and on the faces that are fitted
             on; every trial is kept beside the heads. See :mod:`arcage.heads.search`.
+        progress: told in words what is being done.
+        watch: told each step of the fit. The curves of the boosting rounds are kept beside the heads.
 
     Raises:
         UsageError: too few labelled faces are left to fit on.
         HeadsError, OutputError: the folder cannot be written.
     """
     _check_folder(out)
-    aside = faces.held_out(holdout)
-    train = faces.select(~aside)
+    sampling.check(faces)
+    aside, inside = faces.held_out(holdout), sampling.inside(faces)
+    train, judged = faces.select(~aside & inside), faces.select(aside & inside)
     if not len(train):
+        if not inside.all():
+            raise UsageError("no face of these ages is left to fit on: widen --ages")
         which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
         raise UsageError(f"all {len(faces):,} labelled faces are held out; {which}")
-    degraded = []
-    for number, table in enumerate(variants, 1):
-        x, has = train.descriptors_in(table)
-        if has.mean() < 0.5:
-            raise UsageError(
-                f"the cache has variant {number} of {has.mean():.0%} of the faces only: run `arcage extract` "
-                f"with --augment {len(variants)} on the same images first"
-            )
-        degraded.append(x)
+    degraded = _degraded(train, variants)
     descriptors, persons = train.descriptors(), train.persons()
+    weight = sampling.weight(train, settings.seed)
     searched = None
     if search_seconds:
         chosen, trials = search(
@@ -98,6 +104,7 @@ def fit_labelled(
             file=out / TRIALS,
             groups=persons,
             variants=degraded,
+            weight=weight,
             progress=progress,
         )
         searched = {
@@ -107,6 +114,7 @@ def fit_labelled(
             "chosen": chosen.number,
         }
         settings = replace(chosen.settings, folds=settings.folds)
+    curves = Curves(watch)
     heads, seen = fit_heads(
         descriptors,
         train.age,
@@ -115,26 +123,94 @@ def fit_labelled(
         variants=degraded,
         fingerprint=fingerprint,
         settings=settings,
-        weight=np.where(np.isfinite(train.weight), train.weight, np.float32(1)),
-        progress=progress,
+        weight=weight,
+        watch=curves,
     )
+    del descriptors, degraded
     out_of_fold = report_on(seen, train)
-    aside_faces = faces.select(aside)
-    judged, answers = (aside_faces, answers_for(heads, aside_faces)) if len(aside_faces) else (train, seen)
-    held_out = report_on(answers, judged) if len(aside_faces) else None
+    held_out = None
+    reported, answers = train, seen
+    if len(judged):
+        reported, answers = judged, answers_for(heads, judged)
+        held_out = report_on(answers, judged)
+    effects = {}
+    for option, without in sampling.options.items():
+        progress(f"the same without {option}, to see what it costs and gives")
+        other = _answers_without(faces.select(~aside), judged, without, sampling, settings, variants, watch)
+        effects[option] = compare(
+            other,
+            answers,
+            reported.age,
+            reported.gender,
+            reported.group,
+            reported.persons(),
+            reported.source,
+        )
     progress("confidence intervals")
+    training = _training(train.select(weight > 0), judged, labels, holdout, faces.has_split)
     manifest = {
         **heads.manifest,
         **_of_pack(pack),
-        "training": {**_training(train, faces, labels, holdout), "variants": len(variants)},
+        "training": {**training, "variants": len(variants)},
         "search": searched,
         "out_of_fold": out_of_fold,
         "held_out": held_out,
-        "intervals": _intervals(answers, judged),
+        "intervals": _intervals(answers, reported),
     }
+    if effects:
+        manifest["sampling"] = {
+            **asdict(sampling),
+            "outside": int((~inside).sum()),
+            "thinned": int(((weight == 0) & ~(train.weight == 0)).sum()),
+            "effects": effects,
+        }
     heads = Heads(heads.fingerprint, heads.dimension, heads.age, heads.gender, manifest)
     save_heads(heads, out, model_card(manifest))
+    if lacking := write_curves(out, curves.rows()):
+        progress(lacking)
     return Fitted(heads, out_of_fold, held_out)
+
+
+def _degraded(faces: LabelledFaces, variants: Sequence[CacheTable]) -> list[F32]:
+    out = []
+    for number, table in enumerate(variants, 1):
+        x, has = faces.descriptors_in(table)
+        if has.mean() < 0.5:
+            raise UsageError(
+                f"the cache has variant {number} of {has.mean():.0%} of the faces only: run `arcage extract` "
+                f"with --augment {len(variants)} on the same images first"
+            )
+        out.append(x)
+    return out
+
+
+def _answers_without(
+    training: LabelledFaces,
+    judged: LabelledFaces,
+    without: Sampling,
+    sampling: Sampling,
+    settings: Settings,
+    variants: Sequence[CacheTable],
+    watch: Watch,
+) -> Predictions:
+    """What heads of another sampling say of the same faces: of those judged, or else of those of the training
+    part that ``sampling`` has, each without having seen it."""
+    train = training.select(without.inside(training))
+    heads, seen = fit_heads(
+        train.descriptors(),
+        train.age,
+        train.gender,
+        groups=train.persons(),
+        variants=_degraded(train, variants),
+        fingerprint="",
+        settings=settings,
+        weight=without.weight(train, settings.seed),
+        watch=watch,
+    )
+    if len(judged):
+        return answers_for(heads, judged)
+    here = sampling.inside(train)
+    return Predictions(*(getattr(seen, field.name)[here] for field in fields(seen)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +285,7 @@ def adapt_labelled(
         "settings": {**asdict(Settings(seed=seed)), **_part(base, "settings"), "folds": FOLDS},
         "versions": versions(),
         **_of_pack(pack),
-        "training": _training(train, faces, labels, holdout),
+        "training": _training(train, judged, labels, holdout, faces.has_split),
         "search": None,
         "out_of_fold": out_of_fold,
         "held_out": report_on(answers, judged) if len(judged) else None,
@@ -224,6 +300,7 @@ def adapt_labelled(
     }
     heads = replace(heads, manifest=manifest)
     save_heads(heads, out, model_card(manifest))
+    write_curves(out, [])  # of heads that were there before
     return Refitted(heads, own, compared, note)
 
 
@@ -269,7 +346,9 @@ def _part(heads: Heads, name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _training(train: LabelledFaces, faces: LabelledFaces, labels: str, holdout: float) -> dict[str, Any]:
+def _training(
+    train: LabelledFaces, held_out: LabelledFaces, labels: str, holdout: float, split: bool
+) -> dict[str, Any]:
     """What the manifest says of the faces."""
     known = train.age[np.isfinite(train.age)]
     return {
@@ -277,11 +356,11 @@ def _training(train: LabelledFaces, faces: LabelledFaces, labels: str, holdout: 
         "faces": len(train),
         "variants": 0,
         "ages": [float(known.min()), float(known.max())] if len(known) else None,
-        "held_out": len(faces) - len(train),
+        "held_out": len(held_out),
         "held_out_share": holdout,
-        "split": faces.has_split,
+        "split": split,
         "sources": _sizes(train.source),
-        "images": asdict(faces.counts),
+        "images": asdict(train.counts),
     }
 
 

@@ -431,7 +431,7 @@ def test_the_time_of_a_fit(
     assert (as_they_are["faces"], many["faces"]) == (120, 300)
     assert as_they_are["variants"] == 1
     for one in (as_they_are, many):
-        assert {"age: kernel stage", "age: last stage", "gender: kernel stage"} < set(one["stages"])
+        assert {"age: kernel stage", "age: boosting", "gender: kernel stage"} < set(one["stages"])
         assert sum(one["stages"].values()) == pytest.approx(one["seconds"], abs=0.5)
         assert 50 < one["peak_mb"] < 4000
         assert one["out_of_fold"]["n_age"] == one["faces"]

@@ -106,10 +106,17 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     assert "genders cannot be compared: all labelled faces have the same gender" in text
 
 
-@pytest.mark.parametrize(("n", "block", "most"), [(60, 7, 10_000), (300, 64, 10_000), (300, 64, 20)])
-def test_similar_pairs_by_hand(monkeypatch: pytest.MonkeyPatch, n: int, block: int, most: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "block", "most", "axes"),
+    [(60, 7, 10_000, 128), (300, 64, 10_000, 128), (300, 64, 20, 128), (300, 7, 10_000, 5), (60, 7, 20, 2)],
+)
+def test_similar_pairs_by_hand(
+    monkeypatch: pytest.MonkeyPatch, n: int, block: int, most: int, axes: int
+) -> None:
     monkeypatch.setattr(similar, "BLOCK", block)
     monkeypatch.setattr(similar, "MOST", most)
+    monkeypatch.setattr(similar, "AXES", axes)
+    monkeypatch.setattr(similar, "SAMPLE", 50)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 6)).astype(np.float32)
     x[5] = 0  # a face without any direction is like none

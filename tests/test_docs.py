@@ -280,7 +280,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         fingerprint=extractor.fingerprint,
         settings=Settings(kind="linear"),
     )
-    save_heads(heads, root / "heads", "")
+    for name in ("heads", "heads-linear"):
+        save_heads(heads, root / name, "")
     return root
 
 

@@ -28,7 +28,7 @@ NEAR_COPY = 0.95
 """Cosine of two descriptors of one picture, saved twice (docs/data.md)."""
 LOOK_ALIKE = 0.8
 """Cosine from which on two grown-ups are likely to be one person (docs/data.md)."""
-COMPARED = 30_000
+COMPARED = 500_000
 """Faces that are compared with one another; of more, the first by content."""
 SHARE = 0.05
 """Of the labels, at most, that are called suspicious."""

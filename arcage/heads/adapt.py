@@ -163,7 +163,7 @@ def _adapt_gender(
 
 
 def _look(stack: Stacked, x: F32) -> Seen:
-    if stack.kernel is None:
+    if not stack.kernels:
         raise UsageError(
             "only boosted heads can be adapted: others keep nothing of the faces that they were fitted on; "
             "start from heads of `arcage fit --head boosted`, or from wheel"
@@ -176,11 +176,11 @@ def _cross_adapt(
 ) -> tuple[Adaptation, F32, F32, Adapted]:
     """The adaptation to all faces; and for each face the weight, shape (n,), and the shift, shape (n, 1), by
     one that has not seen it."""
-    assert stack.kernel is not None
-    landmarks = stack.kernel.landmarks
+    marks = [kernel.landmarks for kernel in stack.kernels]
+    landmarks = np.concatenate(marks, axis=1)
     nothing = np.empty((len(landmarks), 0), np.float32)
     # Neither the gate nor the bound on what moves needs the landmarks' answers: they are not kept.
-    old = Seen(nothing, stack.kernel.of_projected(landmarks), landmarks)
+    old = Seen(nothing, stack.of_projected(marks), landmarks)
     said, none = seen.said(), np.empty((3, 0), np.float32)
 
     def adapt(train: Array) -> tuple[Adaptation, float]:
@@ -199,7 +199,7 @@ def _cross_adapt(
         shift[test] = part.shift(here, weight[test])
     fading = final.weight(old)
     # Of the landmarks only the kernel stage's answer is known; the last stage corrects it a little.
-    guess = replace(old, answers=np.repeat(old.outputs[:, :1], seen.answers.shape[1], axis=1))
+    guess = replace(old, answers=np.repeat(stack.start(old.outputs)[:, None], seen.answers.shape[1], axis=1))
     told = Adapted(
         faces=len(said),
         penalty=penalty if np.isfinite(penalty) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,12 @@ BINS: dict[str, Any] = {
 }
 # Folds are fitted side by side, each on one core.
 ONE_THREAD = {"num_threads": 1}
+LOSSES: dict[Objective, str] = {
+    "l1": "mean absolute error (years)",
+    "quantile": "pinball loss (years)",
+    "binary": "log loss (nats)",
+}
+"""What each objective makes small, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +64,48 @@ def some(data: Any, rows: Array) -> Any:
     return data.subset(rows, {**BINS, **ONE_THREAD}).construct()
 
 
-def boost(data: Any, settings: Boosting, *, objective: Objective, alpha: float = 0.5, seed: int = 0) -> Trees:
+def mean_loss(objective: Objective, alpha: float, answers: Array, target: Array) -> float:
+    """What the boosting makes small, of some faces that all count alike.
+
+    Args:
+        answers: shape (n,): years, or for ``binary`` the probability of 1.
+        target: shape (n,): years, or 0 and 1.
+    """
+    if objective == "binary":
+        right = np.where(target == 1, answers, 1 - answers)
+        return float(-np.log(np.clip(right, 1e-7, 1)).mean())
+    error = np.asarray(target, np.float64) - answers
+    if objective == "quantile":
+        return float(np.maximum(alpha * error, (alpha - 1) * error).mean())
+    return float(np.abs(error).mean())
+
+
+def boost(
+    data: Any,
+    settings: Boosting,
+    *,
+    objective: Objective,
+    alpha: float = 0.5,
+    seed: int = 0,
+    test: Any = None,
+    told: Callable[[int, float | None], None] | None = None,
+) -> Trees:
     """Fit trees that, added to where ``data`` starts, predict its target.
 
     Args:
         data: a :func:`dataset`, or :func:`some` rows of one.
         alpha: the quantile, for ``quantile``.
+        test: other rows of the same dataset, by which nothing is chosen.
+        told: called after each round with its number, from 1, and the mean loss of ``test``, None without.
     """
     import lightgbm
+
+    def loss(answers: Array, faces: Any) -> tuple[str, float, bool]:
+        return objective, mean_loss(objective, alpha, answers, faces.get_label()), False
+
+    def after(round_: Any) -> None:
+        if told is not None:
+            told(round_.iteration + 1, round_.evaluation_result_list[0][2] if test is not None else None)
 
     parameters: dict[str, Any] = {
         **BINS,
@@ -81,8 +122,17 @@ def boost(data: Any, settings: Boosting, *, objective: Objective, alpha: float =
         "lambda_l2": 1.0,
         "deterministic": True,
         "seed": seed,
+        "metric": "none",
     }
-    return to_trees(lightgbm.train(parameters, data, settings.rounds).dump_model()["tree_info"])
+    booster = lightgbm.train(
+        parameters,
+        data,
+        settings.rounds,
+        valid_sets=[] if test is None else [test],
+        feval=None if test is None else loss,
+        callbacks=[] if told is None else [after],
+    )
+    return to_trees(booster.dump_model()["tree_info"])
 
 
 def to_trees(dumped: list[dict[str, Any]]) -> Trees:

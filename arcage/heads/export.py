@@ -140,15 +140,16 @@ class _Graph:
 
     def stack(self, stack: Stacked) -> tuple[str, str, str]:
         """Its answers; and the kernel stage's outputs and axes, empty without one."""
-        if stack.kernel is None:
+        if not stack.kernels:
             return self._concat([self._last(part, INPUT) for part in stack.last]), "", ""
-        centred = self.add("Sub", INPUT, stack.kernel.mean)
-        axes = self.add("MatMul", centred, stack.kernel.projection)
-        outputs = self.kernel(stack.kernel, axes)
+        axes = [self.add("MatMul", self.add("Sub", INPUT, k.mean), k.projection) for k in stack.kernels]
+        parts = [self.kernel(kernel, own) for kernel, own in zip(stack.kernels, axes, strict=True)]
+        start = self.add("ReduceMean", self._concat([self.column(part, 0) for part in parts]), axes=[1])
+        outputs = self._concat(parts)
         columns = self.add("Gather", INPUT, stack.columns.astype(np.int64), axis=1)
         features = self._concat([outputs, columns])
         last = self._concat([self._last(part, features) for part in stack.last])
-        return self.add("Add", last, self.column(outputs, 0)), outputs, axes
+        return self.add("Add", last, start), outputs, self._concat(axes)
 
     def adaptation(self, part: Adaptation, seen: tuple[str, str, str]) -> tuple[str, str]:
         """How much a face looks like the new source, and what is added to its answers; both [n, 1]."""

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from arcage.errors import UsageError
-from arcage.heads.boosting import Boosting, boost, dataset, some
+from arcage.heads.boosting import LOSSES, Boosting, Objective, boost, dataset, mean_loss, some
 from arcage.heads.calibrate import conformal, platt
 from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, Stacked
 from arcage.heads.parallel import each
 from arcage.heads.parts import Kernel, Linear, Trees
 from arcage.heads.stage import Folds, KernelSettings, KernelSums, cross_kernel, outputs
+from arcage.heads.watch import Step, Watch
 from arcage.types import F32, F64, Array
 
 Kind = Literal["boosted", "linear", "lightgbm"]
@@ -56,9 +57,19 @@ GENDER_AGE_EDGES = (1.5, 4.5, 9.5, 14.5, 19.5, 29.5, 44.5, 59.5, 74.5)
 AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65, 70, 76, 84, 92)
 """Ages whose soft indicators the kernel stage predicts beside the age, for the boosting to weigh."""
 
+WEIGHTLESS = "all labelled faces have the weight 0: give those that are to be fitted on more"
+
 Progress = Callable[[str], None]
-Fits = tuple[Callable[[Any], Trees], ...]
-"""For each answer, what fits its last stage on a dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Boosted:
+    """How the last stage of one answer is fitted."""
+
+    stage: str
+    settings: Boosting
+    objective: Objective
+    alpha: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ def fit_heads(
     variants: Sequence[F32] = (),
     weight: F32 | None = None,
     least: int = MIN_FACES,
-    progress: Progress = lambda _: None,
+    watch: Watch | None = None,
 ) -> tuple[Heads, Predictions]:
     """Fit age and gender heads; an attribute without labels is left out.
 
@@ -102,10 +113,11 @@ def fit_heads(
         variants: each of the shape of ``x``: descriptors of the same faces, degraded. They are fitted on
             as well, on the same side of every split as the face that they were made from, each with
             half of its weight; answers are calibrated on ``x`` alone.
-        weight: shape (n,): how much each face counts in the fit (not in calibration); None for equally.
+        weight: shape (n,): how much each face counts in the fit; None for equally. One of 0 is not fitted on.
+            All are answered, and calibration is on all of them alike.
         fingerprint: the pipeline's.
         least: fewer faces than this are refused.
-        progress: told in words what is being done.
+        watch: told each step. What is fitted does not depend on whether anybody watches.
 
     Returns:
         The heads, and the answers for ``x`` by models that have not seen the face; NaN where unlabelled.
@@ -114,9 +126,12 @@ def fit_heads(
         UsageError: there are too few labelled faces.
     """
     settings = settings or Settings()
-    check_labels(age, gender, groups, settings.folds, least)
     n = len(x)
     weight = np.ones(n, np.float32) if weight is None else weight
+    if n and not weight.any():
+        raise UsageError(WEIGHTLESS)
+    fitted_on = [np.where(weight > 0, label, np.float32(np.nan)) for label in (age, gender)]
+    check_labels(fitted_on[0], fitted_on[1], groups, settings.folds, least)
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
     age_model = gender_model = None
 
@@ -124,7 +139,7 @@ def fit_heads(
     rows = None
     if len(known):
         rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
-        age_model, answers = _fit_age(rows, age[known], settings, progress)
+        age_model, answers = _fit_age(rows, age[known], gender[known], settings, watch)
         out["age"][known], out["age_low"][known], out["age_high"][known] = age_model.interval(answers)
 
     before, known = known, np.flatnonzero(np.isfinite(gender))
@@ -132,7 +147,7 @@ def fit_heads(
         if rows is None or not np.array_equal(known, before):
             rows = None  # lets go of the memory before as much is asked for
             rows = _Rows.of(x, variants, weight, known, _folds(known, groups, settings))
-        gender_model, score = _fit_gender(rows, gender[known], age[known], settings, progress)
+        gender_model, score = _fit_gender(rows, gender[known], age[known], settings, watch)
         out["p_female"][known] = gender_model.probability(score)
 
     manifest = {"settings": asdict(settings), "versions": versions()}
@@ -167,6 +182,7 @@ class _Rows:
     weight: F32
     """1 on average."""
     folds: Folds
+    """What has no weight is in no training part."""
     times: int
     """How often each face comes."""
 
@@ -184,56 +200,71 @@ class _Rows:
         # What is fitted best is what will be asked about: most faces are better seen than their variants.
         weights = np.concatenate([weight[known], *[VARIANT * weight[known]] * len(variants)])
         if not weights.any():
-            raise UsageError("all labelled faces have the weight 0: give those that are to be fitted on more")
+            raise UsageError(WEIGHTLESS)
         weights /= weights.mean()
-        return cls(x, weights, [(every(train), every(test)) for train, test in folds], times)
+        parts = [(every(train), every(test)) for train, test in folds]
+        return cls(x, weights, [(train[weights[train] > 0], test) for train, test in parts], times)
 
 
-def _fit_age(rows: _Rows, age: F32, settings: Settings, progress: Progress) -> tuple[AgeModel, F32]:
+def _fit_age(
+    rows: _Rows, age: F32, gender: F32, settings: Settings, watch: Watch | None
+) -> tuple[AgeModel, F32]:
     """The model, and the out-of-fold answers for the faces as they are."""
     x, weight, folds, own = rows.x, rows.weight, rows.folds, len(age)
-    age = np.tile(age, rows.times)
-    fits: Fits
+    age, gender = np.tile(age, rows.times), np.tile(gender, rows.times)
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
-        classes = _merge_small(np.digitize(age, AGE_EDGES))
+        fitted = weight > 0
+        bands = _merge_small(np.digitize(age, AGE_EDGES), fitted)
+        # Women and men age differently, and axes that tell both apart see what the others do not: the two
+        # kernels err apart, so that their mean is better than either, and the boosting weighs them.
+        sides = np.select([gender == 0, gender == 1], [0, 1], 2)
+        views = [bands, 3 * bands + sides] if len(np.unique(sides[fitted])) > 1 else [bands]
         targets = _age_targets(age)
-        sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, "age")
-        kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+        outputs: list[F32] = []
+        for classes, stage in zip(views, ("kernel stage", "kernel stage by gender"), strict=False):
+            sums = _kernel_sums(x, classes, targets, weight, folds, settings, watch, "age", stage)
+            kernel, seen = _kernel_seen(sums, x, targets, weight, folds, settings)
+            del sums
+            kernels, outputs = (*kernels, kernel), [*outputs, seen]
         columns = _strongest(x, settings.context_columns)
-        features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
-        fits = (
-            lambda data: boost(data, settings.age, objective="l1", seed=settings.seed),
-            lambda data: _quantile(data, settings, 0.05),
-            lambda data: _quantile(data, settings, 0.95),
+        features = np.concatenate([*outputs, x[:, columns]], axis=1)
+        start = np.mean([seen[:, 0] for seen in outputs], axis=0)
+        models = (
+            _Boosted("boosting", settings.age, "l1"),
+            _Boosted("lower quantile", settings.quantiles, "quantile", 0.05),
+            _Boosted("upper quantile", settings.quantiles, "quantile", 0.95),
         )
-        last, answers = _cross_fit(features, age, weight, start, fits, folds, own, progress, "age")
+        last, answers = _cross_fit(
+            features, age, weight, start, models, folds, own, settings.seed, watch, "age"
+        )
     else:
-        task = Task("age", x, age, weight, folds, own, settings, progress)
+        task = Task("age", x, age, weight, folds, own, settings, watch)
         part, answers = ONE_STAGE[settings.kind](task)
         last = (part,)
     answers = answers[:own]
-    return AgeModel(Stacked(kernel, columns, last), *conformal(answers, age[:own])), answers
+    return AgeModel(Stacked(kernels, columns, last), *conformal(answers, age[:own])), answers
 
 
 def _fit_gender(
-    rows: _Rows, gender: F32, age: F32, settings: Settings, progress: Progress
+    rows: _Rows, gender: F32, age: F32, settings: Settings, watch: Watch | None
 ) -> tuple[GenderModel, F32]:
     """The model, and the out-of-fold scores of the faces as they are."""
     x, weight, folds, own = rows.x, rows.weight, rows.folds, len(gender)
     gender, age = np.tile(gender, rows.times), np.tile(age, rows.times)
-    fits: Fits
     last: tuple[Linear | Trees, ...]
-    kernel, columns = None, np.empty(0, np.int64)
+    kernels: tuple[Kernel, ...] = ()
+    columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
         # Digitising puts unknown ages (NaN) into the last band; they get one of their own.
         bands = np.where(np.isfinite(age), np.digitize(age, GENDER_AGE_EDGES), len(GENDER_AGE_EDGES) + 1)
-        sides = [_merge_small(np.where(gender == g, bands, -1)) for g in (0, 1)]
+        sides = [_merge_small(np.where(gender == g, bands, -1), weight > 0) for g in (0, 1)]
         classes = np.where(gender == 0, 2 * sides[0], 2 * sides[1] + 1)
         sign = 2 * gender - 1
         targets = sign[:, None].astype(np.float64)
-        sums = _kernel_sums(x, classes, targets, weight, folds, settings, progress, "gender")
+        sums = _kernel_sums(x, classes, targets, weight, folds, settings, watch, "gender")
         # Mislabelled faces are common in scraped sets, and squared errors follow them. The label is judged
         # by the face as it is, not by a picture that may show little of it.
         _, first = _kernel_seen(sums, x, targets, weight, folds, settings)
@@ -249,21 +280,22 @@ def _fit_gender(
             weights=kernel.weights * np.float32(slope),
             bias=kernel.bias * np.float32(slope) + np.float32(offset),
         )
+        kernels = (kernel,)
         seen = seen * np.float32(slope) + np.float32(offset)
         columns = _strongest(x, settings.context_columns)
         features, start = np.concatenate([seen, x[:, columns]], axis=1), seen[:, 0]
-        fits = (lambda data: boost(data, settings.gender, objective="binary", seed=settings.seed),)
+        models = (_Boosted("boosting", settings.gender, "binary"),)
         folds = [(train[trusted[train]], test) for train, test in folds]
         last, answers = _cross_fit(
-            features, gender, weight, start, fits, folds, own, progress, "gender", trusted
+            features, gender, weight, start, models, folds, own, settings.seed, watch, "gender", trusted
         )
     else:
-        task = Task("gender", x, gender, weight, folds, own, settings, progress)
+        task = Task("gender", x, gender, weight, folds, own, settings, watch)
         part, answers = ONE_STAGE[settings.kind](task)
         last = (part,)
     score = answers[:own, 0]
     slope, offset = platt(score, gender[:own])
-    return GenderModel(Stacked(kernel, columns, last), slope, offset), score
+    return GenderModel(Stacked(kernels, columns, last), slope, offset), score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,39 +313,51 @@ class Task:
     own: int
     """Rows that are faces as they are, the first ones."""
     settings: Settings
-    progress: Progress
+    watch: Watch | None
 
 
 def cross_fit(task: Task, fit: Callable[[F32, F32, F32], Linear | Trees]) -> tuple[Linear | Trees, F32]:
-    """Fit on all rows, and once without each fold's test rows.
+    """Fit on all rows that have a weight, and once without each fold's test rows.
 
     Args:
         fit: descriptors, labels and weights of some rows -> what answers them.
 
     Returns:
-        The part fitted on all rows, and the answers for each row by one that has not seen it, shape (n, 1).
+        The part fitted on all such rows, and the answers for each row by one that has not seen it, shape
+        (n, 1).
     """
     answers = np.empty((len(task.x), 1), np.float32)
+    models = len(task.folds) + 1
     for number, (train, test) in enumerate(task.folds, 1):
         answers[test] = fit(task.x[train], task.labels[train], task.weight[train])(task.x[test])
-        task.progress(f"{task.what}: fold {number} of {len(task.folds)}")
-    return fit(task.x, task.labels, task.weight), answers
+        _tell(task.watch, Step(task.what, task.settings.kind, number, models))
+    rows = np.flatnonzero(task.weight)
+    part = fit(task.x[rows], task.labels[rows], task.weight[rows])
+    _tell(task.watch, Step(task.what, task.settings.kind, models, models))
+    return part, answers
 
 
 def _linear(task: Task) -> tuple[Linear, F32]:
-    task.progress(f"{task.what}: ridge regression")
     target = task.labels if task.what == "age" else 2 * task.labels - 1
-    return cross_ridge(task.x, target, task.weight, task.folds)
+    fitted = cross_ridge(task.x, target, task.weight, task.folds)
+    _tell(task.watch, Step(task.what, "ridge regression", 1, 1))
+    return fitted
 
 
 def _lightgbm(task: Task) -> tuple[Linear | Trees, F32]:
     age = task.what == "age"
-    plain = Boosting(rounds=600 if age else 400)
-    fits: Fits = (
-        lambda data: boost(data, plain, objective="l1" if age else "binary", seed=task.settings.seed),
-    )
+    plain = (_Boosted("boosting", Boosting(rounds=600 if age else 400), "l1" if age else "binary"),)
     last, answers = _cross_fit(
-        task.x, task.labels, task.weight, None, fits, task.folds, task.own, task.progress, task.what
+        task.x,
+        task.labels,
+        task.weight,
+        None,
+        plain,
+        task.folds,
+        task.own,
+        task.settings.seed,
+        task.watch,
+        task.what,
     )
     return last[0], answers
 
@@ -333,14 +377,15 @@ def _kernel_sums(
     weight: F32,
     folds: Folds,
     settings: Settings,
-    progress: Progress,
+    watch: Watch | None,
     what: str,
+    stage: str = "kernel stage",
 ) -> list[KernelSums]:
     """The kernel stage without each fold's test faces, then with all faces."""
     sums = []
     for part in cross_kernel(x, classes, targets, weight, folds, settings.kernel, settings.seed):
         sums.append(part)
-        progress(f"{what}: kernel stage, {len(sums)} of {len(folds) + 1}")
+        _tell(watch, Step(what, stage, len(sums), len(folds) + 1))
     return sums
 
 
@@ -376,38 +421,56 @@ def _cross_fit(
     target: F32,
     weight: F32,
     start: F32 | None,
-    fits: Fits,
+    models: tuple[_Boosted, ...],
     folds: Folds,
     own: int,
-    progress: Progress,
+    seed: int,
+    watch: Watch | None,
     what: str,
-    fitted: Array | None = None,
+    trusted: Array | None = None,
 ) -> tuple[tuple[Linear | Trees, ...], F32]:
-    """The last stage on all rows, or where ``fitted`` is true; and its out-of-fold answers for the first
-    ``own`` rows, shape (own, len(fits))."""
+    """The last stage on all rows that have a weight and are ``trusted``; and its out-of-fold answers for the
+    first ``own`` rows, shape (own, len(models))."""
     data = dataset(features, target, weight, start)
 
-    def fit(fold: tuple[Array, Array]) -> tuple[tuple[Trees, ...], F32]:
-        train, test = fold
-        part = some(data, train)
-        last = tuple(one(part) for one in fits)
+    def fit(part: tuple[int, Array, Array]) -> tuple[tuple[Trees, ...], F32]:
+        number, train, test = part
+        rows = some(data, train)
+        aside = some(data, test) if watch is not None and len(test) else None
+        last = tuple(one(model, number, rows, test, aside) for model in models)
         seen = np.concatenate([trees(features[test]) for trees in last], axis=1)
         return last, seen if start is None else start[test, None] + seen
 
-    everyone = np.arange(len(features)) if fitted is None else np.flatnonzero(fitted)
-    parts = [*((train, test[test < own]) for train, test in folds), (everyone, everyone[:0])]
-    done = []
-    for part in each(fit, parts):
-        done.append(part)
-        progress(f"{what}: last stage, {len(done)} of {len(parts)}")
-    answers = np.empty((own, len(fits)), np.float32)
-    for (_, test), (_, seen) in zip(parts, done, strict=True):
+    def one(model: _Boosted, number: int, rows: Any, test: Array, aside: Any) -> Trees:
+        def told(round_: int, error: float | None) -> None:
+            rounds, loss = model.settings.rounds, LOSSES[model.objective]
+            _tell(watch, Step(what, model.stage, number, len(folds) + 1, round_, rounds, loss, error))
+
+        if aside is not None and start is not None:
+            begun = start[test] if model.objective != "binary" else 1 / (1 + np.exp(-start[test]))
+            told(0, mean_loss(model.objective, model.alpha, begun, target[test]))
+        return boost(
+            rows,
+            model.settings,
+            objective=model.objective,
+            alpha=model.alpha,
+            seed=seed,
+            test=aside,
+            told=told if watch is not None else None,
+        )
+
+    fitted = weight > 0 if trusted is None else (weight > 0) & trusted
+    splits = [*((train, test[test < own]) for train, test in folds), (np.flatnonzero(fitted), np.arange(0))]
+    done = list(each(fit, [(number, *split) for number, split in enumerate(splits, 1)]))
+    answers = np.empty((own, len(models)), np.float32)
+    for (_, test), (_, seen) in zip(splits, done, strict=True):
         answers[test] = seen
     return done[-1][0], answers
 
 
-def _quantile(data: Any, settings: Settings, alpha: float) -> Trees:
-    return boost(data, settings.quantiles, objective="quantile", alpha=alpha, seed=settings.seed)
+def _tell(watch: Watch | None, step: Step) -> None:
+    if watch is not None:
+        watch(step)
 
 
 def _age_targets(age: F32) -> F64:
@@ -417,12 +480,12 @@ def _age_targets(age: F32) -> F64:
     return np.concatenate([age[:, None], 10 * near / near.sum(axis=1, keepdims=True)], axis=1)
 
 
-def _merge_small(bands: Array, least: int = 20) -> Array:
-    """Bands with fewer faces join the one below them, or above."""
+def _merge_small(bands: Array, fitted: Array, least: int = 20) -> Array:
+    """Bands with fewer ``fitted`` faces join the one below them, or above."""
     merged = bands.copy()
     for band in np.unique(bands)[::-1]:
-        names = np.unique(merged)
-        if (merged == band).sum() < least and len(names) > 1:
+        names = np.unique(merged[fitted])
+        if (merged[fitted] == band).sum() < least and len(names) > 1:
             others = names[names != band]
             merged[merged == band] = others[np.abs(others - band).argmin()]
     return merged

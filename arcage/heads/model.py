@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +34,10 @@ class Predictions:
 @dataclass(frozen=True, slots=True)
 class Stacked:
     """An optional kernel stage, whose outputs and some columns of the descriptor are the features of
-    the last stage; the last stage's outputs are added to the kernel stage's first."""
+    the last stage; the last stage's outputs are added to the kernel stage's answer."""
 
-    kernel: Kernel | None
+    kernels: tuple[Kernel, ...]
+    """Of the kernel stage, all on the same landmarks' faces; each has its answer in its first column."""
     columns: Array
     """Shape (k,), int64: the descriptor's columns among the features."""
     last: tuple[Linear | Trees, ...]
@@ -43,21 +45,33 @@ class Stacked:
 
     def __call__(self, x: F32) -> F32:
         """Shape (n, dimension) -> shape (n, answers)."""
-        if self.kernel is None:
+        if not self.kernels:
             return np.concatenate([part(x) for part in self.last], axis=1)
-        return self._answers(x, self.kernel(x))
+        return self._answers(x, np.concatenate([kernel(x) for kernel in self.kernels], axis=1))
 
     def look(self, x: F32) -> Seen:
         """The answers, and what they were made of; for stacks with a kernel stage."""
-        if self.kernel is None:
+        if not self.kernels:
             raise ValueError("without a kernel stage there is nothing but the answers")
-        axes = self.kernel.project(x)
-        outputs = self.kernel.of_projected(axes)
-        return Seen(self._answers(x, outputs), outputs, axes)
+        axes = [kernel.project(x) for kernel in self.kernels]
+        outputs = self.of_projected(axes)
+        return Seen(self._answers(x, outputs), outputs, np.concatenate(axes, axis=1))
+
+    def of_projected(self, axes: Sequence[F32]) -> F32:
+        """The kernel stage's outputs, shape (n, outputs), from the axes of each of its kernels."""
+        return np.concatenate(
+            [kernel.of_projected(own) for kernel, own in zip(self.kernels, axes, strict=True)], axis=1
+        )
+
+    def start(self, outputs: F32) -> F32:
+        """The kernel stage's answer, shape (n,): the mean of its kernels'."""
+        firsts = np.cumsum([0, *(len(kernel.bias) for kernel in self.kernels[:-1])])
+        return np.asarray(outputs[:, firsts].mean(axis=1), np.float32)
 
     def _answers(self, x: F32, outputs: F32) -> F32:
         features = np.concatenate([outputs, x[:, self.columns]], axis=1)
-        answers: F32 = outputs[:, :1] + np.concatenate([part(features) for part in self.last], axis=1)
+        last = np.concatenate([part(features) for part in self.last], axis=1)
+        answers: F32 = self.start(outputs)[:, None] + last
         return answers
 
 

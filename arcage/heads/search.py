@@ -83,6 +83,7 @@ def search(
     file: Path,
     groups: Array | None = None,
     variants: Sequence[F32] = (),
+    weight: F32 | None = None,
     progress: Progress = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Trial, list[Trial]]:
@@ -93,7 +94,7 @@ def search(
     are tried depends on the machine.
 
     Args:
-        x, age, gender, groups, variants: training faces, as for :func:`arcage.heads.fit.fit_heads`.
+        x, age, gender, groups, variants, weight: training faces, as for :func:`arcage.heads.fit.fit_heads`.
         settings: where the search starts.
         seconds: the budget.
         file: where every trial becomes a line as soon as it is made, below those of earlier searches.
@@ -119,7 +120,14 @@ def search(
             # Quantiles make intervals, by which nothing is chosen here, and take much of the time.
             quick = replace(proposal, quantiles=Boosting(rounds=1))
             _, seen = fit_heads(
-                x, age, gender, fingerprint="", settings=quick, groups=groups, variants=variants
+                x,
+                age,
+                gender,
+                fingerprint="",
+                settings=quick,
+                groups=groups,
+                variants=variants,
+                weight=weight,
             )
             trial = _scored(trial, seen, age, gender, trials)
         except (ArcageError, MemoryError, np.linalg.LinAlgError) as error:

@@ -102,7 +102,7 @@ def cross_kernel(
         x: shape (n, dimension), float32.
         classes: shape (n,), int: what the axes have to tell apart.
         targets: shape (n, outputs): what the kernel regression predicts.
-        weight: shape (n,): how much each face counts; 1 on average.
+        weight: shape (n,): how much each face counts; 1 on average. What has none is in no training part.
     """
     names, index = np.unique(classes, return_inverse=True)
     everyone = np.arange(len(x))
@@ -128,7 +128,7 @@ def cross_kernel(
         )
         return nothing.add(x, targets, weight, train)
 
-    return each(fit, [*folds, (everyone, everyone[:0])], memory)
+    return each(fit, [*folds, (np.flatnonzero(weight), everyone[:0])], memory)
 
 
 def outputs(kernel: Kernel, x: F32, rows: Array) -> F32:

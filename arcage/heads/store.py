@@ -23,13 +23,17 @@ from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 from arcage.types import Array
 
-SCHEMA, ADAPTED = 2, 3
+SCHEMA, ADAPTED = 4, 5
 """Of heads, and of those with an :class:`~arcage.heads.model.Adaptation`, which older versions refuse."""
+READ = (2, 3, SCHEMA, ADAPTED)
+"""The schemas that are read; 2 and 3 had one kernel at most."""
 BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
 MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
 SHIPPED = "wheel"
 """What the heads inside the wheel are called where a folder of heads is asked for."""
+STAGES = ("stage", "stage2")
+"""The kernels of a stack, by their arrays' names."""
 ANSWERS = ("point", "low", "high")
 LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest", "curves")
 INTERVAL = ("ages", "low", "high")
@@ -99,10 +103,10 @@ def load_heads(folder: Path | None = None) -> Heads:
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["schema"] not in (SCHEMA, ADAPTED):
+        if manifest["schema"] not in READ:
             raise HeadsError(
                 f"the heads in {folder} have the schema {manifest['schema']}, this version of arcage "
-                f"reads {SCHEMA} and {ADAPTED}; update arcage, or {remedy}"
+                f"reads {', '.join(map(str, READ))}; update arcage, or {remedy}"
             )
         data = (folder / manifest["arrays"]["file"]).read_bytes()
         expected = manifest["arrays"]["sha256"]
@@ -160,9 +164,10 @@ def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | Non
     if curves.ndim != 2 or len(curves) != 3 or (prefix == "age" and not curves.size):
         raise ValueError("the new intervals' curves do not fit together")
     _check_curves(list(curves))
-    if stack.kernel is None:
+    if not stack.kernels:
         raise ValueError(f"the {prefix} head is adapted and has no kernel stage")
-    outputs, axes = len(stack.kernel.bias), stack.kernel.projection.shape[1]
+    outputs = sum(len(kernel.bias) for kernel in stack.kernels)
+    axes = sum(kernel.projection.shape[1] for kernel in stack.kernels)
     shapes = {"gate": (outputs + axes, 1), "change": (outputs + len(stack.last), 1)}
     for name, shape in shapes.items():
         part = parts[name]
@@ -175,28 +180,30 @@ def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | Non
 
 def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
     arrays: Arrays = {f"{prefix}.columns": stack.columns}
-    if stack.kernel is not None:
-        arrays |= to_arrays(stack.kernel, f"{prefix}.stage")
+    for name, kernel in zip(STAGES, stack.kernels, strict=False):
+        arrays |= to_arrays(kernel, f"{prefix}.{name}")
     for name, part in zip(ANSWERS, stack.last, strict=False):
         arrays |= to_arrays(part, f"{prefix}.{name}")
     return arrays
 
 
 def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
-    kernel = from_arrays(arrays, f"{prefix}.stage")
+    stage = [from_arrays(arrays, f"{prefix}.{name}") for name in STAGES]
+    kernels = tuple(part for part in stage if isinstance(part, Kernel))
     columns = arrays[f"{prefix}.columns"]
     parts = [from_arrays(arrays, f"{prefix}.{name}") for name in ANSWERS]
     last = tuple(p for p in parts if isinstance(p, Linear | Trees))
-    if not last or not (kernel is None or isinstance(kernel, Kernel)):
+    if not last or any(isinstance(part, Linear | Trees) for part in stage):
         raise ValueError(f"the {prefix} head is incomplete")
     if len(columns) and not 0 <= columns.min() <= columns.max() < dimension:
         raise ValueError(f"the {prefix} head looks at columns that no descriptor has")
-    inputs = dimension if kernel is None else len(kernel.bias) + len(columns)
-    first = kernel.mean if kernel is not None else None
-    if first is not None and len(first) != dimension:
+    inputs = sum(len(kernel.bias) for kernel in kernels) + len(columns) if kernels else dimension
+    if any(len(kernel.mean) != dimension for kernel in kernels):
         raise ValueError(f"the {prefix} head is for another dimension")
+    if len({len(kernel.landmarks) for kernel in kernels}) > 1:
+        raise ValueError(f"the {prefix} head's kernels differ in their landmarks")
     for part in last:
         width = len(part.mean) if isinstance(part, Linear) else int(part.feature.max(initial=0)) + 1
         if width > inputs or (isinstance(part, Linear) and width != inputs):
             raise ValueError(f"the {prefix} head is for another number of features")
-    return Stacked(kernel, columns, last)
+    return Stacked(kernels, columns, last)

@@ -119,5 +119,6 @@ def _measured(
             "ages": training.get("ages"),
             "held_out_share": training.get("held_out_share"),
             "arcage": (heads.manifest.get("versions") or {}).get("arcage"),
+            "sampling": heads.manifest.get("sampling"),
         },
     }

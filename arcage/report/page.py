@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage import __version__
+from arcage.data.sampling import sampling_words
 from arcage.heads.bootstrap import FEWEST
 from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
 from arcage.prediction import gender_words
@@ -79,6 +80,7 @@ def page(
         _measured(report),
         _worst_sets(report),
         _tables(report),
+        _sampling(report["measured"]["heads"]["sampling"]),
         _plots(plots, dark),
         _faces(report["worst_faces"], pictures),
     ]
@@ -246,6 +248,11 @@ def _table(rows: dict[str, Any], ends: dict[str, Any], word: str) -> str:
 
 def _ends(both: list[float] | None, style: str) -> str:
     return "" if both is None else f"{style.format(both[0])} to {style.format(both[1])}"
+
+
+def _sampling(told: dict[str, Any] | None) -> str:
+    """What the choice of the faces cost and gave when the heads were fitted."""
+    return f"<h2>Choice of the faces</h2>\n<pre>{escape(sampling_words(told))}</pre>" if told else ""
 
 
 def _plots(plots: Mapping[str, bytes], dark: Mapping[str, bytes]) -> str:

@@ -47,6 +47,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
     """One fit in this process; ``count`` of 0 takes the faces as they are."""
     from arcage.heads.evaluate import evaluate
     from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.watch import Curves, Step
 
     faces = labelled_faces(Cache(cache, fingerprints[0]), labels)
     x, age, gender, groups = faces.descriptors(), faces.age, faces.gender, faces.persons()
@@ -59,9 +60,11 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
     stages = {"imports and reading": time.time() - started}
     last = time.time()
 
-    def progress(text: str) -> None:
+    def watch(step: Step) -> None:
         nonlocal last
-        stage, now = text.rsplit(", ", 1)[0], time.time()
+        # Folds are fitted side by side, and each fits its answers one after the other.
+        boosted = " boosting" if step.rounds else f" {step.stage}"
+        stage, now = f"{step.attribute}:{boosted}", time.time()
         stages[stage] = stages.get(stage, 0.0) + now - last
         last = now
 
@@ -73,7 +76,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
         settings=Settings(),
         groups=groups,
         variants=variants,
-        progress=progress,
+        watch=Curves(watch),
     )
     stages["the rest"] = time.time() - last
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
