@@ -99,7 +99,7 @@ class Annotator:
         except ImageError:
             return False
         target = self.target(source)
-        _refuse_others(target)
+        refuse_others(target, _MARK)
         _make(target.parent)
         picture = cv2.cvtColor(draw(image, rows), cv2.COLOR_RGB2BGR)
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
@@ -108,7 +108,7 @@ class Annotator:
         return True
 
 
-def draw(image: U8, rows: Sequence[Prediction]) -> U8:
+def draw(image: U8, rows: Sequence[Prediction], *, film: bool = False) -> U8:
     """A copy of an image with a box and a label around every face.
 
     Labels touch their box, stay inside the picture and do not overlap one another. Where faces crowd,
@@ -117,14 +117,16 @@ def draw(image: U8, rows: Sequence[Prediction]) -> U8:
     Args:
         image: shape (height, width, 3), uint8, RGB, upright.
         rows: of this image.
+        film: it is a frame of one. Its size depends on nothing but the image's, and each label begins with
+            the number of the person.
 
     Returns:
         Shape (height, width, 3), uint8, RGB; small images, and crowds of small faces, are enlarged.
     """
     faces = [row for row in rows if row.face is not None]
     boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in faces], float).reshape(-1, 4)
-    words = [_words(row) for row in faces]
-    plan = min(_plans(image.shape[:2], boxes, words), key=lambda plan: plan.badness)
+    words = [[f"#{row.face}", *_words(row)] if film else _words(row) for row in faces]
+    plan = min(_plans(image.shape[:2], boxes, words, crowds=not film), key=lambda plan: plan.badness)
     picture: U8 = (
         cv2.resize(image, plan.size, interpolation=cv2.INTER_CUBIC)
         if plan.size != image.shape[1::-1]
@@ -151,11 +153,13 @@ class _Plan:
     """Labels without a place; the most that one covers of faces, as :func:`_place` counts it."""
 
 
-def _plans(shape: Sequence[int], boxes: F64, words: Sequence[Sequence[str]]) -> Iterator[_Plan]:
-    """Ways to draw, from the plainest on, up to the first that is good enough."""
+def _plans(
+    shape: Sequence[int], boxes: F64, words: Sequence[Sequence[str]], *, crowds: bool
+) -> Iterator[_Plan]:
+    """Ways to draw, from the plainest on, up to the first that is good enough; ``crowds`` may be enlarged."""
     long = max(shape)
     zooms = [max(1.0, _READABLE / long)]
-    if len(boxes):
+    if len(boxes) and crowds:
         middle = max(1.0, float(np.median(boxes[:, 3] - boxes[:, 1])))
         zooms.append(min(_FACE / middle, _CROWD / long))
     for zoom in zooms[: 2 if zooms[-1] > zooms[0] else 1]:
@@ -296,10 +300,13 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _refuse_others(target: Path) -> None:
+def refuse_others(target: Path, mark: bytes, *, at_end: bool = False) -> None:
+    """Raises :class:`OutputError` where there is a file that does not begin (or end) with arcage's mark."""
     try:
         with target.open("rb") as file:
-            if file.read(len(_MARK)) == _MARK:
+            if at_end:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - len(mark)))
+            if file.read(len(mark)) == mark:
                 return
     except FileNotFoundError:
         return

@@ -46,7 +46,7 @@ def save(
     with report or nullcontext() as add, output as write, closing(answers):
         try:
             for source, rows in answers:
-                with _uninterrupted():
+                with uninterrupted():
                     write(rows)
                     if add is not None:
                         add(source, rows)
@@ -63,7 +63,7 @@ def save(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back until the block is done: in the middle of it, half a row would be written."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

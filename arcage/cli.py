@@ -178,7 +178,23 @@ def predict(
         float, typer.Option(min=0.5, max=1, help="Leave out genders that are less probable than this.")
     ] = 0.5,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write pictures with boxes and labels into DIR.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write pictures, and films, with boxes and labels into DIR."),
+    ] = None,
+    webcam: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Look through camera N (0, 1, ...) until Ctrl-C.")
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1000, metavar="FPS", help="Frames a second to look at, of films and webcams."
+        ),
+    ] = 5,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write FILE.csv with every face in every frame that was looked at."
+        ),
     ] = None,
     report_to: Annotated[
         Path | None,
@@ -204,9 +220,11 @@ def predict(
     """Read age and gender from every face in the images.
 
     One row per face, in the order of the paths. An image without a face, or that cannot be read, is a row
-    too. PATH may be - for one image on standard input.
+    too. PATH may be - for one image on standard input, or a film, which has a row for each person.
     """
-    arguments = _arguments(paths, from_file)
+    if webcam is not None and (paths or from_file or shard):
+        raise UsageError("--webcam stands alone: run arcage once more for the paths")
+    arguments = [f"webcam-{webcam}"] if webcam is not None else _arguments(paths, from_file)
     from arcage.output import format_of, write_file, write_stdout
 
     if out is not None:
@@ -230,11 +248,15 @@ def predict(
         check_name(report_to)
         report = write_page(report_to, _named(arguments))
 
+    from contextlib import nullcontext
+
     from arcage.batch import save
     from arcage.predictor import Predictor
     from arcage.progress import progress
     from arcage.remote import ahead
     from arcage.sources import is_one_image
+    from arcage.video.answers import Films
+    from arcage.video.write import write_frames
 
     one = len(arguments) == 1 and is_one_image(arguments[0])
     predictor = Predictor(
@@ -253,10 +275,17 @@ def predict(
     # Rows on the same terminal are progress enough, and a bar would run through them.
     hidden = quiet or one or (out is None and sys.stdout.isatty())
     try:
-        with progress("Predicting", sources, quiet=hidden) as advance:
-            answers = predictor.stream(ahead(sources()))
+        with (
+            progress("Predicting", sources, quiet=hidden) as advance,
+            nullcontext() if frames is None else write_frames(frames) as write_frame,
+        ):
+            if webcam is not None and not quiet:
+                _say(f"camera {webcam}: Ctrl-C ends it, and the answers follow")
+            films = Films(predictor, rate, frames=write_frame, annotator=annotator)
+            answers = films.stream(ahead(sources())) if webcam is None else films.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
         summary.firsts = predictor.firsts
+        summary.drawn += films.drawn
     finally:
         for damage in predictor.damaged:
             _say(str(damage))

@@ -62,7 +62,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
         raise ImageError(f"too large: {pixels:,} pixels, the limit is {max_pixels:,}; make it smaller")
     encoded = np.frombuffer(data, np.uint8)
     try:
-        with _quiet_opencv():
+        with quiet_opencv():
             image: Any
             if format_ == "JPEG":
                 image = cv2.imdecode(encoded, _JPEG_FLAGS)
@@ -127,7 +127,7 @@ def _to_rgb(image: Any, depth: int = 16) -> Any:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV's words about a damaged file off stderr: the caller raises an error that says it.
 
     The level is global. Threads need no lock, because only who found it raised lowers it and puts it back:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -18,10 +20,15 @@ from arcage.embedder.extract import Extractor
 from arcage.embedder.packs import DEFAULT
 from arcage.errors import UsageError
 from arcage.extraction import describe, open_cache
+from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.prediction import Prediction
 from arcage.sources import Source
-from arcage.types import Face, ImageFaces
+from arcage.types import U8, Face, ImageFaces
+
+Item = TypeVar("Item")
+EMBEDDING = 512
+"""Columns of the identity embedding of ArcFace-family networks."""
 
 Faces = Literal["all", "largest", "center"]
 """``largest``: the face with the largest box; ``center``: the one nearest to the image's centre."""
@@ -126,9 +133,17 @@ class Predictor:
         ``arcage.sources.walk`` gives the images of files and folders. Memory does not grow with their
         number. Close the iterator to stop early: what is finished is in the cache then.
         """
+        self.open()
+        return self._stream(sources)
+
+    def open(self) -> None:
+        """Open the cache, which :meth:`stream` does otherwise.
+
+        Raises:
+            CacheError: it cannot be opened.
+        """
         if self._directory is not None and self._cache is None:
             self._cache = open_cache(self._directory, self._extractor)
-        return self._stream(sources)
 
     def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []
@@ -157,27 +172,64 @@ class Predictor:
     def _answer(self, batch: Sequence[tuple[Source, ImageFaces]]) -> list[tuple[Source, list[Prediction]]]:
         seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
         chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
-        table = np.empty((0, 5), np.float32)
+        told: list[list[float | None]] = []
         if any(chosen):
             descriptors = [
                 image.descriptors if len(faces) == len(image.faces) else image.descriptors[faces]
                 for (_, image), faces in zip(batch, chosen, strict=True)
             ]
-            p = self._heads.predict(np.concatenate(descriptors))
-            sure = np.maximum(p.p_female, 1 - p.p_female) >= self._min_sure
-            age = np.where(p.age_high - p.age_low <= self._max_width, p.age, np.nan)
-            female = np.where(sure, p.p_female >= 0.5, np.nan)
-            table = np.stack([age, p.age_low, p.age_high, p.p_female, female], axis=1)
-        # NaN: the heads were fitted without this attribute, or are not sure enough.
-        rows = ([None if value != value else value for value in row] for row in table.tolist())
+            told = self.told(self._heads.predict(np.concatenate(descriptors)))
+        rows = iter(told)
         return [
             (
                 source,
-                [_face(source, i, count, image.faces[i], *next(rows)) for i in faces]
-                or [_nothing(source, image)],
+                [face_row(source, i, count, image.faces[i], *next(rows)) for i in faces]
+                or [no_face_row(source, image)],
             )
             for (source, image), count, faces in zip(batch, seen, chosen, strict=True)
         ]
+
+    def told(self, p: Predictions) -> list[list[float | None]]:
+        """Age, its low and high end, p_female, and whether that is female (1 or 0), of each face.
+
+        None where the heads were fitted without this attribute, or are not as sure as was asked for.
+        """
+        sure = np.maximum(p.p_female, 1 - p.p_female) >= self._min_sure
+        age = np.where(p.age_high - p.age_low <= self._max_width, p.age, np.nan)
+        female = np.where(sure, p.p_female >= 0.5, np.nan)
+        table = np.stack([age, p.age_low, p.age_high, p.p_female, female], axis=1)
+        return [[None if value != value else value for value in row] for row in table.tolist()]
+
+    def look(
+        self, pictures: Iterable[tuple[Item, U8]], *, chunk: int
+    ) -> Generator[tuple[Item, ImageFaces, Predictions]]:
+        """The faces that are asked for in pictures that are decoded already, in their order.
+
+        Args:
+            pictures: anything that tells them apart, and pixels of shape (height, width, 3), uint8, RGB.
+            chunk: pictures that are worked on together; twice as many are in memory.
+
+        Yields:
+            The item, its faces, and all that the heads say of them.
+        """
+        images = ((item, partial(_itself, picture)) for item, picture in pictures)
+        with closing(self._extractor.stream(images, chunk=chunk)) as results:
+            for item, image in results:
+                chosen = self._choose(image, sum(face.score >= self._min_score for face in image.faces))
+                faces = tuple(image.faces[i] for i in chosen)
+                image = replace(image, faces=faces, descriptors=image.descriptors[chosen])
+                none = np.empty(0, np.float32)
+                p = self._heads.predict(image.descriptors) if faces else Predictions(none, none, none, none)
+                yield item, image, p
+
+    @property
+    def identity(self) -> slice:
+        """The columns of a descriptor by which faces of one person are alike.
+
+        Raw levels lie close together whatever they show; the embedding, which comes last, does not.
+        """
+        raw = any(model.kind == "arcface" for model in self._extractor.pack.embedders)
+        return slice(-EMBEDDING, None) if raw else slice(None)
 
     def _choose(self, image: ImageFaces, count: int) -> list[int]:
         """Which of an image's first ``count`` faces are answered."""
@@ -191,7 +243,11 @@ class Predictor:
         return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
 
 
-def _face(
+def _itself(picture: U8) -> U8:
+    return picture
+
+
+def face_row(
     source: Source,
     index: int,
     count: int,
@@ -202,6 +258,7 @@ def _face(
     p_female: float | None,
     female: float | None,
 ) -> Prediction:
+    """The row of one face; ``index`` is its number and ``count`` how many there are."""
     x1, y1, x2, y2 = face.box.tolist()
     return Prediction(
         path=source.path,
@@ -222,7 +279,8 @@ def _face(
     )
 
 
-def _nothing(source: Source, image: ImageFaces) -> Prediction:
+def no_face_row(source: Source, image: ImageFaces) -> Prediction:
+    """The row of an image that gave no face."""
     return Prediction(
         path=source.path,
         face=None,

@@ -17,6 +17,11 @@ from .files import read_bytes, reason
 _PLAIN = {".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".png", ".apng", ".webp", ".gif"}
 _BOXES = {".heic", ".heif", ".hif", ".avif"}
 _RAW = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".pef", ".srw", ".raf", ".rw2", ".orf"}
+CLIP_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"}
+    | {".3gp", ".ogv"}
+)
+"""Files that are read as films where they are named; folders are not searched for them."""
 IMAGE_SUFFIXES = frozenset(_PLAIN | _BOXES | _RAW)
 """What a folder is searched for, in lower case. Some need an extra to be decoded: without it, a folder of
 phone photos says so image by image, and does not look empty."""
@@ -38,6 +43,8 @@ class Source:
     """The encoded image itself, where it came by another way than a file; the path is then only shown."""
     opener: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
     """Reads the encoded image, where ``path`` is not enough for that."""
+    clip: bool = False
+    """A film: many pictures, read by :mod:`arcage.video`."""
     unit: str = ""
     """What is read in one go with others, and stays together when a run is split: the row group of a Parquet
     file. Empty for an image that is read by itself."""
@@ -53,6 +60,8 @@ class Source:
             raise ImageError(self.error)
         if self.data is not None:
             return self.data
+        if self.clip:
+            raise ImageError("a film, not an image: `arcage predict` reads it")
         if self.opener is not None:
             return self.opener()
         if is_url(self.path):
@@ -71,7 +80,7 @@ def is_one_image(path: str) -> bool:
     """Whether an argument stands for one image, as far as can be told without asking a network."""
     suffix = os.path.splitext(path)[1].lower()
     if is_url(path):
-        return suffix in IMAGE_SUFFIXES
+        return suffix in IMAGE_SUFFIXES | CLIP_SUFFIXES
     return suffix != ".parquet" and not os.path.isdir(path)
 
 
@@ -159,6 +168,9 @@ def _expand_url(url: str) -> Iterator[Source]:
     from .remote import is_folder, list_folder
 
     name = url.rstrip("/").rsplit("/", 1)[-1]
+    if _is_clip(url):
+        yield Source(url, name, "films are read from this machine's files only: download it first")
+        return
     try:
         if is_one_image(url) or url.lower().endswith(".parquet") or not is_folder(url):
             yield from _file(url, name)
@@ -174,7 +186,11 @@ def _file(path: str, name: str) -> Iterator[Source]:
 
         yield from images(path, name)
     else:
-        yield Source(path, name)
+        yield Source(path, name, clip=_is_clip(path))
+
+
+def _is_clip(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in CLIP_SUFFIXES
 
 
 _List = Callable[[str], list[tuple[str, bool]]]

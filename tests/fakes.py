@@ -39,6 +39,10 @@ def face(
     return (*box, score, age, p_female)
 
 
+def _landmarks(x1: float, y1: float, x2: float, y2: float) -> Any:
+    return np.full((5, 2), ((x1 + x2) / 2, (y1 + y2) / 2), np.float32)
+
+
 class FakeExtractor:
     """Has the interface of ``arcage.embedder.extract.Extractor``. A descriptor is an age and a p_female."""
 
@@ -47,6 +51,7 @@ class FakeExtractor:
     note = ""
     dimension = 2
     pipeline: ClassVar[dict[str, Any]] = {"made": "up"}
+    pack = SimpleNamespace(embedders=())
 
     def __init__(
         self, pack: str = "compact", device: str = "auto", hint: str = "throughput", variant: int = 0
@@ -63,7 +68,7 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
-    def stream(self, images: Iterable[Any], known: Any = None) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], known: Any = None, *, chunk: int = 32) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, known)
 
@@ -72,6 +77,8 @@ class FakeExtractor:
         sha256 = ""
         try:
             data = read()
+            if not isinstance(data, bytes):  # a frame of a film
+                data = image(face(), width=data.shape[1], height=data.shape[0])
             sha256 = hashlib.sha256(data).hexdigest()
             before = known(sha256) if known else None
             if before is not None:
@@ -83,7 +90,7 @@ class FakeExtractor:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
         faces = tuple(
-            Face(np.array(f[:4], np.float32), np.zeros((5, 2), np.float32), float(np.float32(f[4])))
+            Face(np.array(f[:4], np.float32), _landmarks(*f[:4]), float(np.float32(f[4])))
             for f in told["faces"]
         )
         descriptors = np.array([f[5:] for f in told["faces"]], np.float16).reshape(-1, 2)

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ NOT_RUN = {
     r"--engine ray": "starts Ray, which the tests of arcage/distributed.py do",
     r"\.\./shared/data|--cache /tmp/": "needs the labelled faces and minutes",
     r"--device cuda": "needs a GPU",
+    r"--webcam": "needs a camera",
 }
 """Which command lines are only parsed, by what they contain, and why."""
 
@@ -263,6 +265,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
+    # A document that needs a film shows how to make one.
+    _, code = next(blocks(ROOT / "docs" / "media.md", "python"))
+    with chdir(root):
+        exec(code, {})
     (root / "data").mkdir()
     for name in ("data.parquet", "data/0.parquet"):
         pq.write_table(pa.table({"path": ["a.jpg"], "image": [photo]}), root / name)

@@ -33,8 +33,8 @@ THRESHOLD = 0.5
 CHUNK = 32
 """Images in flight at once; twice as many crops of their faces may wait in memory."""
 
-Bytes = Callable[[], bytes]
-"""Gives an image's encoded bytes, or raises ImageError."""
+Bytes = Callable[[], bytes | U8]
+"""Gives an image's encoded bytes, or raises ImageError; or its pixels: (height, width, 3), uint8, RGB."""
 Known = Callable[[str], ImageFaces | None]
 """What an image of this sha256 gave before, None where that is not known."""
 Item = TypeVar("Item")
@@ -147,7 +147,7 @@ class Extractor:
         return next(iter(self.stream([(None, lambda: data)])))[1]
 
     def stream(
-        self, images: Iterable[tuple[Item, Bytes]], known: Known | None = None
+        self, images: Iterable[tuple[Item, Bytes]], known: Known | None = None, *, chunk: int = CHUNK
     ) -> Generator[tuple[Item, ImageFaces]]:
         """The faces of many images, in their order; decoding, detection and embedding overlap.
 
@@ -156,6 +156,7 @@ class Extractor:
                 a worker thread).
             known: asked before an image is decoded, in a worker thread: what a cache has is taken
                 from there.
+            chunk: images that are worked on together; as many more are taken from ``images`` meanwhile.
 
         Yields:
             The same item and what the image gave. A broken image gives a result with the status
@@ -166,8 +167,8 @@ class Extractor:
         with ThreadPoolExecutor(workers, "arcage") as pool:
 
             def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
-                chunk = list(islice(source, CHUNK))
-                parts = [chunk[i : i + together] for i in range(0, len(chunk), together)]
+                taken = list(islice(source, chunk))
+                parts = [taken[i : i + together] for i in range(0, len(taken), together)]
                 return [pool.submit(self._find_all, part, known) for part in parts]
 
             try:
@@ -181,7 +182,7 @@ class Extractor:
                     # To hand an image to a thread and back takes longer than to read and look up a known
                     # one: these go in one piece to each thread.
                     if len(before) == len(found):
-                        together = max(1, CHUNK // workers)
+                        together = max(1, chunk // workers)
                         yield from before
                     else:
                         together = 1
@@ -208,12 +209,14 @@ class Extractor:
         none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
         try:
             data = read()
-            sha256 = hashlib.sha256(data).hexdigest()
-            before = known(sha256) if known else None
-            more = has_more(data)
-            if before is not None:
-                return _Found(sha256, 0, 0, "", (), none, replace(before, more=True) if more else before)
-            image = decode(data)
+            more = False
+            if isinstance(data, bytes):
+                sha256 = hashlib.sha256(data).hexdigest()
+                before = known(sha256) if known else None
+                more = has_more(data)
+                if before is not None:
+                    return _Found(sha256, 0, 0, "", (), none, replace(before, more=True) if more else before)
+            image = decode(data) if isinstance(data, bytes) else data
             stage = self._ready()
             found = detect.find_faces(stage.detector, image, THRESHOLD)
             faces = tuple(

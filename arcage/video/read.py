@@ -1,0 +1,187 @@
+"""Frames of a film or a camera, at most so many a second."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import cv2
+
+from arcage.errors import DeviceError, ImageError
+from arcage.files import reason
+from arcage.images import quiet_opencv
+from arcage.types import U8
+
+# FFmpeg reads more than films: playlists and scripts that name other files and hosts. Of these containers
+# none does, and no protocol is left for what might; the film itself comes to FFmpeg as a stream of bytes.
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf"
+_OPTIONS = {
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": f"format_whitelist;{_CONTAINERS}|protocol_whitelist;none",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # quiet
+}
+_FPS = 25.0
+"""Where the film does not tell."""
+MAX_PIXELS = 40_000_000
+"""Largest width x height of a frame: more than 8K. Several frames are in memory at once."""
+_LEAST = 0.9
+"""A film that ends before this share of what its header says is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a film."""
+
+    number: int
+    """In the film, from 0."""
+    seconds: float
+    """From the start."""
+    image: U8
+    """Shape (height, width, 3), uint8, RGB, upright."""
+
+
+class Reader:
+    """Frames of a film or a camera; a context manager.
+
+    Args:
+        capture: opened.
+        rate: the most frames a second that are given: one for each so many parts of a second.
+        live: the time is the clock's, not the film's.
+
+    Raises:
+        ImageError: a film has no pictures, or larger ones than :data:`MAX_PIXELS`.
+        DeviceError: a camera gives none.
+    """
+
+    def __init__(self, capture: Any, rate: float, *, live: bool = False) -> None:
+        self._capture = capture
+        self._rate = rate
+        self.live = live
+        self._last = 0.0
+        self._number = -1
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self._fps = fps if 0 < fps <= 1000 else _FPS
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.count = int(count) if 0 < count < math.inf and not live else 0
+        """Frames, as far as the film tells; else 0."""
+        _check_size(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+
+    @property
+    def rate(self) -> float:
+        """Frames a second that are given, as far as the film tells."""
+        return min(self._rate, self._fps)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the film ended long before its header says."""
+        # Some containers tell the number of frames, others only the time, and at a rate that varies one of
+        # the two is a guess.
+        few = self._number + 1 < _LEAST * self.count
+        return few and self._last + 0.5 < _LEAST * self.count / self._fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = time.monotonic()
+        slot = -1
+        while self._grab():
+            self._number += 1
+            told = time.monotonic() - start if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if self._number or not math.isfinite(told):
+                told = told if self._last < told < math.inf else self._last + 1 / self._fps
+            self._last = max(0.0, told)
+            at = int(self._last * self._rate + 1e-6)
+            if at == slot:
+                continue
+            slot = at
+            if (image := self._retrieve()) is not None:
+                yield Frame(self._number, self._last, image)
+        if self._number < 0:
+            if self.live:
+                raise DeviceError("the camera gives no pictures: does another program use it?")
+            raise ImageError("a film without pictures, or a damaged one")
+
+    def _grab(self) -> bool:
+        try:
+            with quiet_opencv():
+                return bool(self._capture.grab())
+        except cv2.error:
+            return False
+
+    def _retrieve(self) -> U8 | None:
+        """The picture that was grabbed, RGB; None where it is damaged."""
+        try:
+            with quiet_opencv():
+                there, image = self._capture.retrieve()
+            if not there or image is None or image.ndim != 3:
+                return None
+            _check_size(image.shape[1], image.shape[0])  # which may change on the way
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[no-any-return]
+        except cv2.error:
+            return None
+
+
+def _check_size(width: float, height: float) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"too large: {width * height:,.0f} pixels a frame, the limit is {MAX_PIXELS:,}")
+
+
+@contextmanager
+def open_clip(path: str, rate: float) -> Iterator[Reader]:
+    """The frames of a file, which is read as it goes.
+
+    Raises:
+        ImageError: it cannot be read, or is no film in a known container.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ImageError("not a regular file")
+        file = open(path, "rb")  # noqa: SIM115 (closed below)
+    except (OSError, ValueError) as error:
+        raise ImageError(reason(error)) from None
+    with file:
+        capture = _open_file(file)
+        try:
+            if not capture.isOpened():
+                raise ImageError("damaged film, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)")
+            yield Reader(capture, rate)
+        finally:
+            capture.release()
+
+
+@contextmanager
+def open_camera(number: int, rate: float) -> Iterator[Reader]:
+    """The frames of a camera, until the caller has enough.
+
+    Raises:
+        DeviceError: there is no such camera.
+    """
+    with quiet_opencv():
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+    try:
+        if not capture.isOpened():
+            raise DeviceError(f"cannot open the camera {number}: is it there, free, and may you use it?")
+        yield Reader(capture, rate, live=True)
+    finally:
+        capture.release()
+
+
+def _open_file(file: IO[bytes]) -> Any:
+    stream: Any = file  # what OpenCV's stubs do not know: any buffered binary file is a stream for it
+    before = {name: os.environ.get(name) for name in _OPTIONS}
+    os.environ.update(_OPTIONS)
+    try:
+        with quiet_opencv():
+            return cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [])
+    except cv2.error:
+        raise ImageError("damaged film, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)") from None
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

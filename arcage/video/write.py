@@ -1,0 +1,190 @@
+"""What is kept of the frames: a table of their faces, and a film with boxes and labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from arcage.annotate import draw, refuse_others
+from arcage.errors import ImageError, OutputError, UsageError
+from arcage.files import atomic_write, reason
+from arcage.images import quiet_opencv
+from arcage.output import COLUMNS, DECIMALS
+from arcage.prediction import Prediction
+from arcage.video.read import Frame, open_clip
+
+WriteFrame = Callable[[Frame, Sequence[Prediction]], None]
+"""Takes a frame and its faces; ``face`` is the number of the person."""
+
+FRAME_COLUMNS = (
+    "path",
+    "frame",
+    "seconds",
+    "person",
+    *COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")],
+)
+
+_STILL = 10.0
+"""Seconds at most that a frame is shown: a damaged film may claim years."""
+
+_COMMENT = b"drawn by arcage"
+_MARK = struct.pack(">I4s", 8 + len(_COMMENT), b"free") + _COMMENT
+"""A box at the end of an MP4, which players pass over: by it a film that was drawn here is known again."""
+
+
+@contextmanager
+def write_frames(path: Path) -> Iterator[WriteFrame]:
+    """A CSV with a row for each face in each frame, in :data:`FRAME_COLUMNS`.
+
+    It takes the place of ``path`` when the block ends, by Ctrl-C as well.
+
+    Raises:
+        UsageError: the name ends in another way than ``.csv``.
+        OutputError: it cannot be written.
+    """
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"the frames' rows are CSV: end the name of {path} in .csv")
+    interrupt: KeyboardInterrupt | None = None
+    with atomic_write(path, "w") as file:
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="backslashreplace")
+        file.write(_lines([FRAME_COLUMNS]))
+        try:
+            yield lambda frame, rows: _write(file.write, frame, rows)
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
+
+
+def _write(write: Callable[[str], object], frame: Frame, rows: Sequence[Prediction]) -> None:
+    cells = [
+        (
+            row.path,
+            frame.number,
+            f"{frame.seconds:.3f}",
+            row.face,
+            *(_cell(row, c) for c in FRAME_COLUMNS[4:]),
+        )
+        for row in rows
+    ]
+    write(_lines(cells))
+
+
+def _cell(row: Prediction, column: str) -> Any:
+    value = getattr(row, column)
+    return f"{value:z.{DECIMALS[column]}f}" if column in DECIMALS and value is not None else value
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def film_target(picture: Path) -> Path:
+    """Where the film goes that an :class:`~arcage.annotate.Annotator` would put a picture of."""
+    film = picture.with_suffix("")
+    return film if film.suffix.lower() == ".mp4" else film.with_name(f"{film.name}.mp4")
+
+
+@contextmanager
+def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
+    """An MP4 (MPEG-4 part 2, no sound) of frames with a box and a label around every face.
+
+    It takes the place of ``target`` when the block ends without an exception; a frame is shown until the time
+    of the next, but for :data:`_STILL` seconds at most. Of no frames there is no film. All have the size of
+    the first.
+
+    Args:
+        rate: frames a second.
+
+    Raises:
+        OutputError: it cannot be written, or a file that is not arcage's is in its place.
+    """
+    refuse_others(target, _MARK, at_end=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {target.parent}: {reason(error)}") from error
+    # An absolute name: in others FFmpeg may see a protocol.
+    folder = Path(os.path.abspath(target)).parent
+    film = _Film(folder / f".arcage-{os.getpid()}-{secrets.token_hex(8)}.mp4", rate)
+    try:
+        yield film.add
+        if film.count:
+            film.finish(target)
+    finally:
+        film.release()
+        with suppress(OSError):
+            film.temporary.unlink()
+
+
+class _Film:
+    """A film under a temporary name."""
+
+    def __init__(self, temporary: Path, rate: float) -> None:
+        self.temporary = temporary
+        self.count = 0
+        self._rate = rate
+        self._skipped = 0
+        """Frames by which the film is shorter than that from which it is drawn."""
+        self._writer: Any = None
+        self._last: Any = None
+
+    def add(self, frame: Frame, rows: Sequence[Prediction]) -> None:
+        picture = cv2.cvtColor(draw(frame.image, rows, film=True), cv2.COLOR_RGB2BGR)
+        if self._writer is None:
+            self._writer = self._open(picture.shape[1], picture.shape[0])
+            self._last = picture
+        if picture.shape != self._last.shape:
+            picture = cv2.resize(picture, self._last.shape[1::-1], interpolation=cv2.INTER_AREA)
+        missing = round(frame.seconds * self._rate) - self._skipped - self.count
+        repeated = max(0, min(missing, round(_STILL * self._rate)))
+        self._skipped += max(0, missing - repeated)
+        for _ in range(repeated):
+            self._writer.write(self._last)
+            self.count += 1
+        self._writer.write(picture)
+        self.count += 1
+        self._last = picture
+
+    def finish(self, target: Path) -> None:
+        self.release()
+        # OpenCV does not tell whether it could write; a film has its index only at its end.
+        try:
+            with open_clip(str(self.temporary), self._rate) as written:
+                whole = written.count == self.count
+        except ImageError:
+            whole = False
+        if not whole:
+            raise OutputError(f"cannot write {target}: is the disk full?")
+        try:
+            with self.temporary.open("ab") as file:
+                file.write(_MARK)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self.temporary, target)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {reason(error)}; choose another folder") from error
+
+    def release(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+    def _open(self, width: int, height: int) -> Any:
+        with quiet_opencv():
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            writer = cv2.VideoWriter(str(self.temporary), cv2.CAP_FFMPEG, code, self._rate, (width, height))
+        if not writer.isOpened():
+            raise OutputError(f"cannot write a film into {self.temporary.parent}: choose another folder")
+        return writer
