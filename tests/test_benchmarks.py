@@ -62,7 +62,7 @@ def test_fairface_by_hand(load: Any) -> None:
     assert load("fairface").score(truth, {})["age_bin"] is None
 
 
-def test_peers_are_judged_on_what_they_answered_and_on_what_all_answered(load: Any) -> None:
+def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(load: Any) -> None:
     answer = load("protocol").Answer
     labels = {"a": Label(30, 1), "b": Label(5, 0), "c": Label(60, 0)}
     ours = {"a": answer(34, True), "b": answer(15, True), "c": answer(60, False)}
@@ -80,8 +80,16 @@ def test_peers_are_judged_on_what_they_answered_and_on_what_all_answered(load: A
     assert result["theirs"]["answered"]["dropped"] == 1
     assert result["theirs"]["answered"]["mae"] == 8
     assert result["theirs"]["answered"]["gender_accuracy"] == 0.5
-    assert result["ours"]["answered_by_all"]["images"] == 2
-    assert result["ours"]["answered_by_all"]["mae"] == 2
+    assert result["theirs"]["arcage_on_these"]["images"] == 2
+    assert result["theirs"]["arcage_on_these"]["mae"] == 2
+    bins = {"a": ("30-39", "female"), "b": ("3-9", "male"), "c": ("60-69", "male")}
+    by_bin = load("peers").compare_bins(bins, {"ours": ours, "theirs": theirs})
+    assert by_bin["theirs"]["answered"]["dropped"] == 1
+    assert by_bin["theirs"]["answered"]["age_bin"] == 0.5
+    assert by_bin["theirs"]["arcage_on_these"]["images"] == 2
+    assert by_bin["theirs"]["arcage_on_these"]["age_bin"] == 1
+    lines = load("peers").as_text(result).splitlines()
+    assert [line[:17].rstrip() for line in lines[1:]] == ["ours", "theirs", "  arcage on these"]
 
 
 def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path) -> None:
