@@ -32,28 +32,13 @@ VARIANT = np.float32(0.5)
 MIN_FACES = 50
 """Fewer labelled faces than this cannot be cross-fitted and calibrated."""
 
-AGE_EDGES = (
-    1.5,
-    3.5,
-    6.5,
-    10.5,
-    14.5,
-    18.5,
-    22.5,
-    26.5,
-    30.5,
-    35.5,
-    40.5,
-    46.5,
-    53.5,
-    60.5,
-    67.5,
-    75.5,
-    84.5,
-)
-"""Where age bands meet for the discriminant axes, years: finer where faces change faster."""
+AGE_EDGES = (7.5, 18.5, 30.5, 50.5)
+"""Where age bands meet for the discriminant axes, years. Few and wide: each class adds an axis, and axes
+that tell neighbouring ages apart hold more noise than age."""
+AGE_EDGES_BY_GENDER = (3.5, 12.5, 19.5, 25.5, 32.5, 45.5, 60.5, 75.5)
+"""The same for axes that tell bands of women and of men apart."""
 GENDER_AGE_EDGES = (1.5, 4.5, 9.5, 14.5, 19.5, 29.5, 44.5, 59.5, 74.5)
-"""The same for gender, whose signs differ between the ages of life."""
+"""The same for the axes of gender, whose signs differ between the ages of life."""
 AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65, 70, 76, 84, 92)
 """Ages whose soft indicators the kernel stage predicts beside the age, for the boosting to weigh."""
 
@@ -217,11 +202,12 @@ def _fit_age(
     columns = np.empty(0, np.int64)
     if settings.kind == "boosted":
         fitted = weight > 0
-        bands = _merge_small(np.digitize(age, AGE_EDGES), fitted)
+        views = [_merge_small(np.digitize(age, AGE_EDGES), fitted)]
         # Women and men age differently, and axes that tell both apart see what the others do not: the two
         # kernels err apart, so that their mean is better than either, and the boosting weighs them.
         sides = np.select([gender == 0, gender == 1], [0, 1], 2)
-        views = [bands, 3 * bands + sides] if len(np.unique(sides[fitted])) > 1 else [bands]
+        if len(np.unique(sides[fitted])) > 1:
+            views.append(3 * _merge_small(np.digitize(age, AGE_EDGES_BY_GENDER), fitted) + sides)
         targets = _age_targets(age)
         outputs: list[F32] = []
         for classes, stage in zip(views, ("kernel stage", "kernel stage by gender"), strict=False):

@@ -39,7 +39,7 @@ FOLDS_TRIED = 3
 TRIALS = "trials.jsonl"
 """The file of all trials, beside the heads."""
 CHOICES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
-    ("kernel", "shrinkage", (0.1, 0.2, 0.3, 0.5)),
+    ("kernel", "shrinkage", (0.08, 0.15, 0.3, 0.5)),
     ("kernel", "context", (0.25, 0.5, 1.0)),
     ("kernel", "width", (0.15, 0.3, 0.6)),
     ("kernel", "ridge", (0.1, 0.3, 1.0)),

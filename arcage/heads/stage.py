@@ -31,7 +31,7 @@ PARTS = 8
 class KernelSettings:
     """Settings of the kernel stage, chosen by cross-validation (docs/method.md)."""
 
-    shrinkage: float = 0.3
+    shrinkage: float = 0.15
     """Of the within-class covariance towards its diagonal mean, 0 to 1."""
     context: float = 0.5
     """Weight of the descriptor's own strongest columns beside the supervised axes."""
