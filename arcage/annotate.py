@@ -74,7 +74,7 @@ class Annotator:
                 f"the pictures cannot go to {folder}: the images are there; choose another folder"
             )
         self._folder = folder
-        _make(folder)
+        make_folder(folder)
 
     def target(self, source: Source) -> Path:
         """Where the picture of an image goes."""
@@ -100,7 +100,7 @@ class Annotator:
             return False
         target = self.target(source)
         refuse_others(target, _MARK)
-        _make(target.parent)
+        make_folder(target.parent)
         picture = cv2.cvtColor(draw(image, rows), cv2.COLOR_RGB2BGR)
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
         with atomic_write(target) as file:
@@ -291,7 +291,8 @@ def _inside(path: Path, folder: str) -> bool:
     return real == outer or real.startswith(os.path.join(outer, ""))
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Raises :class:`OutputError` where the folder is not there and cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 
-from arcage.annotate import draw, refuse_others
+from arcage.annotate import draw, make_folder, refuse_others
 from arcage.errors import ImageError, OutputError, UsageError
 from arcage.files import atomic_write, reason
 from arcage.images import quiet_opencv
@@ -112,10 +112,7 @@ def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
         OutputError: it cannot be written, or a file that is not arcage's is in its place.
     """
     refuse_others(target, _MARK, at_end=True)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {target.parent}: {reason(error)}") from error
+    make_folder(target.parent)
     # An absolute name: in others FFmpeg may see a protocol.
     folder = Path(os.path.abspath(target)).parent
     film = _Film(folder / f".arcage-{os.getpid()}-{secrets.token_hex(8)}.mp4", rate)
