@@ -26,8 +26,6 @@ from arcage.types import F32, F64, Array
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""
-GATE = 0.03
-"""Inverse penalty of the logistic regression between the sources, on standardised columns."""
 DOUBT = 1.5
 """Faces of the old source that are expected for each of the new one: to forget is worse than not to learn."""
 INNER = 5
@@ -184,7 +182,7 @@ def _cross_adapt(
     said, none = seen.said(), np.empty((3, 0), np.float32)
 
     def adapt(train: Array) -> tuple[Adaptation, float]:
-        gate = _gate(seen.of(train).source(), old.source())
+        gate = _gate(seen.of(train), old)
         lowest, highest = said[train].min(axis=0), said[train].max(axis=0)
         unfinished = Adaptation(gate, lowest, highest, Linear(*([np.empty(0, np.float32)] * 3)), none)
         change, penalty = fit(train, unfinished.weight(seen))
@@ -211,15 +209,18 @@ def _cross_adapt(
     return final, weight, shift, told
 
 
-def _gate(new: F32, old: F32) -> Linear:
+def _gate(new: Seen, old: Seen) -> Linear:
     """The log-odds of the new source, however many faces of either were given."""
     from sklearn.linear_model import LogisticRegression
 
-    x = np.concatenate([new, old]).astype(np.float64)
+    x = np.concatenate([new.source(), old.source()]).astype(np.float64)
     mean, spread = x.mean(axis=0), _spread(x)
-    is_new = np.arange(len(x)) < len(new)
+    # The axes keep their scale, by which the kernel compares faces: made equal, the many on which faces
+    # hardly differ would drown the few that tell.
+    spread[new.outputs.shape[1] :] = 1.0
+    is_new = np.arange(len(x)) < len(new.outputs)
     with one_thread():
-        model = LogisticRegression(C=GATE, class_weight="balanced", max_iter=2000)
+        model = LogisticRegression(class_weight="balanced", max_iter=2000)
         model.fit((x - mean) / spread, is_new)
     weights = (model.coef_.T / spread[:, None]).astype(np.float32)
     return Linear(mean.astype(np.float32), weights, (model.intercept_ - np.log(DOUBT)).astype(np.float32))
