@@ -74,6 +74,15 @@ def test_the_new_source_gains_and_the_old_one_loses_nothing(
     )
 
 
+def test_a_few_wrong_labels_do_not_decide(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
+    x, age, gender = elsewhere(400, 3)
+    wrong = np.where(np.arange(400) % 10 == 0, np.float32(90), age)
+    spoiled = adapt_heads(base, x, wrong, gender)[0]
+    x, age, gender = elsewhere(2000, 4)
+    clean = error(adapted[0].predict(x), age)
+    assert error(spoiled.predict(x), age) < clean + 0.15 * (error(base.predict(x), age) - clean)
+
+
 def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
     """Ages that have nothing to do with the faces: whoever saw the face it answers would look better."""
     x, age, gender = elsewhere(400, 3)

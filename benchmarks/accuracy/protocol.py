@@ -12,11 +12,13 @@ import shlex
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import hypot, sqrt
 from pathlib import Path
+
+import numpy as np
 
 from arcage.cache import Cache
 from arcage.data.labels import Label, label_from_name, merge
@@ -28,6 +30,7 @@ from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.sources import Source, walk
 from arcage.training import fitted_on
+from arcage.types import F32, U8
 
 SHARE = 0.2
 SETS = ("utkface", "lfw", "fairface")
@@ -96,6 +99,25 @@ def held_out_images(folder: Path) -> list[tuple[Source, Label]]:
             sources.setdefault(sha256, source)
     chosen = [(sources[s], merge(labels[s])) for s in sorted(labels) if int(s[:8], 16) / 2**32 < SHARE]
     return [(source, label) for source, label in chosen if label is not None]
+
+
+def described(
+    pictures: Sequence[U8], labels: Sequence[Label], make: Callable[[U8], bytes], extractor: Extractor
+) -> tuple[F32, list[Label]]:
+    """Descriptors of the main faces of ``make``'s encoded pictures, and the labels of those that have one."""
+    descriptors, found = [], []
+
+    def encoded() -> Iterator[tuple[int, Callable[[], bytes]]]:
+        for i, picture in enumerate(pictures):
+            yield i, lambda picture=picture: make(picture)
+
+    with closing(extractor.stream(encoded())) as results:
+        for i, image in results:
+            if image.faces:
+                face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
+                descriptors.append(image.descriptors[face])
+                found.append(labels[i])
+    return np.array(descriptors, np.float32).reshape(len(found), extractor.dimension), found
 
 
 def main_face(boxes: Sequence[Sequence[float]], width: float, height: float) -> int:

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import protocol
 from degradations import CURVES, png
-from protocol import SHARE, main_face, number, share
+from protocol import SHARE, number, share
 
 from arcage.data.labels import Label
 from arcage.embedder.extract import Extractor
@@ -43,22 +42,11 @@ def measure(
     heads: Heads,
 ) -> dict[str, Any]:
     """Figures of the degraded pictures in which a face was found, and the share of the others."""
-    descriptors, found = [], []
-
-    def encoded() -> Iterator[tuple[int, Callable[[], bytes]]]:
-        for i, picture in enumerate(pictures):
-            yield i, lambda picture=picture: make(picture)
-
-    with closing(extractor.stream(encoded())) as results:
-        for i, image in results:
-            if image.faces:
-                face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
-                descriptors.append(image.descriptors[face])
-                found.append(labels[i])
+    descriptors, found = protocol.described(pictures, labels, make, extractor)
     row: dict[str, Any] = {"without_face": 1 - len(found) / len(labels), **dict.fromkeys(FIGURES)}
     if found:
         age, gender = np.array([(label.age, label.gender) for label in found], np.float32).T
-        seen = figures(heads.predict(np.stack(descriptors)), age, gender)
+        seen = figures(heads.predict(descriptors), age, gender)
         row |= {name: seen[name] for name in FIGURES}
     return row
 
