@@ -444,6 +444,13 @@ def fit(
             help="Judge by a cache and labels of other faces as well, to see what --from forgets.",
         ),
     ] = None,
+    forget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="YEARS",
+            help="Let --from move the ages of faces like the old ones by so much on average; 0.25 without.",
+        ),
+    ] = None,
     only: Annotated[Only | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
     holdout: Holdout = 0,
     augment: Annotated[
@@ -494,6 +501,10 @@ def fit(
         )
     if rest is not None and from_ is None:
         raise UsageError("--rest is for heads that are adapted: say with --from which")
+    if forget is not None and from_ is None:
+        raise UsageError("--forget is for heads that are adapted: say with --from which")
+    if forget is not None and not 0 < forget < float("inf"):
+        raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
     from arcage.data.sampling import Sampling, parse_ages, sampling_words
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import named_heads
@@ -511,6 +522,7 @@ def fit(
         faces = only_one(faces, only.value)
     progress: Callable[[str], None] = (lambda text: None) if quiet else _say
     if from_ is not None:
+        from arcage.heads.adapt import FORGET
         from arcage.heads.compare import AFTER, as_text, verdicts
         from arcage.training import adapt_labelled, join_names_of_labels
 
@@ -525,6 +537,7 @@ def fit(
             holdout=holdout,
             rest=others,
             rest_labels=join_names_of_labels([rest[1]]) if rest else "",
+            forget=FORGET if forget is None else forget,
             seed=seed,
             progress=progress,
         )

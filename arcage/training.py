@@ -15,7 +15,7 @@ from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import Sampling
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.adapt import adapt_heads
+from arcage.heads.adapt import FORGET, adapt_heads
 from arcage.heads.bootstrap import intervals
 from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
@@ -238,6 +238,7 @@ def adapt_labelled(
     holdout: float = 0.0,
     rest: LabelledFaces | None = None,
     rest_labels: str = "",
+    forget: float = FORGET,
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> Refitted:
@@ -249,6 +250,7 @@ def adapt_labelled(
         rest: faces of other sources, by which the heads are only judged. Of those that the old heads may know
             by their labels' name, only the ones that these held out, where they did. Faces that are among
             ``faces`` do not count.
+        forget: as for :func:`arcage.heads.adapt.adapt_heads`.
 
     Raises:
         UsageError: the heads cannot be adapted, or too few labelled faces are left.
@@ -262,12 +264,12 @@ def adapt_labelled(
     others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
     x, persons = train.descriptors(), train.persons()
     heads, seen, told = adapt_heads(
-        base, x, train.age, train.gender, groups=persons, seed=seed, progress=progress
+        base, x, train.age, train.gender, groups=persons, forget=forget, seed=seed, progress=progress
     )
     if others is None and "age" in told:
         note = (
             f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
-            f"by {told['age']['moved']:.2f} years on average"
+            f"by {told['age']['moved']:.2f} years on average; --forget allows {forget:g}"
         )
     if fitted_on(base, labels, holdout, faces.has_split):
         known = (
@@ -293,6 +295,7 @@ def adapt_labelled(
         "adapted": {
             "from": called,
             "training": _part(base, "training"),
+            "forget": forget,
             **told,
             "own": own,
             "rest": compared,

@@ -118,9 +118,30 @@ def test_it_tells_how(base: Heads) -> None:
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     for one in told.values():
         assert (one["faces"], one["landmarks"]) == (400, 200)
-        assert one["new"] > 0.8
+        assert one["new"] > 0.6
         assert one["old"] < 0.2
     assert 0 < told["age"]["moved"] < 2
+
+
+def test_what_is_forgotten_is_bounded(base: Heads) -> None:
+    """Middle ages, which look like their neighbours: whoever learns that all are in them errs on these."""
+
+    def some(n: int, seed: int, narrow: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, age, gender = faces(n, seed)
+        inside = ((age > 40) & (age < 50)) == narrow
+        return x[inside], age[inside], gender[inside]
+
+    mine, others, rest = some(4000, 3, True), some(4000, 4, True), some(2000, 5, False)
+    assert len(mine[0]) > 300
+    free, free_told = (adapt_heads(base, *mine, forget=50)[i] for i in (0, 2))
+    bound, told = (adapt_heads(base, *mine, forget=0.25)[i] for i in (0, 2))
+    assert free_told["age"]["moved"] > 1
+    assert told["age"]["moved"] == pytest.approx(0.25, abs=0.01)
+    before, freely, bounded = (error(h.predict(rest[0]), rest[1]) for h in (base, free, bound))
+    assert before < bounded < before + 0.25 < freely
+    before, freely, bounded = (error(h.predict(others[0]), others[1]) for h in (base, free, bound))
+    assert freely < bounded < before
+    np.testing.assert_array_equal(free.predict(rest[0]).p_female, bound.predict(rest[0]).p_female)
 
 
 def test_adapted_heads_are_kept(base: Heads, adapted: tuple[Heads, Predictions], tmp_path: Path) -> None:
@@ -279,6 +300,7 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
     assert manifest["adapted"]["own"]["overall"]["mae"]["faces"] == manifest["training"]["held_out"] > 20
     assert "gender" not in manifest["adapted"]
     assert "without --rest: of " in done.stderr
+    assert "--forget allows 0.25" in done.stderr
     assert "gender" not in done.stdout.splitlines()[0]
     loaded, old = load_heads(tmp_path / "a"), load_heads(Path("boosted"))
     x = np.array([[30, 0.4], [70, 0.9]], np.float32)
@@ -304,9 +326,14 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
         assert failed.exit_code == 2
         assert words in failed.stderr
     plain = ("fit", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "a")
-    failed = run(*plain, "--rest", "cache", "utkface")
-    assert failed.exit_code == 2
-    assert "say with --from which" in failed.stderr
+    for more in (("--rest", "cache", "utkface"), ("--forget", 1)):
+        failed = run(*plain, *more)
+        assert failed.exit_code == 2
+        assert "say with --from which" in failed.stderr
+    for years in ("0", "-1", "inf", "nan"):
+        failed = run(*MINE, "--out", tmp_path / "a", "--forget", years)
+        assert failed.exit_code == 2
+        assert "give years, more than 0" in failed.stderr
     failed = run(*plain, "--from", "heads")
     assert failed.exit_code == 2
     assert "only boosted heads can be adapted" in failed.stderr

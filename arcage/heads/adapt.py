@@ -27,7 +27,11 @@ from arcage.types import F32, F64, Array
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""
 DOUBT = 1.5
-"""Faces of the old source that are expected for each of the new one: to forget is worse than not to learn."""
+"""Faces of the old source that are expected for each of the new one, at least: to forget is worse than not to
+learn."""
+FORGET = 0.25
+"""Years by which the ages of the old source's faces may move on average, and so the error on them may grow at
+most; on the faces by which this was chosen it grew by half of it or less."""
 SQUARED = 1.0
 """Years up to which an error counts by its square, above by itself: labels are whole years."""
 REWEIGHTED = 10
@@ -67,6 +71,7 @@ def adapt_heads(
     gender: F32,
     *,
     groups: Array | None = None,
+    forget: float = FORGET,
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, Predictions, dict[str, Any]]:
@@ -76,6 +81,7 @@ def adapt_heads(
         base: boosted heads, not yet adapted.
         x: shape (n, dimension), float32: descriptors of the new source.
         age, gender, groups: as for :func:`arcage.heads.fit.fit_heads`.
+        forget: years, above 0, by which the ages of faces of the old source may move on average.
 
     Returns:
         The heads; the answers for ``x`` by models that have not seen the face, NaN where nothing was adapted;
@@ -99,7 +105,7 @@ def adapt_heads(
     if base.age is not None and len(known):
         progress(f"age: adapting to {len(known):,} faces")
         model, ends, told = _adapt_age(
-            base.age, x[known], age[known], _folds(known, groups, Settings(seed=seed)), seed
+            base.age, x[known], age[known], _folds(known, groups, Settings(seed=seed)), forget, seed
         )
         base, report["age"] = replace(base, age=model), asdict(told)
         out["age"][known], out["age_low"][known], out["age_high"][known] = ends
@@ -116,7 +122,7 @@ def adapt_heads(
 
 
 def _adapt_age(
-    model: AgeModel, x: F32, age: F32, folds: Folds, seed: int
+    model: AgeModel, x: F32, age: F32, folds: Folds, forget: float, seed: int
 ) -> tuple[AgeModel, tuple[F32, F32, F32], Adapted]:
     seen = _look(model.stack, x)
     said, missing = seen.said(), (age - seen.answers[:, 0]).astype(np.float64)
@@ -131,7 +137,7 @@ def _adapt_age(
 
         return _choose(rows, solve, loss, seed)
 
-    adaptation, weight, shift, told = _cross_adapt(model.stack, seen, folds, fit)
+    adaptation, weight, shift, told = _cross_adapt(model.stack, seen, folds, fit, forget)
     moved = seen.answers + shift
     curves = np.stack(conformal(moved, age))
     ends = np.empty((3, len(x)), np.float32)
@@ -160,7 +166,8 @@ def _adapt_gender(
 
         return _choose(rows, solve, loss, seed)
 
-    adaptation, _, shift, told = _cross_adapt(model.stack, seen, folds, fit)
+    # For gender nothing was forgotten of any source that was tried, however many faces moved.
+    adaptation, _, shift, told = _cross_adapt(model.stack, seen, folds, fit, np.inf)
     return replace(model, adapted=adaptation), model.probability(score, shift[:, 0]), told
 
 
@@ -174,15 +181,16 @@ def _look(stack: Stacked, x: F32) -> Seen:
 
 
 def _cross_adapt(
-    stack: Stacked, seen: Seen, folds: Folds, fit: FitChange
+    stack: Stacked, seen: Seen, folds: Folds, fit: FitChange, most: float
 ) -> tuple[Adaptation, F32, F32, Adapted]:
-    """The adaptation to all faces; and for each face the weight, shape (n,), and the shift, shape (n, 1), by
-    one that has not seen it."""
+    """The adaptation to all faces, which moves the landmarks by ``most`` on average; and for each face the
+    weight, shape (n,), and the shift, shape (n, 1), by one that has not seen it."""
     marks = [kernel.landmarks for kernel in stack.kernels]
     landmarks = np.concatenate(marks, axis=1)
-    nothing = np.empty((len(landmarks), 0), np.float32)
-    # Neither the gate nor the bound on what moves needs the landmarks' answers: they are not kept.
-    old = Seen(nothing, stack.of_projected(marks), landmarks)
+    outputs = stack.of_projected(marks)
+    # Of the landmarks only the kernel stage's answer is known; the last stage corrects it a little.
+    guess = np.repeat(stack.start(outputs)[:, None], seen.answers.shape[1], axis=1)
+    old = Seen(guess, outputs, landmarks)
     said, none = seen.said(), np.empty((3, 0), np.float32)
 
     def adapt(train: Array) -> tuple[Adaptation, float]:
@@ -190,7 +198,7 @@ def _cross_adapt(
         lowest, highest = said[train].min(axis=0), said[train].max(axis=0)
         unfinished = Adaptation(gate, lowest, highest, Linear(*([np.empty(0, np.float32)] * 3)), none)
         change, penalty = fit(train, unfinished.weight(seen))
-        return replace(unfinished, change=change), penalty
+        return _bounded(replace(unfinished, change=change), old, most), penalty
 
     everyone = np.arange(len(said))
     *parts, (final, penalty) = each(adapt, [*(train for train, _ in folds), everyone])
@@ -200,17 +208,32 @@ def _cross_adapt(
         weight[test] = part.weight(here)
         shift[test] = part.shift(here, weight[test])
     fading = final.weight(old)
-    # Of the landmarks only the kernel stage's answer is known; the last stage corrects it a little.
-    guess = replace(old, answers=np.repeat(stack.start(old.outputs)[:, None], seen.answers.shape[1], axis=1))
     told = Adapted(
         faces=len(said),
         penalty=penalty if np.isfinite(penalty) else None,
         new=float(weight.mean()),
         landmarks=len(landmarks),
         old=float(fading.mean()),
-        moved=float(np.abs(final.shift(guess, fading)).mean()),
+        moved=float(np.abs(final.shift(old, fading)).mean()),
     )
     return final, weight, shift, told
+
+
+def _bounded(adaptation: Adaptation, old: Seen, most: float) -> Adaptation:
+    """With the gate lowered, if need be, until ``old`` moves by ``most`` on average."""
+    from scipy.optimize import brentq
+
+    gate = adaptation.gate
+    odds = gate(old.source())[:, 0].astype(np.float64)
+    full = np.abs(adaptation.shift(old, np.ones(len(odds), np.float32)))[:, 0]
+
+    def excess(lowered: float) -> float:
+        return float((full * np.exp(-np.logaddexp(0, lowered - odds))).mean()) - most
+
+    if excess(0.0) <= 0:
+        return adaptation
+    lowered = brentq(excess, 0.0, odds.max() + np.log(full.mean() / most) + 1)
+    return replace(adaptation, gate=replace(gate, bias=(gate.bias - lowered).astype(np.float32)))
 
 
 def _gate(new: Seen, old: Seen) -> Linear:

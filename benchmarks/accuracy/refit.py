@@ -4,7 +4,7 @@
 
 Needs ``--work`` as table.py leaves it. Two heads are adapted: of 55 % of UTKFace, and table.py's, of 80 % and of
 degraded variants. The sources are made of held-out faces: children (0 to ``OLDEST`` years), with everybody
-older as the rest; and strongly blurred copies, with other faces, as they were, as the rest. ``FACES`` of a source
+older as the rest; the old (from ``OLD`` years), with everybody younger, and as much forgotten as may be; and strongly blurred copies, with other faces, as they were, as the rest. ``FACES`` of a source
 are learnt from and the others judge, in ``DRAWS`` draws; where there are not twice as many, all are learnt from
 and each is judged by models that have not seen it.
 """  # noqa: E501
@@ -24,7 +24,7 @@ from arcage.cache import Cache
 from arcage.data.labelled import labelled_faces
 from arcage.embedder.extract import Extractor
 from arcage.files import read_bytes, sha256_bytes
-from arcage.heads.adapt import adapt_heads
+from arcage.heads.adapt import FORGET, adapt_heads
 from arcage.heads.evaluate import figures
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.store import load_heads
@@ -34,6 +34,7 @@ from arcage.types import F32
 SHARE = 0.45
 """Held out of UTKFace by the first heads: fewer would not have twice ``FACES`` children."""
 OLDEST = 12
+OLD = 60
 FACES = 500
 DRAWS = 3
 BLURRED = 1400
@@ -71,10 +72,10 @@ def show(name: str, before: Predictions, after: Predictions, judged: Faces) -> N
         print(f"    {figure:15}  {was:7.3f} -> {now:7.3f}  ({now / was - 1:+.1%})")
 
 
-def measure(base: Heads, source: Faces, rest: Faces) -> None:
+def measure(base: Heads, source: Faces, rest: Faces, forget: float = FORGET) -> None:
     for name, mine, others in halves(source):
         began = time.perf_counter()
-        heads, out_of_fold, _ = adapt_heads(base, *mine)
+        heads, out_of_fold, _ = adapt_heads(base, *mine, forget=forget)
         print(f" {name}: adapted to {len(mine[0]):,} faces in {time.perf_counter() - began:.1f} s")
         if others is None:
             show("the source", base.predict(mine[0]), out_of_fold, mine)
@@ -115,9 +116,12 @@ def main() -> None:
         base = load_heads(args.work / name)
         unseen = faces.select(faces.held_out(share))
         known: Faces = (unseen.descriptors(), unseen.age, unseen.gender)
-        young = unseen.age <= OLDEST
+        young, old = unseen.age <= OLDEST, unseen.age >= OLD
         print(f"{name}, children of 0 to {OLDEST}")
         measure(base, of(known, young), of(known, ~young))
+        for forget in (FORGET, 10):
+            print(f"{name}, {OLD} years and older, --forget {forget:g}")
+            measure(base, of(known, old), of(known, ~old), forget)
         others = of(known, np.array(unseen.sha256()) > last)
         for sigma, faces_ in zip(SIGMAS, copies, strict=True):
             print(f"{name}, blurred (sigma {sigma:g} of 200 pixels)")
