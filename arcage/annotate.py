@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, reason
+from arcage.files import atomic_write, make_folder, reason
 from arcage.images import decode
 from arcage.prediction import Prediction, gender_words
 from arcage.sources import Source
@@ -289,16 +289,6 @@ def _shared(a: F64, b: F64) -> F64:
 def _inside(path: Path, folder: str) -> bool:
     real, outer = os.path.realpath(path), os.path.realpath(folder)
     return real == outer or real.startswith(os.path.join(outer, ""))
-
-
-def make_folder(folder: Path) -> None:
-    """Raises :class:`OutputError` where the folder is not there and cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder}: {reason(error)}; choose another place"
-        ) from error
 
 
 def refuse_others(target: Path, mark: bytes, *, at_end: bool = False) -> None:

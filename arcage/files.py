@@ -58,6 +58,16 @@ def read_bytes(path: str | Path) -> bytes:
         raise ImageError(reason(error)) from None
 
 
+def make_folder(folder: Path) -> None:
+    """Raises :class:`OutputError` where the folder is not there and cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {reason(error)}; choose another place"
+        ) from error
+
+
 def sha256_bytes(data: bytes) -> str:
     """The SHA-256 of ``data``: 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -9,8 +9,8 @@ from typing import Any
 
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
-from arcage.errors import OutputError, UsageError
-from arcage.files import atomic_write, reason
+from arcage.errors import UsageError
+from arcage.files import atomic_write, make_folder
 from arcage.heads.bootstrap import intervals
 from arcage.heads.evaluate import worst_sets
 from arcage.heads.model import Heads, Predictions
@@ -34,10 +34,7 @@ def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
     for place in images:
         if not place.is_dir():
             raise UsageError(f"--images {place} is not a folder: name the one that was extracted")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {reason(error)}; choose another place") from None
+    make_folder(folder)
 
 
 def write_report(

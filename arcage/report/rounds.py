@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage.errors import OutputError
-from arcage.files import atomic_write, reason
+from arcage.files import atomic_write, make_folder, reason
 from arcage.report.plots import png, style
 
 JSON, PNG, EVENTS = "curves.json", "curves.png", "tensorboard"
@@ -98,9 +98,6 @@ def _write_events(folder: Path, rows: Rows) -> None:
                     writer.write(event.SerializeToString())
             writer.close()
             data = log.read_bytes()
-        try:
-            (folder / run).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {folder / run}: {reason(error)}") from None
+        make_folder(folder / run)
         with atomic_write(folder / run / LOG) as file:
             file.write(data)

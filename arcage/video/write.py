@@ -14,9 +14,9 @@ from typing import Any
 
 import cv2
 
-from arcage.annotate import draw, make_folder, refuse_others
+from arcage.annotate import draw, refuse_others
 from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, reason
+from arcage.files import atomic_write, make_folder, reason
 from arcage.images import quiet_opencv
 from arcage.output import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
