@@ -90,7 +90,7 @@ class Predictor:
         self._max_width = max_width
         self._min_sure = min_sure
         self._extractor = Extractor(pack, device, hint)
-        self._heads = load_heads(Path(heads) if heads is not None else None)
+        self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None

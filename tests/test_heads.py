@@ -226,7 +226,7 @@ def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
     manifest = tmp_path / MANIFEST
     manifest.write_text(manifest.read_text().replace(f'"schema": {SCHEMA}', '"schema": 2'))
     assert json.loads(manifest.read_text())["schema"] == 2
-    np.testing.assert_allclose(load_heads(tmp_path).predict(x).age, heads.predict(x).age, atol=1e-4)
+    np.testing.assert_allclose(load_heads(str(tmp_path)).predict(x).age, heads.predict(x).age, atol=1e-4)
 
 
 def test_unlabelled_rows_are_left_out() -> None:

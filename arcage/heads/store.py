@@ -86,16 +86,16 @@ def named_heads(name: str) -> Heads:
     Raises:
         HeadsError: there are none, or they are damaged.
     """
-    return load_heads(None if name == SHIPPED else Path(name))
+    return load_heads(None if name == SHIPPED else name)
 
 
-def load_heads(folder: Path | None = None) -> Heads:
+def load_heads(folder: str | Path | None = None) -> Heads:
     """Heads from a folder; None for those in the wheel.
 
     Raises:
         HeadsError: there are none, or they are damaged.
     """
-    folder = BUNDLED if folder is None else folder
+    folder = BUNDLED if folder is None else Path(folder)
     remedy = (
         "reinstall them: pip install --force-reinstall --no-deps arcage"
         if folder == BUNDLED
