@@ -36,6 +36,8 @@ SHARE = 0.45
 OLDEST = 12
 OLD = 60
 FACES = 500
+FEWER = (50, 100, 200)
+"""Children, to see how many it takes; and ``FACES`` of all kinds, where there is nothing to learn."""
 DRAWS = 3
 BLURRED = 1400
 """Images to blur: in some no face is found afterwards."""
@@ -46,14 +48,14 @@ Faces = tuple[F32, F32, F32]
 """Descriptors, ages, genders."""
 
 
-def halves(source: Faces) -> Iterator[tuple[str, Faces, Faces | None]]:
+def halves(source: Faces, faces: int = FACES) -> Iterator[tuple[str, Faces, Faces | None]]:
     """Faces to learn from, and others to judge; none where there are too few."""
     if len(source[0]) < 2 * FACES:
         yield "out of fold", source, None
         return
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(len(source[0]))
-        mine, others = np.sort(order[:FACES]), np.sort(order[FACES:])
+        mine, others = np.sort(order[:faces]), np.sort(order[FACES:])
         yield f"draw {draw}", of(source, mine), of(source, others)
 
 
@@ -72,8 +74,8 @@ def show(name: str, before: Predictions, after: Predictions, judged: Faces) -> N
         print(f"    {figure:15}  {was:7.3f} -> {now:7.3f}  ({now / was - 1:+.1%})")
 
 
-def measure(base: Heads, source: Faces, rest: Faces, forget: float = FORGET) -> None:
-    for name, mine, others in halves(source):
+def measure(base: Heads, source: Faces, rest: Faces, forget: float = FORGET, faces: int = FACES) -> None:
+    for name, mine, others in halves(source, faces):
         began = time.perf_counter()
         heads, out_of_fold, _ = adapt_heads(base, *mine, forget=forget)
         print(f" {name}: adapted to {len(mine[0]):,} faces in {time.perf_counter() - began:.1f} s")
@@ -119,13 +121,19 @@ def main() -> None:
         young, old = unseen.age <= OLDEST, unseen.age >= OLD
         print(f"{name}, children of 0 to {OLDEST}")
         measure(base, of(known, young), of(known, ~young))
+        if name == "heads55":
+            for few in FEWER:
+                print(f"{name}, {few} children")
+                measure(base, of(known, young), of(known, ~young), faces=few)
+            print(f"{name}, all kinds")
+            measure(base, known, known)
         for forget in (FORGET, 10):
             print(f"{name}, {OLD} years and older, --forget {forget:g}")
             measure(base, of(known, old), of(known, ~old), forget)
         others = of(known, np.array(unseen.sha256()) > last)
-        for sigma, faces_ in zip(SIGMAS, copies, strict=True):
+        for sigma, copy in zip(SIGMAS, copies, strict=True):
             print(f"{name}, blurred (sigma {sigma:g} of 200 pixels)")
-            measure(base, faces_, others)
+            measure(base, copy, others)
 
 
 if __name__ == "__main__":
