@@ -545,8 +545,8 @@ def fit(
         if refitted.rest:
             print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
         if not quiet:
-            if refitted.note:
-                _say(refitted.note)
+            for note in refitted.notes:
+                _say(note)
             _say(f"the adapted heads and their model card are in {out}")
         return
 

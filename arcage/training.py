@@ -223,8 +223,8 @@ class Refitted:
     """On the user's faces: those held out, or else all, each by models that did not see it."""
     rest: dict[str, Any] | None
     """On other faces, where any were given."""
-    note: str
-    """What is to be said about what the old heads know; empty where nothing is."""
+    notes: tuple[str, ...]
+    """What is to be said about what the old heads know, and what the new ones forget."""
 
 
 def adapt_labelled(
@@ -262,20 +262,26 @@ def adapt_labelled(
     if not len(train):
         raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
     others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
+    notes = [note] if note else []
     x, persons = train.descriptors(), train.persons()
     heads, seen, told = adapt_heads(
         base, x, train.age, train.gender, groups=persons, forget=forget, seed=seed, progress=progress
     )
+    moved = told["age"]["moved"] if "age" in told else 0.0
     if others is None and "age" in told:
-        note = (
+        notes.append(
             f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
-            f"by {told['age']['moved']:.2f} years on average; --forget allows {forget:g}"
+            f"by {moved:.2f} years on average"
+        )
+    if moved > 0.99 * forget:
+        notes.append(
+            f"--forget {forget:g} holds the change back: with more years these faces gain, and others lose"
         )
     if fitted_on(base, labels, holdout, faces.has_split):
-        known = (
-            "the old heads were fitted on labels of this name: if on these images, they look too good before"
+        notes.insert(
+            0,
+            "the old heads were fitted on labels of this name: if on these images, they look too good before",
         )
-        note = f"{known}; {note}" if note else known
     out_of_fold = report_on(seen, train)
     if len(judged):
         own = compare_labelled(base, heads, judged)
@@ -304,7 +310,7 @@ def adapt_labelled(
     heads = replace(heads, manifest=manifest)
     save_heads(heads, out, model_card(manifest))
     write_curves(out, [])  # of heads that were there before
-    return Refitted(heads, own, compared, note)
+    return Refitted(heads, own, compared, tuple(notes))
 
 
 def _rest(base: Heads, rest: LabelledFaces, labels: str, own: LabelledFaces) -> tuple[LabelledFaces, str]:

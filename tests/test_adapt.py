@@ -300,7 +300,13 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
     assert manifest["adapted"]["own"]["overall"]["mae"]["faces"] == manifest["training"]["held_out"] > 20
     assert "gender" not in manifest["adapted"]
     assert "without --rest: of " in done.stderr
-    assert "--forget allows 0.25" in done.stderr
+    tight = run(*MINE, "--out", tmp_path / "t", "--only", "age", "--forget", 0.01)
+    assert tight.exit_code == 0
+    assert "--forget 0.01 holds the change back" in tight.stderr
+    told = json.loads((tmp_path / "t" / MANIFEST).read_text("utf-8"))["adapted"]
+    assert told["forget"] == 0.01
+    assert told["age"]["moved"] == pytest.approx(0.01, rel=0.05)
+    assert told["age"]["moved"] < manifest["adapted"]["age"]["moved"]
     assert "gender" not in done.stdout.splitlines()[0]
     loaded, old = load_heads(tmp_path / "a"), load_heads(Path("boosted"))
     x = np.array([[30, 0.4], [70, 0.9]], np.float32)
