@@ -4,7 +4,8 @@ The heads stay as they are. What is fitted is a change of their answer: a strong
 what they say, within what they said of the new faces. It is faded out by how much a face looks like the new
 source, as a logistic regression tells it from the old one. Faces of the old source are at hand without
 its data: the landmarks of the kernel stage are some of them. So where faces look as they used to, the
-answers stay as they were.
+answers stay as they were; where the two sources look alike, the change is held back until the landmarks'
+ages move by no more than is allowed.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def _adapt_gender(
 
         return _choose(rows, solve, loss, seed)
 
-    # For gender nothing was forgotten of any source that was tried, however many faces moved.
+    # No bound: of gender nothing was forgotten, whatever source was tried.
     adaptation, _, shift, told = _cross_adapt(model.stack, seen, folds, fit, np.inf)
     return replace(model, adapted=adaptation), model.probability(score, shift[:, 0]), told
 
@@ -183,8 +184,8 @@ def _look(stack: Stacked, x: F32) -> Seen:
 def _cross_adapt(
     stack: Stacked, seen: Seen, folds: Folds, fit: FitChange, most: float
 ) -> tuple[Adaptation, F32, F32, Adapted]:
-    """The adaptation to all faces, which moves the landmarks by ``most`` on average; and for each face the
-    weight, shape (n,), and the shift, shape (n, 1), by one that has not seen it."""
+    """The adaptation to all faces, which moves the landmarks by ``most`` on average or less; and the weight,
+    shape (n,), and the shift, shape (n, 1), of each face by one that has not seen it."""
     marks = [kernel.landmarks for kernel in stack.kernels]
     landmarks = np.concatenate(marks, axis=1)
     outputs = stack.of_projected(marks)
