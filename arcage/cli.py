@@ -448,7 +448,8 @@ def fit(
         float | None,
         typer.Option(
             metavar="YEARS",
-            help="Let --from move the ages of faces like the old ones by so much on average; 0.25 without.",
+            help="Let --from move the ages of faces like the old ones by so much on average, and gain more "
+            "on these; 0.25 at most without.",
         ),
     ] = None,
     only: Annotated[Only | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
@@ -522,7 +523,6 @@ def fit(
         faces = only_one(faces, only.value)
     progress: Callable[[str], None] = (lambda text: None) if quiet else _say
     if from_ is not None:
-        from arcage.heads.adapt import FORGET
         from arcage.heads.compare import AFTER, as_text, verdicts
         from arcage.training import adapt_labelled, join_names_of_labels
 
@@ -537,7 +537,7 @@ def fit(
             holdout=holdout,
             rest=others,
             rest_labels=join_names_of_labels([rest[1]]) if rest else "",
-            forget=FORGET if forget is None else forget,
+            forget=forget,
             seed=seed,
             progress=progress,
         )

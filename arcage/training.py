@@ -238,7 +238,7 @@ def adapt_labelled(
     holdout: float = 0.0,
     rest: LabelledFaces | None = None,
     rest_labels: str = "",
-    forget: float = FORGET,
+    forget: float | None = None,
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> Refitted:
@@ -273,9 +273,10 @@ def adapt_labelled(
             f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
             f"by {moved:.2f} years on average"
         )
-    if moved > 0.99 * forget:
+    if forget is None and moved > 0.99 * FORGET:
         notes.append(
-            f"--forget {forget:g} holds the change back: with more years these faces gain, and others lose"
+            f"held back, so that the ages move by {FORGET:g} years at most: with more (--forget YEARS) these "
+            "faces may gain, and others lose"
         )
     if fitted_on(base, labels, holdout, faces.has_split):
         notes.insert(

@@ -31,8 +31,8 @@ DOUBT = 1.5
 """Faces of the old source that are expected for each of the new one, at least: to forget is worse than not to
 learn."""
 FORGET = 0.25
-"""Years by which the ages of the old source's faces may move on average, and so the error on them may grow at
-most; on the faces by which this was chosen it grew by half of it or less."""
+"""Years by which the ages of the old source's faces move on average at most, and so the error on them grows,
+unless something else is wanted; on the faces by which this was chosen it grew by half of it or less."""
 SQUARED = 1.0
 """Years up to which an error counts by its square, above by itself: labels are whole years."""
 REWEIGHTED = 10
@@ -72,7 +72,7 @@ def adapt_heads(
     gender: F32,
     *,
     groups: Array | None = None,
-    forget: float = FORGET,
+    forget: float | None = None,
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> tuple[Heads, Predictions, dict[str, Any]]:
@@ -82,7 +82,9 @@ def adapt_heads(
         base: boosted heads, not yet adapted.
         x: shape (n, dimension), float32: descriptors of the new source.
         age, gender, groups: as for :func:`arcage.heads.fit.fit_heads`.
-        forget: years, above 0, by which the ages of faces of the old source may move on average.
+        forget: years, above 0, by which the ages of faces of the old source move on average: the more, the
+            less has a face to look like the new source for the change to be made. Where all ages can be
+            changed without moving as far, all are. None for :data:`FORGET` at most.
 
     Returns:
         The heads; the answers for ``x`` by models that have not seen the face, NaN where nothing was adapted;
@@ -123,7 +125,7 @@ def adapt_heads(
 
 
 def _adapt_age(
-    model: AgeModel, x: F32, age: F32, folds: Folds, forget: float, seed: int
+    model: AgeModel, x: F32, age: F32, folds: Folds, forget: float | None, seed: int
 ) -> tuple[AgeModel, tuple[F32, F32, F32], Adapted]:
     seen = _look(model.stack, x)
     said, missing = seen.said(), (age - seen.answers[:, 0]).astype(np.float64)
@@ -138,7 +140,8 @@ def _adapt_age(
 
         return _choose(rows, solve, loss, seed)
 
-    adaptation, weight, shift, told = _cross_adapt(model.stack, seen, folds, fit, forget)
+    most, least = (FORGET, 0.0) if forget is None else (forget, -np.inf)
+    adaptation, weight, shift, told = _cross_adapt(model.stack, seen, folds, fit, most, least)
     moved = seen.answers + shift
     curves = np.stack(conformal(moved, age))
     ends = np.empty((3, len(x)), np.float32)
@@ -167,8 +170,8 @@ def _adapt_gender(
 
         return _choose(rows, solve, loss, seed)
 
-    # No bound: of gender nothing was forgotten, whatever source was tried.
-    adaptation, _, shift, told = _cross_adapt(model.stack, seen, folds, fit, np.inf)
+    # As doubt has it: of gender nothing was forgotten, whatever source was tried.
+    adaptation, _, shift, told = _cross_adapt(model.stack, seen, folds, fit, np.inf, 0.0)
     return replace(model, adapted=adaptation), model.probability(score, shift[:, 0]), told
 
 
@@ -182,10 +185,10 @@ def _look(stack: Stacked, x: F32) -> Seen:
 
 
 def _cross_adapt(
-    stack: Stacked, seen: Seen, folds: Folds, fit: FitChange, most: float
+    stack: Stacked, seen: Seen, folds: Folds, fit: FitChange, most: float, least: float
 ) -> tuple[Adaptation, F32, F32, Adapted]:
-    """The adaptation to all faces, which moves the landmarks by ``most`` on average or less; and the weight,
-    shape (n,), and the shift, shape (n, 1), of each face by one that has not seen it."""
+    """The adaptation to all faces, held back as :func:`_held` does; and the weight, shape (n,), and the
+    shift, shape (n, 1), of each face by one that has not seen it."""
     marks = [kernel.landmarks for kernel in stack.kernels]
     landmarks = np.concatenate(marks, axis=1)
     outputs = stack.of_projected(marks)
@@ -199,7 +202,7 @@ def _cross_adapt(
         lowest, highest = said[train].min(axis=0), said[train].max(axis=0)
         unfinished = Adaptation(gate, lowest, highest, Linear(*([np.empty(0, np.float32)] * 3)), none)
         change, penalty = fit(train, unfinished.weight(seen))
-        return _bounded(replace(unfinished, change=change), old, most), penalty
+        return _held(replace(unfinished, change=change), old, most, least), penalty
 
     everyone = np.arange(len(said))
     *parts, (final, penalty) = each(adapt, [*(train for train, _ in folds), everyone])
@@ -220,8 +223,9 @@ def _cross_adapt(
     return final, weight, shift, told
 
 
-def _bounded(adaptation: Adaptation, old: Seen, most: float) -> Adaptation:
-    """With the gate lowered, if need be, until ``old`` moves by ``most`` on average."""
+def _held(adaptation: Adaptation, old: Seen, most: float, least: float) -> Adaptation:
+    """With the gate lowered by ``least`` log-odds, or by so many more that ``old`` moves by ``most`` on
+    average."""
     from scipy.optimize import brentq
 
     gate = adaptation.gate
@@ -231,9 +235,10 @@ def _bounded(adaptation: Adaptation, old: Seen, most: float) -> Adaptation:
     def excess(lowered: float) -> float:
         return float((full * np.exp(-np.logaddexp(0, lowered - odds))).mean()) - most
 
-    if excess(0.0) <= 0:
-        return adaptation
-    lowered = brentq(excess, 0.0, odds.max() + np.log(full.mean() / most) + 1)
+    # Below this the gate is open to all of ``old``.
+    lowered = max(least, odds.min() - 20)
+    if excess(lowered) > 0:
+        lowered = brentq(excess, lowered, odds.max() + np.log(full.mean() / most) + 1)
     return replace(adaptation, gate=replace(gate, bias=(gate.bias - lowered).astype(np.float32)))
 
 
