@@ -500,10 +500,9 @@ def fit(
             "--from keeps the heads and their settings: leave out --head, --augment, --search, --ages, "
             "--per-age and --balance"
         )
-    if rest is not None and from_ is None:
-        raise UsageError("--rest is for heads that are adapted: say with --from which")
-    if forget is not None and from_ is None:
-        raise UsageError("--forget is for heads that are adapted: say with --from which")
+    for option, given in (("--rest", rest), ("--forget", forget)):
+        if given is not None and from_ is None:
+            raise UsageError(f"{option} is for heads that are adapted: say with --from which")
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
     from arcage.data.sampling import Sampling, parse_ages, sampling_words

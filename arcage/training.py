@@ -262,27 +262,27 @@ def adapt_labelled(
     if not len(train):
         raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
     others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
-    notes = [note] if note else []
     x, persons = train.descriptors(), train.persons()
     heads, seen, told = adapt_heads(
         base, x, train.age, train.gender, groups=persons, forget=forget, seed=seed, progress=progress
     )
-    moved = told["age"]["moved"] if "age" in told else 0.0
-    if others is None and "age" in told:
-        notes.append(
-            f"without --rest: of {told['age']['landmarks']:,} faces that the old heads keep, the ages move "
-            f"by {moved:.2f} years on average"
-        )
-    if forget is None and moved > 0.99 * FORGET:
-        notes.append(
-            f"held back, so that the ages move by {FORGET:g} years at most: with more (--forget YEARS) these "
-            "faces may gain, and others lose"
-        )
+    notes = [note] if note else []
     if fitted_on(base, labels, holdout, faces.has_split):
-        notes.insert(
-            0,
+        notes = [
             "the old heads were fitted on labels of this name: if on these images, they look too good before",
-        )
+            *notes,
+        ]
+    if ages := told.get("age"):
+        if others is None:
+            notes.append(
+                f"without --rest: of {ages['landmarks']:,} faces that the old heads keep, the ages move "
+                f"by {ages['moved']:.2f} years on average"
+            )
+        if forget is None and ages["moved"] > 0.99 * FORGET:
+            notes.append(
+                f"held back, so that the ages move by {FORGET:g} years at most: with more (--forget YEARS) "
+                "these faces may gain, and others lose"
+            )
     out_of_fold = report_on(seen, train)
     if len(judged):
         own = compare_labelled(base, heads, judged)

@@ -28,8 +28,8 @@ from arcage.types import F32, F64, Array
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""
 DOUBT = 1.5
-"""Faces of the old source that are expected for each of the new one, at least: to forget is worse than not to
-learn."""
+"""Faces of the old source that are expected for each of the new one, unless what may be forgotten says
+otherwise: to forget is worse than not to learn."""
 FORGET = 0.25
 """Years by which the ages of the old source's faces move on average at most, and so the error on them grows,
 unless something else is wanted; on the faces by which this was chosen it grew by half of it or less."""
@@ -227,13 +227,14 @@ def _held(adaptation: Adaptation, old: Seen, most: float, least: float) -> Adapt
     """With the gate lowered by ``least`` log-odds, or by so many more that ``old`` moves by ``most`` on
     average."""
     from scipy.optimize import brentq
+    from scipy.special import expit
 
     gate = adaptation.gate
     odds = gate(old.source())[:, 0].astype(np.float64)
     full = np.abs(adaptation.shift(old, np.ones(len(odds), np.float32)))[:, 0]
 
     def excess(lowered: float) -> float:
-        return float((full * np.exp(-np.logaddexp(0, lowered - odds))).mean()) - most
+        return float((full * expit(odds - lowered)).mean()) - most
 
     # Below this the gate is open to all of ``old``.
     lowered = max(least, odds.min() - 20)
@@ -282,17 +283,16 @@ def _robust_ridge(x: F32, target: F64, penalty: float) -> Linear:
     """
     from scipy.linalg import solve
 
-    mean, spread = x.mean(axis=0, dtype=np.float64), _spread(x)
-    weights = np.zeros(x.shape[1] + 1)
+    mean, spread, z = _columns(x)
+    weights = np.zeros(z.shape[1])
     if np.isfinite(penalty):
-        z = np.column_stack([(x - mean) / spread, np.ones(len(x))])
         shrink = np.diag(np.append(np.full(x.shape[1], penalty), 0.0))
         trust = np.ones(len(x))
         for _ in range(REWEIGHTED):
             weighted = z * (trust / trust.mean())[:, None]
             weights = solve(weighted.T @ z + shrink, weighted.T @ target, assume_a="pos")
             trust = SQUARED / np.maximum(np.abs(target - z @ weights), SQUARED)
-    return _linear(mean, weights[:-1] / spread, float(weights[-1]))
+    return _linear(mean, spread, weights)
 
 
 def _logistic(x: F32, odds: F64, sign: F64, penalty: float) -> Linear:
@@ -300,8 +300,7 @@ def _logistic(x: F32, odds: F64, sign: F64, penalty: float) -> Linear:
     nothing at all."""
     from scipy.optimize import minimize
 
-    mean, spread = x.mean(axis=0, dtype=np.float64), _spread(x)
-    z = np.column_stack([(x - mean) / spread, np.ones(len(x))])
+    mean, spread, z = _columns(x)
 
     def loss(weights: F64) -> tuple[float, F64]:
         margin = sign * (odds + z @ weights)
@@ -313,11 +312,19 @@ def _logistic(x: F32, odds: F64, sign: F64, penalty: float) -> Linear:
     weights = np.zeros(z.shape[1])
     if np.isfinite(penalty):
         weights = minimize(loss, weights, jac=True, method="L-BFGS-B").x
-    return _linear(mean, weights[:-1] / spread, float(weights[-1]))
+    return _linear(mean, spread, weights)
 
 
-def _linear(mean: F64, weights: F64, bias: float) -> Linear:
-    return Linear(mean.astype(np.float32), weights[:, None].astype(np.float32), np.array([bias], np.float32))
+def _columns(x: F32) -> tuple[F64, F64, F64]:
+    """The columns' means and spreads; and the columns standardised, with one of ones after them."""
+    mean, spread = x.mean(axis=0, dtype=np.float64), _spread(x)
+    return mean, spread, np.column_stack([(x - mean) / spread, np.ones(len(x))])
+
+
+def _linear(mean: F64, spread: F64, weights: F64) -> Linear:
+    """What ``weights`` of :func:`_columns` make of the columns as they were."""
+    slopes = weights[:-1, None] / spread[:, None]
+    return Linear(mean.astype(np.float32), slopes.astype(np.float32), weights[-1:].astype(np.float32))
 
 
 def _spread(x: Array) -> F64:

@@ -103,8 +103,9 @@ def held_out_images(folder: Path) -> list[tuple[Source, Label]]:
 
 def described(
     pictures: Sequence[U8], labels: Sequence[Label], make: Callable[[U8], bytes], extractor: Extractor
-) -> tuple[F32, list[Label]]:
-    """Descriptors of the main faces of ``make``'s encoded pictures, and the labels of those that have one."""
+) -> tuple[F32, F32, F32]:
+    """Descriptors of the main faces of ``make``'s encoded pictures, ages and genders; without those in which
+    no face is found."""
     descriptors, found = [], []
 
     def encoded() -> Iterator[tuple[int, Callable[[], bytes]]]:
@@ -117,7 +118,8 @@ def described(
                 face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
                 descriptors.append(image.descriptors[face])
                 found.append(labels[i])
-    return np.array(descriptors, np.float32).reshape(len(found), extractor.dimension), found
+    age, gender = np.array([(label.age, label.gender) for label in found], np.float32).reshape(-1, 2).T
+    return np.array(descriptors, np.float32).reshape(len(found), extractor.dimension), age, gender
 
 
 def main_face(boxes: Sequence[Sequence[float]], width: float, height: float) -> int:

@@ -4,9 +4,9 @@
 
 Needs ``--work`` as table.py leaves it. Two heads are adapted: of 55 % of UTKFace, and table.py's, of 80 % and of
 degraded variants. The sources are made of held-out faces: children (0 to ``OLDEST`` years), with everybody
-older as the rest; the old (from ``OLD`` years), with everybody younger; both with ``FORGET`` years as well; and strongly blurred copies, with other faces, as they were, as the rest. ``FACES`` of a source
-are learnt from and the others judge, in ``DRAWS`` draws; where there are not twice as many, all are learnt from
-and each is judged by models that have not seen it.
+older as the rest; the old (from ``OLD`` years), with everybody younger; and strongly blurred copies, with
+other faces, as they were, as the rest. ``FACES`` of a source are learnt from and the others judge, in ``DRAWS``
+draws; where there are not twice as many, all are learnt from and each is judged by models that have not seen it.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ OLD = 60
 FACES = 500
 FEWER = (50, 100, 200)
 """Children, to see how many it takes; and ``FACES`` of all kinds, where there is nothing to learn."""
-FORGET = (1.0, 100.0)
-"""Years: more, and everything, as for heads that will see nothing else than the source."""
+FORGET = (None, 1.0, 100.0)
+"""Years: as little as is usual, more, and everything, as for heads that will see nothing but the source."""
 DRAWS = 3
 BLURRED = 1400
 """Images to blur: in some no face is found afterwards."""
@@ -66,7 +66,7 @@ def of(faces: Faces, rows: np.ndarray) -> Faces:
     return x[rows], age[rows], gender[rows]
 
 
-def show(name: str, before: Predictions, after: Predictions, judged: Faces) -> None:
+def show(name: str, judged: Faces, before: Predictions, after: Predictions) -> None:
     a, b = (figures(said, judged[1], judged[2]) for said in (before, after))
     print(f"  {name}: {len(judged[0]):,} faces")
     for figure in ("mae", "coverage", "width", "gender_accuracy"):
@@ -77,15 +77,16 @@ def show(name: str, before: Predictions, after: Predictions, judged: Faces) -> N
 
 
 def measure(base: Heads, source: Faces, rest: Faces, forget: float | None = None, faces: int = FACES) -> None:
+    rest_before = base.predict(rest[0])
     for name, mine, others in halves(source, faces):
         began = time.perf_counter()
         heads, out_of_fold, _ = adapt_heads(base, *mine, forget=forget)
         print(f" {name}: adapted to {len(mine[0]):,} faces in {time.perf_counter() - began:.1f} s")
         if others is None:
-            show("the source", base.predict(mine[0]), out_of_fold, mine)
+            show("the source", mine, base.predict(mine[0]), out_of_fold)
         else:
-            show("the source", base.predict(others[0]), heads.predict(others[0]), others)
-        show("the rest", base.predict(rest[0]), heads.predict(rest[0]), rest)
+            show("the source", others, base.predict(others[0]), heads.predict(others[0]))
+        show("the rest", rest, rest_before, heads.predict(rest[0]))
 
 
 def blurred(data: Path, extractor: Extractor) -> tuple[list[Faces], str]:
@@ -94,13 +95,12 @@ def blurred(data: Path, extractor: Extractor) -> tuple[list[Faces], str]:
     sample = protocol.held_out_images(data / "utkface")[:BLURRED]
     pictures = [decode(read_bytes(source.path)) for source, _ in sample]
     labels = [label for _, label in sample]
-    copies = []
-    for sigma in SIGMAS:
-        x, found = protocol.described(
+    copies = [
+        protocol.described(
             pictures, labels, lambda p, sigma=sigma: png(blur(p, sigma * p.shape[1] / 200)), extractor
         )
-        age, gender = np.array([(label.age, label.gender) for label in found], np.float32).T
-        copies.append((x, age, gender))
+        for sigma in SIGMAS
+    ]
     return copies, sha256_bytes(read_bytes(sample[-1][0].path))
 
 
@@ -121,20 +121,16 @@ def main() -> None:
         unseen = faces.select(faces.held_out(share))
         known: Faces = (unseen.descriptors(), unseen.age, unseen.gender)
         young, old = unseen.age <= OLDEST, unseen.age >= OLD
-        print(f"{name}, children of 0 to {OLDEST}")
-        measure(base, of(known, young), of(known, ~young))
+        for who, inside in ((f"children of 0 to {OLDEST}", young), (f"{OLD} years and older", old)):
+            for forget in FORGET:
+                print(f"{name}, {who}" + (f", --forget {forget:g}" if forget else ""))
+                measure(base, of(known, inside), of(known, ~inside), forget)
         if name == "heads55":
             for few in FEWER:
                 print(f"{name}, {few} children")
                 measure(base, of(known, young), of(known, ~young), faces=few)
             print(f"{name}, all kinds")
             measure(base, known, known)
-        print(f"{name}, {OLD} years and older")
-        measure(base, of(known, old), of(known, ~old))
-        for forget in FORGET:
-            for who, inside in (("children", young), (f"{OLD} years and older", old)):
-                print(f"{name}, {who}, --forget {forget:g}")
-                measure(base, of(known, inside), of(known, ~inside), forget)
         others = of(known, np.array(unseen.sha256()) > last)
         for sigma, copy in zip(SIGMAS, copies, strict=True):
             print(f"{name}, blurred (sigma {sigma:g} of 200 pixels)")

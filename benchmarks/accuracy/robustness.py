@@ -42,10 +42,9 @@ def measure(
     heads: Heads,
 ) -> dict[str, Any]:
     """Figures of the degraded pictures in which a face was found, and the share of the others."""
-    descriptors, found = protocol.described(pictures, labels, make, extractor)
-    row: dict[str, Any] = {"without_face": 1 - len(found) / len(labels), **dict.fromkeys(FIGURES)}
-    if found:
-        age, gender = np.array([(label.age, label.gender) for label in found], np.float32).T
+    descriptors, age, gender = protocol.described(pictures, labels, make, extractor)
+    row: dict[str, Any] = {"without_face": 1 - len(age) / len(labels), **dict.fromkeys(FIGURES)}
+    if len(age):
         seen = figures(heads.predict(descriptors), age, gender)
         row |= {name: seen[name] for name in FIGURES}
     return row
