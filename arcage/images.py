@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from . import heif, raw, tiff
+from . import heif, jpeg, raw, tiff
 from .errors import ImageError, ImageExtraError, ImageMemoryError
+from .orientation import PngMetadata, orientation
+from .quiet import quiet_libraries
 from .types import U8
 
 MAX_PIXELS = 100_000_000
 """Largest width x height that :func:`decode` accepts by default: about 300 MB of pixels."""
 
-_EXIF = b"Exif\0\0"
-
 # OpenCV >= 4.11 writes RGB itself, which saves a pass over the pixels. Only for JPEG: that is the hot path.
 _JPEG_IS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
 _JPEG_FLAGS = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR_RGB if _JPEG_IS_RGB else cv2.IMREAD_COLOR)
+
+_WEBP_FLAGS = {b"EXIF": 8, b"XMP ": 4}
+"""Bits of the header that say which metadata a WebP has: without its bit, viewers ignore a chunk."""
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
     1: lambda image: image,
@@ -55,17 +57,18 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     :class:`ImageExtraError`.
     """
     if raw.is_raw(data):
-        data = raw.preview(data)
+        with quiet_libraries:
+            data = raw.preview(data)
     format_, header = _read_header(data)
     pixels = max(header.width * header.height, header.tile)
     if pixels > max_pixels:
         raise ImageError(f"too large: {pixels:,} pixels, the limit is {max_pixels:,}; make it smaller")
     encoded = np.frombuffer(data, np.uint8)
     try:
-        with quiet_opencv():
+        with quiet_libraries:
             image: Any
-            if format_ == "JPEG":
-                image = cv2.imdecode(encoded, _JPEG_FLAGS)
+            if header.jpeg_header is not None:
+                image = _decode_jpeg(data, header.jpeg_header)
             elif format_ == "HEIC":
                 image = _from_rgb(heif.decode_heic(data))
             elif format_ in ("BMP", "TIFF"):
@@ -91,6 +94,20 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     if upright is None:
         raise ImageError(f"damaged {format_} image, or of a kind that OpenCV {cv2.__version__} cannot decode")
     return upright
+
+
+def _decode_jpeg(data: bytes, header: jpeg.JpegHeader) -> Any:
+    ended = jpeg.has_end(data, header)
+    image = _imdecode_jpeg(data) if ended else None
+    if image is None:
+        image = jpeg.decode_unended(data, header, _imdecode_jpeg)
+    if image is None and not ended:
+        raise ImageError("truncated or damaged JPEG image")
+    return image
+
+
+def _imdecode_jpeg(data: bytes) -> Any:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), _JPEG_FLAGS)
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -126,25 +143,6 @@ def _to_rgb(image: Any, depth: int = 16) -> Any:
     return cv2.add(cv2.multiply(rgb, opacity, scale=1 / 255), cv2.bitwise_not(opacity))
 
 
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's words about a damaged file off stderr: the caller raises an error that says it.
-
-    The level is global. Threads need no lock, because only who found it raised lowers it and puts it back:
-    the last write always restores, and an overlap lets through a message at worst.
-    """
-    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-    level = logging.getLogLevel()
-    if level == 0:
-        yield
-        return
-    logging.setLogLevel(0)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
-
-
 class _Header(NamedTuple):
     width: int
     """As stored, before the orientation is applied."""
@@ -156,6 +154,7 @@ class _Header(NamedTuple):
     memory as well."""
     depth: int = 16
     """Bits of the samples that OpenCV gives as uint16."""
+    jpeg_header: jpeg.JpegHeader | None = None
 
 
 def _read_header(data: bytes) -> tuple[str, _Header]:
@@ -176,43 +175,22 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
 
 
 def _jpeg(data: bytes) -> _Header:
-    width = height = 0
-    orientation = 1
-    at = 2
-    while True:
-        at = data.index(b"\xff", at)
-        while data[at] == 0xFF:
-            at += 1
-        marker = data[at]
-        at += 1
-        if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD7:
-            continue
-        (length,) = struct.unpack_from(">H", data, at)
-        if marker == 0xDA:
-            break
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 3)
-        elif marker == 0xE1 and data.startswith(_EXIF, at + 2):
-            orientation = _exif_orientation(data[at + 2 : at + length])
-        at += length
-    # Compressed data holds no end marker, so one behind its start is the image's own. From the right: what
-    # cameras append (a depth map, a film) is large, and without any end marker nothing is saved anyway.
-    data.rindex(b"\xff\xd9", at)
-    return _Header(width, height, orientation)
+    header = jpeg.read_header(data)
+    return _Header(header.width, header.height, header.orientation, jpeg_header=header)
 
 
 def _png(data: bytes) -> _Header:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise ValueError
-    orientation = 1
+    metadata = PngMetadata()
     at = 8
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"eXIf":
-            orientation = _exif_orientation(data[at + 8 : at + 8 + length])
+        if kind != b"IDAT":
+            metadata.add(kind, data[at + 8 : at + 8 + length])
         at += 12 + length
-    return _Header(width, height, orientation)
+    return _Header(width, height, metadata.orientation())
 
 
 def _webp(data: bytes) -> _Header:
@@ -220,13 +198,14 @@ def _webp(data: bytes) -> _Header:
     end = 8 + size
     if end > len(data):
         raise ValueError
-    width = height = 0
-    orientation = 1
+    width = height = flags = 0
+    metadata = {b"EXIF": b"", b"XMP ": b""}
     at = 12
     while at + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, at)
         at += 8
         if kind == b"VP8X":
+            flags = data[at]
             width = 1 + int.from_bytes(data[at + 4 : at + 7], "little")
             height = 1 + int.from_bytes(data[at + 7 : at + 10], "little")
         elif kind == b"VP8 " and not width:
@@ -234,10 +213,10 @@ def _webp(data: bytes) -> _Header:
         elif kind == b"VP8L" and not width:
             (bits,) = struct.unpack_from("<I", data, at + 1)
             width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        elif kind == b"EXIF":
-            orientation = _exif_orientation(data[at : at + length])
+        elif kind in metadata and flags & _WEBP_FLAGS[kind]:
+            metadata[kind] = metadata[kind] or data[at : at + length]
         at += length + (length & 1)
-    return _Header(width, height, orientation)
+    return _Header(width, height, orientation(metadata[b"EXIF"], metadata[b"XMP "]))
 
 
 def _bmp(data: bytes) -> _Header:
@@ -264,9 +243,10 @@ def _tiff(data: bytes) -> _Header:
         raise ImageError(
             "TIFF with floating-point, signed or 32-bit samples: save it with 8 or 16 bits a sample"
         )
-    # No orientation, whatever the tag says: OpenCV's TIFF decoder always applies it itself.
+    # OpenCV's TIFF decoder always applies the tag itself, so only XMP is left.
+    turn = 1 if tiff.ORIENTATION in tags else orientation(b"", tiff.xmp(data))
     tile = tags.get(tiff.TILE_WIDTH, 0) * tags.get(tiff.TILE_HEIGHT, 0)
-    return _Header(tags[tiff.WIDTH], tags[tiff.HEIGHT], tile=tile)
+    return _Header(tags[tiff.WIDTH], tags[tiff.HEIGHT], turn, tile)
 
 
 _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] = (
@@ -277,12 +257,3 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] 
     (re.compile(rb"GIF8[79]a"), "GIF", _gif),
     (re.compile(rb"II\*\0|MM\0\*"), "TIFF", _tiff),
 )
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """1 to 8; 1 (upright) where it is missing or damaged, for which no photo should be refused."""
-    try:
-        orientation = tiff.first_directory(exif.removeprefix(_EXIF)).get(tiff.ORIENTATION, 1)
-    except (struct.error, KeyError):
-        return 1
-    return orientation if orientation in _TURNS else 1

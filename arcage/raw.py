@@ -53,8 +53,9 @@ def preview(data: bytes) -> bytes:
     if found.format != rawpy.ThumbFormat.JPEG:
         raise ImageError("raw file without a JPEG preview: convert it to JPEG")
     jpeg = bytes(found.data)
-    # LibRaw gives a preview that the file does not hold to the end all the same, filled up with whatever was
-    # in memory: that of the file before, for example.
-    if jpeg[-64:] not in data:
+    # Of a preview that the file does not hold to the end, LibRaw gives the rest from whatever was in memory: the
+    # file before, for example. Only the EXIF block in front may be LibRaw's own.
+    start = 4 + int.from_bytes(jpeg[4:6], "big") if jpeg[2:4] == b"\xff\xe1" else 2
+    if jpeg[start:] not in data:
         raise ImageError("damaged raw file: its preview is cut off")
     return jpeg

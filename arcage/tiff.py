@@ -1,4 +1,4 @@
-"""The first directory of a TIFF file or an EXIF block: small whole numbers by their tags."""
+"""The first directory of a TIFF file or an EXIF block: small whole numbers by their tags, and XMP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ _TAGS = {
     *(TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES, SAMPLE_FORMAT, DNG_VERSION),
 }
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I"}  # the field types BYTE, ASCII, SHORT, LONG and IFD
-_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_NUMBERS = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q"}
+"""Field types that an orientation is read from, as in Pillow."""
+_NO_NUMBERS = {1, 2, 7}
+"""BYTE, ASCII, UNDEFINED: an orientation that is there and says nothing, as in Pillow."""
+_XMP = 700
+# Some writers of EXIF blocks store the 42 in the other byte order.
+_BYTE_ORDERS = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
 
 
 def first_directory(tiff: bytes) -> dict[int, int]:
@@ -30,6 +36,45 @@ def second_directory(tiff: bytes) -> dict[int, int]:
     (entries,) = struct.unpack_from(order + "H", tiff, at)
     (following,) = struct.unpack_from(order + "I", tiff, at + 2 + 12 * entries)
     return _directory(tiff, order, following) if following else {}
+
+
+def orientation(exif: bytes) -> float | None:
+    """The orientation as an EXIF block stores it, any number; None where there is none.
+
+    A block that is cut off or damaged elsewhere still gives it.
+    """
+    try:
+        order, kind, count, where = _find(exif, ORIENTATION)
+        if kind in _NO_NUMBERS:
+            return 0
+        values = struct.unpack_from(order + _NUMBERS[kind], exif, where)
+        return float(values[0] / values[1] if len(values) == 2 else values[0]) if count else None
+    except (struct.error, KeyError, ZeroDivisionError):
+        return None
+
+
+def xmp(tiff: bytes) -> bytes:
+    """The XMP packet of the first directory; empty where there is none."""
+    try:
+        _, kind, count, where = _find(tiff, _XMP)
+    except (struct.error, KeyError):
+        return b""
+    return tiff[where : where + count] if kind in (1, 7) else b""
+
+
+def _find(tiff: bytes, wanted: int) -> tuple[str, int, int, int]:
+    """Byte order, field type, number of values, and where the values are."""
+    order, directory = _start(tiff)
+    (entries,) = struct.unpack_from(order + "H", tiff, directory)
+    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
+        if tag == wanted:
+            size = struct.calcsize(order + _NUMBERS.get(kind, "B")) * count
+            where = at + 8 if size <= 4 else struct.unpack_from(order + "I", tiff, at + 8)[0]
+            if where + size > len(tiff):
+                break
+            return order, kind, count, where
+    raise KeyError(wanted)
 
 
 def _start(tiff: bytes) -> tuple[str, int]:

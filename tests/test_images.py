@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 import re
 import struct
@@ -19,6 +20,7 @@ import pytest
 
 from arcage.errors import ImageError, ImageMemoryError
 from arcage.images import MAX_PIXELS, decode, out_of_memory
+from arcage.quiet import quiet_libraries
 
 RED, BLUE = (200, 60, 20), (20, 80, 220)
 needs_gif = pytest.mark.skipif(
@@ -103,12 +105,24 @@ def jpeg_with_app1(data: bytes, body: bytes) -> bytes:
 
 
 def webp_with_exif(data: bytes, body: bytes, width: int, height: int) -> bytes:
+    return webp_with(data, width, height, {b"EXIF": body})
+
+
+def webp_with(data: bytes, width: int, height: int, metadata: dict[bytes, bytes]) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
 
+    flags = 8 * (b"EXIF" in metadata) + 4 * (b"XMP " in metadata)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    riff = b"WEBP" + chunk(b"VP8X", b"\x08\0\0\0" + size) + data[12:] + chunk(b"EXIF", body)
+    riff = b"WEBP" + chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size) + data[12:]
+    riff += b"".join(chunk(kind, body) for kind, body in metadata.items())
     return b"RIFF" + struct.pack("<I", len(riff)) + riff
+
+
+def tiff_with_xmp(tags: dict[int, int], body: bytes, packet: bytes) -> bytes:
+    data = tiff(tags | {700: 0}, body)
+    at = data.index(struct.pack("<HHI", 700, 4, 1))
+    return data[:at] + struct.pack("<HHII", 700, 1, len(packet), len(data)) + data[at + 12 :] + packet
 
 
 def assert_rgb(image: Any) -> None:
@@ -333,6 +347,138 @@ def test_a_damaged_exif_block_costs_only_the_orientation(block: bytes) -> None:
     np.testing.assert_array_equal(decode(jpeg_with_app1(plain, b"Exif\0\0" + block)), decode(plain))
 
 
+def rotated(size: tuple[int, int]) -> bytes:
+    return jpeg(np.ascontiguousarray(STORED[6](picture(*size))))
+
+
+def xmp(orientation: int, form: str = "attribute") -> bytes:
+    inside = {
+        "attribute": f'<rdf:Description tiff:Orientation="{orientation}"/>',
+        "quoted otherwise": f"<rdf:Description tiff:Orientation='{orientation}'/>",
+        "element": f"<rdf:Description><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>",
+    }[form]
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{inside}</x:xmpmeta>'.encode()
+
+
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether a picture that is stored 24 wide and 40 high comes out upright, 40 wide."""
+    image = decode(data)
+    assert image.shape in {(24, 40, 3), (40, 24, 3)}
+    if image.shape == (24, 40, 3):
+        assert difference(image, picture()) < 8
+    return image.shape == (24, 40, 3)
+
+
+def test_exif_that_goes_on_in_a_second_segment() -> None:
+    stored = rotated((24, 40))
+    split = jpeg_with_app1(stored, b"Exif\0\0" + b"\x55" * 30_000)
+    assert is_turned(jpeg_with_app1(split, b"Exif\0\0" + exif(6) + bytes(64_000)))
+    # The first directory is in the second segment.
+    block = b"II*\0" + struct.pack("<I", 60_008) + bytes(60_000) + exif(6)[8:]
+    split = jpeg_with_app1(stored, b"Exif\0\0" + block[50_000:])
+    assert is_turned(jpeg_with_app1(split, b"Exif\0\0" + block[:50_000]))
+
+
+@pytest.mark.parametrize(("first", "second", "turned"), [(6, 1, True), (1, 6, False), (6, 6, True)])
+def test_of_two_exif_blocks_the_first_counts(first: int, second: int, turned: bool) -> None:
+    data = jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + exif(second))
+    assert is_turned(jpeg_with_app1(data, b"Exif\0\0" + exif(first))) == turned
+
+
+@pytest.mark.parametrize("form", ["attribute", "quoted otherwise", "element"])
+def test_an_orientation_only_in_xmp(form: str) -> None:
+    stored = np.ascontiguousarray(STORED[6](picture()))
+    block = xmp(6, form)
+    assert is_turned(jpeg_with_app1(jpeg(stored), XMP + block))
+    plain = encode(stored, ".png")
+    text = b"XML:com.adobe.xmp\0"
+    packed = text + b"\1\0\0\0" + zlib.compress(block)
+    for chunk in (png_chunk(b"iTXt", text + b"\0\0\0\0" + block), png_chunk(b"iTXt", packed)):
+        assert is_turned(plain[:33] + chunk + plain[33:])
+        assert is_turned(plain[:-12] + chunk + plain[-12:])
+    webp = encode(stored, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+    assert is_turned(webp_with(webp, 24, 40, {b"XMP ": block}))
+    tags = {256: 24, 257: 40, 258: 8, 259: 1, 262: 2, 277: 3, 278: 40}
+    assert is_turned(tiff_with_xmp(tags, stored.tobytes(), block))
+
+
+@pytest.mark.parametrize(
+    ("in_exif", "in_xmp", "turned"),
+    [
+        (1, 6, False),
+        (6, 1, True),
+        (0, 6, False),
+        (9, 6, False),
+        (None, 6, True),
+        (None, 0, False),
+        (None, 9, False),
+    ],
+)
+def test_exif_wins_over_xmp(in_exif: int | None, in_xmp: int, turned: bool) -> None:
+    block = (
+        exif(1).replace(struct.pack("<H", 274), struct.pack("<H", 305)) if in_exif is None else exif(in_exif)
+    )
+    stored = np.ascontiguousarray(STORED[6](picture()))
+    data = jpeg_with_app1(jpeg_with_app1(jpeg(stored), XMP + xmp(in_xmp)), b"Exif\0\0" + block)
+    assert is_turned(data) == turned
+    plain = encode(stored, ".png")
+    text = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(in_xmp))
+    assert is_turned(plain[:33] + text + plain[33:-12] + png_chunk(b"eXIf", block) + plain[-12:]) == turned
+    webp = encode(stored, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+    assert is_turned(webp_with(webp, 24, 40, {b"EXIF": block, b"XMP ": xmp(in_xmp)})) == turned
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (b"exif", b"Exif\0\0" + exif(6)),
+        (b"exif", exif(6, ">")),
+        (b"APP1", b"Exif\0\0" + exif(6)),
+        (b"APP1", XMP + xmp(6)),
+    ],
+)
+def test_raw_profiles_of_imagemagick(name: bytes, content: bytes, kind: bytes) -> None:
+    digits = content.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    text = b"\n" + name.lower() + f"\n{len(content):8}\n{lines}\n".encode()
+    body = b"\0" + zlib.compress(text) if kind == b"zTXt" else text
+    chunk = png_chunk(kind, b"Raw profile type " + name + b"\0" + body)
+    plain = encode(np.ascontiguousarray(STORED[6](picture())), ".png")
+    assert is_turned(plain[:33] + chunk + plain[33:])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "code", "turned"),
+    [
+        *((1, "Bxxx", False), (2, "Bxxx", False), (3, "Hxx", True), (4, "I", True), (6, "bxxx", True)),
+        *((7, "Bxxx", False), (8, "hxx", True), (9, "i", True), (11, "f", True), (99, "I", False)),
+    ],
+)
+def test_types_of_the_orientation(kind: int, code: str, turned: bool, order: str) -> None:
+    head = exif(1, order)[:10] + struct.pack(order + "HHI", 274, kind, 1)
+    block = head + struct.pack(order + code, 6) + bytes(4)
+    assert is_turned(jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + block)) == turned
+
+
+def test_a_block_that_is_damaged_behind_its_orientation() -> None:
+    many = bytearray(exif(6))
+    many[8] = 100  # entries, of which one is there
+    for block in (bytes(many), exif(6)[:-4], b"Exif\0\0" + exif(6), b"MM*\0" + exif(6, ">")[4:]):
+        assert is_turned(jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + block))
+
+
+def test_a_webp_whose_header_knows_of_no_exif() -> None:
+    webp = encode(np.ascontiguousarray(STORED[6](picture())), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+    data = webp_with(webp, 24, 40, {b"EXIF": exif(6)})
+    assert is_turned(data)
+    assert not is_turned(data[:20] + b"\0" + data[21:])
+
+
 # What cannot be read
 
 
@@ -363,12 +509,58 @@ def test_text_and_other_files_are_no_images(data: bytes) -> None:
 def test_truncated_jpeg_is_refused_wherever_it_was_cut(options: tuple[int, ...]) -> None:
     data = jpeg(picture(64, 80), *options)
     decode(data)
-    for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data))]:
+    # Zeros: a download that stopped in a file of full length.
+    for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data) - 2)]:
+        for rest in (
+            b"",
+            b"\xff",
+            bytes(len(data) + 100 - end),
+        ):
+            with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+                decode(data[:end] + rest)
+
+
+TRAILERS = {
+    "none": b"",
+    "half a marker": b"\xff",
+    "Samsung": b"SEFHe\0\0\0" + b"\x11" * 5000,
+    "a video": b"\0\0\0\x18ftypmp42" + np.random.default_rng(5).bytes(20_000),
+    "another JPEG": jpeg(picture(8, 8)),
+    "padding": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("trailer", TRAILERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+        (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    ],
+)
+def test_a_complete_jpeg_needs_no_end_marker(options: tuple[int, ...], trailer: str) -> None:
+    data = jpeg(picture(64, 80), *options)
+    np.testing.assert_array_equal(decode(data[:-2] + TRAILERS[trailer]), decode(data))
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused() -> None:
+    data = jpeg(picture(64, 80), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scans = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    assert len(scans) > 5
+    for scan in scans[1:]:
         with pytest.raises(ImageError, match="truncated or damaged JPEG"):
-            decode(data[:end])
-        # A download that stopped in a file of full length.
-        with pytest.raises(ImageError, match="truncated or damaged JPEG"):
-            decode(data[:end].ljust(len(data) + 100, b"\0") if end < len(data) - 2 else data[:-2])
+            decode(data[:scan])
+
+
+def test_pixels_that_look_like_padding() -> None:
+    data = jpeg(np.full((300, 300, 3), 255, np.uint8), cv2.IMWRITE_JPEG_OPTIMIZE, 1)
+    assert data[-20:-3] == bytes(17)
+    np.testing.assert_array_equal(decode(data[:-2]), decode(data))
+    for cut in (12, 40):
+        with pytest.raises(ImageError, match="truncated"):
+            decode(data[:-cut])
 
 
 def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_jpeg() -> None:
@@ -413,6 +605,61 @@ def test_floating_point_and_signed_tiff_are_refused() -> None:
 def test_an_image_without_size_is_damaged(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="damaged PNG"):
         decode(png(*size, 8, 0, [b""]))
+
+
+def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.CaptureFixture[str]) -> None:
+    data = jpeg(picture(64, 80))
+    damaged = data[: len(data) * 2 // 3] + b"\xff\xd9"  # "Corrupt JPEG data: premature end of data segment"
+    profile = png_chunk(b"iCCP", b"odd\0\0" + zlib.compress(b"no profile"))  # "libpng warning: iCCP: ..."
+    odd = png(2, 1, 8, 2, [bytes((10, 20, 30, 40, 50, 60))], profile)
+
+    def work() -> None:
+        for _ in range(100):
+            assert decode(damaged).shape == (64, 80, 3)
+            assert decode(odd).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert capfd.readouterr().err == ""
+    # Afterwards they may.
+    if sys.platform == "linux":
+        cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)
+        assert "Corrupt JPEG data" in capfd.readouterr().err
+
+
+def test_other_words_get_through_while_an_image_is_decoded(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_libraries:
+        print("a row", file=sys.stderr)
+        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a child\\n')"], check=True)
+        with quiet_libraries:
+            os.write(2, b"nested\n")
+        with pytest.raises(ZeroDivisionError), quiet_libraries:
+            raise ZeroDivisionError
+    sys.stderr.flush()
+    assert sorted(capfd.readouterr().err.splitlines()) == ["a child", "a row", "nested"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
+def test_a_process_forked_while_an_image_is_decoded_can_print() -> None:
+    script = """
+import os, sys
+import ctypes
+from arcage.quiet import quiet_libraries
+libc = ctypes.CDLL(None)
+with quiet_libraries:
+    child = os.fork()
+    libc.fputs(b"from C\\n", ctypes.c_void_p.in_dll(libc, "stderr"))
+    if not child:
+        with quiet_libraries:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
+    assert done.stderr == (b"from C\n" if sys.platform == "linux" else b"from C\nfrom C\n")
 
 
 def test_damaged_files_leave_stderr_and_the_log_level_alone(capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ import cv2
 
 from arcage.errors import DeviceError, ImageError
 from arcage.files import reason
-from arcage.images import quiet_opencv
+from arcage.quiet import quiet_libraries
 from arcage.types import U8
 
 # FFmpeg reads more than films: playlists and scripts that name other files and hosts. Of these containers
@@ -107,7 +107,7 @@ class Reader:
 
     def _grab(self) -> bool:
         try:
-            with quiet_opencv():
+            with quiet_libraries:
                 return bool(self._capture.grab())
         except cv2.error:
             return False
@@ -115,7 +115,7 @@ class Reader:
     def _retrieve(self) -> U8 | None:
         """The picture that was grabbed, RGB; None where it is damaged."""
         try:
-            with quiet_opencv():
+            with quiet_libraries:
                 there, image = self._capture.retrieve()
             if not there or image is None or image.ndim != 3:
                 return None
@@ -160,7 +160,7 @@ def open_camera(number: int, rate: float) -> Iterator[Reader]:
     Raises:
         DeviceError: there is no such camera.
     """
-    with quiet_opencv():
+    with quiet_libraries:
         capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
     try:
         if not capture.isOpened():
@@ -175,7 +175,7 @@ def _open_file(file: IO[bytes]) -> Any:
     before = {name: os.environ.get(name) for name in _OPTIONS}
     os.environ.update(_OPTIONS)
     try:
-        with quiet_opencv():
+        with quiet_libraries:
             return cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [])
     except cv2.error:
         raise ImageError("damaged film, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)") from None

@@ -17,9 +17,9 @@ import cv2
 from arcage.annotate import draw, refuse_others
 from arcage.errors import ImageError, OutputError, UsageError
 from arcage.files import atomic_write, make_folder, reason
-from arcage.images import quiet_opencv
 from arcage.output import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
+from arcage.quiet import quiet_libraries
 from arcage.video.read import Frame, open_clip
 
 WriteFrame = Callable[[Frame, Sequence[Prediction]], None]
@@ -179,7 +179,7 @@ class _Film:
             self._writer.release()
 
     def _open(self, width: int, height: int) -> Any:
-        with quiet_opencv():
+        with quiet_libraries:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             writer = cv2.VideoWriter(str(self.temporary), cv2.CAP_FFMPEG, code, self._rate, (width, height))
         if not writer.isOpened():

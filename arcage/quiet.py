@@ -1,0 +1,71 @@
+"""Keep messages of decoders off standard error: they name no file, the error of the caller does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from typing import Any
+
+import cv2
+
+_opencv: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+
+
+class _Quiet:
+    """A context manager that silences OpenCV's log and, with glibc, what C libraries print to ``stderr``.
+
+    libjpeg, libpng and their like print with ``fprintf(stderr)``. glibc documents that variable as one that a
+    program may set, so it points to the null device while at least one thread decodes. File descriptor 2
+    stays as it is: Python's standard error, progress bars, child processes and the messages of a crash do not
+    notice. Elsewhere ``stderr`` may be a constant, and only OpenCV's log is silenced.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = 0
+        self._stderr: Any = None
+        if sys.platform != "linux":
+            return
+        libc = ctypes.CDLL(None)
+        if not hasattr(libc, "gnu_get_libc_version"):
+            return
+        libc.fopen.restype = ctypes.c_void_p
+        # "e": not inherited by child processes.
+        self._null = libc.fopen(os.devnull.encode(), b"we")
+        if self._null:
+            self._stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+            self._original = self._stderr.value
+            os.register_at_fork(after_in_child=self._restart)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._level = _opencv.getLogLevel()
+                _opencv.setLogLevel(0)
+                if self._stderr is not None:
+                    self._original, self._stderr.value = self._stderr.value, self._null
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._speak()
+
+    def _speak(self) -> None:
+        _opencv.setLogLevel(self._level)
+        if self._stderr is not None:
+            self._stderr.value = self._original
+
+    def _restart(self) -> None:
+        # A forked child has none of the threads that were decoding, and maybe a lock that nobody releases.
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            self._speak()
+
+
+quiet_libraries = _Quiet()
