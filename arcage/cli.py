@@ -15,6 +15,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -249,6 +250,7 @@ def predict(
         report = write_page(report_to, _named(arguments))
 
     from contextlib import nullcontext
+    from functools import partial
 
     from arcage.batch import save
     from arcage.predictor import Predictor
@@ -281,7 +283,9 @@ def predict(
         ):
             if webcam is not None and not quiet:
                 _say(f"camera {webcam}: Ctrl-C ends it, and the answers follow")
-            films = Films(predictor, rate, frames=write_frame, annotator=annotator)
+            # Of a single video, the frames: there is no bar of images to run beside it.
+            watching = partial(_frames_progress, quiet=quiet or not one or webcam is not None)
+            films = Films(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
             answers = films.stream(ahead(sources())) if webcam is None else films.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
         summary.firsts = predictor.firsts
@@ -1088,6 +1092,12 @@ def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
             f"thumbnails missing: {absent}; --images is to be the folder that was extracted, with its files "
             "unchanged, and the cache must have their names"
         )
+
+
+def _frames_progress(frames: int, *, quiet: bool) -> AbstractContextManager[Callable[[], object]]:
+    from arcage.progress import progress
+
+    return progress("Reading frames", lambda: range(frames), quiet=quiet)
 
 
 def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from . import heif, jpeg, raw, tiff
+from . import heif, jpeg, jpeg2000, netpbm, raw, tiff, unread
 from .errors import ImageError, ImageExtraError, ImageMemoryError
 from .orientation import PngMetadata, orientation
 from .quiet import quiet_libraries
@@ -44,8 +44,9 @@ _TURNS: dict[int, Callable[[Any], Any]] = {
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
-    """Decode one image: JPEG, PNG, WebP, BMP, TIFF, GIF or AVIF (of an animation or a stack, the first
-    picture); with the extra ``[formats]`` HEIC, and the JPEG preview of a camera's raw file.
+    """Decode one image: JPEG, JPEG 2000, PNG, WebP, BMP, PBM, PGM, PPM, PAM, TIFF, GIF or AVIF (of an
+    animation or a stack, the first picture); with the extra ``[formats]`` HEIC, and the JPEG preview of a
+    camera's raw file.
 
     Returns an array of shape (height, width, 3), uint8, 0 to 255, RGB, C-contiguous, upright (the EXIF
     orientation is applied; in HEIC and AVIF, that of the boxes). Grey becomes RGB, 10 to 16 bits become 8,
@@ -71,6 +72,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
                 image = _decode_jpeg(data, header.jpeg_header)
             elif format_ == "HEIC":
                 image = _from_rgb(heif.decode_heic(data))
+            elif format_ == "Netpbm":
+                image = _from_rgb(netpbm.decode(data))
             elif format_ in ("BMP", "TIFF"):
                 # Their fourth channel is often padding or already multiplied in: alpha cannot be trusted.
                 image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
@@ -84,11 +87,13 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     except Exception as error:  # libheif has many
         if out_of_memory(error):
             raise ImageMemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
-        if format_ != "HEIC" and not isinstance(error, cv2.error):
+        if format_ not in ("HEIC", "Netpbm") and not isinstance(error, cv2.error):
             raise
         upright = None
     if upright is None and format_ == "AVIF" and re.search(r"AVIF:\s+NO", cv2.getBuildInformation()):
         raise ImageExtraError("this OpenCV reads no AVIF: pip install --upgrade opencv-python-headless")
+    if upright is None and format_ == "Netpbm":
+        raise ImageError("truncated or damaged Netpbm image")
     if upright is None and format_ == "HEIC":
         raise ImageError("damaged HEIC image, or of a kind that libheif cannot decode")
     if upright is None:
@@ -164,7 +169,13 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
     if read is None:
         name, read = heif.kind(data), _heif
     if not name:
-        raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)")
+        known = unread.name(data)
+        if known == unread.VIDEO:
+            raise ImageError("a video, not an image: give the file a suffix such as .mp4 and name it")
+        if known:
+            raise ImageError(f"{known}, which is not read: convert it to PNG or JPEG")
+        formats = "JPEG, PNG, WebP, BMP, TIFF, GIF, PNM, JPEG 2000, HEIC, AVIF, raw"
+        raise ImageError(f"not an image in a known format ({formats})")
     try:
         header = read(data)
     except (struct.error, LookupError, ValueError):
@@ -230,6 +241,16 @@ def _gif(data: bytes) -> _Header:
     return _Header(width, height)
 
 
+def _netpbm(data: bytes) -> _Header:
+    header = netpbm.read_header(data)
+    return _Header(header.width, header.height)
+
+
+def _jpeg2000(data: bytes) -> _Header:
+    header = jpeg2000.read_header(data)
+    return _Header(header.width, header.height, depth=max(header.depth, 9))
+
+
 def _heif(data: bytes) -> _Header:
     box = heif.read_header(data)
     if heif.kind(data) == "HEIC":  # libheif turns it itself
@@ -250,10 +271,12 @@ def _tiff(data: bytes) -> _Header:
 
 
 _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG", _jpeg),
+    (re.compile(rb"\xff\xd8\xff(?!\xf7)"), "JPEG", _jpeg),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG", _png),
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "WebP", _webp),
     (re.compile(rb"BM.{13}\0\0\0", re.DOTALL), "BMP", _bmp),  # the zeros (a small header) tell it from text
     (re.compile(rb"GIF8[79]a"), "GIF", _gif),
     (re.compile(rb"II\*\0|MM\0\*"), "TIFF", _tiff),
+    (netpbm.MAGIC, "Netpbm", _netpbm),
+    (jpeg2000.MAGIC, "JPEG 2000", _jpeg2000),
 )

@@ -20,7 +20,8 @@ def progress(
 
     Args:
         items: what will be worked on. It is counted in a thread beside the work, because to walk through
-            millions of files takes a while; the time that is left is shown once the number is known.
+            millions of files takes a while; the time that is left is shown once the number is known. None at
+            all means that nobody knows how many there are.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda: None
@@ -36,7 +37,7 @@ def progress(
         def count() -> None:
             # What stops the walk stops the work as well, and is said there.
             with suppress(ArcageError):
-                bar.update(task, total=sum(1 for _ in items()))
+                bar.update(task, total=sum(1 for _ in items()) or None)
 
         threading.Thread(target=count, name="arcage-count", daemon=True).start()
         yield lambda: bar.advance(task)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from .errors import ImageError, UsageError
 from .files import read_bytes, reason
+from .unread import SUFFIXES as _NOT_READ
 
 _PLAIN = {".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".png", ".apng", ".webp", ".gif"}
+_RESEARCH = {".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
 _BOXES = {".heic", ".heif", ".hif", ".avif"}
 _RAW = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".pef", ".srw", ".raf", ".rw2", ".orf"}
 CLIP_SUFFIXES = frozenset(
@@ -22,9 +24,9 @@ CLIP_SUFFIXES = frozenset(
     | {".3gp", ".ogv"}
 )
 """Files that are read as films where they are named; folders are not searched for them."""
-IMAGE_SUFFIXES = frozenset(_PLAIN | _BOXES | _RAW)
-"""What a folder is searched for, in lower case. Some need an extra to be decoded: without it, a folder of
-phone photos says so image by image, and does not look empty."""
+IMAGE_SUFFIXES = frozenset(_PLAIN | _RESEARCH | _BOXES | _RAW | _NOT_READ)
+"""What a folder is searched for, in lower case. Some need an extra to be decoded, and some formats of photos
+are not read at all: a folder of them says so image by image, and does not look empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import random
@@ -349,3 +350,191 @@ def test_folders_are_searched_for_them(tmp_path: Path) -> None:
     for name in (*names, "k.mp4", "l.txt"):
         (tmp_path / name).touch()
     assert [source.name for source in walk([tmp_path])] == names
+
+
+# Netpbm and JPEG 2000
+
+
+GREY = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P5 3 2 255\n" + GREY.tobytes(),
+        b"P5\n# made by hand\n3 # columns\n2\n#\n5\n" + bytes(range(6)),
+        b"P5\n3 2\n65535\n" + (GREY.astype(">u2") * 257).tobytes(),
+        b"P2\n3 2\n5\n0 1 2\n3 4 5\n",
+        b"P2 3 2 1000 0 200\n400 # half\n600 800 1000",
+        b"P7\nWIDTH 3\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n" + GREY.tobytes(),
+        b"P7\n# a comment\nDEPTH 1\nHEIGHT 2\nWIDTH 3\nMAXVAL 5\nENDHDR\n" + bytes(range(6)),
+        b"P7\nWIDTH 3\nHEIGHT 2\nDEPTH 2\nMAXVAL 255\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n"
+        + np.dstack([GREY, np.full_like(GREY, 255)]).tobytes(),
+    ],
+)
+def test_grey_netpbm(data: bytes) -> None:
+    image = decode(data)
+    assert_rgb(image)
+    assert image.tolist() == np.repeat(GREY[..., None], 3, 2).tolist()
+    if data[:2] != b"P2":
+        with pytest.raises(ImageError, match="truncated or damaged Netpbm image"):
+            decode(data[:-1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P4\n# bits\n10 2\n\xa5\x40\x5a\x80",
+        b"P1\n10 2\n1010010101\n01011010 1 0",
+        b"P1 10 2 1 0 1 0 0 1 0 1 0 1 0101101010",
+    ],
+)
+def test_bitmaps_of_netpbm(data: bytes) -> None:
+    black = [[1, 0, 1, 0, 0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0, 1, 0, 1, 0]]
+    assert decode(data).tolist() == [[[255 * (1 - bit)] * 3 for bit in row] for row in black]
+    with pytest.raises(ImageError, match="truncated or damaged Netpbm image"):
+        decode(data[:-1])
+
+
+def test_colours_and_alpha_of_netpbm() -> None:
+    np.testing.assert_array_equal(decode(b"P6 160 96 255\n" + BIG.tobytes()), BIG)
+    np.testing.assert_array_equal(decode(b"P6 160 96 65535\n" + (BIG.astype(">u2") * 257).tobytes()), BIG)
+    text = " ".join(str(value) for value in BIG.ravel()).encode()
+    np.testing.assert_array_equal(decode(b"P3 160 96 255\n" + text), BIG)
+    alpha = np.dstack([BIG, np.full((96, 160), 255, np.uint8)])
+    alpha[:9, :, 3] = 0
+    head = b"P7\nWIDTH 160\nHEIGHT 96\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n"
+    image = decode(head + alpha.tobytes())
+    assert image[:9].min() == 255
+    np.testing.assert_array_equal(image[9:], BIG[9:])
+    np.testing.assert_array_equal(decode(encode(BIG, ".ppm")), BIG)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P5 3 2\n",
+        b"P5 3 x 255\n" + bytes(6),
+        b"P5 3 2 0\n" + bytes(6),
+        b"P5 3 2 70000\n" + bytes(12),
+        b"P5 0 2 255\n",
+        b"P2 3 2 255\n0 1 2 3 4",
+        b"P2 3 2 255\n0 1 2 3 4 x",
+        b"P1 3 2 010 012",
+        b"P7\nWIDTH 3\nENDHDR\n",
+        b"P7\nWIDTH 3\nHEIGHT 2\nDEPTH 5\nMAXVAL 255\nENDHDR\n" + bytes(30),
+        b"P7\nWIDTH 3\n",
+    ],
+)
+def test_damaged_netpbm_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match="damaged Netpbm image"):
+        decode(data)
+
+
+def test_the_limit_holds_for_netpbm_and_jpeg_2000() -> None:
+    for data in (b"P5 160 96 255\n" + bytes(160 * 96), encode(BIG, ".jp2")):
+        with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
+            decode(data, max_pixels=15_359)
+
+
+def code_stream(boxed: bytes) -> bytes:
+    return boxed[boxed.index(b"\xff\x4f\xff\x51") :]
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+def test_jpeg_2000(boxed: bool) -> None:
+    lossless = (cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000)
+    grey = encode(BIG[..., 0], ".jp2", *lossless)
+    deep = cv2.imencode(".jp2", BIG[..., ::-1].astype(np.uint16) * 257, lossless)[1].tobytes()
+    for data, expected in (
+        (encode(BIG, ".jp2", *lossless), BIG),
+        (grey, np.repeat(BIG[..., :1], 3, 2)),
+        (deep, BIG),
+    ):
+        data = data if boxed else code_stream(data)
+        image = decode(data)
+        assert_rgb(image)
+        np.testing.assert_array_equal(image, expected)
+        for end in (30, 100, len(data) // 2, len(data) - 20):
+            with pytest.raises(ImageError, match="damaged JPEG 2000 image"):
+                decode(data[:end])
+
+
+def test_jpeg_2000_without_one_of_its_tiles_is_refused() -> None:
+    image = pytest.importorskip("PIL.Image").fromarray(BIG)
+    file = io.BytesIO()
+    image.save(file, "JPEG2000", no_jp2=True, tile_size=(64, 64))
+    data = file.getvalue()
+    np.testing.assert_array_equal(decode(data), BIG)
+    tiles = [at for at in range(len(data)) if data.startswith(b"\xff\x90\0\x0a", at)]
+    assert len(tiles) == 6
+    for at in tiles:
+        with pytest.raises(ImageError, match="truncated or damaged JPEG 2000"):
+            decode(data[:at])
+        with pytest.raises(ImageError, match="truncated or damaged JPEG 2000"):
+            decode(data[:at] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("name", ["ppm", "pgm", "jp2"])
+def test_mutations_of_netpbm_and_jpeg_2000(name: str) -> None:
+    data = encode(BIG[:64, :64, 0] if name == "pgm" else BIG[:64, :64], f".{name}")
+    chance = random.Random(name)
+    refused = 0
+    for _ in range(300):
+        try:
+            assert_rgb(decode(mutated(data, chance)))
+        except ImageError:
+            refused += 1
+    assert refused > 10
+
+
+# Formats that are not read
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"8BPS\0\1" + bytes(20), "a Photoshop file"),
+        (b"\xff\x0a" + bytes(20), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20), "JPEG XL"),
+        (b"\xff\xd8\xff\xf7" + bytes(20), "JPEG-LS"),
+        (b"II+\0\x08\0\0\0" + bytes(20), "BigTIFF"),
+        (b"v/1\x01\2\0\0\0" + bytes(20), "OpenEXR"),
+        (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n" + bytes(4), "Radiance HDR"),
+        (b"PF\n1 1\n-1.0\n" + bytes(12), "PFM"),
+        (b"\x59\xa6\x6a\x95" + bytes(28), "Sun raster"),
+        (b"\0\0\1\0\1\0\x10\x10" + bytes(20), "a Windows icon"),
+        (b"icns\0\0\1\0" + bytes(20), "an Apple icon"),
+        (b"gimp xcf file\0" + bytes(20), "a GIMP file"),
+        (b"\x0a\5\1\x08" + bytes(124), "PCX"),
+        (b"qoif\0\0\0\1\0\0\0\1\3\0" + bytes(20), "QOI"),
+        (b"%PDF-1.7\n%", "a PDF document"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="1"/>', "an SVG drawing"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "an HTML page"),
+        (b"\0\0\2" + bytes(9) + struct.pack("<HH", 4, 3) + b"\x18\0" + bytes(36), "TGA"),
+        (b"\0\1\1\0\0\0\1\x18" + bytes(4) + struct.pack("<HH", 4, 3) + b"\x08\x20" + bytes(36), "TGA"),
+        (bytes(128) + b"DICM" + bytes(20), "DICOM"),
+    ],
+)
+def test_the_error_names_a_format_that_is_not_read(data: bytes, name: str) -> None:
+    with pytest.raises(ImageError, match=f"^{name}, which is not read: convert it to PNG or JPEG$"):
+        decode(data)
+
+
+def test_a_video_in_the_place_of_an_image_is_named() -> None:
+    for data in (b"\0\0\0\x18ftypisom" + bytes(30), b"\x1a\x45\xdf\xa3" + bytes(30), b"RIFF\0\1\0\0AVI LIST"):
+        with pytest.raises(ImageError, match="a video, not an image"):
+            decode(data)
+
+
+def test_a_folder_of_other_formats_does_not_look_empty(arcage: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a.PGM").write_bytes(b"P5 60 40 255\n" + bytes(2400))
+    (tmp_path / "b.jp2").write_bytes(encode(BIG, ".jp2"))
+    (tmp_path / "c.psd").write_bytes(b"8BPS\0\1" + bytes(20))
+    (tmp_path / "d.jxl").write_bytes(b"\xff\x0a" + bytes(20))
+    result = arcage("predict", tmp_path)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["status"] for row in rows] == ["ok", "ok", "unreadable", "unreadable"]
+    assert rows[2]["error"] == "a Photoshop file, which is not read: convert it to PNG or JPEG"
+    assert rows[3]["error"] == "JPEG XL, which is not read: convert it to PNG or JPEG"

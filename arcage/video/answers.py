@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import groupby
@@ -34,6 +34,8 @@ class Films:
         rate: frames a second that are looked at.
         frames: takes the rows of each frame, where they are wanted.
         annotator: says where drawn films go, where they are wanted.
+        progress: gets the number of frames of a video that will be looked at (0 where it does not tell), and
+            is entered while it is read; gives what is called after each of them.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Films:
         *,
         frames: WriteFrame | None = None,
         annotator: Annotator | None = None,
+        progress: Callable[[int], AbstractContextManager[Callable[[], object]]] = lambda _: nullcontext(str),
     ) -> None:
+        self._progress = progress
         self._predictor = predictor
         self._rate = rate
         self._frames = frames
@@ -94,6 +98,7 @@ class Films:
         tracker = Tracker()
         persons: list[Person] = []
         with (
+            self._progress(reader.expected) as advance,
             self._drawing(source, reader.rate) as draw,
             closing(self._predictor.look(_pictures(reader), chunk=1 if reader.live else _TOGETHER)) as looks,
         ):
@@ -112,11 +117,11 @@ class Films:
                             # The answer of the person so far: that of each frame would flicker.
                             so_far = self._told([persons[number] for number in numbers])
                             draw(frame, _rows(source, numbers, image.faces, so_far))
+                    advance()
             except KeyboardInterrupt:
                 if not reader.live:
                     raise
-            if reader.cut:
-                raise ImageError("truncated film: it ends before its header says")
+            reader.check_end()
         if draw is not None:
             self.drawn += 1
         surest = [person.face for person in persons]

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -18,6 +18,7 @@ from arcage.errors import DeviceError, ImageError
 from arcage.files import reason
 from arcage.quiet import quiet_libraries
 from arcage.types import U8
+from arcage.video.codec import codec
 
 # FFmpeg reads more than films: playlists and scripts that name other files and hosts. Of these containers
 # none does, and no protocol is left for what might; the film itself comes to FFmpeg as a stream of bytes.
@@ -30,6 +31,8 @@ _FPS = 25.0
 """Where the film does not tell."""
 MAX_PIXELS = 40_000_000
 """Largest width x height of a frame: more than 8K. Several frames are in memory at once."""
+_NOT_DECODED = {"AV1", "Theora", "VVC (H.266)", "Dirac", "Daala"}
+"""Codecs that some wheels of OpenCV cannot decode; Theora only where frames repeat the last."""
 _LEAST = 0.9
 """A film that ends before this share of what its header says is cut."""
 
@@ -53,13 +56,17 @@ class Reader:
         capture: opened.
         rate: the most frames a second that are given: one for each so many parts of a second.
         live: the time is the clock's, not the film's.
+        codec: gives the name of the codec, as the container names it, for an error.
 
     Raises:
         ImageError: a film has no pictures, or larger ones than :data:`MAX_PIXELS`.
         DeviceError: a camera gives none.
     """
 
-    def __init__(self, capture: Any, rate: float, *, live: bool = False) -> None:
+    def __init__(
+        self, capture: Any, rate: float, *, live: bool = False, codec: Callable[[], str] = str
+    ) -> None:
+        self._codec = codec
         self._capture = capture
         self._rate = rate
         self.live = live
@@ -76,6 +83,11 @@ class Reader:
     def rate(self) -> float:
         """Frames a second that are given, as far as the film tells."""
         return min(self._rate, self._fps)
+
+    @property
+    def expected(self) -> int:
+        """Frames that will be given, about, as far as the video tells; else 0."""
+        return math.ceil(self.count / self._fps * self.rate)
 
     @property
     def cut(self) -> bool:
@@ -103,7 +115,22 @@ class Reader:
         if self._number < 0:
             if self.live:
                 raise DeviceError("the camera gives no pictures: does another program use it?")
-            raise ImageError("a film without pictures, or a damaged one")
+            self._check_codec()
+            raise ImageError("a video without pictures, or a damaged one")
+
+    def check_end(self) -> None:
+        """To be called behind the last frame.
+
+        Raises:
+            ImageError: the video ended too early.
+        """
+        if self.cut:
+            self._check_codec()
+            raise ImageError("truncated video: it ends before its header says")
+
+    def _check_codec(self) -> None:
+        if (name := self._codec()) in _NOT_DECODED:
+            raise _not_decoded(name)
 
     def _grab(self) -> bool:
         try:
@@ -123,6 +150,13 @@ class Reader:
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[no-any-return]
         except cv2.error:
             return None
+
+
+def _not_decoded(codec: str) -> ImageError:
+    return ImageError(
+        f"OpenCV cannot decode the codec of this video, {codec}: convert it, as in "
+        "ffmpeg -i video.mp4 -c:v libx264 converted.mp4"
+    )
 
 
 def _check_size(width: float, height: float) -> None:
@@ -147,8 +181,10 @@ def open_clip(path: str, rate: float) -> Iterator[Reader]:
         capture = _open_file(file)
         try:
             if not capture.isOpened():
-                raise ImageError("damaged film, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)")
-            yield Reader(capture, rate)
+                if (name := codec(file)) in _NOT_DECODED:
+                    raise _not_decoded(name)
+                raise ImageError("damaged video, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)")
+            yield Reader(capture, rate, codec=lambda: codec(file))
         finally:
             capture.release()
 
@@ -178,7 +214,7 @@ def _open_file(file: IO[bytes]) -> Any:
         with quiet_libraries:
             return cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [])
     except cv2.error:
-        raise ImageError("damaged film, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)") from None
+        raise ImageError("damaged video, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)") from None
     finally:
         for name, value in before.items():
             if value is None:

@@ -1,0 +1,70 @@
+"""JPEG 2000: what the header of the code stream says (ISO/IEC 15444-1), bare or in JP2 boxes."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+
+MAGIC = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
+_START_OF_TILE, _END = 0xFF90, 0xFFD9
+_MOST = 100_000
+"""Boxes, segments or parts of tiles to look through at most."""
+
+
+class Jpeg2000Header(NamedTuple):
+    width: int
+    height: int
+    depth: int
+    """Bits of a sample."""
+
+
+def read_header(data: bytes) -> Jpeg2000Header:
+    """Raises struct.error or ValueError where it is damaged, or parts of tiles are missing."""
+    at, end = (0, len(data)) if data.startswith(b"\xff\x4f") else _code_stream(data)
+    if data[at : at + 4] != b"\xff\x4f\xff\x51":
+        raise ValueError
+    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(
+        ">8I", data, at + 8
+    )
+    depth = (data[at + 42] & 0x7F) + 1
+    header = Jpeg2000Header(right - left, bottom - top, depth)
+    if not (tile_width and tile_height):
+        raise ValueError
+    tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
+    found: set[int] = set()
+    at += 2
+    for _ in range(_MOST):
+        # A stream may do without its end marker, not without a tile.
+        if at == end or (at + 2 <= end and struct.unpack_from(">H", data, at)[0] == _END):
+            if len(found) < tiles:
+                raise ValueError
+            return header
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _START_OF_TILE:
+            tile, length = struct.unpack_from(">HI", data, at + 4)
+            found.add(tile)
+            at = at + length if length else end
+        else:
+            at += 2 + length
+        if at > end:
+            raise ValueError
+    raise ValueError
+
+
+def _code_stream(data: bytes) -> tuple[int, int]:
+    at = 0
+    for _ in range(_MOST):
+        size, name = struct.unpack_from(">I4s", data, at)
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+            head = 16
+        elif size == 0:
+            size = len(data) - at
+        if size < head or at + size > len(data):
+            raise ValueError
+        if name == b"jp2c":
+            return at + head, at + size
+        at += size
+    raise ValueError
