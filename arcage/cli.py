@@ -637,10 +637,10 @@ def evaluate(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.evaluate import as_table
-    from arcage.training import answers_for, fitted_on_warning, join_names_of_labels, report_on
+    from arcage.training import answers_for, fitted_words, join_names_of_labels, report_on
 
     called = join_names_of_labels(labels)
-    warning = fitted_on_warning(model, called, holdout, split)
+    warning = _too_good(fitted_words(model, faces, called, holdout, split))
     if warning and not quiet:
         _say(warning)
     answers = answers_for(model, faces)
@@ -709,13 +709,13 @@ def compare(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.compare import as_text
-    from arcage.training import compare_labelled, fitted_on_warning, join_names_of_labels
+    from arcage.training import compare_labelled, fitted_words, join_names_of_labels
 
     called = join_names_of_labels(labels)
     warnings = {
         letter: warning
         for letter, model in zip("AB", both, strict=True)
-        if (warning := fitted_on_warning(model, called, holdout, split))
+        if (warning := _too_good(fitted_words(model, faces, called, holdout, split)))
     }
     if not quiet:
         for letter, warning in warnings.items():
@@ -1079,6 +1079,13 @@ def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[Labelle
         count = f"{len(aside):,} of {len(faces):,} faces"
         _say(f"{count} are held out, as the labels' split says; only these count")
     return aside, split
+
+
+def _too_good(fitted: str) -> str:
+    return fitted and (
+        f"the heads {fitted}: the figures are too good; for honest ones take other faces, or fit and judge "
+        "with the same --holdout"
+    )
 
 
 def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:

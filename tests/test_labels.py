@@ -441,7 +441,8 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
     table = read_table(write(tmp_path, f'path,age\na,30\nb,"{text}"\n'))
     assert [label.age for label in table.labels.values()] == [30, age]
     assert table.remarks == (
-        "1 ages are ranges and count as their midpoint (25-32 as 28.5): errors are measured from there",
+        "ages given as a range, which count as its midpoint (25-32 as 28.5): 1; errors are measured from "
+        "there",
     )
 
 
@@ -452,7 +453,9 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
 def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
     table = read_table(write(tmp_path, f'path,age,gender\na,30,f\nb,"{text}",m\n'))
     assert [plain(label) for label in table.labels.values()] == [plain(Label(30, 1)), plain(Label(gender=0))]
-    assert table.remarks == ("1 ages are open (60+) or span more than 20 years and are left out as unknown",)
+    assert table.remarks == (
+        "ages given as an open range (60+), or one of more than 20 years, which are left out as unknown: 1",
+    )
 
 
 @pytest.mark.parametrize(

@@ -478,6 +478,7 @@ def test_matplotlib_is_loaded_only_for_a_report() -> None:
 
 class FakeHeads(fakes.FakeHeads):
     manifest: ClassVar[dict[str, Any]] = {"training": {"labels": "labels.csv"}}
+    folder = age = gender = None
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,9 +25,9 @@ from arcage.data.labelled import LabelledFaces, labelled_faces
 from arcage.embedder.packs import ModelRecord, Pack
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.fit import FOLDS, Settings, fit_heads
-from arcage.heads.store import ARRAYS, CARD, MANIFEST, load_heads
+from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, fitted_images, load_heads
 from arcage.report.rounds import EVENTS, JSON, PNG
-from arcage.training import Fitted, evaluate_labelled, fit_labelled, fitted_on
+from arcage.training import Fitted, evaluate_labelled, fit_labelled, fitted_on, fitted_words
 
 MODEL = ModelRecord("made up", "none.onnx", "0" * 64, "descriptor", "MIT", "tests", "112x112", 2)
 PACK = Pack("compact", Path(), MODEL, (replace(MODEL, name="embedder"),), research_only=False)
@@ -78,7 +79,7 @@ def boosted(everyone: LabelledFaces, tmp_path_factory: pytest.TempPathFactory) -
 def test_fitting_writes_heads_that_load(everyone: LabelledFaces, boosted: tuple[Fitted, Path]) -> None:
     fitted, out = boosted
     beside = {JSON, PNG, EVENTS}  # where their libraries are installed
-    assert {path.name for path in out.iterdir()} - beside == {ARRAYS, CARD, MANIFEST}
+    assert {path.name for path in out.iterdir()} - beside == {ARRAYS, CARD, IMAGES, MANIFEST}
     assert (out / JSON).exists()
     loaded = load_heads(out)
     loaded.check(FINGERPRINT)
@@ -275,6 +276,61 @@ def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Pa
         assert fitted_on(strange, "utkface", SHARE) == (training not in (None, [], {}))
 
 
+def test_faces_that_heads_know_by_the_images(
+    everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
+) -> None:
+    """Whatever the labels are called, also by heads of older versions, which keep some faces as landmarks."""
+    aside = everyone.held_out(SHARE)
+    fitted = int((~aside).sum())
+    new = load_heads(boosted[1])
+    images = fitted_images(new)
+    assert images is not None
+    assert images.shape == (fitted, 5)
+    # Absurd descriptors: it is the content that tells.
+    other = labelled(made_up(tmp_path / "cache", X + 5))
+    for labels in ("utkface", "other.csv"):
+        assert fitted_words(new, everyone, labels, 0) == f"were fitted on {fitted} of these 400 faces"
+        assert fitted_words(new, other, labels, 0) == f"were fitted on {fitted} of these 400 faces"
+        assert fitted_words(new, everyone.select(aside), labels, 0) == ""
+    old = replace(new, manifest={k: v for k, v in new.manifest.items() if k != "images"})
+    assert fitted_images(old) is None
+    found = re.fullmatch(
+        r"were fitted on about ([0-9]+) of these 400 faces", fitted_words(old, everyone, "other.csv", 0)
+    )
+    assert found
+    assert int(found[1]) == pytest.approx(fitted, rel=0.1)
+    assert fitted_words(old, other, "other.csv", 0) == ""
+    assert fitted_words(old, other, "utkface", 0) == "", "landmarks are to be expected, and none is there"
+    linear = fit(everyone, tmp_path / "linear").heads
+    named = "were fitted on labels of this name, which may be these images"
+    assert fitted_words(linear, everyone, "utkface", 0) == named
+    assert fitted_words(linear, everyone, "other.csv", 0) == ""
+    loaded = load_heads(tmp_path / "linear")
+    assert fitted_words(loaded, everyone, "other.csv", 0) == "were fitted on 400 of these 400 faces"
+
+
+def test_a_damaged_list_of_images(everyone: LabelledFaces, tmp_path: Path) -> None:
+    fit(everyone, tmp_path)
+    heads = load_heads(tmp_path)
+    for data in (b"", b"x" * 99, (tmp_path / IMAGES).read_bytes()[:-1]):
+        (tmp_path / IMAGES).write_bytes(data)
+        with pytest.raises(HeadsError, match=r"images\.npy is damaged .*; fit the heads again"):
+            fitted_images(heads)
+    (tmp_path / IMAGES).unlink()
+    with pytest.raises(HeadsError, match=r"cannot read .*images\.npy"):
+        fitted_images(heads)
+    # To answer, it is not needed.
+    assert np.isfinite(load_heads(tmp_path).predict(everyone.descriptors()).age).all()
+
+
+@pytest.mark.usefixtures("bundled")
+def test_the_bundled_heads_know_their_images() -> None:
+    heads = load_heads()
+    images = fitted_images(heads)
+    assert images is not None
+    assert len(images) == heads.manifest["training"]["faces"] == 18_587
+
+
 # The commands
 
 
@@ -372,9 +428,14 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     assert run(*EVALUATE, "--quiet").stderr == ""
     rows = [f"{path.name},{path.name.split('_')[0]}" for path in Path("photos").iterdir()]
     Path("mine.csv").write_text("path,age\n" + "\n".join(rows))
-    done = run("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
+    evaluate = ("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
+    done = run(*evaluate)
     assert done.exit_code == 0
-    assert "too good" not in done.stderr
+    # The images tell, whatever the labels are called.
+    training = json.loads(Path("heads", MANIFEST).read_text("utf-8"))["training"]
+    fitted, held_out = training["faces"], training["held_out"]
+    assert fitted + held_out == 160
+    assert f"the heads were fitted on {fitted} of these 160 faces: the figures are too good" in done.stderr
     assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
 
 

@@ -242,12 +242,13 @@ def _remarks(predictions: bool, seen: Counter[str]) -> tuple[str, ...]:
         remarks.append("a table of predictions: the ages and genders in it count as labels, face by face")
     if count := seen["range"]:
         remarks.append(
-            f"{count:,} ages are ranges and count as their midpoint (25-32 as 28.5): errors are measured "
-            "from there"
+            f"ages given as a range, which count as its midpoint (25-32 as 28.5): {count:,}; errors are "
+            "measured from there"
         )
     if count := seen["open"]:
         remarks.append(
-            f"{count:,} ages are open (60+) or span more than {WIDEST} years and are left out as unknown"
+            f"ages given as an open range (60+), or one of more than {WIDEST} years, which are left out as "
+            f"unknown: {count:,}"
         )
     if seen["number"]:
         remarks.append("gender is given as a number: 0 is read as male, 1 as female")
