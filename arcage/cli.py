@@ -579,6 +579,9 @@ def fit(
             progress=progress if quiet else live.say,
             watch=(lambda step: None) if quiet else live,
         )
+    for what, why in fitted.left_out.items():
+        other = "gender" if what == "age" else "age"
+        _say(f"{what} is not fitted, {other} alone is (as with --only {other}): {why}")
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
     if chosen := fitted.heads.manifest.get("sampling"):
         print_stdout(f"\n{sampling_words(chosen, tables=False)}")

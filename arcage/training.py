@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from arcage.heads.adapt import FORGET, adapt_heads
 from arcage.heads.bootstrap import intervals
 from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
-from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, versions
+from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, lacking, versions
 from arcage.heads.model import BATCH, Heads, Predictions
 from arcage.heads.parts import gaussian
 from arcage.heads.search import TRIALS, search
@@ -51,6 +51,8 @@ class Fitted:
     """Report by cross-fitting on the training faces; see :func:`arcage.heads.evaluate.evaluate`."""
     held_out: dict[str, Any] | None
     """Report on the faces that were left out of the fit, where any were."""
+    left_out: dict[str, str]
+    """Why an attribute that has labels is not fitted: ``age``, ``gender``."""
 
 
 def fit_labelled(
@@ -84,6 +86,8 @@ def fit_labelled(
         progress: told in words what is being done.
         watch: told each step of the fit. The curves of the boosting rounds are kept beside the heads.
 
+    Where only age or only gender can be fitted, the labels of the other are left out; see :class:`Fitted`.
+
     Raises:
         UsageError: too few labelled faces are left to fit on.
         HeadsError, OutputError: the folder cannot be written.
@@ -98,8 +102,10 @@ def fit_labelled(
         which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
         raise UsageError(f"all {len(faces):,} labelled faces are held out; {which}")
     degraded = _degraded(train, variants)
-    descriptors, persons = train.descriptors(), train.persons()
     weight = sampling.weight(train, settings.seed)
+    left_out = _cannot_be_fitted(train.select(weight > 0), settings.folds)
+    faces, train, judged = (_without(some, left_out) for some in (faces, train, judged))
+    descriptors, persons = train.descriptors(), train.persons()
     searched = None
     if search_seconds:
         chosen, trials = search(
@@ -176,7 +182,37 @@ def fit_labelled(
     save_heads(heads, out, model_card(manifest), digests(_keys(fitted)))
     if lacking := write_curves(out, curves.rows()):
         progress(lacking)
-    return Fitted(heads, out_of_fold, held_out)
+    return Fitted(heads, out_of_fold, held_out, left_out)
+
+
+def _without(faces: LabelledFaces, attributes: Collection[str]) -> LabelledFaces:
+    """The same faces, without their labels of some attributes."""
+    unknown = np.full(len(faces), np.nan, np.float32)
+    return replace(
+        faces,
+        age=unknown if "age" in attributes else faces.age,
+        gender=unknown if "gender" in attributes else faces.gender,
+    )
+
+
+def _cannot_be_fitted(train: LabelledFaces, folds: int) -> dict[str, str]:
+    """What has labels and cannot be fitted on, and why; raises UsageError where nothing can."""
+    labels = {
+        what: label
+        for what, label in (("age", train.age), ("gender", train.gender))
+        if np.isfinite(label).any()
+    }
+    persons = train.persons()
+    reasons = {what: lacking(what, label, persons, folds) for what, label in labels.items()}
+    years = np.unique(train.age[np.isfinite(train.age)])
+    if len(years) == 1:
+        reasons["age"] = (
+            reasons["age"] or f"all labelled faces have the same age, {years[0]:g}: add other ages"
+        )
+    reasons = {what: reason for what, reason in reasons.items() if reason}
+    if reasons and len(reasons) == len(labels):
+        raise UsageError("; ".join(reasons.values()))
+    return reasons
 
 
 def _degraded(faces: LabelledFaces, variants: Sequence[CacheTable]) -> list[F32]:
@@ -349,10 +385,9 @@ def only(faces: LabelledFaces, attribute: str) -> LabelledFaces:
     Args:
         attribute: ``age`` or ``gender``.
     """
-    unknown = np.full(len(faces), np.nan, np.float32)
     if attribute == "age":
-        return replace(faces, gender=unknown).select(np.isfinite(faces.age))
-    return replace(faces, age=unknown).select(np.isfinite(faces.gender))
+        return _without(faces, ["gender"]).select(np.isfinite(faces.age))
+    return _without(faces, ["age"]).select(np.isfinite(faces.gender))
 
 
 def _of_pack(pack: Pack) -> dict[str, Any]:

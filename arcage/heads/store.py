@@ -129,16 +129,18 @@ def _numbers(images: Array) -> Array:
 
 
 def fitted_images(heads: Heads) -> Array | None:
-    """:func:`digests` of the images that heads were fitted on; None where they keep none, as those of older
-    versions.
+    """:func:`digests` of the images that heads were fitted on; None where they keep none: those of older
+    versions, and where somebody deleted the file.
 
     Raises:
-        HeadsError: the file is missing or damaged.
+        HeadsError: the file is damaged.
     """
     record = heads.manifest.get("images")
     if heads.folder is None or not isinstance(record, dict):
         return None
     path = heads.folder / IMAGES
+    if not path.exists():
+        return None
     data = verified_bytes(path, str(record.get("sha256")), error=HeadsError, hint="fit the heads again")
     try:
         images = np.load(io.BytesIO(data), allow_pickle=False)
