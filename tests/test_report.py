@@ -334,6 +334,12 @@ def test_thumbnails_only_of_the_images_themselves(made: Made, tmp_path: Path) ->
     found = thumbnails(worst, [tmp_path])
     assert set(found) == {picture_key(a)}
     assert (a["thumbnail"], b["thumbnail"], c["thumbnail"], d["thumbnail"]) == (True, False, False, False)
+    # Another face of the image has a picture of its own; accents may be spelled otherwise than in the cache.
+    (tmp_path / "Zoe\u0308.jpg").write_bytes(data)
+    faces_of_one = [{**a, "face": n, "box": [n, 0, n + 40, 40], "names": ["Zo\u00eb.jpg"]} for n in (0, 100)]
+    pictures = thumbnails({"age": faces_of_one}, [tmp_path])
+    assert [picture_key(face) for face in faces_of_one] == list(pictures)
+    assert len(set(pictures.values())) == 2
     # A file that is no image, though its hash is right.
     text = tmp_path / "text.jpg"
     text.write_bytes(b"no image")
