@@ -583,6 +583,9 @@ def fit(
             progress=progress if quiet else live.say,
             watch=(lambda step: None) if quiet else live,
         )
+    for what, why in fitted.left_out.items():
+        other = "gender" if what == "age" else "age"
+        _say(f"{what} is not fitted, {other} alone is (as with --only {other}): {why}")
     print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
     if chosen := fitted.heads.manifest.get("sampling"):
         print_stdout(f"\n{sampling_words(chosen, tables=False)}")
@@ -641,10 +644,10 @@ def evaluate(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.evaluate import as_table
-    from arcage.training import answers_for, fitted_on_warning, join_names_of_labels, report_on
+    from arcage.training import answers_for, fitted_words, join_names_of_labels, report_on
 
     called = join_names_of_labels(labels)
-    warning = fitted_on_warning(model, called, holdout, split)
+    warning = _too_good(fitted_words(model, faces, called, holdout, split))
     if warning and not quiet:
         _say(warning)
     answers = answers_for(model, faces)
@@ -713,13 +716,13 @@ def compare(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.heads.compare import as_text
-    from arcage.training import compare_labelled, fitted_on_warning, join_names_of_labels
+    from arcage.training import compare_labelled, fitted_words, join_names_of_labels
 
     called = join_names_of_labels(labels)
     warnings = {
         letter: warning
         for letter, model in zip("AB", both, strict=True)
-        if (warning := fitted_on_warning(model, called, holdout, split))
+        if (warning := _too_good(fitted_words(model, faces, called, holdout, split)))
     }
     if not quiet:
         for letter, warning in warnings.items():
@@ -1083,6 +1086,13 @@ def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[Labelle
         count = f"{len(aside):,} of {len(faces):,} faces"
         _say(f"{count} are held out, as the labels' split says; only these count")
     return aside, split
+
+
+def _too_good(fitted: str) -> str:
+    return fitted and (
+        f"the heads {fitted}: the figures are too good; for honest ones take other faces, or fit and judge "
+        "with the same --holdout"
+    )
 
 
 def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -56,6 +57,19 @@ def read_bytes(path: str | Path) -> bytes:
             return file.readall()
     except (OSError, ValueError) as error:
         raise ImageError(reason(error)) from None
+
+
+def spelled_on_disk(folder: Path, name: str) -> Path:
+    """``folder / name`` as the disk has it: accents are one character or two, as the name's author or system
+    wrote them, and most systems tell both apart. The spelling given comes first; where no spelling is there,
+    it is the result."""
+    if name.isascii():
+        return folder / name
+    path = folder
+    for part in Path(name).parts:
+        spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        path = next((there for one in spellings if os.path.lexists(there := path / one)), path / part)
+    return path
 
 
 def make_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.fit import Settings, fit_heads
 from arcage.heads.model import Heads, Predictions
-from arcage.heads.store import ADAPTED, ARRAYS, MANIFEST, SCHEMA, load_heads, save_heads
+from arcage.heads.store import ADAPTED, ARRAYS, MANIFEST, SCHEMA, fitted_images, load_heads, save_heads
 from arcage.training import fitted_on, only
 
 
@@ -294,8 +294,15 @@ def test_the_command(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: 
     assert "## These faces, before and after\n\n- age: better after" in card
     assert "## The rest, before and after" in card
     assert fitted_on(load_heads(out), "utkface", SHARE)
-    # Both sources are called utkface here, and nobody can know that they differ.
-    assert "the old heads were fitted on labels of this name: if on these images, they look" in done.stderr
+    # Both sources are called utkface here, and the images tell that they differ.
+    assert "the old heads were fitted on" not in done.stderr
+    again = run(
+        "fit", "--from", "boosted", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "b"
+    )
+    known = told["training"]["faces"]
+    words = f"the old heads were fitted on {known} of these 160 faces: they look too good before"
+    assert words in again.stderr
+    assert len(fitted_images(load_heads(out))) == known + 120  # type: ignore[arg-type]
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
 
 

@@ -252,6 +252,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         made(folder, names)
         rows = [f"{name},{age[i]},{gender[i]}" for i, name in enumerate(names)]
         (root / table).write_text("\n".join(["path,age,gender", *rows]))
+    shutil.copy(root / "labels.csv", root / "corrected.csv")
     variant = Extractor(variant=1)
     images = [(None, caches.image(f"cache {i}.jpg", [x[i]])) for i in range(FACES)]
     caches.write(root / "cache", images, dimension=extractor.dimension, fingerprint=variant.fingerprint)

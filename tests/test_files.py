@@ -18,7 +18,7 @@ import pytest
 
 from arcage import files
 from arcage.errors import ArcageError, HeadsError, ImageError, ModelError, OutputError
-from arcage.files import atomic_write, read_bytes, sha256_bytes, verified_bytes
+from arcage.files import atomic_write, read_bytes, sha256_bytes, spelled_on_disk, verified_bytes
 
 as_root = os.geteuid() == 0
 
@@ -377,3 +377,20 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
             read_bytes(tmp_path / f"missing{number}")
     after = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
     assert after == before
+
+
+def test_a_name_as_the_disk_spells_it(tmp_path: Path) -> None:
+    """In each part of a path accents may be characters of their own, whatever they are in the others."""
+    (tmp_path / "\u00e9").mkdir()
+    there = tmp_path / "\u00e9" / "u\u0308.jpg"
+    there.touch()
+    for name in ("\u00e9/\u00fc.jpg", "e\u0301/u\u0308.jpg", "e\u0301/\u00fc.jpg", "\u00e9/u\u0308.jpg"):
+        assert spelled_on_disk(tmp_path, name).samefile(there)
+    # Of two files the exact one.
+    other = tmp_path / "\u00e9" / "\u00fc.jpg"
+    if not other.exists():  # macOS has one file under both names
+        other.touch()
+        assert spelled_on_disk(tmp_path, "\u00e9/\u00fc.jpg") == other
+        assert spelled_on_disk(tmp_path, "\u00e9/u\u0308.jpg") == there
+    assert spelled_on_disk(tmp_path, "\u00e9/a.jpg") == tmp_path / "\u00e9" / "a.jpg"
+    assert spelled_on_disk(tmp_path, str(other)).samefile(other)

@@ -149,7 +149,7 @@ def test_images_without_names_are_found_by_content(tmp_path: Path) -> None:
         faces = labelled_faces(cache, labels)
         assert counted(faces) == {"labelled": 2, "used": 2, "missing": 2}
         assert sorted(map(tuple, faces.descriptors().tolist())) == [(5, 6), (7, 8)]
-    with pytest.raises(UsageError, match=r"keeps no file names.*without --no-names"):
+    with pytest.raises(UsageError, match=r"keeps no file names.*run `arcage extract` on the same images"):
         labelled_faces(cache, "utkface")
 
 
@@ -198,7 +198,7 @@ def test_labels_that_fit_nothing_teach_the_fix(tmp_path: Path) -> None:
     empty = Cache(tmp_path / "empty", "f", dimension=2)
     with pytest.raises(UsageError, match="keeps no file names"):
         labelled_faces(empty, "utkface")
-    with pytest.raises(UsageError, match="extract the images first"):
+    with pytest.raises(UsageError, match="no file at the labels' paths is one of its images"):
         labelled_faces(empty, table(tmp_path, "path,age\na.jpg,20\n"))
 
 
@@ -440,3 +440,114 @@ def test_held_out_by_the_split(tmp_path: Path) -> None:
     rest = faces.select(faces.split != "test")
     assert not rest.has_split
     assert rest.held_out(0.5)[rest.split == "train"].any(), "nothing is held out by name"
+
+
+COMPOSED, APART = "Jos\u00e9 M\u00fcller.jpg", "Jose\u0301 Mu\u0308ller.jpg"
+
+
+@pytest.mark.parametrize(("cached", "labelled"), [(APART, COMPOSED), (COMPOSED, APART)])
+def test_accents_spelled_otherwise(tmp_path: Path, cached: str, labelled: str) -> None:
+    cache = write(tmp_path / "cache", [(f"é/{cached}", image("a"))])
+    faces = labelled_faces(cache, table(tmp_path, f"path,age\ne\u0301/{labelled},20\n"))
+    assert counted(faces) == {"labelled": 1, "used": 1}
+    # On the disk as well, where the cache has no names.
+    bare = write(tmp_path / "bare", [(None, image("a"))])
+    (tmp_path / "\u00e9").mkdir()
+    (tmp_path / "\u00e9" / cached).write_text("a")
+    assert counted(labelled_faces(bare, str(tmp_path / "labels.csv"))) == {"labelled": 1, "used": 1}
+
+
+def test_of_two_spellings_the_exact_one_comes_first(tmp_path: Path) -> None:
+    both = [(COMPOSED, image("composed")), (APART, image("apart"))]
+    cache = write(tmp_path / "cache", both)
+    for name, content in ((COMPOSED, "composed"), (APART, "apart")):
+        faces = labelled_faces(cache, table(tmp_path, f"path,age\n{name},20\n"))
+        assert by_content(faces, content) == [0]
+        assert counted(faces) == {"labelled": 1, "used": 1, "unlabelled": 1}
+    # A third spelling, in which one accent is a character of its own and the other is not, fits both.
+    third = "Jose\u0301 M\u00fcller.jpg"
+    with pytest.raises(UsageError, match=r"fits one image alone \(1 fit several"):
+        labelled_faces(cache, table(tmp_path, f"path,age\n{third},20\n"))
+
+
+def predictions(folder: Path, prefix: str, *, boxes: bool = True) -> str:
+    """What ``arcage predict`` wrote of photos of one, two and no faces, corrected by hand."""
+    rows = [("one.jpg", 0, BOX, 20, "male"), ("two.jpg", 0, BOX, 30, "female"), ("two.jpg", 1, SMALL, 40, "")]
+    lines = ["path,face,faces,x1,y1,x2,y2,age,gender,status"]
+    for name, face, box, age, gender in rows:
+        where = ",".join(f"{side:.1f}" for side in box) if boxes else ",,,"
+        lines.append(f"{prefix}{name},{face},2,{where},{age},{gender},ok")
+    lines.append(f"{prefix}none.jpg,,0,,,,,,,no_face")
+    return table(folder, "\n".join(lines))
+
+
+SMALL = (0, 0, 20, 20)
+PHOTOS = {
+    "one.jpg": image("one.jpg", [(1, 0)]),
+    "two.jpg": image("two.jpg", [(2, 0), (3, 0)], [BOX, SMALL]),
+    "none.jpg": image("none.jpg", []),
+}
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+@pytest.mark.parametrize("names", [True, False])
+def test_corrected_predictions_are_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: bool, boxes: bool
+) -> None:
+    """Each face has its own, whether the cache knows file names (of `arcage extract photos`) or not (those of
+    `arcage predict`)."""
+    (tmp_path / "photos").mkdir()
+    for name in PHOTOS:
+        (tmp_path / "photos" / name).write_text(name)
+    cache = write(tmp_path / "cache", [(name if names else None, one) for name, one in PHOTOS.items()])
+    (tmp_path / "work").mkdir()
+    labels = predictions(tmp_path / "work", "photos/", boxes=boxes)
+    monkeypatch.chdir(tmp_path)
+    faces = labelled_faces(cache, labels)
+    assert counted(faces) == {"labelled": 3, "used": 3, "unlabelled": 1}
+    assert sorted(zip(faces.descriptors()[:, 0].tolist(), faces.age.tolist(), strict=True)) == [
+        (1, 20),
+        (2, 30),
+        (3, 40),
+    ]
+    assert not faces.notes
+    assert faces.remarks() == [
+        "labels.csv: a table of predictions: the ages and genders in it count as labels, face by face"
+    ]
+    # With boxes and names the files need not be there.
+    monkeypatch.chdir(tmp_path / "cache")
+    if names and boxes:
+        assert counted(labelled_faces(cache, labels))["used"] == 3
+    else:
+        with pytest.raises(UsageError, match="labels"):
+            labelled_faces(cache, labels)
+
+
+def test_faces_of_predictions_that_the_cache_does_not_have(tmp_path: Path) -> None:
+    """Another detector found other faces: nobody's label goes to somebody else."""
+    found = image("two.jpg", [(7, 0), (8, 0)], [(40, 40, 140, 140), (150, 150, 200, 200)])
+    cache = write(tmp_path / "cache", [("one.jpg", PHOTOS["one.jpg"]), ("two.jpg", found)])
+    faces = labelled_faces(cache, predictions(tmp_path, ""))
+    assert counted(faces) == {"labelled": 2, "used": 2, "missing": 1}
+    assert faces.descriptors()[by_content(faces, "two.jpg")].tolist() == [[7, 0]]
+    (note,) = faces.notes
+    assert str(note) == (
+        "two.jpg, face 1 (labels.csv, line 4) is not among the faces of this image in the cache"
+    )
+    # A photo of that name in another folder is not taken for it.
+    other = write(tmp_path / "other", [("one.jpg", image("else", [(9, 0)], [SMALL])), ("a.jpg", found)])
+    with pytest.raises(UsageError, match="no image of the cache"):
+        labelled_faces(other, predictions(tmp_path, "photos/"))
+
+
+def test_identifiers_in_several_sources(tmp_path: Path) -> None:
+    sources = []
+    for name in ("one", "two"):
+        people = ("1_23", "-123", "Ada", "p1")
+        cache = write(tmp_path / name, [(f"{n}.jpg", image(f"{name} {n}")) for n in range(4)])
+        (tmp_path / f"{name}.d").mkdir()
+        lines = [f"{n}.jpg,30,{person}" for n, person in enumerate(people)]
+        sources.append(Source(cache, table(tmp_path / f"{name}.d", "path,age,person\n" + "\n".join(lines))))
+    persons = join_labelled(sources).persons()
+    assert persons is not None
+    assert len(np.unique(persons)) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arcage.data.labels import Label, label_from_name, merge, person_key
-from arcage.data.tables import parse_columns, read_table
+from arcage.data.labels import Label, is_number, label_from_name, merge, person_key
+from arcage.data.tables import Place, parse_columns, read_table
 from arcage.errors import UsageError
 
 NAN = math.nan
@@ -109,8 +110,12 @@ def write(folder: Path, text: str | bytes) -> Path:
     return path
 
 
+def by_path(path: Path, columns: dict[str, str] | None = None) -> dict[str, Label]:
+    return {place.path: label for place, label in read_table(path, columns).labels.items()}
+
+
 def read(folder: Path, text: str) -> dict[str, object]:
-    return {name: plain(label) for name, label in read_table(write(folder, text)).items()}
+    return {name: plain(label) for name, label in by_path(write(folder, text)).items()}
 
 
 def refused(folder: Path, text: str | bytes) -> str:
@@ -174,16 +179,15 @@ def test_a_table_of_one_attribute_or_of_none_in_a_line(tmp_path: Path) -> None:
         ("", ["first line", "path", "it has none"]),
         ("file,age\na,1\n", ["it has file, age"]),
         ("path,years\na,1\n", ["age or gender", "it has path, years"]),
-        ("path;age\na;1\n", ["separated by commas", "path;age"]),
+        ("path|age\na|1\n", ["separated by commas", "path|age"]),
         ("a.jpg,30\n", ["first line", "a.jpg, 30"]),
         ("path,age,Age\na,1,2\n", ["more than one column age"]),
         ("path,age\na,1\nb,121\n", ["line 3", "'121'", "0 to 120", "leave it empty"]),
         ("path,age\na,-1\n", ["line 2", "'-1'"]),
-        ("path,age\na,nan\n", ["line 2", "'nan'"]),
         ("path,age\na,inf\n", ["line 2", "'inf'"]),
         ("path,age\na,thirty\n", ["line 2", "'thirty'"]),
-        ("path,age\na,30-39\n", ["line 2", "'30-39'"]),
-        ("path,gender\na,f\nb,woman\n", ["line 3", "'woman'", "female"]),
+        ("path,age\na,39-30\n", ["line 2", "'39-30'"]),
+        ("path,gender\na,f\nb,fem\n", ["line 3", "'fem'", "female"]),
         ("path,gender\na,2\n", ["line 2", "'2'"]),
         ("path,age\n,30\n", ["line 2", "path is empty"]),
         ("path,age\n  ,30\n", ["line 2", "path is empty"]),
@@ -232,7 +236,7 @@ def test_splits_and_weights(tmp_path: Path) -> None:
 
 def test_lines_are_known(tmp_path: Path) -> None:
     path = write(tmp_path, 'path,age\n\n"a\nb",30\nc,40\n')
-    assert {name: label.line for name, label in read_table(path).items()} == {"a\nb": 4, "c": 5}
+    assert {name: label.line for name, label in by_path(path).items()} == {"a\nb": 4, "c": 5}
 
 
 def test_a_line_that_says_nothing_contradicts_none(tmp_path: Path) -> None:
@@ -247,7 +251,7 @@ COLUMNS = {"path": "file", "age": "Years", "gender": "sex"}
 def test_columns_of_other_names(tmp_path: Path) -> None:
     lines = [",".join(TABLE), *(",".join(row) for row in zip(*TABLE.values(), strict=True))]
     path = write(tmp_path, "\n".join(lines))
-    found = {name: plain(label) for name, label in read_table(path, COLUMNS).items()}
+    found = {name: plain(label) for name, label in by_path(path, COLUMNS).items()}
     assert found == {"a.jpg": plain(Label(30, 1)), "b/c.jpg": plain(Label(gender=0))}
     for columns, words in (
         ({"path": "Files"}, "has no column 'Files' for path; it has file, years, age, sex"),
@@ -278,7 +282,7 @@ def test_a_table_in_parquet(tmp_path: Path) -> None:
         "weight": [1, 2, None],
     }
     pq.write_table(pa.table(rows), path)
-    found = read_table(path)
+    found = by_path(path)
     assert {name: plain(label) for name, label in found.items()} == {
         "a.jpg": plain(Label(30, 1, "Ada", weight=1)),
         "b/c.jpg": plain(Label(gender=0, weight=2)),
@@ -347,3 +351,204 @@ def test_the_names_of_utkface_itself() -> None:
     assert sum(label.group == "" for label in known) == 2
     assert {label.gender for label in known} == {0, 1}
     assert (min(label.age for label in known), max(label.age for label in known)) == (1, 116)
+
+
+@pytest.mark.parametrize(
+    "text", ["4_6", "4２", "４６", "١٢", "1e1", "0x1e", "inf", "Infinity", "1_0.5", "30y5", "9" * 400, "+-3"]
+)
+def test_what_python_takes_for_a_number_and_people_do_not(tmp_path: Path, text: str) -> None:
+    assert f"{text!r} is no age in years from 0 to 120" in refused(tmp_path, f"path,age\na,{text}\n")
+
+
+@pytest.mark.parametrize("text", ["1_0", "١", "inf", "-1", "1e39", "1e-46", "0x1"])
+def test_what_is_no_weight(tmp_path: Path, text: str) -> None:
+    message = refused(tmp_path, f"path,age,weight\na,30,{text}\n")
+    assert f"{text!r} is no weight, 0 or a number from 1e-30 to 1e+30" in message
+
+
+def test_digits_of_other_scripts_in_file_names() -> None:
+    assert label_from_name("utkface", "٢٥_0_2_20170116174525125.jpg") is None
+    assert label_from_name("agedb", "1_A_３５_f.jpg") is None
+
+
+UNKNOWN = (
+    "",
+    " ",
+    "NA",
+    "na",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "<NA>",
+    "NaN",
+    "nan",
+    "NULL",
+    "null",
+    "None",
+    "none",
+    "-",
+    "?",
+)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
+    """In every column but group and path, in whatever file."""
+    rows = [
+        {"path": f"{n}.jpg", "age": word, "gender": word, "person": word, "split": word, "weight": word}
+        for n, word in enumerate(UNKNOWN)
+    ]
+    rows += [
+        {"path": name, "age": "30", "gender": "f", "person": name, "group": name}
+        for name in ("Na", "Nan", "Null", "NA")
+    ]
+    path = tmp_path / f"labels.{suffix}"
+    names = ("path", "age", "gender", "person", "split", "weight", "group")
+    if suffix == "parquet":
+        pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
+    elif suffix == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    else:
+        lines = [",".join(row.get(name, "") for name in names) for row in rows]
+        path.write_text("\n".join([",".join(names), *lines]))
+    found = by_path(path)
+    assert len(found) == len(UNKNOWN) + 4
+    for n in range(len(UNKNOWN)):
+        assert plain(found[f"{n}.jpg"]) == plain(Label())
+    # People are called so, and countries.
+    assert [found[name].person for name in ("Na", "Nan", "Null", "NA")] == ["Na", "Nan", "Null", ""]
+    assert [found[name].group for name in ("Na", "Nan", "Null", "NA")] == ["Na", "Nan", "Null", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("25-32", 28.5),
+        ("0-2", 1),
+        ("3\u20139", 6),
+        ("25 to 32", 28.5),
+        ("(25, 32)", 28.5),
+        ("[25, 32]", 28.5),
+        ("(24, 32]", 28.5),
+        ("[25, 33)", 28.5),
+        ("(24.0, 32.0]", 28.5),
+        ("20-29 years", 24.5),
+        ("40-60", 50),
+        ("5-5", 5),
+    ],
+)
+def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: float) -> None:
+    table = read_table(write(tmp_path, f'path,age\na,30\nb,"{text}"\n'))
+    assert [label.age for label in table.labels.values()] == [30, age]
+    assert table.remarks == (
+        "ages given as a range, which count as its midpoint (25-32 as 28.5): 1; errors are measured from "
+        "there",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["60+", "60 +", "more than 70", ">70", "≥ 70", "70 and over", "70 or older", "<3", "(60, 100)", "0-120"],
+)
+def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
+    table = read_table(write(tmp_path, f'path,age,gender\na,30,f\nb,"{text}",m\n'))
+    assert [plain(label) for label in table.labels.values()] == [plain(Label(30, 1)), plain(Label(gender=0))]
+    assert table.remarks == (
+        "ages given as an open range (60+), or one of more than 20 years, which are left out as unknown: 1",
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["32-25", "25,32", "25, 32", "(25, 32", "100-140", "1-2-3", "25_32", "3-Sep"]
+)
+def test_what_is_no_range_of_ages(tmp_path: Path, text: str) -> None:
+    message = refused(tmp_path, f'path,age\na,"{text}"\n')
+    assert f"line 2: {text!r} is no age in years from 0 to 120, and no range such as 25-32" in message
+
+
+def test_words_for_a_gender(tmp_path: Path) -> None:
+    words = {
+        0: ("male", "Male", "MALE", "man", "Men", "boy", "Boys", "m", "M", "0", "0.0"),
+        1: ("female", "Female", "woman", "Women", "girl", "GIRLS", "f", "F", "w", "W", "1", "1.0"),
+    }
+    for gender, every in words.items():
+        for word in every:
+            table = read_table(write(tmp_path, f"path,gender\na,{word}\n"))
+            assert [label.gender for label in table.labels.values()] == [gender]
+            number = ("gender is given as a number: 0 is read as male, 1 as female",)
+            assert table.remarks == (number if word[0] in "01" else ())
+    for word in ("h", "homme", "2", "-1", "true", "x", "1_", "other"):
+        assert f"unknown gender {word!r}" in refused(tmp_path, f"path,gender\na,{word}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'path;age;weight\na.jpg;30,5;"1,5"\nb, c.jpg;40;2\n',
+        "\ufeffpath;age;weight\r\na.jpg;30,5;1,5\r\nb, c.jpg;40;2\r\n",
+        "sep=;\npath;age;weight\na.jpg;30.5;1.5\nb, c.jpg;40;2\n",
+        "path\tage\tweight\na.jpg\t30.5\t1.5\nb, c.jpg\t40\t2\n",
+    ],
+    ids=["semicolons", "Excel", "a line for Excel", "tabs"],
+)
+def test_other_separators(tmp_path: Path, text: str) -> None:
+    expected = {"a.jpg": plain(Label(30.5, weight=1.5)), "b, c.jpg": plain(Label(40, weight=2))}
+    assert read(tmp_path, text) == expected
+
+
+def test_lines_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"path": "a", "age": 30.5}\n\n{"path": "b", "gender": 1, "age": null}\n')
+    assert {name: (plain(label), label.line) for name, label in by_path(path).items()} == {
+        "a": (plain(Label(30.5)), 1),
+        "b": (plain(Label(gender=1)), 3),
+    }
+    for text, words in (('{"path": "a"', "line 1: not JSON"), ("[1]", "line 1: give an object")):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=words):
+            read_table(path)
+
+
+def test_a_table_of_predictions_has_a_label_for_each_face(tmp_path: Path) -> None:
+    text = (
+        "path,face,faces,x1,y1,x2,y2,age,gender,status\n"
+        "p/two.jpg,0,2,1,2,3.5,4,30,female,ok\np/two.jpg,1,2,-5,6,7,8,40,male,ok\np/none.jpg,,0,,,,,,,no_face\n"
+    )
+    table = read_table(write(tmp_path, text))
+    assert table.predictions
+    assert {(place.path, place.face, place.box): plain(label) for place, label in table.labels.items()} == {
+        ("p/two.jpg", 0, (1, 2, 3.5, 4)): plain(Label(30, 1)),
+        ("p/two.jpg", 1, (-5, 6, 7, 8)): plain(Label(40, 0)),
+        ("p/none.jpg", None, None): plain(Label()),
+    }
+    assert table.remarks == (
+        "a table of predictions: the ages and genders in it count as labels, face by face",
+    )
+    twice = text + "p/two.jpg,1,2,-5,6,7,8,41,male,ok\n"
+    assert "line 5: another label for face 1 of p/two.jpg than in line 3" in refused(tmp_path, twice)
+    assert "'a' is no number of a face" in refused(tmp_path, text.replace("two.jpg,0", "two.jpg,a"))
+    # A column of that name in any other table is passed over, as others are.
+    other = read_table(write(tmp_path, "path,face,age\na,happy,30\n"))
+    assert (list(other.labels), other.predictions) == ([Place("a")], False)
+
+
+def test_identifiers_of_persons_differ_by_every_character(tmp_path: Path) -> None:
+    numbers = ("1_23", "12_3", "-123", "12.3", "123", "1", "10", "1.10", "p1", "p-1", "p_1_2", "p_12")
+    assert len({person_key(one) for one in numbers}) == len(numbers)
+    assert person_key("P12") == person_key("p12")
+    # Accents are spelling, vowels are not.
+    assert person_key("José") == person_key("Jose\u0301") == person_key("jose")
+    assert len({person_key(name) for name in ("राम", "रमा", "रम")}) == 3
+    assert [is_number(one) for one in ("1_23", "-123", "12.3", "１２", "p1", "Ada")] == [True] * 4 + [
+        False
+    ] * 2
+    # pandas makes 1.0 of 1 in a column with gaps.
+    found = read(tmp_path, "path,age,person\na,1,1.0\nb,1,1\nc,1,10.0\nd,1,10\ne,1,1.5\nf,1,-1.00\n")
+    assert [label[2] for label in found.values()] == ["1", "1", "10", "10", "1.5", "-1"]
+    assert same(merge([Label(1, person="1"), Label(1, person="1")]), Label(1, person="1"))
+    assert merge([Label(1, person="1_23"), Label(1, person="12_3")]) is None
+
+
+def test_accents_in_columns_and_groups(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,a\u0302ge,group\na,30,Zoe\u0308\nb,30,Zo\u00eb\n")
+    assert {label.group for label in by_path(path, {"age": "\u00c2ge"}).values()} == {"Zo\u00eb"}

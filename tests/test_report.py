@@ -21,6 +21,7 @@ from caches import BOX, FINGERPRINT, image, write
 
 from arcage.cache import Cache
 from arcage.data.labelled import Counts, LabelledFaces, labelled_faces
+from arcage.data.rows import picture_key
 from arcage.errors import ArcageError, OutputError, UsageError
 from arcage.heads.evaluate import COLUMNS, as_text, evaluate
 from arcage.heads.model import Heads, Predictions
@@ -331,8 +332,14 @@ def test_thumbnails_only_of_the_images_themselves(made: Made, tmp_path: Path) ->
     (tmp_path / b["names"][0]).write_bytes(data)  # readable, but another image
     (tmp_path / c["names"][0]).mkdir()
     found = thumbnails(worst, [tmp_path])
-    assert set(found) == {a["sha256"]}
+    assert set(found) == {picture_key(a)}
     assert (a["thumbnail"], b["thumbnail"], c["thumbnail"], d["thumbnail"]) == (True, False, False, False)
+    # Another face of the image has a picture of its own; accents may be spelled otherwise than in the cache.
+    (tmp_path / "Zoe\u0308.jpg").write_bytes(data)
+    faces_of_one = [{**a, "face": n, "box": [n, 0, n + 40, 40], "names": ["Zo\u00eb.jpg"]} for n in (0, 100)]
+    pictures = thumbnails({"age": faces_of_one}, [tmp_path])
+    assert [picture_key(face) for face in faces_of_one] == list(pictures)
+    assert len(set(pictures.values())) == 2
     # A file that is no image, though its hash is right.
     text = tmp_path / "text.jpg"
     text.write_bytes(b"no image")
@@ -477,6 +484,7 @@ def test_matplotlib_is_loaded_only_for_a_report() -> None:
 
 class FakeHeads(fakes.FakeHeads):
     manifest: ClassVar[dict[str, Any]] = {"training": {"labels": "labels.csv"}}
+    folder = age = gender = None
 
 
 @pytest.fixture

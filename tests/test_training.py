@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,12 +22,13 @@ from test_heads import DIMENSION, FAST, faces
 from arcage import __version__
 from arcage.cache import Cache
 from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.sampling import Sampling
 from arcage.embedder.packs import ModelRecord, Pack
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.fit import FOLDS, Settings, fit_heads
-from arcage.heads.store import ARRAYS, CARD, MANIFEST, load_heads
+from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, fitted_images, load_heads
 from arcage.report.rounds import EVENTS, JSON, PNG
-from arcage.training import Fitted, evaluate_labelled, fit_labelled, fitted_on
+from arcage.training import Fitted, evaluate_labelled, fit_labelled, fitted_on, fitted_words
 
 MODEL = ModelRecord("made up", "none.onnx", "0" * 64, "descriptor", "MIT", "tests", "112x112", 2)
 PACK = Pack("compact", Path(), MODEL, (replace(MODEL, name="embedder"),), research_only=False)
@@ -78,7 +80,7 @@ def boosted(everyone: LabelledFaces, tmp_path_factory: pytest.TempPathFactory) -
 def test_fitting_writes_heads_that_load(everyone: LabelledFaces, boosted: tuple[Fitted, Path]) -> None:
     fitted, out = boosted
     beside = {JSON, PNG, EVENTS}  # where their libraries are installed
-    assert {path.name for path in out.iterdir()} - beside == {ARRAYS, CARD, MANIFEST}
+    assert {path.name for path in out.iterdir()} - beside == {ARRAYS, CARD, IMAGES, MANIFEST}
     assert (out / JSON).exists()
     loaded = load_heads(out)
     loaded.check(FINGERPRINT)
@@ -184,6 +186,50 @@ def test_a_card_for_other_labels(everyone: LabelledFaces, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("settings", [LINEAR, FAST], ids=["linear", "boosted"])
+def test_what_cannot_be_fitted_is_left_out_and_said(
+    everyone: LabelledFaces, tmp_path: Path, settings: Settings
+) -> None:
+    men = replace(everyone, gender=np.zeros(400, np.float32))
+    balanced = Sampling(balance="age")
+    fitted = fit(men, tmp_path / "men", settings=settings, holdout=SHARE, sampling=balanced)
+    assert fitted.left_out == {
+        "gender": "all labelled faces have the same gender, male: add faces of the other one"
+    }
+    assert fitted.heads.gender is None
+    assert fitted.heads.age is not None
+    assert fitted.held_out is not None
+    assert (fitted.held_out["overall"]["n_age"] > 50, fitted.held_out["overall"]["n_gender"]) == (True, 0)
+    same = replace(everyone, age=np.full(400, 30, np.float32))
+    fitted = fit(same, tmp_path / "same", settings=settings, sampling=balanced)
+    assert fitted.left_out == {"age": "all labelled faces have the same age, 30: add other ages"}
+    assert (fitted.heads.age, fitted.heads.gender is None) == (None, False)
+    few = np.where(np.arange(400) < 49, everyone.age, np.nan).astype(np.float32)
+    fitted = fit(replace(everyone, age=few), tmp_path / "few", settings=settings)
+    assert fitted.left_out == {"age": "only 49 faces have a label for age; at least 50 are needed"}
+    nothing = replace(same, gender=np.ones(400, np.float32))
+    with pytest.raises(
+        UsageError, match=r"same age, 30: .*; all labelled faces have the same gender, female"
+    ):
+        fit(nothing, tmp_path / "nothing", settings=settings)
+    person = np.where(np.arange(400) < 200, "Ada", "Bo")
+    with pytest.raises(UsageError, match=r"fewer than 10 persons or groups \(2\): add more of them"):
+        fit(replace(everyone, person=person), tmp_path / "two", settings=settings)
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("settings", [LINEAR, FAST], ids=["linear", "boosted"])
+def test_weights_far_apart(everyone: LabelledFaces, tmp_path: Path, settings: Settings) -> None:
+    weight = np.full(400, 1e-12, np.float32)
+    weight[0] = 1e12
+    with pytest.raises(UsageError, match=r"weights go from 1e-12 to 1e\+12, more than 1,000,000 times"):
+        fit(replace(everyone, weight=weight), tmp_path, settings=settings)
+    # Their scale is of no matter.
+    for scale in (1e-30, 1e30):
+        weight = np.where(np.arange(400) % 2, scale, 0).astype(np.float32)
+        assert fit(replace(everyone, weight=weight), tmp_path, settings=settings).heads.age is not None
+
+
+@pytest.mark.parametrize("settings", [LINEAR, FAST], ids=["linear", "boosted"])
 def test_held_out_faces_are_never_fitted_on(
     everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path, settings: Settings
 ) -> None:
@@ -273,6 +319,60 @@ def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Pa
     for training in (None, [], {}, {"labels": "utkface"}, {"labels": "utkface", "held_out_share": None}):
         strange = replace(heads, manifest={"training": training})
         assert fitted_on(strange, "utkface", SHARE) == (training not in (None, [], {}))
+
+
+def test_faces_that_heads_know_by_the_images(
+    everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
+) -> None:
+    """Whatever the labels are called, also by heads of older versions, which keep some faces as landmarks."""
+    aside = everyone.held_out(SHARE)
+    fitted = int((~aside).sum())
+    new = load_heads(boosted[1])
+    images = fitted_images(new)
+    assert images is not None
+    assert images.shape == (fitted, 5)
+    # Absurd descriptors: it is the content that tells.
+    other = labelled(made_up(tmp_path / "cache", X + 5))
+    for labels in ("utkface", "other.csv"):
+        assert fitted_words(new, everyone, labels, 0) == f"were fitted on {fitted} of these 400 faces"
+        assert fitted_words(new, other, labels, 0) == f"were fitted on {fitted} of these 400 faces"
+        assert fitted_words(new, everyone.select(aside), labels, 0) == ""
+    old = replace(new, manifest={k: v for k, v in new.manifest.items() if k != "images"})
+    assert fitted_images(old) is None
+    found = re.fullmatch(
+        r"were fitted on about ([0-9]+) of these 400 faces", fitted_words(old, everyone, "other.csv", 0)
+    )
+    assert found
+    assert int(found[1]) == pytest.approx(fitted, rel=0.1)
+    assert fitted_words(old, other, "other.csv", 0) == ""
+    assert fitted_words(old, other, "utkface", 0) == "", "landmarks are to be expected, and none is there"
+    linear = fit(everyone, tmp_path / "linear").heads
+    named = "were fitted on labels of this name, which may be these images"
+    assert fitted_words(linear, everyone, "utkface", 0) == named
+    assert fitted_words(linear, everyone, "other.csv", 0) == ""
+    loaded = load_heads(tmp_path / "linear")
+    assert fitted_words(loaded, everyone, "other.csv", 0) == "were fitted on 400 of these 400 faces"
+
+
+def test_a_damaged_list_of_images(everyone: LabelledFaces, tmp_path: Path) -> None:
+    fit(everyone, tmp_path)
+    heads = load_heads(tmp_path)
+    for data in (b"", b"x" * 99, (tmp_path / IMAGES).read_bytes()[:-1]):
+        (tmp_path / IMAGES).write_bytes(data)
+        with pytest.raises(HeadsError, match=r"images\.npy is damaged .*; fit the heads again"):
+            fitted_images(heads)
+    (tmp_path / IMAGES).unlink()
+    assert fitted_images(heads) is None
+    # To answer, it is not needed.
+    assert np.isfinite(load_heads(tmp_path).predict(everyone.descriptors()).age).all()
+
+
+@pytest.mark.usefixtures("bundled")
+def test_the_bundled_heads_know_their_images() -> None:
+    heads = load_heads()
+    images = fitted_images(heads)
+    assert images is not None
+    assert len(images) == heads.manifest["training"]["faces"] == 18_587
 
 
 # The commands
@@ -372,9 +472,14 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     assert run(*EVALUATE, "--quiet").stderr == ""
     rows = [f"{path.name},{path.name.split('_')[0]}" for path in Path("photos").iterdir()]
     Path("mine.csv").write_text("path,age\n" + "\n".join(rows))
-    done = run("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
+    evaluate = ("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
+    done = run(*evaluate)
     assert done.exit_code == 0
-    assert "too good" not in done.stderr
+    # The images tell, whatever the labels are called.
+    training = json.loads(Path("heads", MANIFEST).read_text("utf-8"))["training"]
+    fitted, held_out = training["faces"], training["held_out"]
+    assert fitted + held_out == 160
+    assert f"the heads were fitted on {fitted} of these 160 faces: the figures are too good" in done.stderr
     assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
 
 
@@ -391,6 +496,27 @@ def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
     rows_ = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["age"] for row in rows_} == {""}
     assert {row["gender"] for row in rows_} == {"male", "female"}
+
+
+def test_one_gender_only(ready: Path, run: Run, tmp_path: Path) -> None:
+    rows = [f"{path.name},{path.name.split('_')[0]},male" for path in Path("photos").iterdir()]
+    (tmp_path / "men.csv").write_text("path,age,gender\n" + "\n".join(rows))
+    fit = ("fit", "--cache", "cache", "--labels", tmp_path / "men.csv", "--head", "linear", "--out", tmp_path)
+    said = (
+        "gender is not fitted, age alone is (as with --only age): all labelled faces have the same gender, "
+        "male: add faces of the other one"
+    )
+    for options in ((), ("--quiet",)):
+        done = run(*fit, *options)
+        assert done.exit_code == 0
+        assert said in done.stderr.splitlines()
+        assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
+    assert run(*fit, "--only", "age", "--quiet").stderr == ""
+    done = run(*fit, "--only", "gender")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        2,
+        "arcage: all labelled faces have the same gender, male: add faces of the other one",
+    )
 
 
 def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:

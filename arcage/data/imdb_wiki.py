@@ -14,6 +14,7 @@ import math
 import os
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -184,12 +185,13 @@ def _rows(columns: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         dob, taken, gender, score, second = map(float, numbers)
         born = _born(dob)
         age = _age(born, taken)
-        seen[path] += 1
+        spelled = unicodedata.normalize("NFC", path)
+        seen[spelled] += 1
         rule = (
             "no face" if not math.isfinite(score)
             else "two faces" if not math.isnan(second)
             else "impossible age" if age is None or not 0 <= age <= OLDEST
-            else "path twice" if seen[path] > 1 or not path
+            else "path twice" if seen[spelled] > 1 or not path
             else ""
         )  # fmt: skip
         # MATLAB's file has 1 for male.

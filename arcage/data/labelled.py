@@ -1,10 +1,12 @@
-"""Caches and labels -> one labelled face per image."""
+"""Caches and labels -> labelled faces: one of each image, or those that a table of predictions names."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -12,12 +14,23 @@ import numpy as np
 
 from arcage.cache import Cache, CacheTable, Names, join_tables, to_hex, to_keys
 from arcage.data import imdb_wiki
-from arcage.data.labels import FROM_NAMES, HELD_OUT, TRAIN, Label, label_from_name, merge, person_key
-from arcage.data.tables import read_table
+from arcage.data.labels import (
+    FROM_NAMES,
+    HELD_OUT,
+    TRAIN,
+    Label,
+    is_number,
+    label_from_name,
+    merge,
+    person_key,
+)
+from arcage.data.tables import Place, read_table
 from arcage.errors import ImageError, UsageError
-from arcage.files import read_bytes, sha256_bytes
+from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.types import F32, F64, Array
 
+SAME_FACE = 0.5
+"""Overlap (intersection over union) of two boxes of one face, at least."""
 SHOWN = 3
 """Notes of each kind that are said in words."""
 
@@ -27,7 +40,8 @@ class Counts:
     """What became of the images. Every figure is reported with these beside it."""
 
     labelled: int
-    """Different images with a label, before anything is dropped."""
+    """Different images with a label, or faces where labels tell the faces of an image apart, before anything
+    is dropped."""
     used: int
     no_face: int
     unreadable: int
@@ -38,7 +52,7 @@ class Counts:
     unlabelled: int
     """Images of the cache without a label."""
     missing: int
-    """Labels without an image in the cache."""
+    """Labels without an image, or without such a face, in the cache."""
     ambiguous: int
     """Labels for a path under which different images were extracted, from several folders."""
 
@@ -54,13 +68,17 @@ class Given:
     path: str
     """The file name or the path in a table."""
     label: Label
+    face: int | None = None
+    box: tuple[float, ...] | None = None
+    """As in :class:`arcage.data.tables.Place`."""
 
     def __str__(self) -> str:
+        face = "" if self.face is None else f", face {self.face}"
         line = f", line {self.label.line}" if self.label.line else ""
-        return f"{self.path} ({self.source}{line})"
+        return f"{self.path}{face} ({self.source}{line})"
 
 
-Kind = Literal["missing", "ambiguous", "contradictory", "no_face", "unreadable", "copies"]
+Kind = Literal["missing", "no_such_face", "ambiguous", "contradictory", "no_face", "unreadable", "copies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,7 @@ class Note:
         paths = ", ".join(map(str, self.given))
         return {
             "missing": f"{paths} is not in the cache",
+            "no_such_face": f"{paths} is not among the faces of this image in the cache",
             "ambiguous": f"{paths} fits several images",
             "contradictory": f"{paths} are the same image with different labels",
             "no_face": f"{paths} gave no face",
@@ -120,6 +139,8 @@ class LabelledFaces:
     """What was left out, and copies."""
     rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By source, what each rule of :mod:`arcage.data.imdb_wiki` left out."""
+    readings: tuple[str, ...] = ()
+    """How values of tables were read that could be read otherwise."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -150,13 +171,13 @@ class LabelledFaces:
         return x, has
 
     def remarks(self) -> list[str]:
-        """What was left out by rules, and what is wrong in tables, with the numbers of the lines; of each
-        kind the first."""
-        out = []
+        """How tables were read, what was left out by rules, and what is wrong in tables, with the numbers of
+        the lines; of each kind the first."""
+        out = list(self.readings)
         for source, counts in self.rules.items():
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
             out.append(f"{source}: {listed}; the cleaned labels are beside it as CSV")
-        for kind in ("missing", "ambiguous", "contradictory"):
+        for kind in ("missing", "no_such_face", "ambiguous", "contradictory"):
             notes = [n for n in self.notes if n.kind == kind and any(given.label.line for given in n.given)]
             out += [str(note) for note in notes[:SHOWN]]
             if len(notes) > SHOWN:
@@ -221,7 +242,7 @@ class LabelledFaces:
         several = len(np.unique(self.source)) > 1
         pairs, index = np.unique(np.stack([self.person, self.source]), axis=1, return_inverse=True)
         keys = [
-            (f"{source}:" if several and person.isdigit() else "") + person_key(person) if person else ""
+            (f"{source}:" if several and is_number(person) else "") + person_key(person) if person else ""
             for person, source in pairs.T.tolist()
         ]
         names = sorted(set(keys) - {""})
@@ -257,9 +278,9 @@ def labelled_faces(cache: Cache, labels: str, columns: Mapping[str, str] | None 
 def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
     """Find the labels of all sources' images.
 
-    An image that several sources speak of is one face, with what is known of it from all of them. Of an
+    A face that several sources speak of is there once, with what is known of it from all of them. Of an
     image with several faces the one is taken that is largest and nearest to the centre: labels speak of the
-    person whom the picture shows.
+    person whom the picture shows, unless a table of predictions says which face is meant.
 
     Raises:
         UsageError: labels cannot be read, or those of a source fit no image with a face.
@@ -270,6 +291,7 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
     found: dict[str, list[Given]] = defaultdict(list)
     notes: list[Note] = []
     rules: dict[str, dict[str, int]] = {}
+    readings: list[str] = []
     for names, source in zip(_names_of_sources(sources), sources, strict=True):
         table, files = read[id(source.cache)]
         given: list[tuple[str, Given]] = []
@@ -282,8 +304,9 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
                 if path.suffix.lower() == ".mat":
                     path = imdb_wiki.csv_of(path)
                     rules[name] = imdb_wiki.counts(path)
-                more, left_out = _from_table(table, files, name, path, source.columns)
+                more, left_out, remarks = _from_table(table, files, name, path, source.columns)
                 given, here = given + more, here + left_out
+                readings += [f"{name}: {remark}" for remark in remarks]
         hashes = {sha256 for sha256, _ in given}
         if not (table.find(to_keys(sorted(hashes))) >= 0).any():
             ambiguous = sum(note.kind == "ambiguous" for note in here)
@@ -292,7 +315,7 @@ def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
         for sha256, one in given:
             found[sha256].append(one)
     table = join_tables([table for table, _ in read.values()])
-    faces = replace(_choose(table, found, notes), rules=rules)
+    faces = replace(_choose(table, found, notes), rules=rules, readings=tuple(readings))
     if not len(faces):
         where = ", ".join(dict.fromkeys(str(source.cache.directory) for source in sources))
         raise UsageError(f"no labelled image of {where} gave a face: {faces.counts}")
@@ -345,21 +368,24 @@ def _from_names(names: Names, source: str, kind: str) -> list[tuple[str, Given]]
 
 def _from_table(
     table: CacheTable, names: Names, source: str, path: Path, columns: Mapping[str, str]
-) -> tuple[list[tuple[str, Given]], list[Note]]:
-    """Labels by sha256, and those that have no image, or could belong to several."""
-    by_name: dict[str, list[str]] = defaultdict(list)
-    here = table.find(names.keys) >= 0
-    for name, sha256 in zip(names.names[here], to_hex(names.keys[here]), strict=True):
-        by_name[name].append(sha256)
+) -> tuple[list[tuple[str, Given]], list[Note], tuple[str, ...]]:
+    """Labels by sha256, those that have no image or could belong to several, and how they were read."""
+    images = _Images(table, names)
+    read = read_table(path, columns)
+    # Predictions have the paths of files, from wherever they were asked for.
+    folders = [Path(), path.parent] if read.predictions else [path.parent]
+    content = lru_cache(maxsize=1)(lambda name: images.by_content(folders, name))
     found: list[tuple[str, Given]] = []
     notes: list[Note] = []
-    for name, label in read_table(path, columns).items():
+    for place, label in read.labels.items():
         if not label.known:
             continue
-        given = Given(source, name, label)
-        hashes = by_name.get(name, [])
+        given = Given(source, place.path, label, place.face, place.box)
+        hashes = images.named(place.path)
+        if len(hashes) != 1 and place.box is not None:
+            hashes = images.with_face(place, hashes)
         if len(hashes) != 1:
-            beside = _hash_of(path.parent / name)
+            beside = content(place.path)
             if hashes and beside not in hashes:
                 notes.append(Note("ambiguous", (given,)))
                 continue
@@ -367,17 +393,69 @@ def _from_table(
         if not hashes:
             notes.append(Note("missing", (given,)))
         found += [(sha256, given) for sha256 in hashes]
-    return found, notes
+    return found, notes, read.remarks
+
+
+class _Images:
+    """The images of a cache, by what a table calls them."""
+
+    def __init__(self, table: CacheTable, names: Names) -> None:
+        self._table = table
+        self._exact: dict[str, list[str]] = defaultdict(list)
+        self._composed: dict[str, list[str]] = defaultdict(list)
+        here = table.find(names.keys) >= 0
+        for name, sha256 in zip(names.names[here], to_hex(names.keys[here]), strict=True):
+            self._exact[name].append(sha256)
+            if not name.isascii():
+                self._composed[unicodedata.normalize("NFC", name)].append(sha256)
+
+    def named(self, name: str) -> list[str]:
+        """Those of a name, spelled as it is, or else with accents spelled otherwise (macOS takes letters and
+        accents apart)."""
+        exact = self._exact.get(name)
+        return exact or list(dict.fromkeys(self._composed.get(unicodedata.normalize("NFC", name), ())))
+
+    def with_face(self, place: Place, hashes: list[str]) -> list[str]:
+        """Those of ``hashes`` that have the very face; where there are none, those of the name without its
+        first folders. A box to the tenth of a pixel says more than a name."""
+        # What stands before # is a Parquet file, whose rows have names of their own.
+        parts = place.path.replace("#", "/#", 1).split("/")
+        shorter = ["/".join(parts[n:]).replace("/#", "#").removeprefix("#") for n in range(1, len(parts))]
+        for few in (hashes, *map(self.named, shorter)):
+            there = [sha256 for sha256 in few if self._has(sha256, place.box)]
+            if there:
+                return there
+        return hashes
+
+    def _has(self, sha256: str, box: tuple[float, ...] | None) -> bool:
+        first = int(self._table.find(to_keys([sha256]))[0])
+        boxes = self._table.boxes[first : first + int(self._table.faces[first])]
+        return bool((np.abs(boxes - np.array(box)) <= 0.1).all(axis=1).any())
+
+    def by_content(self, folders: Sequence[Path], name: str) -> str:
+        """The hash of the file of that name in one of the folders, the first whose file the cache has; else
+        of any; empty where there is none. So images are found that were extracted without their names, or
+        from another folder."""
+        hashes = [_hash_of(spelled_on_disk(folder, name)) for folder in folders]
+        there = [sha256 for sha256 in hashes if sha256]
+        known = [sha256 for sha256 in there if self._table.find(to_keys([sha256]))[0] >= 0]
+        return (known or there or [""])[0]
 
 
 def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> str:
     what = f"no image of the cache {cache.directory} has a label"
+    if not len(names):
+        lacking = (
+            "the cache keeps no file names (`arcage predict` keeps none)"
+            if labels in FROM_NAMES
+            else "the cache keeps no file names (`arcage predict` keeps none), and no file at the labels' "
+            "paths is one of its images"
+        )
+        return (
+            f"{what} in {labels}: {lacking}; run `arcage extract` on the same images with this cache, which "
+            "adds their names and computes nothing anew"
+        )
     if labels in FROM_NAMES:
-        if not len(names):
-            return (
-                f"{what}: the cache keeps no file names; run `arcage extract` again without --no-names "
-                "(what it has is not computed anew), or give the labels as a CSV file beside the images"
-            )
         if labels == "folders":
             return (
                 f"{what}: no image lies in a folder called male, female, man or woman, as {names.names[0]!r} "
@@ -401,34 +479,43 @@ def _choose(table: CacheTable, found: dict[str, list[Given]], notes: list[Note])
     rows: list[int] = []
     chosen: list[tuple[Label, str]] = []
     notes = list(notes)
-    copies = 0
-    for sha256, first in zip(hashes, start, strict=True):
-        given = tuple(found[sha256])
+    labelled = copies = 0
+    for sha256, first in zip(hashes, start.tolist(), strict=True):
         if first < 0:
-            notes.append(Note("missing", given, sha256))
+            notes.append(Note("missing", tuple(found[sha256]), sha256))
             continue
-        copies += len(given) - 1
-        label = merge(one.label for one in given)
-        if label is None:
-            notes.append(Note("contradictory", given, sha256))
-        elif table.face[first] < 0:
-            notes.append(Note(table.status[first], given, sha256))
-        else:
-            if len({one.path for one in given}) > 1:
-                notes.append(Note("copies", given, sha256))
-            rows.append(_main_face(table, int(first)))
-            chosen.append((label, given[0].source))
+        faces: dict[int, list[Given]] = defaultdict(list)
+        for one in found[sha256]:
+            row = _row_of(table, first, one)
+            if row is None:
+                notes.append(Note("no_such_face", (one,), sha256))
+            else:
+                faces[row].append(one)
+        labelled += len(faces)
+        for row in sorted(faces):
+            given = tuple(faces[row])
+            copies += len(given) - 1
+            label = merge(one.label for one in given)
+            if label is None:
+                notes.append(Note("contradictory", given, sha256))
+            elif table.face[row] < 0:
+                notes.append(Note(table.status[row], given, sha256))
+            else:
+                if len({one.path for one in given}) > 1:
+                    notes.append(Note("copies", given, sha256))
+                rows.append(row)
+                chosen.append((label, given[0].source))
     lost = Counter(note.kind for note in notes)
     present = int((start >= 0).sum())
     counts = Counts(
-        labelled=present,
+        labelled=labelled,
         used=len(rows),
         no_face=lost["no_face"],
         unreadable=lost["unreadable"],
         contradictory=lost["contradictory"],
         copies=copies,
         unlabelled=int((table.face <= 0).sum()) - present,
-        missing=lost["missing"],
+        missing=lost["missing"] + lost["no_such_face"],
         ambiguous=lost["ambiguous"],
     )
     labels = [label for label, _ in chosen]
@@ -447,9 +534,26 @@ def _choose(table: CacheTable, found: dict[str, list[Given]], notes: list[Note])
     )
 
 
+def _row_of(table: CacheTable, first: int, given: Given) -> int | None:
+    """The row of the face that a label speaks of, where the image's rows begin at ``first``; None where the
+    image has faces and none is meant. Boxes come before numbers, which another detector gives otherwise."""
+    count = int(table.faces[first])
+    if given.face is None or not count:
+        return _main_face(table, first)
+    if given.box is None:
+        return first + given.face if given.face < count else None
+    boxes, box = table.boxes[first : first + count], np.array(given.box)
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    common = np.prod(np.maximum(sides, 0), axis=1)
+    both = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    overlap = common / np.maximum(both - common, 1e-9)
+    best = int(np.argmax(overlap))
+    return first + best if overlap[best] >= SAME_FACE else None
+
+
 def _main_face(table: CacheTable, first: int) -> int:
     count = int(table.faces[first])
-    if count == 1:
+    if count <= 1:
         return first
     box = table.boxes[first : first + count]
     size = np.sqrt(np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1))
@@ -459,7 +563,6 @@ def _main_face(table: CacheTable, first: int) -> int:
 
 
 def _hash_of(path: Path) -> str:
-    """For images that were extracted without their names, or from another folder; empty where unreadable."""
     try:
         return sha256_bytes(read_bytes(path))
     except ImageError:

@@ -14,12 +14,13 @@ OLDEST = 120
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 TRAIN, HELD_OUT = "train", "test"
 
-_UTKFACE = re.compile(r"(\d{1,3})_([01])(?:_([0-4]))?_\d{8,}.*", re.DOTALL)
-_AGEDB = re.compile(r"\d+_(.+)_(\d{1,3})_([mf])\.\w+", re.DOTALL)
-_FOLDERS = {
-    **dict.fromkeys(("male", "males", "man", "men"), 0.0),
-    **dict.fromkeys(("female", "females", "woman", "women"), 1.0),
+_UTKFACE = re.compile(r"([0-9]{1,3})_([01])(?:_([0-4]))?_[0-9]{8,}.*", re.DOTALL)
+_AGEDB = re.compile(r"[0-9]+_(.+)_([0-9]{1,3})_([mf])\.\w+", re.DOTALL)
+GENDER_WORDS = {
+    **dict.fromkeys(("male", "males", "man", "men", "boy", "boys"), 0.0),
+    **dict.fromkeys(("female", "females", "woman", "women", "girl", "girls"), 1.0),
 }
+"""What a gender is called in a table or as a folder, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,9 @@ def _agedb(path: PurePosixPath) -> Label | None:
 
 
 def _folders(path: PurePosixPath) -> Label | None:
-    """The innermost folder called ``male``, ``female``, ``man``, ``woman``, ``men`` or ``women``, in any
-    case."""
+    """The innermost folder whose name is one of :data:`GENDER_WORDS`, in any case."""
     folders = [part.strip().lower() for part in path.parts[:-1]]
-    gender = next((_FOLDERS[folder] for folder in reversed(folders) if folder in _FOLDERS), None)
+    gender = next((GENDER_WORDS[folder] for folder in reversed(folders) if folder in GENDER_WORDS), None)
     return None if gender is None else Label(gender=gender)
 
 
@@ -111,6 +111,22 @@ def merge(labels: Iterable[Label]) -> Label | None:
 
 def person_key(name: str) -> str:
     """What different spellings of a person's name have in common: ``MariaCallas``, ``Maria_Callas`` and
-    ``maria callas`` are one person, also where they come from different sets."""
+    ``maria callas`` are one person, also where they come from different sets.
+
+    A name with a digit is an identifier, which differs from another one by any character but for its case:
+    ``1_23``, ``12_3``, ``-123`` and ``12.3`` are four persons.
+    """
     plain = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in plain if letter.isalnum()) or name
+    if any(letter.isdigit() for letter in plain):
+        return plain
+    return "".join(letter for letter in plain if letter.isalnum() or _spells(letter)) or name
+
+
+def _spells(letter: str) -> bool:
+    """Whether a mark tells names apart, as the vowels of Devanagari and Thai do; accents do not."""
+    return unicodedata.category(letter).startswith("M") and not "\u0300" <= letter <= "\u036f"
+
+
+def is_number(person: str) -> bool:
+    """Whether a person has a number and no name: such a number means nobody in another set."""
+    return not any(letter.isalpha() for letter in person)

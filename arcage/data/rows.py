@@ -31,6 +31,11 @@ def face_rows(rows: Array, faces: LabelledFaces, answers: Predictions, called: d
     ]
 
 
+def picture_key(face: dict[str, Any]) -> str:
+    """What tells the faces of a report apart: an image may have several."""
+    return f"{face['sha256']}.{face['face']}"
+
+
 def names_of(names: Names | None, hashes: list[str]) -> dict[str, list[str]]:
     """The file names of some images, by sha256."""
     called: dict[str, list[str]] = {}

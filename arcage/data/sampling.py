@@ -73,7 +73,7 @@ class Sampling:
             for year in np.unique(years[years >= 0]):
                 there = np.flatnonzero((years == year) & (weight > 0))
                 weight[rng.permutation(there)[self.per_age :]] = 0
-        if self.balance is not None:
+        if self.balance == "source" or (self.balance == "age" and (years >= 0).any()):
             names = faces.source if self.balance == "source" else years
             known = (weight > 0) & (names != -1 if self.balance == "age" else True)
             values, index = np.unique(names[known], return_inverse=True)

@@ -1,55 +1,110 @@
-"""Labels from a CSV or parquet file."""
+"""Labels from a CSV, JSON lines or Parquet file."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import posixpath
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from arcage.data.labels import HELD_OUT, OLDEST, TRAIN, Label
+from arcage.data.labels import GENDER_WORDS, HELD_OUT, OLDEST, TRAIN, Label
 from arcage.errors import UsageError
 from arcage.files import reason
 
 # 0.0 and 1.0 are what spreadsheets and pandas make of whole numbers in a column with gaps.
-GENDERS = {"male": 0, "m": 0, "0": 0, "0.0": 0, "female": 1, "f": 1, "1": 1, "1.0": 1}
+GENDER_NUMBERS = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
+GENDERS = {**GENDER_WORDS, **GENDER_NUMBERS, "m": 0.0, "f": 1.0, "w": 1.0}
 SPLITS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("test", "testing", "val", "valid", "validation", "dev"), HELD_OUT),
 }
 READ = ("path", "age", "gender", "person", "group", "split", "weight")
 """The columns of a table that are read."""
+PREDICTED = {"path", "face", "faces", "status"}
+"""A table with these columns is one of predictions: each row speaks of one face of its image."""
+BOX = ("x1", "y1", "x2", "y2")
+UNKNOWN = frozenset(
+    {"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "unknown", "?", "."}
+    | {"-", "--", "\u2013", "\u2014"}
+)
+"""What stands for an unknown value, in lower case: as R, pandas, SQL, Excel and people write it."""
+PERSONS = frozenset({"Na", "Nan", "Null"})
+"""Names of people, spelled as the programs above do not spell an unknown value."""
+WIDEST = 20
+"""Years that a range of ages may span: the middle of a wider one says too little of an age."""
+LIGHTEST, HEAVIEST = 1e-30, 1e30
+"""Weights that single precision holds."""
 SHOWN = 5
 """Wrong lines that an error tells of."""
 
+_DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_YEARS = r"([0-9]{1,3})(?:\.0+)?"
+_RANGE = re.compile(rf"([(\[]?) *{_YEARS} *(-|to|,) *{_YEARS} *([)\]]?)")
+_MORE = "more than|older than|over|above|at least|less than|younger than|under|below|up to"
+_OPEN = re.compile(
+    rf"{_YEARS} ?\+|[<>\u2264\u2265]=? ?{_YEARS}|(?:{_MORE}) {_YEARS}"
+    rf"|{_YEARS} (?:and|or|&) (?:over|older|above|more|up|under|younger|below|less)"
+)
+
 Row = tuple[int, Sequence[str]]
-"""The number of a line (of a row, in parquet), and its cells."""
+"""The number of a line (of a row, in Parquet), and its cells."""
 
 
-def read_table(path: Path, columns: Mapping[str, str] | None = None) -> dict[str, Label]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a label speaks of: an image, or one of its faces."""
+
+    path: str
+    """With forward slashes and without ``.`` and empty parts."""
+    face: int | None = None
+    """As :class:`arcage.prediction.Prediction` counts them; None for the face that the image shows."""
+    box: tuple[float, ...] | None = field(default=None, compare=False)
+    """Of that face, pixels: x1, y1, x2, y2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The labels of one file."""
+
+    labels: dict[Place, Label]
+    """A line without an age and a gender is here too."""
+    predictions: bool
+    """Whether it has the columns of ``arcage predict``, so that paths are those of files."""
+    remarks: tuple[str, ...]
+    """How values were read that could be read otherwise."""
+
+
+def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     """Labels from a table: ``path`` and ``age``, ``gender`` or both; optional ``person``, ``group``,
-    ``split`` and ``weight``, in any order and case. Other columns are passed over.
+    ``split`` and ``weight``, in any order and case. Other columns are passed over, except that a table with
+    the columns of ``arcage predict`` has a label for each face.
 
     Args:
-        path: ``.parquet``, or else CSV in UTF-8 with a header.
+        path: ``.parquet``, ``.jsonl``, or else CSV in UTF-8 with a header; its columns are separated by
+            commas, semicolons (then a number may have a decimal comma) or tabs.
         columns: what columns are called in this file where not by those names: ``{"age": "Years"}``.
-
-    Returns:
-        By path, with forward slashes and without ``.`` and empty parts. A line without an age and a gender
-        is here too.
 
     Raises:
         UsageError: the file cannot be read, a column is missing, or lines are wrong, each told with its
             number.
     """
-    if path.suffix.lower() == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return _labels(path, _parquet_rows(path), columns or {}, "row")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _labels(path, _csv_rows(path, file), columns or {}, "line")
+            if suffix == ".jsonl":
+                return _labels(path, _json_rows(path, file), columns or {}, "line")
+            separator = _separator(file)
+            rows = _csv_rows(path, file, separator)
+            return _labels(path, rows, columns or {}, "line", comma=separator == ";")
     except OSError as error:
         raise UsageError(f"cannot read the labels {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
@@ -74,18 +129,49 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
-def _csv_rows(path: Path, file: IO[str]) -> Iterator[Row]:
+def _separator(file: IO[str]) -> str:
+    """What the first line has most of; Excel writes semicolons where the comma is a decimal point."""
+    first = next((line for line in file if line.strip()), "")
+    file.seek(0)
+    return max(",;\t", key=lambda separator: len(next(csv.reader([first], delimiter=separator))))
+
+
+def _csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
     # strict: without it, a quotation mark that is never closed swallows the rest of the file.
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(file, strict=True, delimiter=separator)
     last = 0
     try:
         for row in reader:
             last = reader.line_num
-            yield last, row
+            # sep=; is a line for Excel.
+            if row and not (last == 1 and row[0].lower() == "sep="):
+                yield last, row
     except csv.Error as error:
         raise UsageError(
             f"{path}, line {last + 1}: {error}; check the quotation marks from there on"
         ) from error
+
+
+def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
+    """The names of the columns as row 0, and all lines as text."""
+    records: list[tuple[int, Mapping[str, object]]] = []
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise UsageError(f"{path}, line {number}: not JSON ({error})") from None
+            if not isinstance(record, dict):
+                raise UsageError(f"{path}, line {number}: give an object with the columns by name")
+            records.append((number, record))
+    names = list(dict.fromkeys(name for _, record in records for name in record))
+    yield 0, names
+    for number, record in records:
+        yield number, [_cell(record.get(name)) for name in names]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None or value != value else str(value)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -103,17 +189,23 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                 columns = [batch.column(i).to_pylist() for i in range(len(names))]
                 for cells in zip(*columns, strict=True):
                     number += 1
-                    yield number, ["" if cell is None or cell != cell else str(cell) for cell in cells]
+                    yield number, [_cell(cell) for cell in cells]
     except FileNotFoundError:
         raise UsageError(f"cannot read the labels {path}: no such file") from None
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise UsageError(f"cannot read {path} as parquet: {error}") from error
 
 
-def _labels(path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: str) -> dict[str, Label]:
-    header = [name.strip().lower() for name in next(rows, (0, []))[1]]
+def _labels(
+    path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: str, *, comma: bool = False
+) -> Table:
+    header = [_column(name) for name in next(rows, (0, []))[1]]
     at = _places(path, header, columns)
-    labels: dict[str, Label] = {}
+    predictions = set(header) >= PREDICTED
+    if predictions:
+        at |= {name: header.index(name) for name in ("face", *BOX) if name in header}
+    labels: dict[Place, Label] = {}
+    seen: Counter[str] = Counter()
     wrong: list[str] = []
     count = 0
     for number, cells in rows:
@@ -122,13 +214,17 @@ def _labels(path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: s
         try:
             if any(cells[len(header) :]):
                 raise UsageError("more values than columns; put a path with commas in quotation marks")
-            name, label = _label({key: cells[i] for key, i in at.items() if i < len(cells)})
-            before = labels.get(name)
+            row = {key: cells[i] for key, i in at.items() if i < len(cells)}
+            if comma:
+                row |= {key: _with_point(row[key]) for key in ("age", "weight", *BOX) if key in row}
+            place, label = _label(row, seen)
+            before = labels.get(place)
             if before is None or not before.known:
-                labels[name] = replace(label, line=number)
+                labels[place] = replace(label, line=number)
             # By repr: NaN is not equal to itself.
             elif label.known and repr(before) != repr(label):
-                raise UsageError(f"another label for {name} than in {line} {before.line}; keep one of them")
+                what = place.path if place.face is None else f"face {place.face} of {place.path}"
+                raise UsageError(f"another label for {what} than in {line} {before.line}; keep one of them")
         except UsageError as error:
             count += 1
             if count <= SHOWN:
@@ -137,12 +233,35 @@ def _labels(path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: s
         wrong.append(f"and {count - SHOWN:,} more such {line}s")
     if wrong:
         raise UsageError("\n".join(wrong))
-    return labels
+    return Table(labels, predictions, _remarks(predictions, seen))
+
+
+def _remarks(predictions: bool, seen: Counter[str]) -> tuple[str, ...]:
+    remarks = []
+    if predictions:
+        remarks.append("a table of predictions: the ages and genders in it count as labels, face by face")
+    if count := seen["range"]:
+        remarks.append(
+            f"ages given as a range, which count as its midpoint (25-32 as 28.5): {count:,}; errors are "
+            "measured from there"
+        )
+    if count := seen["open"]:
+        remarks.append(
+            f"ages given as an open range (60+), or one of more than {WIDEST} years, which are left out as "
+            f"unknown: {count:,}"
+        )
+    if seen["number"]:
+        remarks.append("gender is given as a number: 0 is read as male, 1 as female")
+    return tuple(remarks)
+
+
+def _column(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip().lower())
 
 
 def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
     """Where each of the columns that are read stands."""
-    called = {name: columns.get(name, name).strip().lower() for name in READ}
+    called = {name: _column(columns.get(name, name)) for name in READ}
     listed = ", ".join(header) or "none"
     for name in columns:
         if called[name] not in header:
@@ -150,61 +269,120 @@ def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> di
     at = {name: header.index(own) for name, own in called.items() if own in header}
     if "path" not in at or not {"age", "gender"} & set(at):
         raise UsageError(
-            f"{path} needs a first line with the columns path and age or gender, separated by commas; "
-            f"it has {listed}. Others can be named: --columns path=file,age=years"
+            f"{path} needs a first line with the columns path and age or gender, separated by commas, "
+            f"semicolons or tabs; it has {listed}. Others can be named: --columns path=file,age=years"
         )
     if twice := [called[name] for name in at if header.count(called[name]) > 1]:
         raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")
     return at
 
 
-def _label(cells: Mapping[str, str]) -> tuple[str, Label]:
+def _label(cells: Mapping[str, str], seen: Counter[str]) -> tuple[Place, Label]:
+    """What a row says and of what; ``seen`` counts how values were read."""
     if not cells.get("path", "").strip():
         raise UsageError("the path is empty")
     name = posixpath.normpath(cells["path"].replace("\\", "/"))
     split = cells.get("split", "").strip().lower()
-    if split and split not in SPLITS:
+    if split not in UNKNOWN and split not in SPLITS:
         raise UsageError(f"unknown split {cells['split']!r}; arcage reads train, test, val, or nothing")
-    return name, Label(
-        _age(cells.get("age", "")),
-        _gender(cells.get("gender", "")),
-        cells.get("person", "").strip(),
-        cells.get("group", "").strip(),
+    return Place(name, _face(cells.get("face", "")), _box(cells)), Label(
+        _age(cells.get("age", ""), seen),
+        _gender(cells.get("gender", ""), seen),
+        _person(cells.get("person", "")),
+        unicodedata.normalize("NFC", cells.get("group", "").strip()),
         _weight(cells.get("weight", "")),
-        SPLITS[split] if split else "",
+        SPLITS.get(split, ""),
     )
 
 
-def _age(text: str) -> float:
+def _unknown(text: str) -> bool:
+    return text.strip().lower() in UNKNOWN
+
+
+def _person(text: str) -> str:
+    name = unicodedata.normalize("NFC", text.strip())
+    if name.lower() in UNKNOWN and name not in PERSONS:
+        return ""
+    # pandas writes whole numbers in a column with gaps as 1.0.
+    whole = re.fullmatch(r"(-?[0-9]+)\.0+", name)
+    return whole[1] if whole else name
+
+
+def _age(text: str, seen: Counter[str]) -> float:
+    if _unknown(text):
+        return math.nan
     age = _number(text)
-    if age is not None and not 0 <= age <= OLDEST:
-        raise UsageError(f"{text!r} is no age in years from 0 to {OLDEST}; leave it empty if unknown")
-    return math.nan if age is None else age
+    if age is not None and age <= OLDEST:
+        return age
+    words = re.sub("[\u2010-\u2015\u2212]", "-", text.strip().lower())
+    words = re.sub(r"\b ?(?:years?|yrs?)(?: old| of age)?\b", "", words)
+    if _OPEN.fullmatch(words):
+        seen["open"] += 1
+        return math.nan
+    found = _RANGE.fullmatch(words)
+    if found:
+        before, low, between, high, after = found[1], int(found[2]), found[3], int(found[4]), found[5]
+        # Mathematics, and pandas.cut, mark one end as not included.
+        low, high = low + (before + after == "(]"), high - (before + after == "[)")
+        # Without brackets a comma could be a decimal point.
+        closed = bool(before) == bool(after) and (bool(before) or between != ",")
+        if closed and low <= high <= OLDEST:
+            seen["range" if high - low <= WIDEST else "open"] += 1
+            return (low + high) / 2 if high - low <= WIDEST else math.nan
+    raise UsageError(
+        f"{text!r} is no age in years from 0 to {OLDEST}, and no range such as 25-32; leave it empty if "
+        "unknown"
+    )
 
 
 def _weight(text: str) -> float:
-    weight = _number(text)
-    if weight is not None and not 0 <= weight < math.inf:
-        raise UsageError(f"{text!r} is no weight, a number of 0 or more; leave it empty if unknown")
-    return math.nan if weight is None else weight
-
-
-def _number(text: str) -> float | None:
-    """None for nothing, NaN for what is no number."""
-    if not text.strip():
-        return None
-    try:
-        return float(text)
-    except ValueError:
+    if _unknown(text):
         return math.nan
+    weight = _number(text, exponent=True)
+    if weight is None or not (weight == 0 or LIGHTEST <= weight <= HEAVIEST):
+        raise UsageError(
+            f"{text!r} is no weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it empty if "
+            "unknown"
+        )
+    return weight
 
 
-def _gender(text: str) -> float:
+def _number(text: str, *, exponent: bool = False) -> float | None:
+    """A number of 0 or more, as people and programs write it; None for anything else that Python would take
+    for one, such as ``4_6``."""
+    form = _DECIMAL + (r"(?:[eE][+-]?[0-9]{1,3})?" if exponent else "")
+    return float(text) if re.fullmatch(form, text := text.strip()) else None
+
+
+def _with_point(text: str) -> str:
+    return re.sub(r"^([^0-9]*[0-9]+),([0-9]+)$", r"\1.\2", text.strip())
+
+
+def _face(text: str) -> int | None:
+    if _unknown(text):
+        return None
+    whole = re.fullmatch(r"([0-9]{1,6})(?:\.0*)?", text.strip())
+    if not whole:
+        raise UsageError(f"{text!r} is no number of a face, which counts from 0")
+    return int(whole[1])
+
+
+def _box(cells: Mapping[str, str]) -> tuple[float, ...] | None:
+    """Of a face; None where it is not told in numbers. A box may reach past the image's border."""
+    try:
+        return tuple(float(cells[name]) for name in BOX)
+    except (KeyError, ValueError):
+        return None
+
+
+def _gender(text: str, seen: Counter[str]) -> float:
     word = text.strip().lower()
-    if not word:
+    if word in UNKNOWN:
         return math.nan
     if word not in GENDERS:
         raise UsageError(
-            f"unknown gender {text!r}; arcage reads male, m, 0, female, f, 1, or nothing if unknown"
+            f"unknown gender {text!r}; arcage reads male, man, boy, m, 0, female, woman, girl, f, w, 1, or "
+            "nothing if unknown"
         )
-    return float(GENDERS[word])
+    seen["number"] += word in GENDER_NUMBERS
+    return GENDERS[word]

@@ -44,6 +44,9 @@ AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65,
 
 WEIGHTLESS = "all labelled faces have the weight 0: give those that are to be fitted on more"
 
+UNEQUAL = 1e6
+"""How many times the weight of one face another may have: beyond, rounding decides."""
+
 Progress = Callable[[str], None]
 
 
@@ -115,6 +118,12 @@ def fit_heads(
     weight = np.ones(n, np.float32) if weight is None else weight
     if n and not weight.any():
         raise UsageError(WEIGHTLESS)
+    lightest, heaviest = weight[weight > 0].min(initial=np.inf), weight.max(initial=0)
+    if heaviest > UNEQUAL * lightest:
+        raise UsageError(
+            f"the faces' weights go from {lightest:g} to {heaviest:g}, more than {UNEQUAL:,.0f} times as "
+            "much: the lightest would count for nothing; give them 0, or weights that are closer together"
+        )
     fitted_on = [np.where(weight > 0, label, np.float32(np.nan)) for label in (age, gender)]
     check_labels(fitted_on[0], fitted_on[1], groups, settings.folds, least)
     out = {name: np.full(n, np.nan, np.float32) for name in ("age", "age_low", "age_high", "p_female")}
@@ -145,18 +154,30 @@ def check_labels(age: F32, gender: F32, groups: Array | None, folds: int, least:
     Raises:
         UsageError: there are too few labelled faces.
     """
-    labels = {"age": np.flatnonzero(np.isfinite(age)), "gender": np.flatnonzero(np.isfinite(gender))}
-    if not any(len(known) for known in labels.values()):
+    if not np.isfinite([age, gender]).any():
         raise UsageError("no face has a label: check that --labels fits the extracted images")
-    for what, known in labels.items():
-        if not len(known):
-            continue
-        if what == "gender" and len(np.unique(gender[known])) < 2:
-            raise UsageError("all labelled faces have the same gender: add faces of the other one")
-        if len(known) < least:
-            raise UsageError(f"only {len(known)} faces have a label for {what}; at least {least} are needed")
-        if groups is not None and len(np.unique(groups[known])) < folds:
-            raise UsageError(f"the faces come from fewer than {folds} persons or groups: add more of them")
+    for what, label in (("age", age), ("gender", gender)):
+        if reason := lacking(what, label, groups, folds, least):
+            raise UsageError(reason)
+
+
+def lacking(what: str, label: F32, groups: Array | None, folds: int, least: int = MIN_FACES) -> str:
+    """Why ``what`` (age or gender) cannot be fitted on; empty where it can, or where no face has a label."""
+    known = np.flatnonzero(np.isfinite(label))
+    if not len(known):
+        return ""
+    if what == "gender" and len(np.unique(label[known])) < 2:
+        word = "female" if label[known[0]] else "male"
+        return f"all labelled faces have the same gender, {word}: add faces of the other one"
+    if len(known) < least:
+        return f"only {len(known)} faces have a label for {what}; at least {least} are needed"
+    persons = len(np.unique(groups[known])) if groups is not None else len(known)
+    if persons < folds:
+        return (
+            f"the faces with a label for {what} come from fewer than {folds} persons or groups ({persons}): "
+            "add more of them, or name none"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,8 @@ class Heads:
     gender: GenderModel | None
     manifest: dict[str, Any]
     """What they were fitted on, with what, and how well they did; see the model card."""
+    folder: Path | None = None
+    """Where they lie on disk."""
 
     @property
     def adapted(self) -> bool:

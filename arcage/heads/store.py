@@ -1,4 +1,4 @@
-"""Heads on disk: ``manifest.json``, ``heads.npz`` and ``model-card.md`` in one folder.
+"""Heads on disk: ``manifest.json``, ``heads.npz``, ``images.npy`` and ``model-card.md`` in one folder.
 
 The arrays are plain numbers; their sha256 stands in the manifest and is checked before they are
 opened; nothing is ever unpickled. Trees are kept as arrays too, not as LightGBM's text, whose parser
@@ -12,13 +12,14 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arcage.errors import HeadsError
-from arcage.files import atomic_write
+from arcage.files import atomic_write, verified_bytes
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 from arcage.types import Array
@@ -29,7 +30,10 @@ READ = (2, 3, SCHEMA, ADAPTED)
 """The schemas that are read; 2 and 3 had one kernel at most."""
 BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
-MANIFEST, ARRAYS, CARD = "manifest.json", "heads.npz", "model-card.md"
+MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
+DIGEST = 5
+"""Bytes of an image's sha256 that are kept of the training images: among 10^6 others one is taken for one of
+them with a probability of 10^-6 for each."""
 SHIPPED = "wheel"
 """What the heads inside the wheel are called where a folder of heads is asked for."""
 STAGES = ("stage", "stage2")
@@ -39,9 +43,13 @@ LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest", "curves")
 INTERVAL = ("ages", "low", "high")
 
 
-def save_heads(heads: Heads, folder: Path, card: str) -> None:
+def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = None) -> None:
     """Write heads to a folder, which is made if needed. The manifest comes last: without it the
     folder holds no heads.
+
+    Args:
+        images: :func:`digests` of all images that they were fitted on, where known; see
+            :func:`fitted_images`.
 
     Raises:
         ArcageError: the folder cannot be written.
@@ -63,21 +71,84 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
         "schema": ADAPTED if heads.adapted else SCHEMA,
         "fingerprint": heads.fingerprint,
         "dimension": heads.dimension,
-        "arrays": {"file": ARRAYS, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+        "arrays": _record(ARRAYS, data),
     }
+    manifest.pop("images", None)
+    if images is not None:
+        listed = io.BytesIO()
+        np.save(listed, images, allow_pickle=False)
+        manifest["images"] = _record(IMAGES, listed.getvalue())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Old heads must not be taken for the new ones while the files are being replaced.
         (folder / MANIFEST).unlink(missing_ok=True)
+        (folder / IMAGES).unlink(missing_ok=True)
     except OSError as error:
         reason = f"cannot write to the folder {folder}: {error.strerror}"
         raise HeadsError(f"{reason}; choose another --out") from error
     with atomic_write(folder / ARRAYS) as file:
         file.write(data)
+    if images is not None:
+        with atomic_write(folder / IMAGES) as file:
+            file.write(listed.getvalue())
     with atomic_write(folder / CARD, "w") as file:
         file.write(card)
     with atomic_write(folder / MANIFEST, "w") as file:
         file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+
+
+def _record(file: str, data: bytes) -> dict[str, Any]:
+    return {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def digests(keys: Array) -> Array:
+    """What is kept of images: the first bytes of their sha256, each once.
+
+    Args:
+        keys: shape (n,), dtype S32; see :mod:`arcage.cache.keys`.
+
+    Returns:
+        Shape (at most n, :data:`DIGEST`), uint8, sorted.
+    """
+    return np.unique(_first_bytes(keys), axis=0)
+
+
+def are_among(keys: Array, images: Array) -> Array:
+    """Which images are among those of :func:`digests`, shape (n,), bool."""
+    return np.isin(_numbers(_first_bytes(keys)), _numbers(images))
+
+
+def _first_bytes(keys: Array) -> Array:
+    return np.ascontiguousarray(keys).view(np.uint8).reshape(-1, 32)[:, :DIGEST]
+
+
+def _numbers(images: Array) -> Array:
+    whole = np.zeros((len(images), 8), np.uint8)
+    whole[:, :DIGEST] = images
+    return whole.view(np.uint64)[:, 0]
+
+
+def fitted_images(heads: Heads) -> Array | None:
+    """:func:`digests` of the images that heads were fitted on; None where they keep none: those of older
+    versions, and where somebody deleted the file.
+
+    Raises:
+        HeadsError: the file is damaged.
+    """
+    record = heads.manifest.get("images")
+    if heads.folder is None or not isinstance(record, dict):
+        return None
+    path = heads.folder / IMAGES
+    if not path.exists():
+        return None
+    data = verified_bytes(path, str(record.get("sha256")), error=HeadsError, hint="fit the heads again")
+    try:
+        images = np.load(io.BytesIO(data), allow_pickle=False)
+    except ValueError as error:
+        raise HeadsError(f"{path} is damaged ({error}); fit the heads again") from error
+    if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != DIGEST:
+        raise HeadsError(f"{path} holds no digests of images; fit the heads again")
+    return np.asarray(images)
 
 
 def named_heads(name: str) -> Heads:
@@ -121,7 +192,7 @@ def load_heads(folder: str | Path | None = None) -> Heads:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
             arrays: Arrays = dict(loaded)
-        return _heads(manifest, arrays)
+        return replace(_heads(manifest, arrays), folder=folder)
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise HeadsError(f"the heads in {folder} are damaged ({error}); {remedy}") from error
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from arcage.data.describe import FAR, NEAR_COPY, SURE
+from arcage.data.rows import picture_key
 from arcage.data.words import heaping_words
 from arcage.files import atomic_write
 from arcage.report.page import answer_lines, card, counts, document, figures, tiles
@@ -179,7 +180,7 @@ def _suspicious(suspicious: dict[str, Any], pictures: Mapping[str, bytes]) -> st
     for which, title in (("age", "Ages farthest outside the interval"), ("gender", "Genders contradicted")):
         faces = suspicious[which]
         if faces:
-            cards = [card(f, answer_lines(f, which), pictures.get(f["sha256"])) for f in faces[:SHOWN]]
+            cards = [card(f, answer_lines(f, which), pictures.get(picture_key(f))) for f in faces[:SHOWN]]
             out.append(f"<h3>{title}: {min(SHOWN, len(faces))} of {len(faces):,}</h3>{_cards(cards)}")
     return "\n".join(out)
 
@@ -218,7 +219,9 @@ def _pairs(pairs: list[dict[str, Any]], pictures: Mapping[str, bytes]) -> str:
         for face in pair["faces"]:
             age = "" if face["label_age"] is None else f"{face['label_age']:g}"
             lines = [f"label {' '.join(filter(None, (age, face['label_gender'])))}"]
-            cards.append(card(face, [*lines, f"cosine {pair['cosine']:.3f}"], pictures.get(face["sha256"])))
+            cards.append(
+                card(face, [*lines, f"cosine {pair['cosine']:.3f}"], pictures.get(picture_key(face)))
+            )
     return _cards(cards)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage import __version__
+from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
 from arcage.heads.bootstrap import FEWEST
 from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
@@ -72,7 +73,7 @@ def page(
     Args:
         report: as ``report.json`` holds it.
         plots, dark: PNGs by name, for light and for dark screens.
-        pictures: thumbnails (JPEG) by the image's sha256.
+        pictures: thumbnails (JPEG) by :func:`arcage.data.rows.picture_key`.
     """
     labels = escape(report["measured"]["labels"])
     sections = [
@@ -284,7 +285,7 @@ def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
         ("gender", "Genders contradicted most surely", "No face is answered against its label."),
     ):
         cards = "".join(
-            card(face, answer_lines(face, which), pictures.get(face["sha256"])) for face in worst[which]
+            card(face, answer_lines(face, which), pictures.get(picture_key(face))) for face in worst[which]
         )
         out.append(
             f"<h3>{title}</h3>\n" + (f'<div class="faces">{cards}</div>' if cards else f"<p>{empty}</p>")

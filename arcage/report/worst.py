@@ -10,9 +10,9 @@ import numpy as np
 
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
-from arcage.data.rows import Rows, face_rows, names_of
+from arcage.data.rows import Rows, face_rows, names_of, picture_key
 from arcage.errors import ImageError
-from arcage.files import read_bytes, sha256_bytes
+from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.heads.model import Predictions
 from arcage.images import decode
 from arcage.report.thumbnail import thumbnail
@@ -38,17 +38,17 @@ def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None 
 
 
 def thumbnails(worst: dict[str, Rows], folders: Sequence[Path]) -> dict[str, bytes]:
-    """Small JPEGs of the faces, by the image's sha256, read from the folders that were extracted.
+    """Small JPEGs of the faces, by :func:`picture_key`, read from the folders that were extracted.
 
     An image is taken only where its content is that of the cache: a file may have been replaced, and a
     wrong face beside a label is worse than none. Marks the faces that have one.
     """
     found: dict[str, bytes] = {}
     for face in (face for rows in worst.values() for face in rows):
-        sha256 = face["sha256"]
-        if sha256 not in found and (image := _read(folders, face["names"], sha256)) is not None:
-            found[sha256] = thumbnail(image, np.array(face["box"]))
-        face["thumbnail"] = sha256 in found
+        key = picture_key(face)
+        if key not in found and (image := _read(folders, face["names"], face["sha256"])) is not None:
+            found[key] = thumbnail(image, np.array(face["box"]))
+        face["thumbnail"] = key in found
     return found
 
 
@@ -61,7 +61,7 @@ def _largest(values: Array) -> Array:
 def _read(folders: Sequence[Path], names: list[str], sha256: str) -> U8 | None:
     for folder, name in product(folders, names):
         try:
-            data = read_bytes(folder / name)
+            data = read_bytes(spelled_on_disk(folder, name))
             if sha256_bytes(data) == sha256:
                 return decode(data)
         except ImageError:

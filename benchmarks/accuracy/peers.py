@@ -244,11 +244,13 @@ def main() -> None:
     heads = heads or protocol.fit(work, augment)
 
     held_out = protocol.held_out_images(data / "utkface")
-    lfw_labels = read_table(data / "lfw.csv")
+    labelled = {
+        place.path: label for place, label in read_table(data / "lfw.csv").labels.items() if label.known
+    }
     bins = fairface.read_truth(data / "fairface.csv")
     images = {
         "utkface": [source for source, _ in held_out],
-        "lfw": [s for s in walk([data / "lfw"]) if s.name in lfw_labels and lfw_labels[s.name].known],
+        "lfw": [s for s in walk([data / "lfw"]) if s.name in labelled],
         "fairface": [source for source in walk([data / "fairface"]) if source.name in bins],
     }
     contenders: dict[str, dict[str, Answers]] = {}
@@ -270,7 +272,7 @@ def main() -> None:
             {source.path: label for source, label in held_out}, contenders["utkface"]
         ),
         "LFW, half of its persons": compare(
-            {source.path: lfw_labels[source.name] for source in images["lfw"]}, contenders["lfw"]
+            {source.path: labelled[source.name] for source in images["lfw"]}, contenders["lfw"]
         ),
         "FairFace": compare_bins(bins, contenders["fairface"]),
     }
