@@ -823,6 +823,14 @@ def page(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")
     ] = 7860,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Answer under this host name too: a name in the network, or that of a proxy; repeatable. "
+            "*.example.org is every name below example.org.",
+        ),
+    ] = None,
     pack: Pack = "compact",
     device: Device = "auto",
     heads: HeadsFolder = None,
@@ -835,7 +843,7 @@ def page(
     from arcage.predictor import Predictor
 
     predictor = Predictor(pack, device, heads=heads)
-    serve(predictor, host, port, said=_say)
+    serve(predictor, host, port, allowed=allow_host or (), said=_say)
 
 
 class ModelFormat(Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import json
@@ -17,7 +18,7 @@ import time
 import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,6 +31,8 @@ from fakes import FakeExtractor, face, image
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
+from arcage.app.forms import FormError, only_file  # noqa: E402
+from arcage.app.guard import host_name  # noqa: E402
 from arcage.app.server import Limits, make_app  # noqa: E402
 from arcage.app.zips import ZipError, photos_in  # noqa: E402
 from arcage.errors import DeviceError, ImageError  # noqa: E402
@@ -90,9 +93,12 @@ class Server:
 
 
 @contextmanager
-def running(limits: Limits | None = None, **arguments: Any) -> Iterator[Server]:
+def running(
+    limits: Limits | None = None, *, allowed: Iterable[str] = (), **arguments: Any
+) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
-    app = make_app(Predictor(**arguments), {"localhost"}, limits)
+    names = map(host_name, allowed)
+    app = make_app(Predictor(**arguments), {"localhost", "Nas"}, names, limits)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")
     )
@@ -109,6 +115,13 @@ def running(limits: Limits | None = None, **arguments: Any) -> Iterator[Server]:
 @pytest.fixture
 def server(fake: None) -> Iterator[Server]:
     with running() as asked:
+        yield asked
+
+
+@pytest.fixture
+def behind_a_proxy(fake: None) -> Iterator[Server]:
+    names = ["nas.fritz.box", "Faces.example.org.", "arcage", "192.168.1.7", "fd00::5", "münchen.example"]
+    with running(allowed=[*names, "*.example.net"]) as asked:
         yield asked
 
 
@@ -146,7 +159,6 @@ def test_the_rows_are_those_of_the_command_line(
     ("photo", "status", "error"),
     [
         (image(), "no_face", None),
-        (b"", "unreadable", "empty file"),
         (b"text, for certain", "unreadable", "not an image in a known format"),
         (b"\xff\xd8\xff\xe0", "unreadable", "truncated or damaged JPEG"),
     ],
@@ -229,6 +241,210 @@ def test_about(server: Server) -> None:
     assert about["columns"] == list(COLUMNS)
     assert about["limits"]["photo_bytes"] == 64 << 20
     assert about["decimals"]["p_female"] == 4
+
+
+# Forms, and what is no photo
+
+
+def form(*parts: tuple[str, bytes], boundary: str = "XX", end: str = "--XX--\r\n") -> bytes:
+    """A form of parts, each its headers and its content."""
+    return (
+        b"".join(f"--{boundary}\r\n{head}\r\n\r\n".encode() + content + b"\r\n" for head, content in parts)
+        + end.encode()
+    )
+
+
+MULTIPART = "multipart/form-data; boundary=XX"
+FILE = 'Content-Disposition: form-data; name="file"; filename="a.jpg"'
+FIELD = ('Content-Disposition: form-data; name="user"', b"me")
+TEXT = (
+    "send the bytes of one photo as the body (curl --data-binary @photo.jpg) or in a form "
+    "(curl -F file=@photo.jpg)"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (form((FILE, image(face(33)))), "a.jpg"),
+        (form((f"{FILE}\r\nContent-Type: image/jpeg", image(face(33)))), "a.jpg"),
+        (form((FILE.lower(), image(face(33)))), "a.jpg"),
+        (form(FIELD, (FILE, image(face(33))), FIELD), "a.jpg"),
+        (b"ignored\r\n" + form((FILE, image(face(33)))) + b"ignored\r\n", "a.jpg"),
+        (form((FILE, image(face(33))), end="--XX--"), "a.jpg"),
+        (form((FILE, image(face(33)))).replace(b"--XX\r\n", b"--XX \t\r\n"), "a.jpg"),
+        (form((FILE.replace("a.jpg", "ä & b.jpg"), image(face(33)))), "ä & b.jpg"),
+        (form((FILE.replace("a.jpg", '\\"q\\".jpg'), image(face(33)))), '"q".jpg'),
+        (form((FILE.replace('filename="a.jpg"', "filename*=UTF-8''%C3%A4.jpg"), image(face(33)))), "ä.jpg"),
+        # A part that is no text and has no name, as some clients send it.
+        (form(("Content-Disposition: form-data; name=x\r\nContent-Type: image/png", image(face(33)))), "-"),
+    ],
+)
+def test_a_photo_in_a_form(server: Server, body: bytes, name: str) -> None:
+    (row,) = server.predict(body, Content_Type=MULTIPART).rows
+    assert (row["path"], row["age"]) == (name, 33)
+    (row,) = server("/api/predict?name=b.jpg", body, Content_Type=MULTIPART).rows
+    assert (row["path"], row["age"]) == ("b.jpg", 33)
+
+
+def test_bytes_in_a_form_arrive_as_they_are() -> None:
+    for data in (
+        b"",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\r\n--XXY",
+        b"\r\n--XX-",
+        b"\n--XX\n",
+        bytes(range(256)) * 99,
+    ):
+        assert only_file(form((FILE, data)), MULTIPART) == ("a.jpg", data)
+    with pytest.raises(FormError, match="breaks off"):
+        only_file(form((FILE, b"data"), end=""), MULTIPART)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "error"),
+    [
+        (form(FIELD), MULTIPART, "this form holds no file: curl needs an @ before its name"),
+        (form((FILE.replace("filename", "nickname"), b"photo.jpg")), MULTIPART, "this form holds no file"),
+        (form(), MULTIPART, "this form holds no file"),
+        (
+            form((FILE, b"1"), (FILE, b"2")),
+            MULTIPART,
+            "this form holds 2 files: send one with each request, or all as a zip",
+        ),
+        (form(*[FIELD] * 101), MULTIPART, "this form has more than 100 fields"),
+        (b"\r\n--XX" * 3000, MULTIPART, "this form has more than 100 fields"),
+        (form((FILE, b"1"), end=""), MULTIPART, "this form breaks off before its end"),
+        (form((FILE, b"1"), boundary="YY"), MULTIPART, "this form holds no file"),
+        (b"", MULTIPART, "this form breaks off before its end"),
+        (form((f"{FILE}\r\nContent-Transfer-Encoding: base64", b"AAAA")), MULTIPART, "encoded as text"),
+        (form((FILE, b"1")), "multipart/form-data", "the Content-Type of this form has no boundary"),
+    ],
+)
+def test_a_form_that_is_refused(tiny: Server, body: bytes, kind: str, error: str) -> None:
+    for path in ("/api/predict", "/api/batch"):
+        answer = tiny(path, body, Content_Type=kind)
+        assert answer.status == 400
+        assert answer.error.startswith(error) or error in answer.error
+
+
+def test_a_form_has_the_limits_of_its_file(tiny: Server) -> None:
+    def padded(size: int) -> bytes:
+        return image(face(33)).ljust(size)
+
+    assert tiny.predict(form((FILE, padded(20_000))), Content_Type=MULTIPART).rows[0]["age"] == 33
+    for body in (form((FILE, padded(20_001))), form((FILE, padded(200_000)))):
+        answer = tiny.predict(body, Content_Type=MULTIPART)
+        assert (answer.status, answer.error) == (413, "too large: the limit is 20,000 bytes")
+    chunked = tiny("/api/predict", iter([bytes(50_000)] * 2), Content_Type=MULTIPART)
+    assert (chunked.status, chunked.error) == (413, "too large: the limit is 20,000 bytes")
+
+
+def test_a_photo_in_a_form_that_cannot_be_read_is_a_row(server: Server) -> None:
+    for data, error in ((b"", "empty file"), (b"text", "not an image in a known format")):
+        (row,) = server.predict(form((FILE, data)), Content_Type=MULTIPART).rows
+        assert (row["path"], row["status"]) == ("a.jpg", "unreadable")
+        assert row["error"].startswith(error)
+
+
+def test_a_zip_in_a_form(server: Server) -> None:
+    answer = server.batch(form((FILE, zipped(MEMBERS))), Content_Type=MULTIPART)
+    assert [(row["path"], row["status"], row["age"]) for row in answer.rows] == ROWS
+
+
+def test_damaged_forms_are_read_or_refused() -> None:
+    whole = form(FIELD, (FILE, bytes(range(256))))
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(1000):
+        broken = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            broken[rng.randrange(len(broken))] = rng.choice(b"\r\n\"';=*\\%- \0\xff")
+        try:
+            name, data = only_file(bytes(broken), MULTIPART)
+        except FormError:
+            refused += 1
+        else:
+            assert len(name) + len(data) < len(whole)
+            json.dumps(name, ensure_ascii=False).encode()
+    assert 0 < refused < 1000
+
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "error"),
+    [
+        (
+            b'{"image": "/9j/4AAQ"}',
+            {"Content_Type": "application/json"},
+            415,
+            f"the body is text (application/json), not a photo: {TEXT}",
+        ),
+        (
+            b"file=photo.jpg",
+            {"Content_Type": URLENCODED},
+            415,
+            f"the body is text ({URLENCODED}), not a photo: {TEXT}",
+        ),
+        (
+            "ä".encode() * 999,
+            {"Content_Type": "text/plain; charset=utf-8"},
+            415,
+            f"the body is text (text/plain), not a photo: {TEXT}",
+        ),
+        (
+            b"/9j/4AAQSkZJRg" * 99,
+            {"Content_Type": "text/plain"},
+            415,
+            f"the body is text (text/plain), not a photo: {TEXT}",
+        ),
+        (b"data:image/jpeg;base64,/9j/4AAQ", {}, 415, f"the body is text (a data URL), not a photo: {TEXT}"),
+        (b"", {}, 400, f"the body is empty: {TEXT}"),
+        (b"", {"Content_Type": URLENCODED}, 400, f"the body is empty: {TEXT}"),
+        (
+            zipped({"a.jpg": b""}),
+            {"Content_Type": "application/zip"},
+            415,
+            "this is a zip: send it to /api/batch",
+        ),
+        (b"\x1f\x8b", {"Content_Encoding": "gzip"}, 415, "the body is compressed (gzip): send it as it is"),
+    ],
+)
+def test_a_body_that_is_no_file(
+    server: Server, body: bytes, headers: dict[str, str], status: int, error: str
+) -> None:
+    answer = server.predict(body, **headers)
+    assert (answer.status, answer.error) == (status, error)
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "image/jpeg", "application/octet-stream", URLENCODED, "application/json"]
+)
+def test_a_photo_is_answered_whatever_its_type_says(server: Server, photo: bytes, kind: str) -> None:
+    assert server.predict(photo, Content_Type=kind).rows[0]["age"] == 30
+    (row,) = server.predict(b"\xff\xd8\xff\xe0" + bytes(9), Content_Type=kind).rows
+    assert row["status"] == "unreadable"
+
+
+def test_a_client_that_waits_until_the_body_is_wanted(tiny: Server) -> None:
+    def ask(size: int) -> tuple[bytes, socket.socket]:
+        connection = socket.create_connection(("127.0.0.1", tiny.port), 10)
+        head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
+        return connection.recv(1000), connection
+
+    body = image(face(33))
+    told, connection = ask(len(body))
+    with connection:
+        assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 OK")
+    told, connection = ask(20_001)
+    connection.close()
+    assert told.startswith(b"HTTP/1.1 413")
 
 
 # Zips
@@ -451,36 +667,169 @@ def test_what_stands_in_the_way_is_told(server: Server, monkeypatch: pytest.Monk
 # Who may ask
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:7860", "localhost.evil.example", "", "[::1", "@"]
-)
+REFUSED_HOSTS = {
+    "evil.example": "evil.example",
+    "Evil.Example.:7860": "evil.example",
+    "localhost.evil.example": "localhost.evil.example",
+    "127.0.0.1.evil.example": "127.0.0.1.evil.example",
+    "nas.evil.example": "nas.evil.example",
+    "2130706433": "2130706433",
+}
+
+
+@pytest.mark.parametrize("host", REFUSED_HOSTS)
 def test_a_name_that_is_not_ours(server: Server, host: str) -> None:
     for path in ("/", "/api"):
         answer = server(path, Host=host)
         assert answer.status == 421
-        assert answer.error.startswith("this is not the name of this server")
+        assert answer.error == (
+            f"{REFUSED_HOSTS[host]} is not a known name of this server: open it by its IP address, or start "
+            f"it with `arcage app --allow-host {REFUSED_HOSTS[host]}`"
+        )
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "192.168.1.7", "[::1]:7860"])
+@pytest.mark.parametrize(
+    "host",
+    ["", "[::1", "@", "x@localhost", "localhost/", "localhost:7860:1", "[localhost]", "a b", "localhost.."],
+)
+def test_a_host_header_without_a_name(server: Server, host: str) -> None:
+    answer = server("/", Host=host)
+    assert answer.status == 421
+    if host != "localhost..":
+        assert answer.error == "the Host header names no host: open the address that arcage app printed"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:1", "localhost.", "localhost.:7860", "localhost:", "nas", "NAS:7860"),
+        *("127.0.0.1:99", "127.0.0.1.", "192.168.1.7", "[::1]", "[::1]:7860", "[0:0:0:0:0:0:0:1]:7860"),
+    ],
+)
 def test_names_and_addresses_that_are(server: Server, host: str) -> None:
     assert server("/api", Host=host).status == 200
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("host", "headers", "status"),
     [
-        ({}, 200),
-        ({"Origin": "http://127.0.0.1:80"}, 200),
-        ({"Origin": "http://127.0.0.1:80", "Sec_Fetch_Site": "same-origin"}, 200),
-        ({"Origin": "http://127.0.0.1:81"}, 403),
-        ({"Origin": "http://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Sec_Fetch_Site": "cross-site"}, 403),
-        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ("127.0.0.1", {}, 200),
+        ("127.0.0.1:80", {"Origin": "http://127.0.0.1"}, 200),
+        ("127.0.0.1:80", {"Origin": "http://127.0.0.1:80", "Sec_Fetch_Site": "same-origin"}, 200),
+        ("127.0.0.1:443", {"Origin": "https://127.0.0.1"}, 200),
+        ("LOCALHOST:7860", {"Origin": "http://localhost:7860"}, 200),
+        ("[::1]:7860", {"Origin": "http://[::1]:7860"}, 200),
+        # Another server on this machine.
+        ("127.0.0.1:80", {"Origin": "http://127.0.0.1:81"}, 403),
+        ("127.0.0.1", {"Origin": "http://127.0.0.1:7860"}, 403),
+        ("127.0.0.1:7860", {"Origin": "http://localhost:7860"}, 403),
+        ("localhost:7860", {"Origin": "http://localhost:8888"}, 403),
+        ("nas:7860", {"Origin": "http://nas:8080"}, 403),
+        ("127.0.0.1:80", {"Origin": "http://evil.example"}, 403),
+        ("127.0.0.1:80", {"Origin": "http://127.0.0.1@evil.example"}, 403),
+        ("127.0.0.1:80", {"Origin": "null"}, 403),
+        ("127.0.0.1:80", {"Origin": ""}, 403),
+        ("127.0.0.1:80", {"Origin": "file://"}, 403),
+        ("127.0.0.1:80", {"Sec_Fetch_Site": "cross-site"}, 403),
+        ("127.0.0.1:80", {"Sec_Fetch_Site": "same-site"}, 403),
+        # What a client says about a proxy counts for nothing.
+        ("127.0.0.1", {"Origin": "http://evil.example", "X_Forwarded_Host": "evil.example"}, 403),
+        ("evil.example", {"Origin": "http://evil.example", "X_Forwarded_Host": "127.0.0.1"}, 421),
+        ("evil.example", {"Origin": "http://127.0.0.1", "Forwarded": "host=127.0.0.1"}, 421),
     ],
 )
-def test_pages_of_other_sites_may_not_ask(server: Server, headers: dict[str, str], status: int) -> None:
-    assert server.predict(image(face()), Host="127.0.0.1:80", **headers).status == status
+def test_pages_of_other_sites_may_not_ask(
+    server: Server, host: str, headers: dict[str, str], status: int
+) -> None:
+    assert server.predict(image(face()), Host=host, **headers).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "status"),
+    [
+        # By a name in the network.
+        ("nas.fritz.box:7860", {}, 200),
+        ("NAS.fritz.box.:7860", {"Origin": "http://nas.fritz.box:7860"}, 200),
+        # Behind a proxy that passes its name, changes it, or passes another port.
+        ("faces.example.org", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-origin"}, 200),
+        ("127.0.0.1:7860", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-origin"}, 200),
+        ("localhost:7860", {"Origin": "https://Faces.Example.org:8443"}, 200),
+        ("faces.example.org:80", {"Origin": "https://faces.example.org:8443"}, 200),
+        (
+            "arcage:7860",
+            {"Origin": "https://faces.example.org", "X_Forwarded_Host": "faces.example.org"},
+            200,
+        ),
+        ("127.0.0.1:7860", {"Origin": "https://192.168.1.7:8443"}, 200),
+        ("127.0.0.1:7860", {"Origin": "https://[fd00:0::5]"}, 200),
+        ("a.b.example.net", {"Origin": "https://c.example.net"}, 200),
+        ("xn--mnchen-3ya.example", {}, 200),
+        # Nothing else is let in.
+        ("example.org", {}, 421),
+        ("evil.faces.example.org", {}, 421),
+        ("faces.example.org.evil.example", {}, 421),
+        ("evilexample.net", {}, 421),
+        ("example.net", {}, 421),
+        ("127.0.0.1:7860", {"Origin": "https://evil.example"}, 403),
+        ("faces.example.org", {"Origin": "https://evil.example"}, 403),
+        ("faces.example.org", {"Origin": "https://faces.example.org.evil.example"}, 403),
+        ("faces.example.org", {"Origin": "https://example.net"}, 403),
+        ("faces.example.org", {"Origin": "null"}, 403),
+        ("127.0.0.1:7860", {"Origin": "https://192.168.1.8"}, 403),
+        ("127.0.0.1:7860", {"Origin": "http://localhost:8888"}, 403),
+        ("faces.example.org", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "cross-site"}, 403),
+        ("faces.example.org", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-site"}, 403),
+    ],
+)
+def test_names_that_are_allowed(
+    behind_a_proxy: Server, host: str, headers: dict[str, str], status: int
+) -> None:
+    assert behind_a_proxy.predict(image(face()), Host=host, **headers).status == status
+
+
+def test_a_refusal_names_the_option(server: Server) -> None:
+    answer = server.predict(image(face()), Host="127.0.0.1:7860", Origin="https://faces.example.org:8443")
+    assert answer.status == 403
+    assert answer.error == (
+        "a page at https://faces.example.org:8443 may not send anything to 127.0.0.1:7860; if a proxy serves "
+        "arcage at faces.example.org, start it with `arcage app --allow-host faces.example.org`"
+    )
+
+
+def test_a_refused_body_is_received_so_that_a_proxy_passes_the_refusal_on(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(
+            b"POST /api/predict HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\n"
+        )
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1000)
+        connection.settimeout(10)
+        connection.sendall(bytes(1000))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 421")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("https://faces.example.org/", "is not a host name alone: give faces.example.org"),
+        ("faces.example.org:443", "is not a host name alone: give faces.example.org"),
+        ("faces.example.org/faces", "is not a host name alone: give faces.example.org"),
+        ("*", "is too wide"),
+        ("*.com", "is too wide"),
+        ("*.127.0.0.1", "is too wide"),
+        ("", "is not a host name"),
+        (".", "is not a host name"),
+        ("a b", "is not a host name"),
+        ("faces.*.org", "is not a host name"),
+        ("*.*.org", "is too wide"),
+    ],
+)
+def test_a_name_that_cannot_be_allowed(arcage: Callable[..., Any], name: str, words: str) -> None:
+    done = arcage("app", "--port", 0, "--allow-host", "nas", "--allow-host", name)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"arcage: --allow-host {name} {words}")
+    assert done.stdout == ""
 
 
 def test_headers(server: Server) -> None:
@@ -540,18 +889,43 @@ def test_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
     assert words == "open this address in a browser; Ctrl-C ends it\n"
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_request_that_hangs_does_not_hold_up_the_end(
+    start: Callable[..., subprocess.Popen[str]], name: str
+) -> None:
+    process = start("app", "--port", 0)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    port = int(process.stdout.readline().rpartition(":")[2])
+    process.stderr.readline()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+        assert Server(port)("/api").status == 200
+        started = time.monotonic()
+        process.send_signal(getattr(signal, name))
+        out, words = process.communicate(timeout=30)
+    assert time.monotonic() - started < 4  # one second for the request, and time to end on a busy machine
+    assert (out, words) == ("", "")
+    assert process.returncode in (0, 130, -signal.SIGTERM)
+
+
 def test_others_are_let_in_with_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start("app", "--host", "0.0.0.0", "--port", 0)
+    names = ("--allow-host", "nas.fritz.box", "--allow-host", "faces.example.org")
+    process = start("app", "--host", "0.0.0.0", "--port", 0, *names)
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         server = Server(int(url.rpartition(":")[2]))
         assert server("/api", Host=socket.gethostname()).status == 200
         assert server("/api", Host="evil.example").status == 421
+        assert server("/api", Host="nas.fritz.box").status == 200
+        origin = {"Host": "127.0.0.1:7860", "Origin": "https://faces.example.org"}
+        assert server.predict(image(face(33)), **origin).rows[0]["age"] == 33
     finally:
         process.send_signal(signal.SIGINT)
         _, words = process.communicate(timeout=30)
     assert "there is no password" in words
+    assert f"or as {socket.gethostname()}; --allow-host NAME adds another name\n" in words
 
 
 @pytest.mark.parametrize("host", ["not-a-name.invalid", "1.2.3.4.5", "a" * 300])
@@ -564,7 +938,23 @@ def test_a_host_that_is_none(arcage: Callable[..., Any], host: str) -> None:
 def test_an_address_of_another_machine(arcage: Callable[..., Any]) -> None:
     done = arcage("app", "--host", "192.0.2.1", "--port", 0)
     assert done.exit_code == 3
-    assert "cannot listen on 192.0.2.1" in done.stderr
+    assert done.stderr == (
+        "arcage: cannot listen on 192.0.2.1, port 0: Cannot assign requested address; choose an address of "
+        "this machine with --host\n"
+    )
+
+
+def test_a_port_that_needs_rights(arcage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    done = arcage("app", "--port", 80)
+    assert done.exit_code == 3
+    assert done.stderr == (
+        "arcage: cannot listen on 127.0.0.1, port 80: Permission denied; choose a port from 1024 on with "
+        "--port\n"
+    )
 
 
 def test_what_stands_in_the_way_is_told_before_the_page_opens(arcage: Callable[..., Any]) -> None:

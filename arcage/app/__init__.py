@@ -6,9 +6,13 @@ nobody is told that it runs.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import ipaddress
+import logging
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from arcage.errors import ArcageError, UsageError
@@ -18,7 +22,14 @@ _CONNECTIONS = 200
 """More at once are turned away before anything of them is read."""
 
 
-def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], object]) -> None:
+def serve(
+    predictor: Predictor,
+    host: str,
+    port: int,
+    *,
+    allowed: Iterable[str] = (),
+    said: Callable[[str], object],
+) -> None:
     """Answer requests until Ctrl-C.
 
     Prints the page's address on standard output as soon as it can be opened; the networks are loaded then.
@@ -26,16 +37,19 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
     Args:
         host: the address to listen on: an IP address, or a name of this machine.
         port: 0 for any that is free.
+        allowed: host names and addresses, beside those of this machine, under which the page may be opened:
+            a name in the local network, or the public name of a proxy. ``*.example.org`` is all below it.
         said: is given what the user should know, a line each.
 
     Raises:
         ArcageError: Starlette or Uvicorn is missing, or the address cannot be had.
         DeviceError, ModelError: the networks cannot be loaded.
-        UsageError: ``host`` is no address of this machine.
+        UsageError: ``host`` is no address of this machine, or one of ``allowed`` is no host name.
     """
     try:
         import uvicorn
 
+        from arcage.app.guard import host_name
         from arcage.app.server import make_app
     except ImportError as error:
         raise ArcageError(
@@ -44,6 +58,12 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
     from arcage.app.answers import warm_up
     from arcage.output import print_stdout
 
+    further = []
+    for name in allowed:
+        try:
+            further.append(host_name(name))
+        except ValueError as error:
+            raise UsageError(f"--allow-host {name} {error}") from None
     with _listen(host, port) as listener:
         # Now, and not with the first photo: a device that cannot be had is found before anyone waits.
         warm_up(predictor)
@@ -55,6 +75,10 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
                 f"warning: with --host {host} everyone who can reach this machine can use arcage: "
                 "there is no password, and photos travel unencrypted"
             )
+            said(
+                f"from another machine, open it by this machine's IP address or as {socket.gethostname()}; "
+                "--allow-host NAME adds another name"
+            )
         shown = "127.0.0.1" if address.is_unspecified else f"[{address}]" if address.version == 6 else address
         print_stdout(f"http://{shown}:{listener.getsockname()[1]}")
         said("open this address in a browser; Ctrl-C ends it")
@@ -63,7 +87,7 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
             names |= {socket.gethostname(), f"{socket.gethostname()}.local"}
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(predictor, names),
+                make_app(predictor, names, further),
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -71,11 +95,18 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
                 lifespan="off",
                 ws="none",
                 limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=1,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_error)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.run([listener])
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether this is no request that the end of the server cuts off."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "graceful shutdown" not in record.getMessage()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -89,8 +120,11 @@ def _listen(host: str, port: int) -> socket.socket:
         # Not dual-stack: "::1" shall be what it says.
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise ArcageError(
-            f"cannot listen on {host}, port {port}: {why}; if arcage app runs already, open its page, or "
-            "choose another port with --port"
-        ) from None
+        # Python adds the address to the words that it has in strerror.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        advice = {
+            errno.EADDRINUSE: "if arcage app runs already, open its page, or choose another port with --port",
+            errno.EACCES: "choose a port from 1024 on with --port",
+            errno.EADDRNOTAVAIL: "choose an address of this machine with --host",
+        }.get(error.errno or 0, "choose another --host or --port")
+        raise ArcageError(f"cannot listen on {host}, port {port}: {why}; {advice}") from None

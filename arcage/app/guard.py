@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +26,10 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]*))?", re.IGNORECASE)
+_PORTS = {"http": "80", "https": "443"}
+_DISCARDED_BYTES, _DISCARDING_SECONDS = 16 << 20, 5
+
 
 class Guard:
     """Refuses what another site's page could send, and sets the headers that bind our own page.
@@ -31,13 +38,19 @@ class Guard:
     rebinding). It cannot do so with an address: so a request must have come for an IP address or for a name
     that is known. Starlette's TrustedHostMiddleware knows names only, of which ``--host 0.0.0.0`` has many.
 
+    A proxy may change the Host header, but not the Origin header, in which the browser names the page that
+    asks. So a page at an allowed name may ask whatever the Host header says, on any port. Forwarding headers
+    are not read: a client can set them.
+
     Args:
-        names: of this machine, beside its addresses.
+        names: of this machine, beside its addresses. A page there must be on the port that it asks.
+        allowed: further names and addresses, from :func:`host_name`.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, names: Iterable[str], allowed: Iterable[str] = ()) -> None:
         self._app = app
         self._names = frozenset(name.lower() for name in names)
+        self._allowed = frozenset(allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,28 +63,117 @@ class Guard:
 
         headers = Headers(scope=scope)
         app = self._app
-        if not self._known(headers.get("host", "")):
-            error = "this is not the name of this server: open it by the address that arcage app printed"
+        if error := self._wrong_host(headers):
             app = JSONResponse({"error": error}, 421)
-        elif scope["method"] not in ("GET", "HEAD") and _from_elsewhere(headers):
-            app = JSONResponse({"error": "another site's page may not ask here"}, 403)
+        elif scope["method"] not in ("GET", "HEAD") and (error := self._from_elsewhere(headers)):
+            app = JSONResponse({"error": error}, 403)
+        if error:
+            await discard(headers, receive)
         await app(scope, receive, send_guarded)
 
-    def _known(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in self._names
-        return True
+    def _wrong_host(self, headers: Headers) -> str | None:
+        name, _ = _split(headers.get("host", ""))
+        if not name:
+            return "the Host header names no host: open the address that arcage app printed"
+        if _is_address(name) or name in self._names or self._is_allowed(name):
+            return None
+        return (
+            f"{name} is not a known name of this server: open it by its IP address, or start it with "
+            f"`arcage app --allow-host {name}`"
+        )
+
+    def _from_elsewhere(self, headers: Headers) -> str | None:
+        # Programs that are no browser send neither.
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return "a page of another site may not send anything here"
+        origin = headers.get("origin")
+        if origin is None:
+            return None
+        scheme, _, host = origin.partition("://")
+        name, port = _split(host)
+        if not name:
+            return f"a page without an address of its own may not send anything here (Origin: {origin[:100]})"
+        asked, asked_port = _split(headers.get("host", ""))
+        default = _PORTS.get(scheme.lower(), "")
+        if (name, port or default) == (asked, asked_port or default) or self._is_allowed(name):
+            return None
+        return (
+            f"a page at {origin} may not send anything to {headers['host']}; if a proxy serves arcage at "
+            f"{name}, start it with `arcage app --allow-host {name}`"
+        )
+
+    def _is_allowed(self, name: str) -> bool:
+        parents = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
+        return name in self._allowed or not self._allowed.isdisjoint(parents)
 
 
-def _from_elsewhere(headers: Headers) -> bool:
-    # Programs that are no browser send neither.
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        return True
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("host")
+async def discard(headers: Headers, receive: Receive) -> None:
+    """Receive the body of a request that is refused, within bounds.
+
+    Otherwise the connection closes while the body is still arriving, and a proxy answers 502 instead of
+    passing on the refusal.
+    """
+    # A client that expects to be asked sends nothing yet.
+    if "expect" in headers or int(headers.get("content-length", 0)) > _DISCARDED_BYTES:
+        return
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARDING_SECONDS):
+            while size < _DISCARDED_BYTES:
+                message = await receive()
+                if not message.get("more_body"):
+                    return
+                size += len(message.get("body", b""))
+
+
+def host_name(text: str) -> str:
+    """A name or address that :class:`Guard` shall allow, as it compares them; ``*.example.org`` allows every
+    name below example.org.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    wildcard = text.startswith("*.")
+    try:
+        name = text.removeprefix("*.").encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if ":" in name and _is_address(name):
+        name = f"[{name}]"
+    name, port = _split(name)
+    if name and port is None:
+        if not wildcard:
+            return name
+        if "." in name and not _is_address(name):
+            return f"*.{name}"
+    if wildcard or text == "*":  # *.com would let in every site of com
+        raise ValueError("is too wide: name the host, or all below a domain as in *.example.org")
+    try:
+        host = urlsplit(text).hostname or urlsplit(f"//{text}").hostname
+    except ValueError:
+        host = None
+    if host and host != text.lower() and _split(host)[0]:
+        raise ValueError(f"is not a host name alone: give {host}")
+    raise ValueError("is not a host name, such as nas.local or faces.example.org")
+
+
+def _split(host: str) -> tuple[str, str | None]:
+    """The name, as names are compared, and the port of a Host header; an empty name if it is none."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return "", None
+    name = match[1].strip("[]").lower().removesuffix(".")
+    try:
+        name = str(ipaddress.ip_address(name))
+    except ValueError:
+        if match[1].startswith("["):
+            return "", None
+    return name, match[2]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -6,7 +6,8 @@ const $ = (id) => document.getElementById(id);
 const AT_ONCE = 4;
 
 let about = null;          // what GET /api told
-let photos = [];           // in the order of the table: {name, rows, body, file, url, width, height, problem}
+let photos = [];           // in the order of the table: {name, batch, rows, body, file, url, width, height, problem}
+let batch = 0;             // number of times that photos were added; the table has the newest batch first
 let shown = null;          // the photo on the stage
 let chosen = null;         // a row
 let waiting = [];          // photos that are still to be sent
@@ -42,7 +43,7 @@ function words(row) {
 
 function spoken(row) {
   const { age, interval, gender } = words(row);
-  return `Face ${row.face + 1} of ${row.faces}: ` + [
+  return `Face ${row.face}: ` + [
     age === "–" ? "age not sure enough" : `age ${age}`,
     interval && `interval ${interval.replace("–", " to ")}`,
     gender === "–" ? "gender not sure enough" : gender,
@@ -53,16 +54,18 @@ function spoken(row) {
 
 function add(files) {
   if (!files.length) return;
-  for (const file of files) {
-    const photo = { name: file.name, file, rows: null, body: document.createElement("tbody") };
-    photos.push(photo);
-    waiting.push(photo);
-    $("table").append(photo.body);
-    drawRows(photo);
-    asked++;
-  }
+  batch++;
+  const added = files.map((file) => (
+    { name: file.name, batch, file, rows: null, body: document.createElement("tbody") }
+  ));
+  $("table").tHead.after(...added.map((photo) => photo.body));
+  added.forEach(drawRows);
+  photos.unshift(...added);
+  waiting.push(...added);
+  asked += added.length;
   $("results").hidden = false;
   document.body.classList.add("answered");
+  $("drop").scrollIntoView({ block: "nearest" });
   progress();
   while (running < AT_ONCE && waiting.length) work();
 }
@@ -96,10 +99,12 @@ async function post(path, file, limit, signal) {
   await file.slice(0, 1).arrayBuffer().catch(() => {
     throw new Error("the browser cannot read it; send a folder as a zip");
   });
-  const response = await fetch(path, { method: "POST", body: file, signal });
+  // Whatever the file's name promises: what cannot be read shall be a row.
+  const headers = { "Content-Type": "application/octet-stream" };
+  const response = await fetch(path, { method: "POST", body: file, headers, signal });
   if (!response.ok) {
     const told = await response.json().catch(() => ({}));
-    throw new Error(told.error ?? `the server says ${response.status}`);
+    throw new Error(told.error ?? `a proxy in front of arcage answers with status ${response.status}`);
   }
   return response;
 }
@@ -129,7 +134,7 @@ async function sendZip(zip, signal) {
   let photo = null;
   for await (const row of linesOf(response)) {
     if (!row.face) {
-      photo = { name: row.path, rows: [], body: document.createElement("tbody") };
+      photo = { name: row.path, batch: zip.batch, rows: [], body: document.createElement("tbody") };
       takePicture(photo, row.picture);
       photos.splice(photos.indexOf(zip), 0, photo);
       zip.body.before(photo.body);
@@ -177,7 +182,19 @@ function arrived(photo) {
     photo.problem = "No face found. It may be too small, turned away, covered or blurred.";
   }
   drawRows(photo);
-  if (!shown || shown === photo || !shown.rows || (shown.problem && !photo.problem)) show(photo);
+  drawProblems();
+  const better = shown?.batch === photo.batch && shown.problem && !photo.problem;
+  if (!shown?.rows || shown === photo || shown.batch < photo.batch || better) show(photo);
+}
+
+// Beside the buttons, where people look after they sent something: the table may be long.
+function drawProblems() {
+  const most = 4;
+  const bad = photos.filter((photo) => photo.problem && photo.batch === batch);
+  const lines = bad.slice(0, most).map((photo) => `${photo.name}: ${photo.problem}`);
+  if (bad.length > most) lines.push(`${bad.length - most} more: see the table.`);
+  $("notice").hidden = !lines.length;
+  $("notice").replaceChildren(...lines.map((textContent) => make("div", { textContent })));
 }
 
 function fail(photo, error) {
@@ -234,6 +251,7 @@ function clear() {
   shown = chosen = null;
   $("results").hidden = true;
   document.body.classList.remove("answered");
+  drawProblems();
   progress();
   $("choose").focus();
 }
@@ -247,7 +265,10 @@ function make(tag, properties = {}, ...children) {
 }
 
 function drawRows(photo) {
-  const name = make("button", { className: "name", textContent: photo.name, onclick: () => show(photo) });
+  const name = make("button", { className: "name", textContent: photo.name, onclick: () => {
+    show(photo);
+    if (narrow.matches) $("shown").scrollIntoView({ block: "nearest" });
+  } });
   const head = make("th", { colSpan: 4, scope: "rowgroup" }, name);
   if (!photo.rows) head.append(make("small", { className: "pale", textContent: "waiting" }));
   if (photo.problem) head.append(make("small", { className: "problem", textContent: photo.problem }));
@@ -256,7 +277,7 @@ function drawRows(photo) {
   for (const row of faces) {
     row.photo = photo;
     const canvas = make("canvas", { width: 88, height: 88 });
-    const pick = make("button", { className: "pick" }, canvas);
+    const pick = make("button", { className: "pick" }, canvas, ...number(row));
     const [range, point] = [make("i"), make("b")];
     const interval = make("span", { className: "interval" });
     const bar = make("div", { className: "bar" }, range, point, interval);
@@ -264,7 +285,7 @@ function drawRows(photo) {
     parts.age = make("td", { className: "age" });
     parts.gender = make("td", { className: "gender" });
     parts.row = make(
-      "tr", { className: "face", onclick: () => choose(row) },
+      "tr", { className: "face", onclick: () => choose(row, "picture") },
       make("td", {}, pick), parts.age, make("td", { className: "axis" }, bar), parts.gender,
     );
     row.parts = parts;
@@ -286,6 +307,11 @@ async function crop(photo, faces) {
     pen.imageSmoothingQuality = "high";
     pen.drawImage(image, x * zoom, y * zoom, side * zoom, side * zoom, 0, 0, 88, 88);
   }
+}
+
+// The number of a face is that of the column "face"; a face alone needs none.
+function number(row) {
+  return row.faces > 1 ? [make("span", { className: "number", textContent: row.face })] : [];
 }
 
 function fill(row) {
@@ -331,11 +357,13 @@ function show(photo) {
   if (seen) $("picture").src = photo.url;
   else $("picture").removeAttribute("src");
   $("picture").alt = photo.name;
-  $("notice").hidden = !photo.problem;
-  $("notice").textContent = photo.problem ?? "";
-  $("caption").textContent = photo.name;
+  caption();
   step(0);
   drawBoxes();
+}
+
+function caption(hint) {
+  $("caption").textContent = shown.name + (shown.problem ? `: ${shown.problem}` : hint ? ` (${hint})` : "");
 }
 
 function step(by) {
@@ -355,7 +383,7 @@ function drawBoxes() {
   for (const row of shown.rows.filter((row) => row.status === "ok")) {
     const [x1, y1] = [Math.max(0, row.x1), Math.max(0, row.y1)];
     const [x2, y2] = [Math.min(width, row.x2), Math.min(height, row.y2)];
-    const box = make("button", { className: "box", onclick: () => choose(row, true) });
+    const box = make("button", { className: "box", onclick: () => choose(row, "row") }, ...number(row));
     Object.assign(box.style, {
       left: `${(100 * x1) / width}%`, width: `${(100 * (x2 - x1)) / width}%`,
       top: `${(100 * y1) / height}%`, height: `${(100 * (y2 - y1)) / height}%`,
@@ -372,34 +400,41 @@ function drawLabels() {
   if (!shown?.width) return;
   const rows = shown.rows.filter((row) => row.box);
   for (const row of rows) {
-    const { age, interval, gender, nothing } = words(row);
-    const years = [age === "–" ? "" : age, interval && `(${interval})`].filter(Boolean).join(" ");
-    row.label.textContent = [years, gender === "–" ? "" : gender].filter(Boolean).join("\n") || "not sure";
     row.box.setAttribute("aria-label", spoken(row));
     row.box.setAttribute("aria-pressed", String(row === chosen));
-    row.box.classList.toggle("unsure", nothing);
+    row.box.classList.toggle("unsure", words(row).nothing);
     row.box.classList.toggle("chosen", row === chosen);
     row.label.classList.toggle("chosen", row === chosen);
+    row.label.textContent = labelText(row);
   }
   $("boxes").classList.remove("crowded");
-  let hidden = place(rows);
-  if (hidden) {
-    $("boxes").classList.add("crowded");
-    hidden = place(rows);
-  }
-  $("caption").textContent = shown.name + (hidden ? ` (no room for ${hidden} labels: point at a face)` : "");
+  if (!place(rows)) return caption();
+  $("boxes").classList.add("crowded");
+  if (!place(rows)) return caption();
+  for (const row of rows) row.label.textContent = labelText(row, row !== chosen);
+  const hidden = place(rows);
+  const labels = hidden === 1 ? "1 label" : `${hidden} labels`;
+  caption(`${hidden ? `no room for ${labels}` : "only ages"}: tap or click a face`);
 }
 
-// Each label goes where it covers the least, as in arcage/annotate.py. One that would cover too much is seen
+function labelText(row, short = false) {
+  const { age, interval, gender } = words(row);
+  if (short) return age;
+  const years = [age === "–" ? "" : age, interval && `(${interval})`].filter(Boolean).join(" ");
+  return [years, gender === "–" ? "" : gender].filter(Boolean).join("\n") || "not sure";
+}
+
+// Each label goes where it covers no other and the least of the faces. One that would cover too much is seen
 // only while its face is pointed at or chosen; returns how many these are.
 function place(rows) {
   const [width, height] = [$("boxes").clientWidth, $("boxes").clientHeight];
-  const taken = rows.map(({ box }) => [
-    box.offsetLeft, box.offsetTop, box.offsetLeft + box.offsetWidth, box.offsetTop + box.offsetHeight,
+  const faces = rows.map(({ box }) => [
+    box.offsetLeft, box.offsetTop - (box.firstChild?.offsetHeight ?? 0), box.offsetLeft + box.offsetWidth, box.offsetTop + box.offsetHeight,
   ]);
+  const labels = [];
   let hidden = 0;
   rows.forEach((row, index) => {
-    const [x1, y1, x2, y2] = taken[index];
+    const [x1, y1, x2, y2] = faces[index];
     const [w, h] = [row.label.offsetWidth, row.label.offsetHeight];
     const places = [
       [x1, y1 - h - 2], [x1, y2 + 2], [x2 + 2, y1], [x1 - w - 2, y1], [x2 - w, y1 - h - 2], [x2 - w, y2 + 2],
@@ -408,22 +443,31 @@ function place(rows) {
     let [best, least] = [null, Infinity];
     for (const [x, y] of places) {
       const [left, top] = [Math.max(0, Math.min(x, width - w)), Math.max(0, Math.min(y, height - h))];
-      const covered = taken.reduce((sum, t) => (
-        sum + Math.max(0, Math.min(left + w, t[2]) - Math.max(left, t[0]))
-          * Math.max(0, Math.min(top + h, t[3]) - Math.max(top, t[1]))
-      ), 0);
-      if (covered < least) [best, least] = [[left, top], covered];
+      const at = [left, top, left + w, top + h];
+      const free = !labels.some((label) => common(at, label));
+      const covered = free ? faces.reduce((sum, face) => sum + common(at, face), 0) : Infinity;
+      if (covered < least) [best, least] = [at, covered];
     }
-    row.label.style.transform = `translate(${best[0]}px, ${best[1]}px)`;
-    const spare = least > 0.15 * w * h;
+    const spare = least > 0.05 * w * h;
+    // One that is spare lies on others for as long as it is seen, so it may as well be below its face.
+    best = spare ? [Math.min(x1, width - w), Math.min(y2 + 2, height - h)] : best;
+    const [left, top] = best;
+    row.label.style.transform = `translate(${left}px, ${top}px)`;
     row.label.classList.toggle("spare", spare);
     if (spare) hidden++;
-    else taken.push([best[0], best[1], best[0] + w, best[1] + h]);
+    else labels.push(best);
   });
   return hidden;
 }
 
-function choose(row, scroll = false) {
+const common = (a, b) => (
+  Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]))
+);
+
+const narrow = matchMedia("(max-width: 860px)");  // as in page.css: the table is below the picture
+
+// `to` is what shall come into view: on a narrow screen only the picture, as the label says what the row does.
+function choose(row, to) {
   chosen?.parts.row.classList.remove("chosen");
   chosen?.parts.pick.removeAttribute("aria-current");
   chosen = row;
@@ -431,7 +475,8 @@ function choose(row, scroll = false) {
     if (shown !== row.photo) show(row.photo);
     row.parts.row.classList.add("chosen");
     row.parts.pick.setAttribute("aria-current", "true");
-    if (scroll) row.parts.row.scrollIntoView({ block: "nearest" });
+    if (to === "row" && !narrow.matches) row.parts.row.scrollIntoView({ block: "nearest" });
+    if (to === "picture" && narrow.matches) row.box?.scrollIntoView({ block: "center" });
   }
   drawLabels();
 }

@@ -21,7 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from arcage import __version__
 from arcage.app.answers import AT_ONCE, Answer, Answers, refused
-from arcage.app.guard import Guard
+from arcage.app.forms import FRAME, FormError, only_file
+from arcage.app.guard import Guard, discard
 from arcage.app.zips import Photo, ZipError, ZipTooLargeError, photos_in
 from arcage.errors import ArcageError
 from arcage.images import MAX_PIXELS
@@ -35,6 +36,12 @@ _FILES = {
 }
 _NAME = 1000
 """Characters of a photo's name that are kept in its rows."""
+_FORM = "multipart/form-data"
+_ZIPS = ("application/zip", "application/x-zip-compressed")
+_HOW = (
+    "send the bytes of one photo as the body (curl --data-binary @photo.jpg) or in a form "
+    "(curl -F file=@photo.jpg)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +63,18 @@ class Limits:
     """Requests of one photo whose bytes are in memory; others wait before they are read."""
 
 
-def make_app(predictor: Predictor, names: Iterable[str] = (), limits: Limits | None = None) -> Starlette:
+def make_app(
+    predictor: Predictor,
+    names: Iterable[str] = (),
+    allowed: Iterable[str] = (),
+    limits: Limits | None = None,
+) -> Starlette:
     """The ASGI application.
 
     Args:
         predictor: is called from several threads at once.
         names: by which this machine may be asked, beside its IP addresses.
+        allowed: further names, whose pages may ask through a proxy; see :class:`arcage.app.guard.Guard`.
         limits: the defaults for None.
     """
     api = _Api(predictor, limits or Limits())
@@ -72,7 +85,7 @@ def make_app(predictor: Predictor, names: Iterable[str] = (), limits: Limits | N
             Route("/api/predict", api.predict, methods=["POST"]),
             Route("/api/batch", _Batch(api), methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, names=names)],
+        middleware=[Middleware(Guard, names=names, allowed=allowed)],
         exception_handlers={
             HTTPException: _refused,
             TimeoutError: _too_slow,
@@ -106,10 +119,11 @@ class _Api:
         )
 
     async def predict(self, request: Request) -> Response:
-        name = request.query_params.get("name", "-")[:_NAME]
         picture = _wants_pictures(request)
         async with self.turn(self.photos):
-            data = await self.body(request, self.limits.photo_bytes)
+            name, data = await self.file(request, self.limits.photo_bytes)
+            _check_photo(_kind(request), data)
+            name = (request.query_params.get("name") or name or "-")[:_NAME]
             answer = await self.answers.answer(name, lambda: data, picture=picture)
         return JSONResponse({"rows": answer.records()})
 
@@ -124,18 +138,35 @@ class _Api:
         finally:
             places.release()
 
-    async def body(self, request: Request, limit: int) -> bytes:
-        too_large = HTTPException(413, f"too large: the limit is {limit:,} bytes")
-        if int(request.headers.get("content-length", 0)) > limit:
-            raise too_large
+    async def file(self, request: Request, limit: int) -> tuple[str, bytes]:
+        """The name and the bytes of what was sent, as the body or in a form; a body has no name."""
+        is_form = _kind(request) == _FORM
+        body = await self.body(request, limit, FRAME if is_form else 0)
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise HTTPException(415, f"the body is compressed ({encoding[:100]}): send it as it is")
+        if not is_form:
+            return "", body
+        try:
+            name, data = await asyncio.to_thread(only_file, body, request.headers["content-type"])
+        except FormError as error:
+            raise HTTPException(400, str(error)) from None
+        if len(data) > limit:
+            raise _too_large(limit)
+        return name, data
+
+    async def body(self, request: Request, limit: int, frame: int) -> bytes:
+        if int(request.headers.get("content-length", 0)) > limit + frame:
+            await discard(request.headers, request.receive)
+            raise _too_large(limit)
         chunks, size = [], 0
         try:
             async with asyncio.timeout(self.limits.upload_seconds):
                 async for chunk in request.stream():
                     chunks.append(chunk)
                     size += len(chunk)
-                    if size > limit:
-                        raise too_large
+                    if size > limit + frame:
+                        raise _too_large(limit)
         except TimeoutError:
             raise HTTPException(
                 408, f"the upload took longer than {self.limits.upload_seconds:g} seconds: send less at once"
@@ -158,7 +189,7 @@ class _Batch:
         limits = self._api.limits
         as_csv = "text/csv" in request.headers.get("accept", "")
         async with self._api.turn(self._api.zips):
-            data = await self._api.body(request, limits.zip_bytes)
+            _, data = await self._api.file(request, limits.zip_bytes)
             try:
                 photos = await self._api.answers.run(self._photos, data)
             except ZipError as error:
@@ -217,6 +248,40 @@ async def _jsonl(answers: AsyncIterable[Answer]) -> AsyncGenerator[str]:
     async for answer in answers:
         for row in answer.records():
             yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_photo(kind: str, data: bytes) -> None:
+    """Refuse what is no file at all but a request of another form.
+
+    The type alone says too little: ``curl --data-binary`` calls every photo a form of text.
+    """
+    if kind.startswith("image/") or kind in (_FORM, "application/octet-stream"):
+        return
+    if not data:
+        raise HTTPException(400, f"the body is empty: {_HOW}")
+    if kind in _ZIPS:
+        raise HTTPException(415, "this is a zip: send it to /api/batch")
+    if data.startswith(b"data:") or (kind and _is_text(data)):
+        raise HTTPException(415, f"the body is text ({kind or 'a data URL'}), not a photo: {_HOW}")
+
+
+def _is_text(data: bytes) -> bool:
+    start = data[:1000]
+    try:
+        text = start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(start) - error.start > 3:  # not only a character that is cut in two
+            return False
+        text = start[: error.start].decode("utf-8")
+    return all(letter.isprintable() or letter.isspace() for letter in text)
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"too large: the limit is {limit:,} bytes")
 
 
 def _wants_pictures(request: Request) -> bool:

@@ -1,0 +1,65 @@
+"""The file in a form (``multipart/form-data``, RFC 7578): parsed in memory, where a library would write it
+to a temporary file."""
+
+from __future__ import annotations
+
+import re
+from email.message import Message
+from email.parser import HeaderParser
+from itertools import islice, pairwise
+
+from arcage.errors import ArcageError
+
+FRAME = 1 << 16
+"""Bytes that a form may have around its file: delimiters, headers and other fields."""
+_PARTS = 100
+
+
+class FormError(ArcageError):
+    """The form cannot be read, or does not hold exactly one file."""
+
+
+def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
+    """The name and the bytes of the file in a form; the other fields are ignored.
+
+    Raises:
+        FormError: the form is damaged, or holds no file or several.
+    """
+    form = Message()
+    form["Content-Type"] = content_type
+    boundary = form.get_boundary()
+    if not boundary:
+        raise FormError(
+            "the Content-Type of this form has no boundary: let the HTTP client set this header itself"
+        )
+    text = b"\r\n" + body
+    line = re.compile(
+        rb"\r\n--" + re.escape(boundary.encode("utf-8", "replace")) + rb"(--)?[ \t]*(?=\r\n|\Z)"
+    )
+    lines = list(islice(line.finditer(text), _PARTS + 2))
+    if len(lines) > _PARTS + 1:
+        raise FormError(f"this form has more than {_PARTS} fields: send only the file")
+    ends = [at for at, match in enumerate(lines) if match[1]]
+    if not ends:
+        raise FormError("this form breaks off before its end: send it again")
+    files = []
+    for before, after in pairwise(lines[: ends[0] + 1]):
+        head, blank, _ = text[before.end() : min(after.start(), before.end() + FRAME)].partition(b"\r\n\r\n")
+        if not blank:
+            continue
+        headers = HeaderParser().parsestr(head.decode("utf-8", "replace").removeprefix("\r\n"))
+        name = headers.get_filename()
+        if name is None and headers.get_content_maintype() == "text":
+            continue  # a field
+        encoding = headers.get("Content-Transfer-Encoding", "binary").strip().lower()
+        if encoding not in ("binary", "8bit", "7bit"):
+            raise FormError("the file in this form is encoded as text: send its bytes as they are")
+        files.append((name or "", before.end() + len(head) + len(blank), after.start()))
+    if not files:
+        raise FormError("this form holds no file: curl needs an @ before its name (curl -F file=@photo.jpg)")
+    if len(files) > 1:
+        raise FormError(
+            f"this form holds {len(files)} files: send one with each request, or all as a zip to /api/batch"
+        )
+    name, start, end = files[0]
+    return name, text[start:end]
