@@ -117,6 +117,8 @@ Pack = Annotated[
 Device = Annotated[
     str,
     typer.Option(
+        # Typer 0.27 takes an option's name from a metavar that differs only in case.
+        "--device",
         metavar="DEVICE",
         help="Run on auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.",
     ),

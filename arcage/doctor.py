@@ -22,6 +22,7 @@ from typing import Literal
 
 from arcage import __version__
 from arcage.errors import ArcageError
+from arcage.files import user_home
 
 Level = Literal["ok", "note", "problem"]
 
@@ -234,7 +235,7 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.openvino import cache_home, compiled_folder
+    from arcage.embedder.openvino import CACHE_VARIABLE, cache_home, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
@@ -244,9 +245,11 @@ def _compiled() -> str:
             "OpenVINO among them; to delete the folder is always safe"
         )
         return _Note(text) if sum(kept) > _MANY_BYTES else text
+    home = cache_home()
+    why = f"{home / 'openvino'} cannot be written" if home is not None else "this user has no home folder"
     return _Note(
-        f"{cache_home() / 'openvino'} cannot be written, so networks are compiled at every start, which "
-        "takes a second; to change that, set XDG_CACHE_HOME to a folder that you may write"
+        f"{why}, so networks are compiled at every start, which takes a second; to change that, set "
+        f"{CACHE_VARIABLE} to a folder that you may write"
     )
 
 
@@ -296,8 +299,8 @@ def _cache(folder: Path) -> str:
 
 def _impersonal(text: str) -> str:
     """The text without the path of the home folder and the user's name, as far as it is in a path."""
-    with suppress(RuntimeError):  # no home
-        home = Path.home()
+    home = user_home()
+    if home is not None:
         for path in sorted({str(home), os.path.realpath(home)}, key=len, reverse=True):
             if len(path) > 1:
                 text = re.sub(re.escape(path) + r"(?![\w.-])", "~", text)

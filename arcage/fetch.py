@@ -89,6 +89,7 @@ def offer(name: str, mirror: str = "", sha256: str = "") -> Offer:
     Raises:
         UsageError: there is no such pack, the mirror is no address or one that is not encrypted, or the
             sha256 is none.
+        ModelError: there is no folder for packs, for want of a home folder.
     """
     if name not in MEGABYTES:
         raise UsageError(f"there is no pack {name!r} to fetch: take one of {', '.join(MEGABYTES)}")
@@ -108,7 +109,10 @@ def offer(name: str, mirror: str = "", sha256: str = "") -> Offer:
     if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise UsageError("a sha256 has 64 hexadecimal digits; `sha256sum FILE.zip` prints it")
     _check_scheme(url, sha256)
-    return Offer(name, url, MEGABYTES[name], LICENCE, sha256, insightface_home() / name)
+    home = insightface_home()
+    if home is None:
+        raise ModelError("this user has no home folder for model packs: set INSIGHTFACE_HOME to a folder")
+    return Offer(name, url, MEGABYTES[name], LICENCE, sha256, home / name)
 
 
 def check_possible() -> None:

@@ -38,6 +38,18 @@ def reason(error: OSError | ValueError) -> str:
     return "not a valid path"
 
 
+def user_home() -> Path | None:
+    """The user's home folder; None where there is none: no HOME, and a user whom the system does not know, as
+    in containers that run with any user number."""
+    if os.environ.get("HOME") == "":
+        return None
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.is_absolute() else None
+
+
 def read_bytes(path: str | Path) -> bytes:
     """The content of a regular file, or of the one that a link leads to.
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class Predictor:
     """Reads age and gender from the faces of images.
 
     Making one reads and checks the heads; the networks are loaded when the first image comes that the
-    cache does not have.
+    cache does not have. A Predictor can be pickled and used in a forked process at any time: the networks
+    are loaded, and the cache is opened, again there.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -96,6 +97,11 @@ class Predictor:
         self._cache: Cache | None = None
         self.firsts = 0
         """Images so far of which only the first picture was read: animations, files of several pages."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process may have another working directory.
+        directory = self._directory.absolute() if self._directory is not None else None
+        return {**self.__dict__, "_directory": directory, "_cache": None}
 
     @property
     def note(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -233,6 +235,21 @@ def test_refresh_shows_what_others_wrote(cache: Cache, reopened: Callable[[], Ca
     shutil.rmtree(cache.path)
     other.refresh()
     assert len(other) == 0
+
+
+def test_a_used_cache_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = Cache("cache", "f", dimension=DIMENSION)
+    store(cache, image(1), image(2, faces=0))
+    assert cache.get(sha(1)) is not None
+    data = pickle.dumps(cache)
+    copies = [copy.copy(cache), copy.deepcopy(cache)]
+    monkeypatch.chdir("/")
+    for one in (pickle.loads(data), *copies):  # noqa: S301
+        assert len(one) == 2
+        assert_same(one.get(sha(1)), image(1))
+    store(copies[0], image(3))
+    assert sha(3) in copies[0]
 
 
 def test_a_writer_sees_its_own_shards(cache: Cache) -> None:

@@ -578,3 +578,16 @@ def test_the_fake_has_what_the_real_one_has() -> None:
         for name, member in inspect.getmembers(fake, inspect.isfunction):
             if hasattr(real, name) and not name.startswith("_"):
                 assert parameters(member) == parameters(getattr(real, name))
+
+
+@pytest.mark.parametrize("command", ["", "predict", "extract", "fit", "models fetch", "doctor", "app"])
+def test_options_are_spelled_in_lower_case(arcage: Run, command: str) -> None:
+    text = arcage(*command.split(), "--help").stdout
+    names = re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", text)
+    assert "--help" in names
+    assert [name for name in names if name != name.lower()] == []
+
+
+def test_an_option_whose_metavar_is_its_name(arcage: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(image(face()))
+    assert arcage("predict", tmp_path / "a.jpg", "--device", "cpu").exit_code == 0

@@ -328,6 +328,64 @@ def test_an_extractor_can_be_pickled(
     same(again.extract(photo), before)
 
 
+def test_a_relative_pack_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pack = dataclasses.replace(bundled(), folder=Path("mine"))
+    data = pickle.dumps(extract.Extractor(pack))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).pack == dataclasses.replace(pack, folder=tmp_path / "mine")  # noqa: S301
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("hint", ["latency", "throughput"])
+def test_a_forked_process_makes_its_own_networks(
+    hint: str, photo: bytes, compiled: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo)
+    code = """
+import os, sys, threading, time, warnings
+from arcage.embedder.extract import Extractor
+warnings.simplefilter("ignore")  # of fork beside threads, which is what this is about
+path, hint = sys.argv[1:]
+photo = open(path, "rb").read()
+extractor = Extractor(hint=hint)
+
+def fork(what):
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        print(what, extractor.extract(photo).status)
+        sys.exit(0)  # not os._exit: destructors run
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0, (what, status)
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    raise SystemExit(f"{what}: the child hangs")
+
+def work():
+    while not stop.is_set():
+        extractor.extract(photo)
+
+extractor.extract(photo)
+fork("used")
+stop = threading.Event()
+thread = threading.Thread(target=work)
+thread.start()
+time.sleep(0.1)
+fork("in use")
+stop.set()
+thread.join()
+"""
+    said = python(code, str(tmp_path / "a.jpg"), hint, XDG_CACHE_HOME=str(compiled))
+    assert said == "used ok\nin use ok\n"
+
+
 def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     barrier = threading.Barrier(4)
@@ -400,7 +458,7 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
 ) -> None:
     folder = tmp_path / "models"
     shutil.copytree(BUNDLED, folder)
-    pack = dataclasses.replace(bundled(), folder=folder)
+    pack = dataclasses.dataclasses.replace(bundled(), folder=folder)
     record = pack.models[index]
     path = folder / record.file
     with path.open("r+b") as file:
@@ -472,7 +530,7 @@ def test_it_works_without_a_folder_for_compiled_networks(
     canvas = np.zeros((1, 3, 64, 64), np.float32)
     (tmp_path / "file").write_text("in the way")
 
-    def no_home(self: Path) -> Path:
+    def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     def works() -> bool:
@@ -483,15 +541,16 @@ def test_it_works_without_a_folder_for_compiled_networks(
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
     assert works()
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "expanduser", no_home)
+        patch.delenv("XDG_CACHE_HOME")
+        patch.setattr(Path, "home", no_home)
         assert works()
     # A folder that is there and cannot be written: not tried at all (as root every folder can).
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: False)
         assert works()
-    folder = cache_home() / "openvino"
-    assert folder == tmp_path / "cache" / "arcage" / "openvino"
+    assert cache_home() == tmp_path / "cache" / "arcage"
+    folder = tmp_path / "cache" / "arcage" / "openvino"
     assert list(folder.iterdir()) == []
     assert folder.stat().st_mode & 0o777 == 0o700
     # With one it is used, and what a crash left half written does no harm.

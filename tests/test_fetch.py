@@ -127,7 +127,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.lower().endswith("_proxy") or name.startswith("ARCAGE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path))
-    return insightface_home()
+    folder = insightface_home()
+    assert folder is not None
+    return folder
 
 
 def left(home: Path) -> list[str]:

@@ -40,7 +40,9 @@ def write(folder: Path, files: dict[str, Any] = FILES) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path / "insightface"))
     monkeypatch.chdir(tmp_path)
-    return insightface_home()
+    folder = insightface_home()
+    assert folder is not None
+    return folder
 
 
 def test_home_is_where_insightface_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

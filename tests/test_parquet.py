@@ -52,7 +52,11 @@ TWO = [b"one", b"two"]
         ({"image": TWO, "path": ["b.jpg", "a/1.jpg"]}, ["b.jpg", "a/1.jpg"]),
         ({"anything": TWO, "name": ["b", "a"], "label": [1, 2]}, ["b", "a"]),
         ({"bytes": pa.array(TWO, pa.large_binary()), "key": [7, 8]}, ["7", "8"]),
-        ({"bytes": pa.array(TWO, pa.binary_view()), "key": ["b", "a"]}, ["b", "a"]),
+        pytest.param(
+            {"bytes": pa.array(TWO, pa.binary_view()), "key": ["b", "a"]},
+            ["b", "a"],
+            marks=pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 21, reason="cannot be written"),
+        ),
         ({"mask": [b"", b""], "image": TWO, "file_name": ["b", "a"]}, ["b", "a"]),
         ({"image": [{"bytes": b, "path": f"{b.decode()}.jpg"} for b in TWO]}, ["one.jpg", "two.jpg"]),
         ({"image": [{"bytes": b, "path": "x"} for b in TWO], "name": ["b", "a"]}, ["b", "a"]),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -16,9 +19,11 @@ from typing import Any
 
 import cv2
 import fakes
+import joblib
 import numpy as np
 import pytest
 from fakes import FakeExtractor, FakeHeads, face, image
+from joblib.externals.loky import get_reusable_executor
 
 import arcage
 from arcage import Prediction, Predictor
@@ -298,6 +303,58 @@ def png_with_orientation(data: bytes, orientation: int) -> bytes:
     chunk = b"eXIf" + exif
     at = data.index(b"IDAT") - 4
     return data[:at] + len(exif).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + data[at:]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_used_predictor_is_copied(
+    fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    predictor = Predictor(cache="cache" if cached else None)
+    rows = predictor.predict(THREE)
+    assert ages(rows) == [20, 40, 60]
+    data = pickle.dumps(predictor)
+    copies = [copy.deepcopy(predictor), copy.copy(predictor)]
+    # As in a worker process that runs in another folder.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    if cached:  # the copies know the image by the cache alone
+        monkeypatch.setattr(FakeExtractor, "computed", staticmethod(lambda sha256: pytest.fail(sha256)))
+    for one in (pickle.loads(data), *copies):  # noqa: S301
+        assert one.predict(THREE) == rows
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_used_predictor_in_a_worker_process(
+    bundled: None, compiled: Path, tmp_path: Path, method: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(portrait()))
+    (tmp_path / "workers.py").write_text("""
+import multiprocessing, sys
+from arcage import Predictor
+
+if __name__ == "__main__":
+    path, method = sys.argv[1:]
+    predictor = Predictor(hint="throughput")
+    rows = predictor.predict(path)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply_async(predictor.predict, [path]).get(timeout=60) == rows
+    print(rows[0].status)
+""")
+    command = [sys.executable, tmp_path / "workers.py", tmp_path / "a.jpg", method]
+    variables = {**environment(), "XDG_CACHE_HOME": str(compiled), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120, check=False)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_a_used_predictor_in_joblib(fake: None, tmp_path: Path) -> None:
+    predictor = Predictor(cache=tmp_path / "cache")
+    rows = predictor.predict(THREE)
+    with joblib.parallel_config("loky", n_jobs=2):
+        many = joblib.Parallel()(joblib.delayed(predictor.predict)(THREE) for _ in range(3))
+    assert many == [rows] * 3
+    get_reusable_executor().shutdown()
 
 
 def test_no_socket_is_opened(bundled: None, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ class Cache:
     Raises CacheError where there is no such cache and no ``dimension`` to create it, where the one that is
     there has another dimension or schema, and where the folder cannot be read or created.
 
-    Threads may share a cache. What other writers add is seen after :meth:`refresh`.
+    Threads may share a cache; a pickled one is opened again where it is loaded. What other writers add is
+    seen after :meth:`refresh`.
     """
 
     def __init__(
@@ -101,6 +102,10 @@ class Cache:
         self._parts: tuple[Part, ...] = ()
         self._bad: tuple[Damaged, ...] = ()
         self.refresh()
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[Path, str]]:
+        # Opened again; another process may have another working directory.
+        return Cache, (self.directory.absolute(), self.fingerprint)
 
     @staticmethod
     def fingerprints(directory: str | Path) -> list[str]:

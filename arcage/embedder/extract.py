@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -41,6 +43,24 @@ Item = TypeVar("Item")
 
 _LOADING = threading.RLock()
 """Two threads that share an Extractor shall not both load its networks."""
+_IN_USE: WeakSet[Extractor] = WeakSet()
+"""Every Extractor with an engine."""
+
+
+def _after_fork() -> None:
+    """Make every Extractor load its networks again: a forked process has none of the runtime's threads."""
+    import ctypes
+
+    global _LOADING
+    _LOADING = threading.RLock()  # a thread that does not exist here may have held the old one
+    for extractor in _IN_USE:
+        # Never destroyed, not even at exit: the destructors would wait for those threads.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object((extractor._engine, extractor._stage)))
+        extractor._engine = extractor._stage = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,9 @@ class Extractor:
         self._stage: _Stage | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_engine": None, "_stage": None}
+        # Another process may have another working directory.
+        pack = replace(self.pack, folder=self.pack.folder.absolute())
+        return {**self.__dict__, "pack": pack, "_engine": None, "_stage": None}
 
     @property
     def pipeline(self) -> dict[str, Any]:
@@ -134,6 +156,7 @@ class Extractor:
         with _LOADING:
             if self._engine is None:
                 self._engine = make_engine(self.device, self.hint, precision=self.precision)
+                _IN_USE.add(self)
             return self._engine
 
     @property

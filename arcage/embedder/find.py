@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from arcage.embedder.insightface import find_insightface, insightface_home, pack_folder
 from arcage.embedder.packs import DEFAULT, RECORD, Pack, bundled, read_pack
 from arcage.errors import UsageError
@@ -29,12 +31,14 @@ def recorded_pack(name: str) -> Pack | None:
         ModelError: the record is damaged.
     """
     folder = pack_folder(name)
-    return read_pack(folder) if folder is not None and (folder / RECORD).is_file() else None
+    return read_pack(folder) if folder is not None and os.path.isfile(folder / RECORD) else None
 
 
 def unknown_pack(name: str) -> UsageError:
     """There is no such pack: where it was looked for, and what to do."""
+    home = insightface_home()
+    place = f"in {home}" if home is not None else "(no home folder: set INSIGHTFACE_HOME to where packs are)"
     return UsageError(
         f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
-        f"pack in {insightface_home()}; `arcage models list` shows what is there and what can be fetched"
+        f"pack {place}; `arcage models list` shows what is there and what can be fetched"
     )

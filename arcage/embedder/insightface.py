@@ -16,7 +16,7 @@ from arcage.embedder.levels import descriptor_graph, find_levels, image_input, p
 from arcage.embedder.packs import ModelRecord, Pack, read_lock, refetch
 from arcage.embedder.scrfd import check_outputs
 from arcage.errors import ModelError
-from arcage.files import sha256_bytes
+from arcage.files import sha256_bytes, user_home
 
 LICENCE = "non-commercial research only (InsightFace's terms for its weights; its code is MIT)"
 SOURCE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
@@ -31,15 +31,22 @@ class PackFiles:
     files: tuple[str, ...]
 
 
-def insightface_home() -> Path:
-    """Where InsightFace keeps its packs: ``models/`` in INSIGHTFACE_HOME or in ``~/.insightface``."""
-    return Path(os.environ.get("INSIGHTFACE_HOME") or "~/.insightface").expanduser() / "models"
+def insightface_home() -> Path | None:
+    """Where InsightFace keeps its packs: ``models/`` in INSIGHTFACE_HOME or in ``~/.insightface``; None where
+    neither is there, for want of a home folder."""
+    if told := os.environ.get("INSIGHTFACE_HOME"):
+        return Path(os.path.expanduser(told)) / "models"
+    home = user_home()
+    return home / ".insightface" / "models" if home is not None else None
 
 
 def list_insightface() -> tuple[PackFiles, ...]:
     """The packs in :func:`insightface_home`, by the names of their files alone, sorted."""
+    home = insightface_home()
+    if home is None:
+        return ()
     try:
-        folders = sorted(p for p in insightface_home().iterdir() if p.is_dir() and p.name[0] != ".")
+        folders = sorted(p for p in home.iterdir() if p.is_dir() and p.name[0] != ".")
     except OSError:
         return ()
     packs = (PackFiles(f.name, _unnested(f), _onnx_files(_unnested(f))) for f in folders)
@@ -133,11 +140,11 @@ def pack_folder(name: str) -> Path | None:
     """The folder of a pack by name or folder; None where there is neither."""
     if not name:
         return None
-    here = Path(name).expanduser()
-    known = insightface_home() / name
+    here = Path(os.path.expanduser(name))
+    home = insightface_home()
     # A bare name is a pack first; any other text is a path and nothing else.
-    places = [known, here] if here.name == name else [here]
-    return next((p for p in places if p.is_dir()), None)
+    places = [home / name, here] if home is not None and here.name == name else [here]
+    return next((p for p in places if os.path.isdir(p)), None)
 
 
 def _onnx_files(folder: Path) -> tuple[str, ...]:
@@ -148,7 +155,10 @@ def _unnested(folder: Path) -> Path:
     """The folder, or the only one within it that has the files (as in ``antelopev2.zip``)."""
     if _onnx_files(folder):
         return folder
-    inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _onnx_files(p)]
+    try:
+        inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _onnx_files(p)]
+    except OSError:  # one that this user may not read has no files
+        return folder
     return inner[0] if len(inner) == 1 else folder
 
 

@@ -15,21 +15,25 @@ import numpy as np
 
 from arcage.embedder.engine import Hint, Network, Precision, cores
 from arcage.errors import ModelError, OutputError
-from arcage.files import atomic_write
+from arcage.files import atomic_write, user_home
 from arcage.types import Array
 
 _CONVERTER = "openvino.tools.ovc"
 
 
-def cache_home() -> Path:
-    """Where compiled networks are kept between runs: ``arcage/`` in the user's cache folder."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "arcage"
+CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
+"""The environment variable that moves :func:`cache_home`."""
+
+
+def cache_home() -> Path | None:
+    """Where compiled networks are kept between runs: ``arcage/`` in the user's cache folder; None where there
+    is no such folder because there is no home folder."""
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    told = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
+    if os.path.isabs(told := os.path.expanduser(told)):  # XDG: a relative path is to be ignored
+        return Path(told, "arcage")
+    home = user_home()
+    return home / below / "arcage" if home is not None else None
 
 
 class OpenVinoEngine:
@@ -102,10 +106,13 @@ class OpenVinoEngine:
 def compiled_folder() -> Path | None:
     """Where compiled networks are kept: reading one takes a tenth of the time that compiling it does. Without
     such a folder (read-only home, or none at all) arcage just starts a second later."""
+    home = cache_home()
+    if home is None:
+        return None
+    folder = home / "openvino"
     try:
-        folder = cache_home() / "openvino"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except (OSError, RuntimeError):
+    except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
 

@@ -1,0 +1,149 @@
+"""The same rows wherever arcage runs: on a terminal, in a pipe, from cron, and as a user without a home."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+UNKNOWN = 54321
+"""A user number that no system lists."""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+
+
+def nobody(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user who is not listed, without HOME, who may read and not write."""
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        pytest.skip("only root can become another user, by setpriv")
+    capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    user = [setpriv, f"--reuid={UNKNOWN}", f"--regid={UNKNOWN}", "--clear-groups", *capabilities]
+    if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("setpriv is not allowed here")
+    dropped = ("HOME", "XDG_CACHE_HOME", "INSIGHTFACE_HOME", "LOGNAME", "USER")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return subprocess.run(
+        [*user, *command],
+        capture_output=True,
+        text=True,
+        env={**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=False,
+        timeout=120,
+        **more,
+    )
+
+
+def arcage(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "arcage", *map(str, arguments)]
+
+
+@posix
+def test_commands_without_a_home_folder(bundled: None) -> None:
+    photo = ROOT / "examples" / "astronaut.jpg"
+    done = nobody(arcage("models", "list"))
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert nobody(arcage("models", "verify")).returncode == 0
+    done = nobody(arcage("predict", photo, "--pack", "buffalo_l"))
+    assert done.returncode == 2
+    assert "set INSIGHTFACE_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = nobody(arcage("doctor"))
+    assert done.returncode == 0, done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "compiled networks" in line]
+    assert line.startswith("note")
+    assert "no home folder" in line
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """57 photos, three of them broken and one over the limit of pixels, and a list that names two more."""
+    folder = tmp_path_factory.mktemp("photos")
+    whole = cv2.imread(str(ROOT / "examples" / "astronaut.jpg"))
+    names = [f"{number:02}.jpg" for number in range(57)]
+    for number, name in enumerate(names):
+        small = cv2.resize(whole[: 400 + number], (128, 128), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / name), small)
+    (folder / names[3]).write_bytes(b"")
+    (folder / names[20]).write_bytes(b"not a photo")
+    (folder / names[41]).write_bytes((folder / names[40]).read_bytes()[:300])
+    header = bytearray((folder / names[50]).read_bytes())
+    size = header.index(b"\xff\xc0") + 5
+    header[size : size + 4] = b"\xff\xff\xff\xff"  # 65,535 x 65,535 pixels
+    (folder / names[50]).write_bytes(header)
+    listed = [*names[:10], "gone/1.jpg", *names[10:], "gone/2.jpg"]
+    (folder / "list.txt").write_text("".join(f"{folder / name}\n" for name in listed))
+    return folder
+
+
+def ways() -> dict[str, Callable[[list[str], Path], str]]:
+    variables = {"PATH": os.environ["PATH"]}
+
+    def pipe(command: list[str], _: Path) -> str:
+        return subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+        ).stdout
+
+    def cron(command: list[str], _: Path) -> str:
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from arcage.cli import main; main()"
+        bare = [sys.executable, "-c", code, *command[3:]]
+        return subprocess.run(bare, capture_output=True, text=True, env=variables, cwd="/", check=True).stdout
+
+    def container(command: list[str], _: Path) -> str:
+        done = nobody(command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def terminal(command: list[str], _: Path) -> str:
+        import pty
+
+        master, slave = pty.openpty()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+        with subprocess.Popen(
+            command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=environment
+        ) as process:
+            os.close(slave)
+
+            def drain() -> None:
+                while True:
+                    try:
+                        if not os.read(master, 4096):
+                            return
+                    except OSError:
+                        return
+
+            thread = threading.Thread(target=drain)
+            thread.start()
+            assert process.stdout is not None
+            text = process.stdout.read().decode()
+            thread.join()
+            os.close(master)
+        assert process.returncode == 0
+        return text
+
+    return {"pipe": pipe, "cron": cron, "terminal": terminal, "container": container}
+
+
+@posix
+@pytest.mark.parametrize("way", ["pipe", "cron", "terminal", "container"])
+def test_the_same_rows_everywhere(bundled: None, photos: Path, way: str) -> None:
+    command = arcage("predict", "--from-file", photos / "list.txt", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ways()[way](command, photos))))
+    names = [Path(row["path"]).name for row in rows]
+    expected = [f"{number:02}.jpg" for number in range(57)]
+    assert names == [*expected, "1.jpg", "2.jpg"]  # a list is sorted too
+    failed = {Path(row["path"]).name for row in rows if row["status"] == "unreadable"}
+    assert failed == {"03.jpg", "20.jpg", "41.jpg", "50.jpg", "1.jpg", "2.jpg"}
+    assert all(row["error"] for row in rows if row["status"] == "unreadable")
+    assert [row["status"] for row in rows].count("ok") == 53
