@@ -7,11 +7,15 @@ nobody is told that it runs.
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from arcage.errors import ArcageError, UsageError
+from arcage.interrupt import forget
 from arcage.predictor import Predictor
 
 _CONNECTIONS = 200
@@ -74,8 +78,27 @@ def serve(predictor: Predictor, host: str, port: int, *, said: Callable[[str], o
                 timeout_graceful_shutdown=3,
             )
         )
+        _leave_ignored(server)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.run([listener])
+        forget()
+
+
+def _leave_ignored(server: Any) -> None:
+    """Keep Uvicorn from handling a signal that is ignored, as SIGINT is by the ``&`` of a shell script."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    ignored = [number for number in signals if signal.getsignal(number) == signal.SIG_IGN]
+    capture = server.capture_signals
+
+    @contextmanager
+    def capture_others() -> Iterator[None]:
+        with capture():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
+
+    if threading.current_thread() is threading.main_thread():
+        server.capture_signals = capture_others
 
 
 def _listen(host: str, port: int) -> socket.socket:

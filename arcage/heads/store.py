@@ -21,6 +21,7 @@ from arcage.errors import HeadsError
 from arcage.files import atomic_write
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
+from arcage.interrupt import uninterrupted
 from arcage.types import Array
 
 SCHEMA, ADAPTED = 4, 5
@@ -65,19 +66,21 @@ def save_heads(heads: Heads, folder: Path, card: str) -> None:
         "dimension": heads.dimension,
         "arrays": {"file": ARRAYS, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Old heads must not be taken for the new ones while the files are being replaced.
-        (folder / MANIFEST).unlink(missing_ok=True)
-    except OSError as error:
-        reason = f"cannot write to the folder {folder}: {error.strerror}"
-        raise HeadsError(f"{reason}; choose another --out") from error
-    with atomic_write(folder / ARRAYS) as file:
-        file.write(data)
-    with atomic_write(folder / CARD, "w") as file:
-        file.write(card)
-    with atomic_write(folder / MANIFEST, "w") as file:
-        file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+    # All or nothing: without the manifest there are no heads.
+    with uninterrupted():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Old heads must not be taken for the new ones while the files are being replaced.
+            (folder / MANIFEST).unlink(missing_ok=True)
+        except OSError as error:
+            reason = f"cannot write to the folder {folder}: {error.strerror}"
+            raise HeadsError(f"{reason}; choose another --out") from error
+        with atomic_write(folder / ARRAYS) as file:
+            file.write(data)
+        with atomic_write(folder / CARD, "w") as file:
+            file.write(card)
+        with atomic_write(folder / MANIFEST, "w") as file:
+            file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
 
 
 def named_heads(name: str) -> Heads:
