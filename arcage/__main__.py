@@ -1,5 +1,23 @@
-"""``python -m arcage``."""
+"""The entry point of ``python -m arcage`` and of the script ``arcage``.
 
-from arcage.cli import main
+Signals are handled before anything else is loaded: Ctrl-C is no traceback then.
+"""
 
-main()
+from __future__ import annotations
+
+from arcage import interrupt
+
+
+def main() -> None:
+    """Run the command line."""
+    with interrupt.listening():
+        try:
+            with interrupt.uninterrupted():
+                from arcage import cli
+            cli.main()
+        except KeyboardInterrupt:
+            interrupt.leave(interrupt.EXIT_CODE)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from types import FrameType
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
+from arcage.interrupt import interruptible, uninterrupted
 from arcage.output import Write
 from arcage.prediction import Prediction
 from arcage.sources import Source
@@ -43,13 +41,19 @@ def save(
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None
     start = time.monotonic()
-    with report or nullcontext() as add, output as write, closing(answers):
+    # Only the wait for an answer can be interrupted: in the middle of the rest, half a row would be written,
+    # and at its end the file would be lost.
+    with uninterrupted(), report or nullcontext() as add, output as write, closing(answers):
         try:
-            for source, rows in answers:
-                with uninterrupted():
-                    write(rows)
-                    if add is not None:
-                        add(source, rows)
+            while True:
+                with interruptible():
+                    answer = next(answers, None)
+                if answer is None:
+                    break
+                source, rows = answer
+                write(rows)
+                if add is not None:
+                    add(source, rows)
                 summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
                 if annotator is not None:
                     summary.drawn += annotator.draw(source, rows)
@@ -60,24 +64,3 @@ def save(
     if interrupt is not None:
         raise interrupt
     return summary
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done: in the middle of it, half a row would be written."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    caught: list[int] = []
-
-    def remember(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if caught:
-        raise KeyboardInterrupt

@@ -1,8 +1,8 @@
 """The command line: parse, call one library function, print, leave with an exit code.
 
 Exit codes: 0 done; 1 asked for one image that gave no face or cannot be read, or ``--strict`` and some
-failed; 2 usage; 3 the environment stands in the way; 130 interrupted. Standard output is for data, words
-and progress go to standard error.
+failed; 2 usage; 3 the environment stands in the way; 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Standard
+output is for data, words and progress go to standard error.
 
 Whatever is heavy is imported inside the commands: ``arcage --help`` must answer at once.
 """
@@ -14,8 +14,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from arcage import __version__
+from arcage import __version__, interrupt
 from arcage.errors import ArcageError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from arcage.sources import Source
     from arcage.summary import Summary
 
-FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, 130
+FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, interrupt.EXIT_CODE
 
 
 class Faces(Enum):
@@ -56,21 +56,52 @@ class StdoutFormat(Enum):
 class Commands(TyperGroup):
     """Turns what a command raises into words and an exit code; a traceback is left to errors of arcage."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _answered(), _printed():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _answered(), _printed():
             return super().invoke(ctx)
-        except ArcageError as error:
-            _say(f"arcage: {error}")
-            raise typer.Exit(error.exit_code) from None
-        except ImportError as error:
-            _say(f"arcage: a library cannot be loaded: {error}; `arcage doctor` says more")
-            raise typer.Exit(ENVIRONMENT) from None
-        except BrokenPipeError:
-            # As in `arcage predict ... | head`: the reader has all that it wanted, so nothing failed.
-            raise typer.Exit(0) from None
-        except KeyboardInterrupt:
-            _say("arcage: interrupted; everything finished so far is kept")
-            raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except ArcageError as error:
+        _say(f"arcage: {error}")
+        raise typer.Exit(error.exit_code) from None
+    except (ImportError, SystemError) as error:
+        # Where an interrupt falls into the loading of a library, this is what some make of it.
+        if interrupt.stopping():
+            raise _interrupted() from None
+        if isinstance(error, SystemError):
+            raise
+        _say(f"arcage: a library cannot be loaded: {error}; `arcage doctor` says more")
+        raise typer.Exit(ENVIRONMENT) from None
+    except BrokenPipeError:
+        # As in `arcage predict ... | head`: the reader has all that it wanted, so nothing failed.
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+
+
+@contextmanager
+def _printed() -> Iterator[None]:
+    """Raises OutputError where what Typer prints, such as --help, cannot be written."""
+    try:
+        yield
+    except OSError:
+        from arcage.output import flush_stdout
+
+        flush_stdout()
+        raise
+
+
+def _interrupted() -> typer.Exit:
+    _say("arcage: interrupted; everything finished so far is kept")
+    return typer.Exit(INTERRUPTED)
 
 
 app = typer.Typer(
@@ -931,11 +962,12 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.fetch import check_possible, fetch, offer
+    from arcage.fetch import check_possible, fetch, offer, remove_leftovers
     from arcage.progress import bytes_progress
 
     wanted = offer(name, mirror, sha256)
     if wanted.folder.exists():
+        remove_leftovers(wanted)
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
         return
@@ -1020,8 +1052,19 @@ def doctor(
 
 
 def main() -> None:
-    """The entry point of the script ``arcage``."""
-    app(prog_name="arcage")
+    """Run the command that ``sys.argv`` asks for."""
+    from arcage import streams
+
+    with interrupt.listening():
+        streams.prepare()
+        try:
+            app(prog_name="arcage")
+        except KeyboardInterrupt:  # before or after the command
+            interrupt.leave(INTERRUPTED)
+        except SystemExit as left:
+            if interrupt.stopping():
+                interrupt.leave(left.code if isinstance(left.code, int) else FAILED)
+            raise
 
 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:

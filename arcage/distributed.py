@@ -28,6 +28,7 @@ from arcage.cache.arrow import printable
 from arcage.embedder.engine import cores
 from arcage.errors import ArcageError, DeviceError
 from arcage.extraction import describe, open_cache
+from arcage.interrupt import handlers_kept
 from arcage.remote import ahead
 from arcage.sources import Source, is_url
 from arcage.summary import Summary
@@ -248,7 +249,8 @@ def _ray() -> Iterator[Any]:
     try:
         if not local:
             _knock(os.environ["RAY_ADDRESS"])
-        with _no_stderr():
+        # Ray sets a handler for SIGTERM.
+        with _no_stderr(), handlers_kept():
             ray.init(
                 address="local" if local else None,
                 log_to_driver=False,

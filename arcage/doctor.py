@@ -284,17 +284,30 @@ def _cache(folder: Path) -> str:
         raise ArcageError(f"{folder} is no descriptor cache: `arcage extract` makes one")
     present = Extractor().fingerprint
     texts = []
+    unfinished: dict[Path, int] = {}
     for fingerprint in fingerprints:
         cache = Cache(folder, fingerprint)
         damaged = cache.verify()
         if damaged:
             raise ArcageError("; ".join(str(one) for one in damaged[:3]) + (", ..." if damaged[3:] else ""))
         size = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
+        for path in cache.unfinished():
+            with suppress(FileNotFoundError):  # its writer is at work
+                unfinished[path] = path.stat().st_size
         whose = "the bundled models" if fingerprint == present else "other models or another version"
         texts.append(
             f"{fingerprint} (of {whose}): {len(cache):,} images, {_megabytes(size)}, every byte is right"
         )
-    return f"{folder}: {'; '.join(texts)}"
+    text = f"{folder}: {'; '.join(texts)}"
+    if not unfinished:
+        return text
+    names = [path.relative_to(folder).as_posix() for path in unfinished]
+    together = _megabytes(sum(unfinished.values()))
+    some = ", ".join(names[:3]) + (", ..." if names[3:] else "")
+    return _Note(
+        f"{text}; unfinished files: {len(names):,} ({some}), {together}, of processes that are at work or "
+        "were killed: `arcage extract` with the same models removes those that are older than a day"
+    )
 
 
 def _impersonal(text: str) -> str:

@@ -6,12 +6,12 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcage.cache import Cache, ShardWriter
-from arcage.errors import UsageError
+from arcage.errors import CacheError, UsageError
 from arcage.sources import Source
 from arcage.summary import Summary
 from arcage.types import ImageFaces
@@ -76,11 +76,18 @@ def describe(
 def open_cache(directory: Path, extractor: Extractor) -> Cache:
     """The cache of an extractor's pipeline, made where there is none.
 
+    What writers left there that were killed more than a day ago is removed.
+
     Raises:
         CacheError: it cannot be read or made.
         ModelError, DeviceError: the extractor cannot tell its dimension.
     """
-    return Cache(directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline)
+    cache = Cache(
+        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline
+    )
+    with suppress(CacheError):  # a folder that may only be read
+        cache.clean()
+    return cache
 
 
 def parse_shard(text: str) -> tuple[int, int]:

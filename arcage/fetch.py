@@ -148,7 +148,7 @@ def fetch(wanted: Offer, progress: Progress | None = None) -> Fetched:
         home.mkdir(parents=True, exist_ok=True)
         if wanted.folder.exists():
             raise ModelError(f"{wanted.folder} is there already: remove it to fetch the pack anew")
-        with _partial(home / f".arcage-{wanted.name}.zip.part") as archive:
+        with _partial(_part(wanted)) as archive:
             _download(wanted, archive, progress or (lambda *_: None))
             digest = _digest(archive)
             if wanted.sha256 not in ("", digest):
@@ -177,6 +177,18 @@ def fetch(wanted: Offer, progress: Progress | None = None) -> Fetched:
             "another folder; what has been downloaded is kept"
         ) from error
     return Fetched(wanted.folder, digest, files)
+
+
+def remove_leftovers(wanted: Offer) -> None:
+    """Remove the zip file of a download that was killed when its pack had just come to its place."""
+    part = _part(wanted)
+    if part.exists():
+        with suppress(OSError, ModelError), _partial(part) as archive:
+            archive.truncate(0)
+
+
+def _part(wanted: Offer) -> Path:
+    return wanted.folder.with_name(f".arcage-{wanted.name}.zip.part")
 
 
 @contextmanager

@@ -6,16 +6,22 @@ import errno
 import hashlib
 import io
 import os
+import platform
+import re
 import secrets
 import stat
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
 from .errors import ArcageError, ImageError, ModelError, OutputError
+from .interrupt import uninterrupted
 
+DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
 
@@ -138,32 +144,102 @@ def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[
     try:
         target = os.path.realpath(path)
         permissions = _replaceable(target)
-        temporary = os.path.join(os.path.dirname(target), f".arcage-{os.getpid()}-{secrets.token_hex(8)}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        raw = _Output(os.open(temporary, flags, 0o666), path)
+        temporary = temporary_path(os.path.dirname(target))
     except OSError as error:
         raise _cannot_write(path, error) from error
-    file: IO[Any] = io.BufferedWriter(raw)
-    if mode == "w":
-        file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+    file: IO[Any] | None = None
     try:
+        with uninterrupted():
+            file = raw = _create(temporary, path)
+            file = io.BufferedWriter(raw)
+            if mode == "w":
+                file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
         yield file
-        try:
-            file.flush()
-            if permissions is not None:
-                os.chmod(temporary, permissions)
-            os.fsync(raw.fileno())
-            file.close()
-            os.replace(temporary, target)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
+        with uninterrupted():
+            try:
+                file.flush()
+                if permissions is not None:
+                    os.chmod(temporary, permissions)
+                os.fsync(raw.fileno())
+                file.close()
+                os.replace(temporary, target)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+            _sync_folder(os.path.dirname(target))
     except BaseException:
-        with suppress(OSError, OutputError):
-            file.close()
-        with suppress(OSError):
-            os.unlink(temporary)
+        if file is not None:
+            with suppress(OSError, OutputError):
+                file.close()
+            with suppress(OSError):
+                os.unlink(temporary)
         raise
-    _sync_folder(os.path.dirname(target))
+
+
+def temporary_path(folder: str, suffix: str = ".tmp") -> str:
+    """A name for a file that is to be renamed to its place in the same folder.
+
+    It tells by which process it is written, so that it can be removed should that process be killed. This
+    call removes such files of others.
+    """
+    _remove_leftovers(folder)
+    name = f".arcage-{_process_space()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}"
+    return os.path.join(folder, name)
+
+
+_TEMPORARY = re.compile(r"\.arcage-(?:([0-9a-f]{8})-)?([1-9][0-9]{0,9})-[0-9a-f]{16}\.(?:tmp|mp4)")
+
+
+@cache  # once in a folder: it may be one with a million images
+def _remove_leftovers(folder: str) -> None:
+    """Remove the temporary files of processes that were killed.
+
+    Whether a process of this machine is alive is asked of the system. Another machine may share the folder,
+    so that its files are removed only when nothing was written to them for a day.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                old = time.time() - entry.stat(follow_symlinks=False).st_mtime > DAY
+                if old if match[1] != _process_space() else not _is_alive(int(match[2])):
+                    os.unlink(entry.path)
+
+
+@cache
+def _process_space() -> str:
+    """Eight hexadecimal digits that tell where a process number means one process.
+
+    A host name would not do: hosts may have the same one, and containers may share that of their host.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            space = file.read() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = platform.node()
+    return sha256_bytes(space.encode())[:8]
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        # There os.kill would end it. A file that is open cannot be removed there.
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _create(temporary: str, path: str | Path) -> _Output:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return _Output(os.open(temporary, flags, 0o666), path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 class _Output(io.FileIO):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +18,7 @@ from typing import IO, Any, Literal, cast
 from arcage.errors import OutputError, UsageError
 from arcage.files import atomic_write
 from arcage.prediction import Prediction
+from arcage.streams import drop
 from arcage.table import write_table
 
 Format = Literal["table", "csv", "jsonl", "parquet"]
@@ -100,27 +101,26 @@ def print_stdout(text: str) -> None:
         sys.stdout.write(f"{text}\n")
 
 
+def flush_stdout() -> None:
+    """Write what others printed. Raises as :func:`write_stdout`."""
+    with _flushed_stdout():
+        pass
+
+
 @contextmanager
 def _flushed_stdout() -> Iterator[None]:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=_UNDECODABLE)
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=_UNDECODABLE)
         yield
         sys.stdout.flush()
     except OSError as error:
-        _drop_stdout()
+        drop(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
-        why = error.strerror or str(error)
-        raise OutputError(f"cannot write to standard output: {why}; write to a file with --out") from error
-
-
-def _drop_stdout() -> None:
-    """Forget what could not be written: Python would try again on leaving, and complain."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+        advice = "send it to a file or another program"
+        raise OutputError(f"cannot write to standard output: {why}; {advice}") from error
 
 
 # Bytes of a file name that are no UTF-8 (surrogate escapes) become \udcXX: all output is valid UTF-8, and

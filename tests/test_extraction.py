@@ -232,3 +232,61 @@ def test_a_full_disk(tmp_path: Path, start: Callable[..., Any]) -> None:
     process.communicate()
     assert process.returncode == 0
     assert len(marked(tmp_path / "cache")) == 100
+
+
+def leftovers(cache: Path) -> list[Path]:
+    """What writers leave that are killed, made up."""
+    name = "20200101T000000000000-0123456789ab"
+    folder = cache / FINGERPRINT
+    paths = [
+        folder / f"{name}.npy",
+        folder / f"{name}.parquet",
+        folder / f"{name}.npy.tmp",
+        folder / f"{name}.done.tmp",
+        folder / f"pipeline.json.{name}.tmp",
+        cache / "names" / f"{name}.parquet",
+        cache / "names" / f"{name}.parquet.tmp",
+    ]
+    for path in paths:
+        path.write_bytes(b"half")
+    return paths
+
+
+def test_what_killed_writers_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 3)
+    run(tmp_path / "in", tmp_path / "cache")
+    whole = sorted((tmp_path / "cache").rglob("*"))
+    left = leftovers(tmp_path / "cache")
+    assert sorted(open_cache(tmp_path / "cache", FakeExtractor()).unfinished()) == sorted(left)
+    assert sorted((tmp_path / "cache").rglob("*")) == sorted([*whole, *left])
+    for path in left:
+        os.utime(path, (time.time() - 90_000,) * 2)
+    run(tmp_path / "in", tmp_path / "cache")
+    assert sorted((tmp_path / "cache").rglob("*")) == whole
+
+
+@pytest.mark.parametrize("command", ["extract", "predict"])
+def test_the_commands_remove_what_killed_writers_left(
+    arcage: Callable[..., Any], tmp_path: Path, command: str
+) -> None:
+    photos(tmp_path / "in", 2)
+    assert arcage(command, tmp_path / "in", "--cache", tmp_path / "c").exit_code == 0
+    (tmp_path / "c" / "names").mkdir(exist_ok=True)
+    left = leftovers(tmp_path / "c")
+    for path in left:
+        os.utime(path, (1e9, 1e9))
+    assert arcage(command, tmp_path / "in", "--cache", tmp_path / "c").exit_code == 0
+    assert [path for path in left if path.exists()] == []
+
+
+def test_a_cache_that_may_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos(tmp_path / "in", 2)
+    run(tmp_path / "in", tmp_path / "cache")
+    for path in leftovers(tmp_path / "cache"):
+        os.utime(path, (1e9, 1e9))
+
+    def refuse(path: Path, **_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert run(tmp_path / "in", tmp_path / "cache").from_cache == 2

@@ -170,6 +170,18 @@ def test_a_pack_is_downloaded_recorded_and_used(
     assert len(server.asked) == 1
 
 
+def test_the_zip_file_of_a_download_that_was_killed_at_its_end(
+    server: Server, home: Path, arcage: Run
+) -> None:
+    fetch(offer("buffalo_s", server.url))
+    part = home / PART
+    part.write_bytes(b"PK")
+    done = arcage("models", "fetch", "buffalo_s")
+    assert done.exit_code == 0
+    assert "here already" in done.stderr
+    assert not part.exists()
+
+
 def test_the_folder_within_the_zip_of_antelopev2_is_left_out(server: Server, home: Path) -> None:
     server.data = packed(
         {

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -394,3 +395,66 @@ def test_a_name_as_the_disk_spells_it(tmp_path: Path) -> None:
         assert spelled_on_disk(tmp_path, "\u00e9/u\u0308.jpg") == there
     assert spelled_on_disk(tmp_path, "\u00e9/a.jpg") == tmp_path / "\u00e9" / "a.jpg"
     assert spelled_on_disk(tmp_path, str(other)).samefile(other)
+
+
+def leftover(folder: Path, name: str, age: float = 0) -> Path:
+    path = folder / name
+    path.write_bytes(b"half")
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes of POSIX")
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from arcage.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    os.kill(os.getpid(), 9)
+"""
+    assert python(script, tmp_path / "out").returncode != 0
+    assert len(content(tmp_path)) == 1
+    with atomic_write(tmp_path / "out") as file:
+        file.write(b"new")
+    assert content(tmp_path) == {"out": b"new"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes of POSIX")
+def test_what_may_be_in_use_is_not_removed(tmp_path: Path) -> None:
+    here, day, hexa = files._process_space(), 90_000, "0123456789abcdef"
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    dead, alive = process.pid, os.getppid()
+    gone = [
+        leftover(tmp_path, f".arcage-{here}-{dead}-{hexa}.tmp"),
+        leftover(tmp_path, f".arcage-{here}-{dead}-{hexa}.mp4"),
+        leftover(tmp_path, f".arcage-00000000-{alive}-{hexa}.tmp", day),
+        leftover(tmp_path, f".arcage-{dead}-{hexa}.tmp", day),
+    ]
+    stay = [
+        leftover(tmp_path, f".arcage-{here}-{alive}-{hexa}.tmp", day),
+        leftover(tmp_path, f".arcage-{here}-1-{hexa}.tmp", day),
+        leftover(tmp_path, f".arcage-00000000-{dead}-{hexa}.tmp", 80_000),
+        leftover(tmp_path, f".arcage-{dead}-{hexa}.tmp.txt", day),
+        leftover(tmp_path, f".arcage-{here}-{dead}-{hexa}.csv", day),
+        leftover(tmp_path, f"x.arcage-{here}-{dead}-{hexa}.tmp", day),
+        leftover(tmp_path, ".arcage-buffalo_l.zip.part", day),
+    ]
+    folder = tmp_path / f".arcage-{here}-{dead}-0000000000000000.tmp"
+    folder.mkdir()
+    with atomic_write(tmp_path / "out") as file:
+        file.write(b"new")
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in stay if not path.exists()] == []
+    assert folder.is_dir()
+    assert len(list(tmp_path.iterdir())) == len(stay) + 2
+
+
+def test_a_folder_is_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: searched.append(path) or scandir(path))
+    for number in range(3):
+        with atomic_write(tmp_path / str(number)) as file:
+            file.write(b"x")
+    assert searched == [str(tmp_path)]

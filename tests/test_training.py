@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -461,6 +462,33 @@ def test_from_photos_to_answers(ready: Path, run: Run) -> None:
         age = float(Path(row["path"]).name.split("_")[0])
         assert abs(float(row["age"]) - age) < 10
         assert float(row["age_low"]) <= float(row["age"]) <= float(row["age_high"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX: pseudo-terminals")
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_figures_go_to_a_file_while_words_go_to_a_terminal(
+    ready: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    from terminals import Terminal
+
+    from arcage.cli import main
+
+    arguments = [*FIT, "--out", str(tmp_path / "h")] if command == "fit" else EVALUATE[1:]
+    monkeypatch.setattr(sys, "argv", ["arcage", command, *arguments])
+    terminal = Terminal()
+    with open(os.dup(terminal.theirs), "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with pytest.raises(SystemExit) as left:
+            main()
+    words = terminal.text()
+    assert left.value.code == 0
+    assert "MAE" in capfd.readouterr().out
+    assert "images: " in words
+    assert "MAE" not in words
 
 
 def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> None:

@@ -11,11 +11,15 @@ import errno
 import ipaddress
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from arcage.errors import ArcageError, UsageError
+from arcage.interrupt import forget
 from arcage.predictor import Predictor
 
 _CONNECTIONS = 200
@@ -99,8 +103,27 @@ def serve(
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_error)
+        _leave_ignored(server)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.run([listener])
+        forget()
+
+
+def _leave_ignored(server: Any) -> None:
+    """Keep Uvicorn from handling a signal that is ignored, as SIGINT is by the ``&`` of a shell script."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    ignored = [number for number in signals if signal.getsignal(number) == signal.SIG_IGN]
+    capture = server.capture_signals
+
+    @contextmanager
+    def capture_others() -> Iterator[None]:
+        with capture():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
+
+    if threading.current_thread() is threading.main_thread():
+        server.capture_signals = capture_others
 
 
 def _is_error(record: logging.LogRecord) -> bool:

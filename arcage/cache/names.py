@@ -16,7 +16,8 @@ import numpy as np
 
 from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import Keys, find, to_hex
-from arcage.cache.parts import DAY, Damaged, DamageError, PartFolder, sync_folder
+from arcage.cache.parts import Damaged, DamageError, PartFolder, sync_folder
+from arcage.files import DAY
 from arcage.types import Array
 
 FOLDER = "names"
@@ -86,6 +87,10 @@ class NameLog:
         """As :meth:`arcage.cache.Cache.verify`."""
         parts, damaged = self._folder.scan()
         return damaged + tuple(bad for part in parts if (bad := self._folder.verify(part)))
+
+    def unfinished(self) -> list[Path]:
+        """As :meth:`arcage.cache.Cache.unfinished`."""
+        return self._folder.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:
         """As :meth:`arcage.cache.Cache.clean`."""

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from arcage.errors import CacheError
+from arcage.files import DAY
 
 MARKER = "done"
 TEMPORARY = "tmp"
-DAY = 86_400.0
 
 _NAME = r"\d{8}T\d{12}-[0-9a-f]{12}"
 
@@ -146,10 +146,10 @@ class PartFolder:
                 return part.damaged(f"{path.name} has changed since it was written")
         return None
 
-    def clean(self, older_than: float = DAY) -> list[Path]:
-        """Remove what writers that died left behind: our files without a marker, ``older_than`` seconds old.
+    def unfinished(self) -> list[Path]:
+        """Our files without a marker: of writers that are at work, or that died.
 
-        Returns what was removed. Files that are not of our making stay.
+        Raises CacheError where the folder cannot be read.
         """
         try:
             entries = sorted(os.listdir(self.path))
@@ -161,12 +161,19 @@ class PartFolder:
         endings = "|".join((*self.suffixes, MARKER))
         # The second form is a temporary file that was to replace one with a name of its own.
         ours = re.compile(rf"(?P<name>{_NAME})\.({endings})(\.{TEMPORARY})?|.*\.{_NAME}\.{TEMPORARY}")
+        return [
+            self.path / entry
+            for entry in entries
+            if (match := ours.fullmatch(entry)) and match["name"] not in marked
+        ]
+
+    def clean(self, older_than: float = DAY) -> list[Path]:
+        """Remove what writers that died left behind: :meth:`unfinished` files, ``older_than`` seconds old.
+
+        Returns what was removed. Files that are not of our making stay.
+        """
         removed: list[Path] = []
-        for entry in entries:
-            match = ours.fullmatch(entry)
-            if match is None or match["name"] in marked:
-                continue
-            path = self.path / entry
+        for path in self.unfinished():
             try:
                 if time.time() - path.stat().st_mtime > older_than:
                     path.unlink()

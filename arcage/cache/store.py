@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
-from arcage.cache.parts import DAY, Damaged, DamageError, Part, PartFolder, read_error
+from arcage.cache.parts import Damaged, DamageError, Part, PartFolder, read_error
 from arcage.cache.shard import (
     SCHEMA,
     SUFFIXES,
@@ -29,6 +29,7 @@ from arcage.cache.shard import (
 )
 from arcage.cache.table import CacheTable, build_table
 from arcage.errors import CacheError
+from arcage.files import DAY
 from arcage.types import Array, ImageFaces
 
 _T = TypeVar("_T")
@@ -203,6 +204,10 @@ class Cache:
         parts, damaged = self._folder.scan()
         changed = tuple(bad for part in parts if (bad := self._folder.verify(part)))
         return damaged + changed + self._names.verify()
+
+    def unfinished(self) -> list[Path]:
+        """Files of writers that are at work or died: arcage's own, without a marker. Raises CacheError."""
+        return self._folder.unfinished() + self._names.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:
         """Remove the files of writers that died, where they are ``older_than`` seconds old; returns which.

@@ -10,6 +10,7 @@ from typing import Self
 from arcage.cache.parts import write_error
 from arcage.cache.shard import ShardBuffer
 from arcage.cache.store import Cache
+from arcage.interrupt import uninterrupted
 from arcage.types import ImageFaces
 
 _BYTES_PER_SHARD = 64 << 20
@@ -48,11 +49,12 @@ class ShardWriter:
         if not image.sha256:
             return False
         before = image.sha256 in self.cache
-        if not before and image.sha256 not in self._images:
-            self._images.append(image)
-        if name is not None:
-            self._names[_pair(name, image.sha256)] = None
-        self._flush_when_due()
+        with uninterrupted():
+            if not before and image.sha256 not in self._images:
+                self._images.append(image)
+            if name is not None:
+                self._names[_pair(name, image.sha256)] = None
+            self._flush_when_due()
         return before
 
     def add_name(self, sha256: str, name: str) -> None:
@@ -92,7 +94,8 @@ class ShardWriter:
     ) -> None:
         # Where writing has just failed, a second try would hide the first error behind its own.
         if not self._failed:
-            self.flush()
+            with uninterrupted():
+                self.flush()
 
     def _flush_when_due(self) -> None:
         now = time.monotonic()

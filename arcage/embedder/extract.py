@@ -25,6 +25,7 @@ from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageHereError, ModelError
 from arcage.images import decode, out_of_memory
+from arcage.interrupt import stopping
 from arcage.pages import has_more
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
@@ -187,31 +188,32 @@ class Extractor:
         """
         source = iter(images)
         workers = cores()
-        with ThreadPoolExecutor(workers, "arcage") as pool:
+        pool = ThreadPoolExecutor(workers, "arcage")
 
-            def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
-                taken = list(islice(source, chunk))
-                parts = [taken[i : i + together] for i in range(0, len(taken), together)]
-                return [pool.submit(self._find_all, part, known) for part in parts]
+        def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
+            taken = list(islice(source, chunk))
+            parts = [taken[i : i + together] for i in range(0, len(taken), together)]
+            return [pool.submit(self._find_all, part, known) for part in parts]
 
-            try:
-                ahead = queue(1)
-                together = 1
-                while ahead:
-                    # The next images are queued before this chunk's faces, so that no core waits.
-                    queued, ahead = ahead, queue(together)
-                    found = [pair for future in queued for pair in future.result()]
-                    before = [(item, f.known) for item, f in found if f.known is not None]
-                    # To hand an image to a thread and back takes longer than to read and look up a known
-                    # one: these go in one piece to each thread.
-                    if len(before) == len(found):
-                        together = max(1, chunk // workers)
-                        yield from before
-                    else:
-                        together = 1
-                        yield from self._ready().embed(pool, found)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            ahead = queue(1)
+            together = 1
+            while ahead:
+                # The next images are queued before this chunk's faces, so that no core waits.
+                queued, ahead = ahead, queue(together)
+                found = [pair for future in queued for pair in future.result()]
+                before = [(item, f.known) for item, f in found if f.known is not None]
+                # To hand an image to a thread and back takes longer than to read and look up a known
+                # one: these go in one piece to each thread.
+                if len(before) == len(found):
+                    together = max(1, chunk // workers)
+                    yield from before
+                else:
+                    together = 1
+                    yield from self._ready().embed(pool, found)
+        finally:
+            # A worker may be stuck in a read.
+            pool.shutdown(wait=not stopping(), cancel_futures=True)
 
     def _ready(self) -> _Stage:
         with _LOADING:

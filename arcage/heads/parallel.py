@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from arcage.interrupt import stopping
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -41,4 +43,5 @@ def each(work: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Ite
         with one_thread():
             yield from executor.map(work, items)
     finally:
-        executor.shutdown(cancel_futures=True)
+        # One work may take a minute.
+        executor.shutdown(wait=not stopping(), cancel_futures=True)

@@ -22,6 +22,7 @@ from arcage.errors import HeadsError
 from arcage.files import atomic_write, verified_bytes
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
+from arcage.interrupt import uninterrupted
 from arcage.types import Array
 
 SCHEMA, ADAPTED = 4, 5
@@ -74,27 +75,29 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
         "arrays": _record(ARRAYS, data),
     }
     manifest.pop("images", None)
+    listed = io.BytesIO()
     if images is not None:
-        listed = io.BytesIO()
         np.save(listed, images, allow_pickle=False)
         manifest["images"] = _record(IMAGES, listed.getvalue())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Old heads must not be taken for the new ones while the files are being replaced.
-        (folder / MANIFEST).unlink(missing_ok=True)
-        (folder / IMAGES).unlink(missing_ok=True)
-    except OSError as error:
-        reason = f"cannot write to the folder {folder}: {error.strerror}"
-        raise HeadsError(f"{reason}; choose another --out") from error
-    with atomic_write(folder / ARRAYS) as file:
-        file.write(data)
-    if images is not None:
-        with atomic_write(folder / IMAGES) as file:
-            file.write(listed.getvalue())
-    with atomic_write(folder / CARD, "w") as file:
-        file.write(card)
-    with atomic_write(folder / MANIFEST, "w") as file:
-        file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+    # All or nothing: without the manifest there are no heads.
+    with uninterrupted():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Old heads must not be taken for the new ones while the files are being replaced.
+            (folder / MANIFEST).unlink(missing_ok=True)
+            (folder / IMAGES).unlink(missing_ok=True)
+        except OSError as error:
+            reason = f"cannot write to the folder {folder}: {error.strerror}"
+            raise HeadsError(f"{reason}; choose another --out") from error
+        with atomic_write(folder / ARRAYS) as file:
+            file.write(data)
+        if images is not None:
+            with atomic_write(folder / IMAGES) as file:
+                file.write(listed.getvalue())
+        with atomic_write(folder / CARD, "w") as file:
+            file.write(card)
+        with atomic_write(folder / MANIFEST, "w") as file:
+            file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
 
 
 def _record(file: str, data: bytes) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from arcage.annotate import Annotator
-from arcage.batch import uninterrupted
 from arcage.errors import ImageError
 from arcage.heads.model import Predictions
+from arcage.interrupt import forget, uninterrupted
 from arcage.prediction import Prediction
 from arcage.predictor import Predictor, face_row, no_face_row
 from arcage.sources import Source
@@ -121,6 +121,7 @@ class Films:
             except KeyboardInterrupt:
                 if not reader.live:
                     raise
+                forget()
             reader.check_end()
         if draw is not None:
             self.drawn += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,8 @@ import cv2
 
 from arcage.annotate import draw, refuse_others
 from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, make_folder, reason
+from arcage.files import atomic_write, make_folder, reason, temporary_path
+from arcage.interrupt import interruptible, uninterrupted
 from arcage.output import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
 from arcage.quiet import quiet_libraries
@@ -54,12 +54,13 @@ def write_frames(path: Path) -> Iterator[WriteFrame]:
     if path.suffix.lower() != ".csv":
         raise UsageError(f"the frames' rows are CSV: end the name of {path} in .csv")
     interrupt: KeyboardInterrupt | None = None
-    with atomic_write(path, "w") as file:
+    with uninterrupted(), atomic_write(path, "w") as file:
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors="backslashreplace")
         file.write(_lines([FRAME_COLUMNS]))
         try:
-            yield lambda frame, rows: _write(file.write, frame, rows)
+            with interruptible():
+                yield lambda frame, rows: _write(file.write, frame, rows)
         except KeyboardInterrupt as error:
             interrupt = error
     if interrupt is not None:
@@ -114,8 +115,8 @@ def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
     refuse_others(target, _MARK, at_end=True)
     make_folder(target.parent)
     # An absolute name: in others FFmpeg may see a protocol.
-    folder = Path(os.path.abspath(target)).parent
-    film = _Film(folder / f".arcage-{os.getpid()}-{secrets.token_hex(8)}.mp4", rate)
+    folder = os.path.dirname(os.path.abspath(target))
+    film = _Film(Path(temporary_path(folder, ".mp4")), rate)
     try:
         yield film.add
         if film.count:
