@@ -37,6 +37,17 @@ def reason(error: OSError | ValueError) -> str:
     return "not a valid path"
 
 
+def is_absent(path: str | Path) -> bool:
+    """Whether there is nothing by this name, not even a link or something that may not be read."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
 def read_bytes(path: str | Path) -> bytes:
     """The content of a regular file, or of the one that a link leads to.
 

@@ -164,31 +164,32 @@ class Extractor:
         """
         source = iter(images)
         workers = cores()
-        with ThreadPoolExecutor(workers, "arcage") as pool:
+        pool = ThreadPoolExecutor(workers, "arcage")
 
-            def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
-                taken = list(islice(source, chunk))
-                parts = [taken[i : i + together] for i in range(0, len(taken), together)]
-                return [pool.submit(self._find_all, part, known) for part in parts]
+        def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
+            taken = list(islice(source, chunk))
+            parts = [taken[i : i + together] for i in range(0, len(taken), together)]
+            return [pool.submit(self._find_all, part, known) for part in parts]
 
-            try:
-                ahead = queue(1)
-                together = 1
-                while ahead:
-                    # The next images are queued before this chunk's faces, so that no core waits.
-                    queued, ahead = ahead, queue(together)
-                    found = [pair for future in queued for pair in future.result()]
-                    before = [(item, f.known) for item, f in found if f.known is not None]
-                    # To hand an image to a thread and back takes longer than to read and look up a known
-                    # one: these go in one piece to each thread.
-                    if len(before) == len(found):
-                        together = max(1, chunk // workers)
-                        yield from before
-                    else:
-                        together = 1
-                        yield from self._ready().embed(pool, found)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            ahead = queue(1)
+            together = 1
+            while ahead:
+                # The next images are queued before this chunk's faces, so that no core waits.
+                queued, ahead = ahead, queue(together)
+                found = [pair for future in queued for pair in future.result()]
+                before = [(item, f.known) for item, f in found if f.known is not None]
+                # To hand an image to a thread and back takes longer than to read and look up a known
+                # one: these go in one piece to each thread.
+                if len(before) == len(found):
+                    together = max(1, chunk // workers)
+                    yield from before
+                else:
+                    together = 1
+                    yield from self._ready().embed(pool, found)
+        finally:
+            # Not waited for: a thread may itself wait for a server.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _ready(self) -> _Stage:
         with _LOADING:
