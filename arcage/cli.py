@@ -1,8 +1,8 @@
 """The command line: parse, call one library function, print, leave with an exit code.
 
-Exit codes: 0 done; 1 asked for one image that gave no face or cannot be read, or ``--strict`` and some
-failed; 2 usage; 3 the environment stands in the way; 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Standard
-output is for data, words and progress go to standard error.
+Exit codes: 0 done; 1 asked for one image that gave no face or cannot be read, no image was found, or
+``--strict`` and some failed; 2 usage; 3 the environment stands in the way; 130 interrupted
+(Ctrl-C, SIGTERM or SIGHUP). Standard output is for data, words and progress go to standard error.
 
 Whatever is heavy is imported inside the commands: ``arcage --help`` must answer at once.
 """
@@ -259,6 +259,7 @@ def predict(
     if webcam is not None and (paths or from_file or shard):
         raise UsageError("--webcam stands alone: run arcage once more for the paths")
     arguments = [f"webcam-{webcam}"] if webcam is not None else _arguments(paths, from_file)
+    _require(("--heads", [heads]))
     from arcage.output import format_of, write_file, write_stdout
 
     if out is not None:
@@ -288,7 +289,7 @@ def predict(
     from arcage.batch import save
     from arcage.predictor import Predictor
     from arcage.progress import progress
-    from arcage.remote import ahead
+    from arcage.remote import ReadAhead
     from arcage.sources import is_one_image
     from arcage.video.answers import Films
     from arcage.video.write import write_frames
@@ -312,6 +313,7 @@ def predict(
     try:
         with (
             progress("Predicting", sources, quiet=hidden) as advance,
+            ReadAhead(sources()) as images,
             nullcontext() if frames is None else write_frames(frames) as write_frame,
         ):
             if webcam is not None and not quiet:
@@ -319,7 +321,7 @@ def predict(
             # Of a single video, the frames: there is no bar of images to run beside it.
             watching = partial(_frames_progress, quiet=quiet or not one or webcam is not None)
             films = Films(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
-            answers = films.stream(ahead(sources())) if webcam is None else films.camera(webcam)
+            answers = films.stream(images) if webcam is None else films.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
         summary.firsts = predictor.firsts
         summary.drawn += films.drawn
@@ -330,7 +332,15 @@ def predict(
         _say(f"{summary.drawn:,} of {summary.images:,} images drawn into {annotate}")
     if report_to is not None and not quiet:
         _say(f"report: {report_to}")
-    _finish(summary, arguments, quiet=quiet, one=from_file is None, strict=strict)
+    _finish(
+        summary,
+        arguments,
+        quiet=quiet,
+        one=from_file is None,
+        strict=strict,
+        part=shard is not None,
+        trouble=images.trouble,
+    )
 
 
 @app.command()
@@ -372,7 +382,7 @@ def extract(
     from arcage import extraction
     from arcage.embedder.extract import Extractor
     from arcage.progress import progress
-    from arcage.remote import ahead
+    from arcage.remote import ReadAhead
 
     run = extraction.extract
     if engine is Runner.ray:
@@ -382,10 +392,6 @@ def extract(
 
         run = distributed.extract
 
-    def images() -> Iterable[Source]:
-        # The actors of Ray read for themselves.
-        return sources() if engine is Runner.ray else ahead(sources())
-
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant)
         store = extraction.open_cache(cache, extractor)
@@ -393,14 +399,25 @@ def extract(
             _say(extractor.engine.note)
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
         try:
-            with progress(title, sources, quiet=quiet) as advance:
-                done = run(images(), store, extractor, names=not no_names and not variant, progress=advance)
+            with progress(title, sources, quiet=quiet) as advance, ReadAhead(sources()) as ahead:
+                # The actors of Ray read for themselves.
+                images = sources() if engine is Runner.ray else ahead
+                done = run(images, store, extractor, names=not no_names and not variant, progress=advance)
         finally:
             for damage in store.damaged:
                 _say(str(damage))
         if not variant:
             summary = done
-    _finish(summary, arguments, quiet=quiet, one=from_file is None)
+        if ahead.trouble is not None:
+            break
+    _finish(
+        summary,
+        arguments,
+        quiet=quiet,
+        one=from_file is None,
+        part=shard is not None,
+        trouble=ahead.trouble,
+    )
 
 
 class Head(Enum):
@@ -540,6 +557,12 @@ def fit(
     for option, given in (("--rest", rest), ("--forget", forget)):
         if given is not None and from_ is None:
             raise UsageError(f"{option} is for heads that are adapted: say with --from which")
+    _require(
+        ("--cache", cache),
+        ("--labels", _label_files(labels)),
+        ("--from", [_heads_folder(from_)]),
+        ("--rest", [rest[0], *_label_files([rest[1]])] if rest else []),
+    )
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
     from arcage.data.sampling import Sampling, parse_ages, sampling_words
@@ -660,6 +683,7 @@ def evaluate(
     """
     if out is not None and out.suffix.lower() != ".json":
         raise UsageError(f"the figures are written as JSON: end the name of --out {out} in .json")
+    _require(("--cache", cache), ("--labels", _label_files(labels)), ("--heads", [heads]))
     if report_to is not None:
         from arcage.report import prepare
 
@@ -737,6 +761,9 @@ def compare(
     Differences are B less A, with a 95 % interval by a paired bootstrap over persons, or over faces where
     no person is known. An interval that holds 0 means that nobody can tell.
     """
+    _require(
+        ("", map(_heads_folder, (heads_a, heads_b))), ("--cache", cache), ("--labels", _label_files(labels))
+    )
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import named_heads
     from arcage.output import print_stdout
@@ -795,6 +822,7 @@ def data_describe(
 
     A label is suspicious where heads that were fitted on other faces of the same set contradict it.
     """
+    _require(("--cache", cache), ("--labels", _label_files(labels)))
     if report_to is not None:
         from arcage.report import prepare
 
@@ -840,6 +868,7 @@ def data_clean(
 
     if out.suffix.lower() != ".csv":
         raise UsageError(f"the labels are written as CSV: end the name of --out {out} in .csv")
+    _require(("", [mat]))
     clean(mat, out)
     if not quiet:
         _say(", ".join(f"{name} {count:,}" for name, count in counts(out).items()))
@@ -872,6 +901,7 @@ def page(
 
     Prints the page's address. Nothing is kept, and nothing leaves this machine.
     """
+    _require(("--heads", [heads]))
     from arcage.app import serve
     from arcage.predictor import Predictor
 
@@ -900,6 +930,7 @@ def heads_export(
     """Write heads as one model file: descriptors in; age, age_low, age_high and p_female out."""
     if out.suffix.lower() != f".{format_.value}":
         raise UsageError(f"end the name of --out {out} in .{format_.value}")
+    _require(("", [_heads_folder(heads)]))
     from arcage.heads.export import write_onnx
     from arcage.heads.store import named_heads
 
@@ -1035,6 +1066,7 @@ def doctor(
 
     What it prints can be pasted into a bug report: it has no user name and no path of the home folder.
     """
+    _require(("--cache", [cache]))
     from arcage.doctor import examine
     from arcage.output import print_stdout
 
@@ -1069,17 +1101,64 @@ def main() -> None:
 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
-    from arcage.sources import read_list
+    from contextlib import suppress
+
+    from arcage.lists import read_list
+    from arcage.sources import is_clip, is_url
 
     arguments = list(paths or [])
+    _require(("", [path for path in arguments if path != "-" and not is_url(path)]))
+    if os.sep in arguments:
+        raise UsageError(f"{os.sep} is the whole disk: name the folders that have the photos")
+    listed = []
     if from_file is not None:
         # Not the one for standard input: in a list, - is a file of that name.
-        arguments += [os.path.join(".", path) if path == "-" else path for path in read_list(from_file)]
+        listed = [os.path.join(".", path) if path == "-" else path for path in read_list(from_file)]
     elif not arguments:
         raise UsageError("no images given: name files or folders, - for standard input, or --from-file LIST")
-    if "-" in arguments and len(arguments) > 1:
+    if "-" in arguments and len(arguments + listed) > 1:
         raise UsageError("- (one image on standard input) stands alone: run arcage once more for the paths")
-    return arguments
+    named = [url for url in arguments if is_url(url) and not is_clip(url)]
+    by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_clip(url)}
+    if named or by_scheme:
+        from arcage.remote import check_scheme
+
+        for url in named:
+            check_scheme(url)
+        for url in by_scheme.values():
+            # In a list, a URL of an unknown kind becomes a row.
+            with suppress(UsageError):
+                check_scheme(url)
+    return arguments + listed
+
+
+def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
+    """Raise UsageError where a path that an option was given is not there, before any work is done."""
+    from arcage.files import is_absent
+
+    given = [(option, path) for option, paths in options for path in paths if path is not None]
+    absent = [(option, os.fspath(path)) for option, path in given if is_absent(path)]
+    if not absent:
+        return
+    shown = [f"{option} {path}".strip()[:200] or "''" for option, path in absent[:5]]
+    more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+    makers = {"--cache": "`arcage extract` makes a cache", "--heads": "`arcage fit` makes heads"}
+    advice = dict.fromkeys(makers[option] for option, _ in absent if option in makers)
+    if any(letter in path for _, path in absent for letter in "*?["):
+        advice["no file matches the pattern: name a folder, and it is searched for images"] = None
+    raise UsageError(
+        f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
+    )
+
+
+def _label_files(labels: Iterable[str]) -> list[str]:
+    """The files among the values of --labels; the others are names."""
+    return [label for label in labels if Path(label).suffix or os.path.basename(label) != label]
+
+
+def _heads_folder(name: str | None) -> str | None:
+    """The folder among the names of heads; None for the bundled ones."""
+    return None if name == "wheel" else name
 
 
 def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
@@ -1163,7 +1242,16 @@ def _frames_progress(frames: int, *, quiet: bool) -> AbstractContextManager[Call
     return progress("Reading frames", lambda: range(frames), quiet=quiet)
 
 
-def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, strict: bool = False) -> None:
+def _finish(
+    summary: Summary,
+    arguments: list[str],
+    *,
+    quiet: bool,
+    one: bool,
+    strict: bool = False,
+    part: bool = False,
+    trouble: ArcageError | None = None,
+) -> None:
     if not summary.images:
         _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
@@ -1171,9 +1259,13 @@ def _finish(summary: Summary, arguments: list[str], *, quiet: bool, one: bool, s
     if summary.firsts and not quiet:
         one_of = "an image has" if summary.firsts == 1 else f"{summary.firsts:,} images have"
         _say(f"{one_of} more than one picture (an animation or pages): the first was read")
+    if trouble is not None:
+        raise trouble
     failed = summary.no_face + summary.unreadable > 0
     asked_for_one = one and summary.images == 1 and arguments == [summary.last]
-    if (failed and (strict or asked_for_one)) or (strict and not summary.images):
+    # One part of many may well have no images.
+    nothing = not summary.images and (strict or not part)
+    if (failed and (strict or asked_for_one)) or nothing:
         raise typer.Exit(FAILED)
 
 

@@ -29,7 +29,7 @@ from arcage.embedder.engine import cores
 from arcage.errors import ArcageError, DeviceError
 from arcage.extraction import describe, open_cache
 from arcage.interrupt import handlers_kept
-from arcage.remote import ahead
+from arcage.remote import ReadAhead
 from arcage.sources import Source, is_url
 from arcage.summary import Summary
 from arcage.types import Array
@@ -99,11 +99,13 @@ class CachedExtraction:
             if self._cpus is not None:
                 os.environ["PYTHON_CPU_COUNT"] = str(self._cpus)
             self._cache = open_cache(Path(self._directory), self._extractor)
-        sources = ahead(self._sources(batch))
-        rows = [
-            (image.sha256, image.status, len(image.faces), known, printable(image.error))
-            for _, image, known in describe(sources, self._extractor, self._cache, names=self._names)
-        ]
+        with ReadAhead(self._sources(batch)) as sources:
+            rows = [
+                (image.sha256, image.status, len(image.faces), known, printable(image.error))
+                for _, image, known in describe(sources, self._extractor, self._cache, names=self._names)
+            ]
+            if sources.trouble is not None:
+                raise sources.trouble
         sha256, status, faces, known, error = zip(*rows, strict=True)
         return {
             "sha256": np.array(sha256, object),

@@ -39,6 +39,11 @@ class ImageExtraError(ImageHereError):
 class RemoteError(ArcageError):
     """Images behind a URL cannot be had at all: no network, no credentials, no package for it."""
 
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
+        """The reason alone, for the row of an image."""
+
 
 class ModelError(ArcageError):
     """A model file is missing, damaged or of a form that arcage does not know."""

@@ -56,6 +56,17 @@ def user_home() -> Path | None:
     return home if home.is_absolute() else None
 
 
+def is_absent(path: str | Path) -> bool:
+    """Whether there is nothing by this name, not even a link or something that may not be read."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
 def read_bytes(path: str | Path) -> bytes:
     """The content of a regular file, or of the one that a link leads to.
 

@@ -1,21 +1,48 @@
-"""Images behind URLs (``s3://bucket/folder``, ``gs://``, ``memory://``, ...), by way of fsspec."""
+"""Images behind URLs (``s3://bucket/folder``, ``gs://``, ``https://``, ...), by way of fsspec."""
 
 from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+import itertools
+import os
+import random
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
-from arcage.errors import ArcageError, ImageError, RemoteError, UsageError
+from arcage.errors import ArcageError, ImageError, ImageHereError, RemoteError, UsageError
 from arcage.files import MAX_FILE_BYTES, read_bytes
-from arcage.sources import Source, is_url
+from arcage.sources import WRAPPERS, Source, is_http, is_url, url_links
+
+T = TypeVar("T")
 
 _READERS = 16
 """Reads under way at once. They wait for the network, not for a core."""
+
+CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 10, 20, 300
+"""How long an HTTP server may take to be reached, to send anything at all, and to send one object."""
+OTHER_SECONDS = 120
+"""How long one request to another server may take, with what its package repeats by itself."""
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before each new attempt, where a server may be well again soon."""
+_LONGEST_PAUSE = 30.0
+"""Longest ``Retry-After`` that is waited for."""
+_FAILURES = 3
+"""A server that fails for so many objects, one after the other, is down."""
+_DOWN_SECONDS = 60.0
+"""A server that is down is not asked again for so long."""
+_DEEPEST = 40
+"""Folders inside folders on an HTTP server: one may answer every address with the same page."""
 
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -36,73 +63,160 @@ def read(url: str) -> bytes:
         ImageError: it is not there, not for this reader, or larger than :data:`~arcage.files.MAX_FILE_BYTES`.
         RemoteError: the place cannot be reached, or does not accept the credentials.
     """
-    system, key = _system(url)
-    if _is_local(system):
-        return read_bytes(key)
-    with _trouble(url):
-        try:
-            data = _content(system, key)
-        except _ABSENT:
-            raise ImageError("no such file") from None
-        except PermissionError as error:
-            if _STRANGER & set(_codes(error)):
-                raise
-            raise ImageError("Permission denied") from None
+    try:
+        system, key = _system(url)
+        if _is_local(system):
+            return read_bytes(key)
+        data = _ask(url, lambda: _content(system, key, _limit(system, url)))
+    except _ABSENT:
+        raise ImageError("no such file") from None
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"too large: the limit is {MAX_FILE_BYTES:,} bytes")
+    if is_http(url) and re.match(rb"\s*<(!doctype html|html)", data[:200], re.IGNORECASE):
+        raise ImageError("a web page, not an image; an index page of images is a folder: end its URL in /")
     return data
 
 
 def is_folder(url: str) -> bool:
-    """Whether there is a folder. Raises FileNotFoundError where nothing is there, RemoteError."""
+    """Whether there is a folder. Raises FileNotFoundError where nothing is there, ImageError, RemoteError."""
+    if is_http(url):
+        return re.fullmatch(r"https?://[^/?#]*(/([^?#]*/)?)?", url, re.IGNORECASE) is not None
     system, key = _system(url)
-    with _trouble(url):
-        try:
-            return bool(system.info(key)["type"] == "directory")
-        except NotADirectoryError:
-            raise FileNotFoundError from None
+    try:
+        return _ask(url, lambda: bool(system.info(key, **_limit(system, url))["type"] == "directory"))
+    except NotADirectoryError:
+        raise FileNotFoundError from None
 
 
 def list_folder(url: str) -> list[tuple[str, bool]]:
     """What is in a folder, as names and whether they are folders. Raises as :func:`is_folder`."""
     system, key = _system(url)
-    with _trouble(url):
-        entries = system.ls(key, detail=True)
+    if is_http(url):
+        key = key.rstrip("/") + "/"
+        if key.count("/") > _DEEPEST:
+            raise OSError(errno.ELOOP, "too many folders inside folders")
+    entries = _ask(url, lambda: system.ls(key, detail=True, **_limit(system, url)))
     found = []
     for entry in entries:
-        # Some stores keep an empty object as a sign that a folder exists.
-        if entry["name"].rstrip("/") != key.rstrip("/"):
-            name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
+        # Some stores keep an empty object as a sign that a folder exists; an index page links elsewhere too.
+        folder, _, name = entry["name"].rstrip("/").rpartition("/")
+        if entry["name"].rstrip("/") != key.rstrip("/") and (not is_http(url) or folder == key.rstrip("/")):
             found.append((name, entry["type"] == "directory"))
     return found
 
 
-def open_file(url: str) -> io.RawIOBase:
+def open_file(url: str) -> io.IOBase:
     """An object to read parts of. It raises RemoteError for trouble while reading, OSError on opening."""
     system, key = _system(url)
-    with _trouble(url):
-        try:
-            return _File(url, system.open(key, "rb"))
-        except IsADirectoryError:
-            raise FileNotFoundError(errno.ENOENT, "no such file") from None
+    try:
+        if is_http(url):
+            # Asked for the size, fsspec takes every failure for an absent file.
+            data = _ask(url, lambda: system.cat_file(key, start=0, end=1))
+            if len(data) > 1:  # a server that gives no parts
+                return io.BytesIO(data)
+        return _File(url, _ask(url, lambda: system.open(key, "rb")))
+    except IsADirectoryError:
+        raise FileNotFoundError(errno.ENOENT, "no such file") from None
 
 
-def ahead(sources: Iterable[Source]) -> Iterator[Source]:
+def check_scheme(url: str) -> None:
+    """Raise UsageError where there is no such kind of URL, RemoteError where a package for it is missing."""
+    for link in url_links(url):
+        _kind(link, url)
+
+
+class ReadAhead:
     """The same sources; what is not a file is being read already when it is given out.
 
     So a network that takes its time is waited for many times at once, while the cores decode what is here.
-    No more is read ahead than the caller takes in advance.
+    No more is read ahead than the caller takes in advance. Where a server is down, its images become rows
+    that say so, the others are read, and :attr:`trouble` tells in the end.
+
+    Close it (it is a context manager): then what still waits for a server waits no longer.
     """
-    with ThreadPoolExecutor(_READERS, "arcage-read") as pool:
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = iter(sources)
+        # Daemons: those of an executor are joined when Python ends, however long a server takes.
+        self._threads: list[threading.Thread] = []
+        self._jobs: SimpleQueue[tuple[Future[bytes], Source] | None] = SimpleQueue()
+        self._waiting: set[Future[bytes]] = set()
+        self._errors: dict[str, RemoteError] = {}
+        # A run of its own: what was down before may have been mended.
+        _SERVERS.clear()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Source:
         try:
-            for source in sources:
-                if source.opener is not None or (is_url(source.path) and not source.error):
-                    yield replace(source, opener=pool.submit(source.read).result)
-                else:
-                    yield source
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
+            source = next(self._sources)
+        except StopIteration:
+            self._end_threads()
             raise
+        if source.error or (source.opener is None and not is_url(source.path)):
+            return source
+        future: Future[bytes] = Future()
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        self._jobs.put((future, source))
+        if len(self._threads) < _READERS:
+            thread = threading.Thread(target=self._work, name="arcage-read", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return replace(source, opener=future.result)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for no server any more: images that are not read yet raise CancelledError."""
+        for future in list(self._waiting):
+            future.cancel()
+        self._end_threads()
+
+    @property
+    def trouble(self) -> RemoteError | None:
+        """What kept images from being read that does not lie with them, over all servers; None where nothing
+        did."""
+        errors = list(self._errors.items())
+        if len(errors) < 2:
+            return errors[0][1] if errors else None
+        others = ", ".join(server for server, _ in errors[1:4])
+        more = f" and {len(errors) - 4:,} more" if len(errors) > 4 else ""
+        return RemoteError(f"{errors[0][1]}; the same holds for {others}{more}")
+
+    def _end_threads(self) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)
+        self._threads = []
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, source = job
+            if not future.cancelled():
+                self._read(future, source)
+            del job, future, source
+
+    def _read(self, future: Future[bytes], source: Source) -> None:
+        # It may be cancelled at any time.
+        with suppress(InvalidStateError):
+            try:
+                future.set_result(source.read())
+            except RemoteError as error:
+                self._errors.setdefault(_server(source.path), error)
+                future.set_exception(ImageHereError(error.reason))
+            except InvalidStateError:
+                pass
+            except UsageError as error:
+                future.set_exception(ImageHereError(str(error)))
+            except BaseException as error:
+                future.set_exception(error)
 
 
 class _File(io.RawIOBase):
@@ -119,9 +233,14 @@ class _File(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        with _trouble(self._url):
+        start = self._file.tell()
+
+        def part() -> bytes:
+            self._file.seek(start)
             data: bytes = self._file.read(size)
             return data
+
+        return _ask(self._url, part)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self._file.seek(offset, whence))
@@ -137,55 +256,297 @@ class _File(io.RawIOBase):
 
 def _system(url: str) -> tuple[Any, str]:
     """The file system of a URL, and what it calls the object."""
-    protocol = url.split("://", 1)[0].lower()
+    links = [re.sub(r"^[^:/]+(?=://|$)", lambda match: match[0].lower(), link) for link in url_links(url)]
+    kinds = [_kind(link, url) for link in links]
+    if is_http(url):
+        _check_address(url)
+    import fsspec
+
+    try:
+        if len(links) > 1:
+            system, key = fsspec.core.url_to_fs("::".join(links))
+            return system, key
+        # Listings are not kept: there is one for every folder, and each is asked for once.
+        options = {"use_listings_cache": False, **kinds[0]._get_kwargs_from_urls(links[0])}
+        if is_http(url):
+            options |= _http_options(kinds[0], links[0])
+        return fsspec.filesystem(_scheme(links[0]), **options), kinds[0]._strip_protocol(links[0])
+    except _ABSENT:
+        _check_base(url)
+        raise
+    except ArcageError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"cannot open {url}: {_words(error)}") from error
+    except Exception as error:
+        raise _unreachable(url, _words(error)) from error
+
+
+def _check_base(url: str) -> None:
+    """Raise what keeps an HTTP server from giving the file that a chained URL opens.
+
+    fsspec takes every failure for an absent file.
+    """
+    base = url_links(url)[-1]
+    if base != url and is_http(base):
+        system, key = _system(base)
+        _ask(base, lambda: system.cat_file(key, start=0, end=1))
+
+
+def _kind(link: str, url: str) -> Any:
+    """The class of fsspec for one link of a URL; None for the path of a local file."""
+    scheme = _scheme(link)
+    if "://" not in link and scheme not in WRAPPERS:
+        return None
     try:
         import fsspec
     except ImportError:
         raise RemoteError(f"cannot open {url}: this needs fsspec: pip install 'arcage[remote]'") from None
+    if scheme in WRAPPERS and link == url_links(url)[-1]:
+        raise UsageError(
+            f"cannot open {url}: say which file {scheme}:// opens, as in {scheme}://photo.jpg::photos.{scheme}"
+        )
     try:
-        kind = fsspec.get_filesystem_class(protocol)
+        return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         # fsspec says which package it is.
         raise RemoteError(f"cannot open {url}: {error}; for s3://: pip install 'arcage[remote]'") from None
     except ValueError:
-        raise UsageError(f"cannot open {url}: fsspec knows no {protocol}://") from None
-    with _trouble(url):
-        # Listings are not kept: there is one for every folder, and each is asked for once.
-        options = {"use_listings_cache": False, **kind._get_kwargs_from_urls(url)}
-        return fsspec.filesystem(protocol, **options), kind._strip_protocol(url)
+        raise UsageError(f"cannot open {url}: fsspec knows no {scheme}://") from None
+
+
+def _scheme(link: str) -> str:
+    return link.split("://", 1)[0].lower()
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ImageError("not a valid URL")
+
+
+def _http_options(kind: Any, url: str) -> dict[str, Any]:
+    import aiohttp
+    from fsspec.config import apply_config
+
+    timeout = aiohttp.ClientTimeout(
+        total=WHOLE_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS
+    )
+    # To quote again what is quoted would break the signature of a signed URL.
+    encoded = re.fullmatch(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+", url) is not None
+    return {
+        "encoded": encoded,
+        "client_kwargs": {"timeout": timeout, **apply_config(kind, {}).get("client_kwargs", {})},
+    }
 
 
 def _is_local(system: Any) -> bool:
     return "file" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
 
 
-def _content(system: Any, key: str) -> bytes:
+def _limit(system: Any, url: str) -> dict[str, float]:
+    # Without it, s3fs and botocore wait for a server that does not answer for many minutes.
+    alone = getattr(system, "async_impl", False) and len(url_links(url)) == 1
+    return {"timeout": OTHER_SECONDS} if alone and not is_http(url) else {}
+
+
+def _content(system: Any, key: str, limit: dict[str, float]) -> bytes:
     try:
         # A part that is as long as an object may be: asked for a whole one, s3fs first asks for its size.
-        data: bytes = system.cat_file(key, start=0, end=MAX_FILE_BYTES + 1)
-    except (*_ABSENT, PermissionError):
+        data: bytes = system.cat_file(key, start=0, end=MAX_FILE_BYTES + 1, **limit)
+    except PermissionError as error:
+        if _STRANGER & set(_codes(error)):
+            raise
+        raise ImageError("Permission denied") from None
+    except _ABSENT:
         raise
-    except Exception:
+    except Exception as error:
         # HTTP has no part of an empty object.
-        if system.info(key)["size"] != 0:
+        if _status(error) == 416:
+            return b""
+        if _is_http_error(error) or system.info(key, **limit)["size"] != 0:
             raise
         return b""
     return data
 
 
-@contextmanager
-def _trouble(url: str) -> Iterator[None]:
-    """What is neither absent nor arcage's own error tells of the network, the service or the credentials."""
+# Servers
+
+
+@dataclass(slots=True)
+class _Server:
+    """What is known of a server from all that was asked of it in a run."""
+
+    failures: int = 0
+    """Requests that failed since the last answer."""
+    error: RemoteError | None = None
+    """Why it is down."""
+    until: float = 0.0
+    """When it is asked again, by the monotonic clock."""
+
+    def check(self) -> None:
+        if self.error is not None and time.monotonic() < self.until:
+            raise self.error
+
+    def answered(self) -> None:
+        self.failures = 0
+        self.error = None
+
+    def failed(self, error: RemoteError, *, down: bool) -> None:
+        self.failures += 1
+        if down or self.failures >= _FAILURES:
+            self.error, self.until = error, time.monotonic() + _DOWN_SECONDS
+
+
+_SERVERS: dict[str, _Server] = {}
+
+
+def _server(url: str) -> str:
+    last = url_links(url)[-1]
+    return re.sub(r"(?<=://)([^/?#]*).*", r"\1", last, flags=re.DOTALL)
+
+
+def _ask(url: str, request: Callable[[], T]) -> T:
+    """Ask a server, and again after a pause where that may help.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, NotADirectoryError: passed on.
+        ImageError: the server answers, but does not give this object.
+        RemoteError: it is down, or does not serve this reader at all.
+    """
+    server = _SERVERS.setdefault(_server(url), _Server())
+    for attempt in itertools.count():
+        server.check()
+        try:
+            answer = request()
+        except (*_ABSENT, ArcageError) as error:
+            if not isinstance(error, ArcageError):
+                _check_base(url)
+            server.answered()
+            raise
+        except Exception as error:
+            pause = _pause(error, attempt) if is_http(url) else None
+            if pause is None:
+                meaning, down = _meaning(url, error)
+                if isinstance(meaning, RemoteError):
+                    server.failed(meaning, down=down)
+                else:
+                    server.answered()
+                raise meaning from error
+            time.sleep(pause)
+        else:
+            server.answered()
+            return answer
+    raise AssertionError
+
+
+def _pause(error: Exception, attempt: int) -> float | None:
+    """Seconds until the next attempt; None where another one would not help.
+
+    Only of HTTP: the packages for other servers repeat their requests themselves.
+    """
+    status = _status(error)
+    if status is not None:
+        most = len(PAUSES) if _may_pass(status) else 0
+    elif not _is_http_error(error) or _is_tls_error(error):
+        most = 0
+    else:
+        # Nobody is there: that seldom changes soon. A broken transfer may be whole the next time.
+        most = 1 if isinstance(error, (TimeoutError, _aiohttp().ClientConnectorError)) else len(PAUSES)
+    if attempt >= most:
+        return None
+    wanted = _retry_after(error)
+    if wanted is not None:
+        return wanted if wanted <= _LONGEST_PAUSE else None
+    return PAUSES[attempt] * random.uniform(1, 1.25)
+
+
+def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
+    """What an error of fsspec, or of what is below, tells; and whether the server is down."""
+    status = _status(error)
+    if status is not None:
+        if isinstance(error, _aiohttp().TooManyRedirects):
+            return ImageError("too many redirects"), False
+        words = f"HTTP {status} {getattr(error, 'message', '')}".strip()
+        if (wanted := _retry_after(error)) is not None and _may_pass(status):
+            words += f", to be asked again in {wanted:,.0f} s"
+        if _may_pass(status) or status >= 500 or status in (401, 407):
+            return _unreachable(url, words), False
+        return ImageError(words), False
+    if not _is_http_error(error):
+        return _unreachable(url, _words(error)), True
+    if isinstance(error, TimeoutError):
+        return _unreachable(url, "the server does not answer in time"), False
+    if isinstance(error, _aiohttp().ClientPayloadError):
+        return ImageError("the transfer broke off"), False
+    if isinstance(error, (_aiohttp().InvalidURL, _aiohttp().NonHttpUrlClientError)):
+        return ImageError("not a valid URL, or a redirect to one"), False
+    host = getattr(error, "host", None)
+    if host is None:
+        return _unreachable(url, "the server closed the connection"), False
+    system_error = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    why = _words(system_error)
+    if isinstance(system_error, OSError) and not _is_tls_error(error):
+        # What asyncio says of a connection that failed is its address; errors of DNS have negative numbers.
+        number = system_error.errno or 0
+        why = os.strerror(number) if number > 0 else system_error.strerror or why
+    if is_http(url) and host != urlsplit(url).hostname:
+        return ImageError(f"redirects to {host}, which cannot be reached: {why}"), False
+    return _unreachable(url, f"cannot connect to {host}: {why}"), True
+
+
+def _aiohttp() -> Any:
+    import aiohttp
+
+    return aiohttp
+
+
+def _is_http_error(error: Exception) -> bool:
+    # fsspec's own time limit has a TimeoutError of its own.
+    return "aiohttp" in sys.modules and isinstance(error, (_aiohttp().ClientError, TimeoutError))
+
+
+def _is_tls_error(error: Exception) -> bool:
+    return isinstance(error, (_aiohttp().ClientSSLError, _aiohttp().ServerFingerprintMismatch))
+
+
+def _status(error: Exception) -> int | None:
+    """The status of an HTTP answer that is no success."""
+    known = "aiohttp" in sys.modules and isinstance(error, _aiohttp().ClientResponseError)
+    return int(error.status) if known else None  # type: ignore[attr-defined]
+
+
+def _may_pass(status: int) -> bool:
+    return status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
+
+
+def _retry_after(error: Exception) -> float | None:
+    value = (getattr(error, "headers", None) or {}).get("Retry-After", "")
+    if value.strip().isdecimal():
+        return float(value)
+    from email.utils import parsedate_to_datetime
+
     try:
-        yield
-    except (*_ABSENT, ArcageError):
-        raise
-    except Exception as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise RemoteError(
-            f"cannot read {url}: {words}; check the address, the network and the credentials, and run the "
-            "same command again"
-        ) from error
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, when.timestamp() - time.time())
+
+
+def _unreachable(url: str, reason: str) -> RemoteError:
+    return RemoteError(
+        f"cannot read {url}: {reason}; check the address, the network and the credentials, and run the same "
+        "command again",
+        reason,
+    )
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _codes(error: BaseException | None) -> Iterator[str]:

@@ -6,12 +6,14 @@ import heapq
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote
 
-from .errors import ImageError, UsageError
+from .errors import ImageError, RemoteError, UsageError
 from .files import read_bytes, reason
 from .unread import SUFFIXES as _NOT_READ
 
@@ -27,6 +29,18 @@ CLIP_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset(_PLAIN | _RESEARCH | _BOXES | _RAW | _NOT_READ)
 """What a folder is searched for, in lower case. Some need an extra to be decoded, and some formats of photos
 are not read at all: a folder of them says so image by image, and does not look empty."""
+
+PASSED_OVER = frozenset(
+    name.casefold()
+    for name in (
+        *("@eaDir", "@tmp", "@SynoResource", "@SynoEAStream", "#recycle", "#snapshot"),  # Synology
+        *("@Recycle", "@Recently-Snapshot", "@Transcode"),  # QNAP
+        *("$RECYCLE.BIN", "RECYCLER", "System Volume Information"),  # Windows
+        *("~snapshot", "lost+found", "__MACOSX"),  # NetApp, ext4, zip files of a Mac
+    )
+)
+"""Folders that hold thumbnails, deleted files and copies, in lower case: no folder is searched for photos
+there. Many more of their kind begin with a dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +87,49 @@ class Source:
         return read_bytes(self.path)
 
 
+WRAPPERS = ("zip", "tar", "libarchive", "simplecache", "filecache", "blockcache")
+"""Protocols of fsspec that open what another URL names, as in ``zip://photo.jpg::s3://bucket/photos.zip``."""
+_SCHEME = re.compile(rf"(?:(?:{'|'.join(WRAPPERS)})::)*([A-Za-z][A-Za-z0-9+.-]+)://", re.IGNORECASE)
+
+
 def is_url(path: str) -> bool:
-    """Whether this is an address as in ``s3://bucket/photo.jpg``; one letter would be a drive of Windows."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+    """Whether this is a URL, as in ``s3://bucket/photo.jpg``; one letter would be a drive of Windows."""
+    return _SCHEME.match(path) is not None
+
+
+def is_http(url: str) -> bool:
+    """Whether this is a plain ``http://`` or ``https://`` URL."""
+    return re.match(r"https?://", url, re.IGNORECASE) is not None
+
+
+def url_links(url: str) -> list[str]:
+    """The links of a chained URL: ``zip://a.jpg`` and ``s3://b/c.zip`` of ``zip://a.jpg::s3://b/c.zip``.
+
+    A URL that is not chained is one link, whatever colons it has.
+    """
+    first, *rest = url.split("::")
+    scheme = first.split("://", 1)[0].lower()
+    if not rest or scheme not in WRAPPERS:
+        return [url]
+    return [first, *url_links("::".join(rest))]
+
+
+def url_name(url: str) -> str:
+    """The name of the object that a URL stands for: its last part, decoded and without a query."""
+    place = next((link for link in url_links(url) if "://" in link), url)
+    if is_http(place):
+        server, path = re.match(r"https?://([^/?#]*)([^?#]*)", place, re.IGNORECASE).groups()  # type: ignore[union-attr]
+        place = unquote(path).strip("/") or server
+    return place.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(url_name(path) if is_url(path) else path)[1].lower()
 
 
 def is_one_image(path: str) -> bool:
     """Whether an argument stands for one image, as far as can be told without asking a network."""
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = _suffix(path)
     if is_url(path):
         return suffix in IMAGE_SUFFIXES | CLIP_SUFFIXES
     return suffix != ".parquet" and not os.path.isdir(path)
@@ -90,20 +139,21 @@ def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
     """Yield the images of ``paths``, ordered by the parts of their paths, over all arguments together.
 
     A file is taken whatever its suffix; a folder is searched recursively for :data:`IMAGE_SUFFIXES` in any
-    case. Inside a folder, hidden files and folders and links to folders are passed over (so that no loop of
-    links can be entered), links to files are followed. What is given twice comes twice. What is missing or
-    cannot be listed is yielded with its ``error``.
+    case. Inside a folder, hidden files and folders and those of :data:`PASSED_OVER` are left out. Links are
+    followed; a link to a folder is entered unless that folder is searched anyway, or holds the link itself
+    or the folder in which the search began. What is given twice comes twice. What is missing or cannot be
+    listed is yielded with its ``error``.
 
-    A URL is a folder or a file as well; where it ends as an image does, that is believed without asking. Of a
-    file that ends in ``.parquet``, every row is an image (:func:`arcage.parquet.images`), in the order of the
-    file; such files are only taken when they are given themselves, not in folders.
+    A URL is a folder or a file as well; where it ends as an image does, that is believed without asking. An
+    HTTP URL is a folder, an index page of links, where it ends in ``/``. A URL whose place cannot be reached
+    is yielded as well: its ``read`` raises the RemoteError. Of a file that ends in ``.parquet``, every row is
+    an image (:func:`arcage.parquet.images`), in the order of the file; such files are only taken when they
+    are given themselves, not in folders.
 
     Only the arguments and the names in the open folders are held in memory: a tree may have any size.
 
     Raises:
-        UsageError: the columns of a Parquet file do not tell where its images are, or there is no such kind
-            of URL.
-        RemoteError: nothing can be had from a URL's place: no network, no credentials, no package for it.
+        UsageError: the columns of a Parquet file do not tell where its images are.
     """
     arguments = sorted((os.fspath(path) for path in paths), key=_parts)
     start = 0
@@ -118,26 +168,6 @@ def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
             sources = heapq.merge(sources, nested, key=lambda source: _parts(source.path))
         yield from sources
         start = end
-
-
-def read_list(path: str | Path) -> list[str]:
-    """The paths in a list file, or in standard input for ``-``: UTF-8, one a line, blank lines skipped.
-
-    Where the text holds a NUL (``find -print0``), NULs separate the paths instead of line ends. Bytes that
-    are not UTF-8 survive as surrogate escapes. The order and duplicates are kept.
-
-    Raises :class:`UsageError` where the list cannot be read.
-    """
-    try:
-        text = sys.stdin.buffer.read() if os.fspath(path) == "-" else Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the list of images {os.fspath(path)}: {reason(error)}") from None
-    if b"\0" in text:
-        entries = text.split(b"\0")
-    else:
-        lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        entries = [line.removesuffix(b"\r") for line in lines if line.strip()]
-    return [entry.decode("utf-8", "surrogateescape") for entry in entries if entry]
 
 
 def _parts(path: str) -> str:
@@ -161,7 +191,7 @@ def _expand(argument: str) -> Iterator[Source]:
         yield Source(argument, name, reason(error))
     else:
         if is_folder:
-            yield from _search(argument, name, _list_folder, os.path.join)
+            yield from _search(argument, name, _Folders(argument), os.path.join)
         else:
             yield from _file(argument, name)
 
@@ -169,34 +199,51 @@ def _expand(argument: str) -> Iterator[Source]:
 def _expand_url(url: str) -> Iterator[Source]:
     from .remote import is_folder, list_folder
 
-    name = url.rstrip("/").rsplit("/", 1)[-1]
-    if _is_clip(url):
+    name = url_name(url)
+    if is_clip(url):
         yield Source(url, name, "films are read from this machine's files only: download it first")
         return
     try:
-        if is_one_image(url) or url.lower().endswith(".parquet") or not is_folder(url):
+        if is_one_image(url) or _suffix(url) == ".parquet" or not is_folder(url):
             yield from _file(url, name)
         else:
-            yield from _search(url, name, list_folder, lambda folder, entry: f"{folder.rstrip('/')}/{entry}")
+            for source in _search(url, name, _wanted_of(list_folder), _join_url):
+                yield replace(source, name=unquote(source.name)) if is_http(url) else source
     except FileNotFoundError as error:
         yield Source(url, name, reason(error))
+    except (ImageError, UsageError) as error:
+        yield Source(url, name, str(error))
+    except RemoteError as error:
+        yield Source(url, name, opener=partial(_raise, error))
+
+
+def _raise(error: RemoteError) -> NoReturn:
+    raise error
+
+
+def _join_url(folder: str, entry: str) -> str:
+    links = url_links(folder)
+    at = next(i for i, link in enumerate(links) if "://" in link)
+    head = links[at] if links[at].endswith("://") else links[at].rstrip("/") + "/"
+    return "::".join([*links[:at], head + entry, *links[at + 1 :]])
 
 
 def _file(path: str, name: str) -> Iterator[Source]:
-    if path.lower().endswith(".parquet"):
+    if _suffix(path) == ".parquet":
         from .parquet import images
 
         yield from images(path, name)
     else:
-        yield Source(path, name, clip=_is_clip(path))
+        yield Source(path, name, clip=is_clip(path))
 
 
-def _is_clip(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in CLIP_SUFFIXES
+def is_clip(path: str) -> bool:
+    """Whether a name is that of a video."""
+    return _suffix(path) in CLIP_SUFFIXES
 
 
 _List = Callable[[str], list[tuple[str, bool]]]
-"""What is in a folder: names, and whether they are folders."""
+"""What is wanted of a folder: names, and whether they are folders."""
 _Entry = tuple[str, str, bool]
 """Path, name relative to the folder that was asked for, whether it is a folder."""
 
@@ -214,21 +261,94 @@ def _search(root: str, root_name: str, list_: _List, join: Callable[[str, str], 
             yield Source(path, name)
             continue
         try:
-            found = sorted(filter(_is_wanted, list_(path)))
+            found = sorted(list_(path))
         except OSError as error:
             yield Source(path, name or root_name, f"cannot list folder: {reason(error)}")
         else:
             levels.append(_children(path, name, found, join))
 
 
-def _is_wanted(entry: tuple[str, bool]) -> bool:
-    name, is_folder = entry
-    return not name.startswith(".") and (is_folder or os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
+def _is_wanted(name: str, is_folder: bool) -> bool:
+    if name.startswith("."):
+        return False
+    return name.casefold() not in PASSED_OVER if is_folder else _has_image_suffix(name)
 
 
-def _list_folder(folder: str) -> list[tuple[str, bool]]:
-    with os.scandir(folder) as entries:
-        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+def _has_image_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _wanted_of(list_: _List) -> _List:
+    return lambda folder: [entry for entry in list_(folder) if _is_wanted(*entry)]
+
+
+class _Folders:
+    """Lists the folders of one search, and enters links to folders so that nothing comes twice.
+
+    Memory grows with the number of links to folders, not with the tree.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.realpath(root)
+        self._searched = {self._root}
+        """The root and the targets of links, all of them without links in their paths."""
+
+    def __call__(self, folder: str) -> list[tuple[str, bool]]:
+        found: list[tuple[str, bool]] = []
+        links: list[tuple[str, bool]] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                is_link = _is_link(entry)
+                is_folder = _leads_to_folder(entry) if is_link else entry.is_dir(follow_symlinks=False)
+                if _is_wanted(entry.name, is_folder):
+                    (links if is_link and is_folder else found).append((entry.name, is_folder))
+        # Without a link so far, no folder can come twice.
+        if links or len(self._searched) > 1:
+            place = os.path.realpath(folder)
+            links = [link for link in sorted(links) if self._enter(place, link[0])]
+            found = [
+                entry
+                for entry in found
+                if not entry[1] or os.path.join(place, entry[0]) not in self._searched
+            ]
+        return found + links
+
+    def _enter(self, place: str, link: str) -> bool:
+        target = os.path.realpath(os.path.join(place, link))
+        if not os.path.lexists(target):
+            return True
+        if self._is_searched(target) or any(_holds(target, inside) for inside in (place, self._root)):
+            return False
+        self._searched.add(target)
+        return True
+
+    def _is_searched(self, target: str) -> bool:
+        """Whether the search reaches a folder from the root, or from the target of an earlier link."""
+        while target not in self._searched:
+            above, name = os.path.split(target)
+            if above == target or not _is_wanted(name, True):
+                return False
+            target = above
+        return True
+
+
+def _holds(folder: str, inside: str) -> bool:
+    return (inside + os.sep).startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    # Junctions of Windows; Python 3.12 and later tell.
+    return entry.is_symlink() or bool(getattr(entry, "is_junction", bool)())
+
+
+def _leads_to_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(link.path).st_mode)
+    except OSError as error:
+        # A link to a folder of a disk that is not there; one without end leads nowhere.
+        return isinstance(error, FileNotFoundError) and "." not in link.name
 
 
 def _children(

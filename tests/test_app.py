@@ -959,7 +959,7 @@ def test_a_port_that_needs_rights(arcage: Callable[..., Any], monkeypatch: pytes
 
 def test_what_stands_in_the_way_is_told_before_the_page_opens(arcage: Callable[..., Any]) -> None:
     assert arcage("app", "--port", 0, "--device", "cuda").exit_code == 3
-    assert arcage("app", "--port", 0, "--heads", "nowhere").exit_code == 3
+    assert arcage("app", "--port", 0, "--heads", "nowhere").exit_code == 2
 
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn"])

@@ -181,12 +181,19 @@ def test_pictures(arcage: Run, folder: Path) -> None:
         (("in/b/none.PNG",), 1),
         (("in/b/text.jpg",), 1),
         (("in/broken.jpg",), 1),
-        (("in/nowhere.jpg",), 1),
+        (("in/nowhere.jpg",), 2),
+        (("nowhere/", "in"), 2),
+        (("in/10 years.jpg/",), 2),
+        (("in/*.jpg",), 2),
+        (("",), 2),
+        (("/",), 2),
         (("in/b/none.PNG", "in/b/text.jpg"), 0),
         (("in/10 years.jpg", "in/b/text.jpg", "--strict"), 1),
         (("--from-file", "list.txt"), 0),
         (("--from-file", "list.txt", "--strict"), 1),
-        (("empty",), 0),
+        (("empty",), 1),
+        (("empty", "--shard", "1/2"), 0),
+        (("--from-file", "/dev/null"), 1),
         (("empty", "--strict"), 1),
         (("folder of one",), 0),
         ((), 2),
@@ -205,7 +212,7 @@ def test_pictures(arcage: Run, folder: Path) -> None:
         (("in", "--out", "nowhere/out.csv"), 3),
         (("in", "--device", "cuda"), 3),
         (("in", "--pack", "another"), 3),
-        (("in", "--heads", "nowhere"), 3),
+        (("in", "--heads", "nowhere"), 2),
         (("in", "--cache", "in/readme.txt"), 3),
     ],
 )
@@ -223,8 +230,75 @@ def test_exit_codes_of_predict(arcage: Run, folder: Path, arguments: tuple[str, 
         assert done.stdout.startswith("path,face,faces,")
 
 
+@pytest.mark.parametrize("command", ["predict", "extract"])
+def test_a_path_that_is_not_there_is_named_before_any_work(
+    arcage: Run, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "arcage.predictor", None)
+    monkeypatch.setitem(sys.modules, "arcage.embedder.extract", None)
+    to = ("--out", "out.csv") if command == "predict" else ("--cache", "cache")
+    done = arcage(command, "in", "typo/", "typo.jpg", *to)
+    assert done.exit_code == 2
+    assert done.stderr == "arcage: no such file or folder: typo/, typo.jpg; check the spelling\n"
+    done = arcage(command, *(f"typo{i}" for i in range(9)), *to)
+    assert "typo0, typo1, typo2, typo3, typo4 and 4 more;" in done.stderr
+    done = arcage(command, "in/*.heic", *to)
+    assert "in/*.heic; no file matches the pattern: name a folder" in done.stderr
+    assert not Path("out.csv").exists()
+    assert not Path("cache").exists()
+
+
+def test_paths_that_are_there_and_cannot_be_read_are_rows(arcage: Run, folder: Path) -> None:
+    os.mkfifo("pipe.jpg")
+    Path("list.txt").write_text("typo.jpg\ntypo/\nin/10 years.jpg/\nin/10 years.jpg\n")
+    done = arcage("predict", "in/broken.jpg", "pipe.jpg", "--from-file", "list.txt")
+    assert done.exit_code == 0
+    assert [(row["path"], row["error"]) for row in csv.DictReader(io.StringIO(done.stdout))] == [
+        ("in/10 years.jpg/", "Not a directory"),
+        ("in/10 years.jpg", ""),
+        ("in/broken.jpg", "no such file"),
+        ("pipe.jpg", "not a regular file but a pipe, socket or device"),
+        ("typo/", "no such file"),
+        ("typo.jpg", "no such file"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("fit", "--cache", "none", "--labels", "utkface", "--out", "new"), "--cache none"),
+        (("fit", "--cache", "in", "--labels", "no.csv", "--out", "new"), "--labels no.csv"),
+        (("fit", "--cache", "in", "--labels", "utkface", "--from", "none", "--out", "new"), "--from none"),
+        (
+            (
+                *("fit", "--cache", "in", "--labels", "agedb", "--from", "wheel", "--out", "new"),
+                *("--rest", "none", "no.csv"),
+            ),
+            "--rest none, --rest no.csv",
+        ),
+        (("evaluate", "--cache", "none", "--labels", "utkface", "--report", "new"), "--cache none"),
+        (("evaluate", "--cache", "in", "--labels", "utkface", "--heads", "none"), "--heads none"),
+        (("compare", "wheel", "none", "--cache", "in", "--labels", "utkface"), "none"),
+        (("data", "describe", "--cache", "none", "--labels", "no.csv", "--report", "new"), "--cache none"),
+        (("data", "clean", "no.mat", "--out", "new.csv"), "no.mat"),
+        (("heads", "export", "none", "--out", "new.onnx"), "none"),
+        (("app", "--heads", "none"), "--heads none"),
+        (("doctor", "--cache", "none"), "--cache none"),
+        (("extract", "in", "no.jpg", "--cache", "new"), "no.jpg"),
+    ],
+)
+def test_every_command_names_a_path_that_is_not_there(
+    arcage: Run, folder: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    done = arcage(*arguments)
+    assert done.exit_code == 2, done.stderr
+    assert f"arcage: no such file or folder: {named}" in done.stderr
+    assert (done.stdout, list(Path().glob("new*"))) == ("", [])
+
+
 def test_a_folder_without_images_says_so(arcage: Run, tmp_path: Path) -> None:
     done = arcage("predict", tmp_path, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 1
     assert done.stderr == f"no images found in {tmp_path}\n"
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
 

@@ -150,8 +150,8 @@ def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> 
     assert "age: nobody can tell which is better" in done.stdout
     for wrong in (("heads", "nowhere"), ("nowhere", "heads")):
         failed = run("compare", *wrong, "--cache", "cache", "--labels", "utkface")
-        assert failed.exit_code == 3
-        assert "no heads in nowhere" in failed.stderr
+        assert failed.exit_code == 2
+        assert "no such file or folder: nowhere" in failed.stderr
     # The bundled heads are for another pipeline than the made-up one.
     failed = run("compare", "wheel", "heads", "--cache", "cache", "--labels", "utkface")
     assert failed.exit_code == 3

@@ -140,5 +140,5 @@ def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F8
     failed = run("heads", "export", "heads", "--out", tmp_path / "heads.pt")
     assert failed.exit_code == 2
     assert "in .onnx" in failed.stderr
-    assert run("heads", "export", "nowhere", "--out", tmp_path / "a.onnx").exit_code == 3
+    assert run("heads", "export", "nowhere", "--out", tmp_path / "a.onnx").exit_code == 2
     assert run("heads", "export", "heads", "--out", tmp_path / "no" / "a.onnx").exit_code == 3

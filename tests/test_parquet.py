@@ -20,7 +20,7 @@ import arcage.parquet
 from arcage.cache import Cache
 from arcage.errors import ImageError, UsageError
 from arcage.extraction import in_shard
-from arcage.remote import ahead
+from arcage.remote import ReadAhead
 from arcage.sources import Source, walk
 
 Run = Callable[..., Any]
@@ -126,7 +126,8 @@ def test_files_that_are_none(arcage: Run, tmp_path: Path) -> None:
     (tmp_path / "half.parquet").write_bytes(whole.read_bytes()[:-20])
     (tmp_path / "folder.parquet").mkdir()
     names = ("text", "empty", "half", "folder", "missing", "whole")
-    done = arcage("predict", *(tmp_path / f"{name}.parquet" for name in names))
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{name}.parquet\n" for name in names))
+    done = arcage("predict", "--from-file", tmp_path / "list.txt")
     assert done.exit_code == 0
     rows = {Path(row["path"]).name: row for row in csv.DictReader(io.StringIO(done.stdout))}
     assert {name: row["status"] for name, row in rows.items()} == {
@@ -167,7 +168,7 @@ def test_any_order_and_any_thread(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert dict(zip([s.name for s in sources], pool.map(Source.read, sources), strict=True)) == made
     assert sources[0].read() == made[sources[0].name]
-    assert [s.read() for s in ahead(walk([path]))] == list(made.values())
+    assert [s.read() for s in ReadAhead(walk([path]))] == list(made.values())
 
 
 def test_sources_travel(tmp_path: Path) -> None:

@@ -696,7 +696,7 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
             "folders, imdb-wiki, or a .csv",
         ),
         (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name is of the form of agedb"),
-        (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 3, "Run `arcage extract`"),
+        (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 2, "`arcage extract` makes a cache"),
         (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
         (("fit", *FIT, "--out", "fit.txt"), 3, "not a folder"),
         (("fit", *FIT, "--augment", "1", "--out", "h"), 2, "run `arcage extract`"),
@@ -705,11 +705,11 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
         ((*EVALUATE, "--out", "figures.csv"), 2, ".json"),
         ((*EVALUATE, "--holdout", "0.000001"), 2, "held out"),
         ((*EVALUATE, "--out", "nowhere/figures.json"), 3, "create the folder first"),
-        ((*EVALUATE, "--cache", "nowhere"), 3, "Run `arcage extract`"),
-        ((*EVALUATE, "--heads", "nowhere"), 3, "arcage fit"),
+        ((*EVALUATE, "--cache", "nowhere"), 2, "`arcage extract` makes a cache"),
+        ((*EVALUATE, "--heads", "nowhere"), 2, "arcage fit"),
         ((*EVALUATE, "--pack", "other"), 3, "--pack"),
         (("predict", "photos", "--heads", "heads", "--pack", "other"), 3, "--pack"),
-        (("predict", "photos", "--heads", "nowhere"), 3, "arcage fit"),
+        (("predict", "photos", "--heads", "nowhere"), 2, "arcage fit"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -289,8 +289,8 @@ def test_names_are_files_and_nothing_else(
         "subfile,,start,0,end,0,,:a.mp4",
     ):
         result = arcage("predict", name)
-        assert result.exit_code == 1
-        assert result.stdout.splitlines()[1].endswith("unreadable,no such file")
+        assert result.exit_code == 2
+        assert f"no such file or folder: {name}" in result.stderr
     for scheme in ("http", "tcp", "rtsp"):
         result = arcage("predict", f"{scheme}://127.0.0.1:{port}/a.mp4")
         assert result.exit_code == 1

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -25,7 +26,6 @@ from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageHereError, ModelError
 from arcage.images import decode, out_of_memory
-from arcage.interrupt import stopping
 from arcage.pages import has_more
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
@@ -42,6 +42,8 @@ Known = Callable[[str], ImageFaces | None]
 """What an image of this sha256 gave before, None where that is not known."""
 Item = TypeVar("Item")
 
+_PATIENCE = 0.5
+"""Seconds that a stopped stream waits for images in hand."""
 _LOADING = threading.RLock()
 """Two threads that share an Extractor shall not both load its networks."""
 _IN_USE: WeakSet[Extractor] = WeakSet()
@@ -189,11 +191,14 @@ class Extractor:
         source = iter(images)
         workers = cores()
         pool = ThreadPoolExecutor(workers, "arcage")
+        submitted: deque[Future[list[tuple[Item, _Found]]]] = deque(maxlen=2 * chunk)
 
         def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
             taken = list(islice(source, chunk))
             parts = [taken[i : i + together] for i in range(0, len(taken), together)]
-            return [pool.submit(self._find_all, part, known) for part in parts]
+            futures = [pool.submit(self._find_all, part, known) for part in parts]
+            submitted.extend(futures)
+            return futures
 
         try:
             ahead = queue(1)
@@ -212,8 +217,10 @@ class Extractor:
                     together = 1
                     yield from self._ready().embed(pool, found)
         finally:
-            # A worker may be stuck in a read.
-            pool.shutdown(wait=not stopping(), cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            # Not for long: a thread may itself wait for a server.
+            if not wait([f for f in submitted if not f.cancelled()], timeout=_PATIENCE).not_done:
+                pool.shutdown()
 
     def _ready(self) -> _Stage:
         with _LOADING:
