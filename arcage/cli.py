@@ -166,6 +166,14 @@ Shard = Annotated[
         "so the parts need not know of each other.",
     ),
 ]
+MinFace = Annotated[
+    int,
+    typer.Option(
+        min=8,
+        metavar="PIXELS",
+        help="Look for faces down to this width; less takes longer on large photos.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -204,6 +212,7 @@ def predict(
         float,
         typer.Option(min=0, max=1, help="Hide faces with a lower detector score; none is below 0.5."),
     ] = 0,
+    min_face: MinFace = 40,
     max_width: Annotated[
         float,
         typer.Option(min=0, metavar="YEARS", help="Leave out ages whose 90 % interval is wider than this."),
@@ -303,6 +312,7 @@ def predict(
         cache=cache,
         faces=faces.value,
         min_score=min_score,
+        min_face=min_face,
         max_width=max_width,
         min_sure=min_sure,
     )
@@ -368,6 +378,7 @@ def extract(
             "the cluster of RAY_ADDRESS, whose machines share the images and the cache."
         ),
     ] = Runner.local,
+    min_face: MinFace = 40,
     pack: Pack = "compact",
     device: Device = "auto",
     quiet: Quiet = False,
@@ -393,7 +404,7 @@ def extract(
         run = distributed.extract
 
     for variant in range(augment + 1):
-        extractor = Extractor(pack, device, variant=variant)
+        extractor = Extractor(pack, device, variant=variant, min_face=min_face)
         store = extraction.open_cache(cache, extractor)
         if extractor.engine.note and not variant:
             _say(extractor.engine.note)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 
 from arcage.cache import Cache, Damaged
+from arcage.embedder.detect import MIN_FACE
 from arcage.embedder.engine import Hint, cores
 from arcage.embedder.extract import Extractor
 from arcage.embedder.packs import DEFAULT
@@ -56,6 +57,8 @@ class Predictor:
         cache: a folder for descriptors: images that it has are not computed again.
         faces: which faces of an image are answered: ``all``, ``largest`` or ``center``.
         min_score: faces with a lower detector score count as not there.
+        min_face: width in pixels of the smallest faces to look for, 8 or more; less takes longer on large
+            images.
         max_width: years; an age whose 90 % interval is wider is left out (None), the interval stays.
         min_sure: 0.5 to 1; a gender that is less probable is left out (None), ``p_female`` stays.
 
@@ -75,6 +78,7 @@ class Predictor:
         cache: str | Path | None = None,
         faces: Faces = "all",
         min_score: float = 0.0,
+        min_face: int = MIN_FACE,
         max_width: float = math.inf,
         min_sure: float = 0.5,
     ) -> None:
@@ -90,7 +94,7 @@ class Predictor:
         self._min_score = min_score
         self._max_width = max_width
         self._min_sure = min_sure
-        self._extractor = Extractor(pack, device, hint)
+        self._extractor = Extractor(pack, device, hint, min_face=min_face)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint)
         self._directory = Path(cache) if cache is not None else None

@@ -50,3 +50,6 @@ class ImageFaces:
     """Shape (len(faces), dimension)."""
     more: bool = False
     """Whether the file has more pictures than the first, which was read; not kept in a cache."""
+    min_face: int | None = None
+    """Width in pixels of the smallest faces that were looked for; None where a version of arcage made it that
+    did not record this."""

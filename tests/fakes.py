@@ -54,8 +54,14 @@ class FakeExtractor:
     pack = SimpleNamespace(embedders=())
 
     def __init__(
-        self, pack: str = "compact", device: str = "auto", hint: str = "throughput", variant: int = 0
+        self,
+        pack: str = "compact",
+        device: str = "auto",
+        hint: str = "throughput",
+        variant: int = 0,
+        min_face: int = 40,
     ) -> None:
+        self.min_face = min_face
         self.fingerprint = (FINGERPRINT if pack == "compact" else pack) + (
             "" if not variant else f"-{variant}"
         )

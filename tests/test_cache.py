@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ import pytest
 
 from arcage.cache import Cache, ShardWriter, to_hex, to_keys
 from arcage.cache.shard import read_rows
+from arcage.cache.table import join_tables
 from arcage.errors import CacheError
 from arcage.types import Face, ImageFaces
 
+FINGERPRINT = "f"
 DIMENSION = 8
 
 
@@ -718,3 +721,76 @@ def test_importing_does_not_load_pyarrow() -> None:
     code = "import sys, arcage.cache; sys.exit('pyarrow' in sys.modules)"
     root = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+# How fine the search was
+
+
+def searched(seed: int, min_face: int | None, faces: int = 1) -> ImageFaces:
+    return replace(image(seed, faces=faces), min_face=min_face)
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, 40), (40, 12), (None, 12)])
+def test_a_finer_search_replaces_a_coarser_one(tmp_path: Path, first: int | None, second: int) -> None:
+    cache = Cache(tmp_path, FINGERPRINT, dimension=DIMENSION)
+    with ShardWriter(cache) as writer:
+        assert not writer.add(searched(1, first, faces=1))
+        assert not writer.add(searched(2, first))
+    with ShardWriter(cache) as writer:
+        assert not writer.add(searched(1, second, faces=3))
+        assert writer.add(searched(2, first))
+    for seen in (cache, Cache(tmp_path, FINGERPRINT)):
+        assert len(seen) == 2
+        assert_same(seen.get(sha(1)), image(1, faces=3))
+        assert_same(seen.get(sha(2)), image(2))
+        assert [getattr(seen.get(sha(seed)), "min_face") for seed in (1, 2)] == [second, first]  # noqa: B009
+        table = seen.table()
+        assert sorted(zip(table.sha256(np.arange(len(table))), table.face.tolist(), strict=True)) == sorted(
+            [(sha(1), 0), (sha(1), 1), (sha(1), 2), (sha(2), 0)]
+        )
+
+
+def test_a_coarser_search_never_replaces_a_finer_one(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, FINGERPRINT, dimension=DIMENSION)
+    # Two writers at once, neither of which knows of the other.
+    late = Cache(tmp_path, FINGERPRINT)
+    with ShardWriter(cache) as writer:
+        writer.add(searched(1, 12, faces=2))
+        writer.add(searched(2, 12))
+    assert not late.covers(searched(1, 40))
+    with ShardWriter(late) as writer:
+        writer.add(searched(1, 40, faces=1))
+    cache.refresh()
+    late.refresh()
+    for seen in (cache, late, Cache(tmp_path, FINGERPRINT)):
+        assert_same(seen.get(sha(1)), image(1, faces=2))
+        assert seen.covers(searched(1, 40))
+        assert seen.covers(searched(1, 12))
+        assert not seen.covers(searched(1, 8))
+        assert not seen.covers(searched(3, None))
+
+
+def test_a_shard_is_as_fine_as_its_coarsest_image(tmp_path: Path) -> None:
+    cases = ((12, 40), 40), ((12, None), None), ((40, 12, None, 8), None)
+    for number, (kinds, expected) in enumerate(cases):
+        cache = Cache(tmp_path / str(number), FINGERPRINT, dimension=DIMENSION)
+        with ShardWriter(cache) as writer:
+            for seed, kind in enumerate(kinds):
+                writer.add(searched(seed, kind))
+        (marker,) = cache.path.glob("*.done")
+        assert json.loads(marker.read_bytes()).get("min_face") == expected
+        stored = cache.get(sha(0))
+        assert stored is not None
+        assert stored.min_face == expected
+
+
+def test_of_several_caches_the_finest_search_counts(tmp_path: Path) -> None:
+    tables = []
+    for name, min_face, faces in (("a", None, 1), ("b", 12, 3), ("c", 40, 2)):
+        cache = Cache(tmp_path / name, FINGERPRINT, dimension=DIMENSION)
+        with ShardWriter(cache) as writer:
+            writer.add(searched(1, min_face, faces=faces))
+        tables.append(cache.table())
+    joined = join_tables(tables)
+    assert joined.face.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(joined.descriptors(), image(1, faces=3).descriptors)

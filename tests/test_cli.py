@@ -362,7 +362,9 @@ def test_one_image_is_asked_for_quickly(
     arcage: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, paths: tuple[str, ...], hint: str
 ) -> None:
     hints: list[str] = []
-    monkeypatch.setattr("arcage.predictor.Extractor", lambda *a: hints.append(a[2]) or FakeExtractor(*a))
+    monkeypatch.setattr(
+        "arcage.predictor.Extractor", lambda *a, **k: hints.append(a[2]) or FakeExtractor(*a, **k)
+    )
     arcage("predict", *paths)
     assert hints == [hint]
 

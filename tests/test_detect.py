@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ def test_parts_of_a_face_are_dropped_between_views_only() -> None:
         (640, 480, ["640x480", "320x320"]),
         (960, 960, ["640x640", "320x320"]),
         (961, 500, ["640x480", "1280x640", "320x320"]),
-        (4000, 6000, ["480x640", "960x1280", "320x320"]),
+        (2800, 4200, ["480x640", "960x1280", "320x320"]),
     ],
 )
 def test_views_of_an_image_without_faces(width: int, height: int, sizes: list[str]) -> None:
@@ -314,3 +315,107 @@ def test_utkface_and_lfw(yunet: FaceDetector) -> None:
         # The person of the label is in the middle of the picture.
         faces = find_faces(yunet, read(path), 0.5)
         assert any(iou(face.box, np.array([80.0, 70.0, 170.0, 185.0])) > 0.4 for face in faces), path
+
+
+# Tiles
+
+
+def scene(astronaut: U8, width: int, height: int, face: int, places: list[tuple[int, int]]) -> U8:
+    """Portraits whose face has a width, on grey, each at a place of its upper left corner."""
+    scale = face / float(FACE[2] - FACE[0])
+    portrait = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    image = np.full((height, width, 3), 120, np.uint8)
+    for x, y in places:
+        image[y : y + len(portrait), x : x + portrait.shape[1]] = portrait
+    return image
+
+
+def found_of(
+    yunet: FaceDetector, image: U8, face: int, places: list[tuple[int, int]], min_face: int
+) -> tuple[int, int]:
+    """How many of the portraits are found once, and how many faces in all."""
+    faces = find_faces(yunet, image, 0.5, min_face)
+    boxes = [FACE * face / float(FACE[2] - FACE[0]) + [x, y, x, y] for x, y in places]
+    return sum(sum(iou(f.box, box) > 0.5 for f in faces) == 1 for box in boxes), len(faces)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "face", "min_face"),
+    [(12000, 500, 80, 40), (500, 20000, 60, 40), (7000, 3000, 45, 40), (5000, 600, 20, 20), (900, 700, 9, 8)],
+)
+def test_small_faces_of_large_images(
+    width: int, height: int, face: int, min_face: int, yunet: FaceDetector, astronaut: U8
+) -> None:
+    side = round(512 * face / 91) + 1
+    across, down = np.linspace(5, width - side - 5, 6), np.linspace(5, height - side - 5, 6)
+    places = [(int(x), int(y)) for x, y in zip(across, down, strict=True)]
+    image = scene(astronaut, width, height, face, places)
+    hits, every = found_of(yunet, image, face, places, min_face)
+    assert hits == 6
+    assert every <= 7
+    # Too small for the views of the whole image.
+    assert found_of(yunet, image, face, places, 1000)[0] < 6
+
+
+def test_a_face_across_tiles_is_one(yunet: FaceDetector, astronaut: U8) -> None:
+    # The inner borders of the tiles of this image lie around its middle.
+    (first, second) = detect._cut(6000, 0.3, 64)
+    for x in range(second[0] - 200, first[1] + 40, 60):
+        places = [(x, 10)]
+        image = scene(astronaut, 6000, 300, 50, places)
+        assert found_of(yunet, image, 50, places, 40) == (1, 1), x
+
+
+def test_a_large_face_in_a_very_large_image_is_one(yunet: FaceDetector, astronaut: U8) -> None:
+    image = resize(astronaut, 6000, 6000)
+    (face,) = find_faces(yunet, image, 0.5, 20)
+    (before,) = find_faces(yunet, image, 0.5, 1000)
+    np.testing.assert_array_equal(face.box, before.box)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "min_face", "tiles"),
+    [
+        (4266, 3200, 40, []),
+        (4267, 3200, 40, ["960x960"] * 2),
+        (12000, 2000, 40, ["1280x640"] * 3),
+        (20000, 500, 40, ["1280x320"] * 6),
+        (500, 20000, 40, ["320x1280"] * 6),
+        (1280, 960, 12, []),
+        (900, 700, 12, ["960x960"]),
+        (256, 256, 10, ["320x320"]),
+        (256, 256, 40, []),
+    ],
+)
+def test_tiles_of_an_image(width: int, height: int, min_face: int, tiles: list[str]) -> None:
+    image = np.full((height, width, 3), 255, np.uint8)
+    without, recorder = Recorder(), Recorder()
+    find_faces(without, image, 0.5, 1000)
+    find_faces(recorder, image, 0.5, min_face)
+    assert recorder.sizes == without.sizes + tiles
+    assert detect.needs_tiles(width, height, min_face) == bool(tiles)
+
+
+def test_tiles_show_every_pixel_and_overlap() -> None:
+    for length in (1, 300, 4267, 8000, 12_500, 100_000):
+        for scale in (0.1, 0.3, 1.0, 1.5):
+            tiles = detect._cut(length, scale, 64)
+            assert tiles[0][0] == 0
+            assert tiles[-1][1] == length
+            for (_, end, canvas), (start, _, _) in pairwise(tiles):
+                assert (end - start) * scale >= 62
+                assert canvas in (320, 640, 960, 1280)
+            assert all(round((end - start) * scale) <= canvas for start, end, canvas in tiles)
+
+
+def test_what_a_tile_cuts_is_left_to_its_neighbour() -> None:
+    def find(canvas: U8) -> list[tuple[float, ...]]:
+        # Half a face at each border of a canvas, and one in its middle.
+        width = canvas.shape[1]
+        middle = width / 2 - 10, 100, width / 2 + 10, 120
+        return [(0, 100, 10, 120, 0.9), (width - 10, 100, width, 120, 0.8), (*middle, 0.7)]
+
+    image = np.full((700, 12000, 3), 255, np.uint8)
+    tiles = detect._search_tiles(Recorder(find), image, 0.5, 40)
+    assert [len(scores) for _, _, scores in tiles] == [2, 1, 2]
+    assert tiles[0][0][0][0] == 0

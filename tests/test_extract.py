@@ -25,9 +25,9 @@ import pytest
 from arcage.embedder import align, detect, extract
 from arcage.embedder.openvino import OpenVinoEngine, cache_home
 from arcage.embedder.packs import BUNDLED, Pack, bundled
-from arcage.errors import ImageError, ImageMemoryError, ModelError
+from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
 from arcage.images import decode
-from arcage.types import U8, Array, ImageFaces
+from arcage.types import U8, Array, Face, ImageFaces
 
 if TYPE_CHECKING:
     from arcage.embedder.extract import Extractor
@@ -170,7 +170,8 @@ def test_a_photo_that_was_turned_by_the_camera(extractor: Extractor, astronaut: 
 
 def test_known_images_are_not_decoded(extractor: Extractor, photo: bytes) -> None:
     sha256 = hashlib.sha256(photo).hexdigest()
-    known = ImageFaces(sha256, 1, 2, "no_face", "", (), np.empty((0, extractor.dimension), np.float16))
+    none = np.empty((0, extractor.dimension), np.float16)
+    known = ImageFaces(sha256, 1, 2, "no_face", "", (), none, min_face=40)
     asked: list[str] = []
 
     def cache(key: str) -> ImageFaces | None:
@@ -192,7 +193,8 @@ def test_what_is_known_loads_no_networks(
     stage = extract._Stage
     monkeypatch.setattr(extract, "_Stage", lambda *arguments: made.append(arguments) or stage(*arguments))
     fresh = extract.Extractor(device="cpu")
-    known = ImageFaces("", 1, 2, "no_face", "", (), np.empty((0, fresh.dimension), np.float16))
+    none = np.empty((0, fresh.dimension), np.float16)
+    known = ImageFaces("", 1, 2, "no_face", "", (), none, min_face=40)
     assert fresh.engine.device == "cpu"
     images = [(i, give(bytes([i]))) for i in range(2 * extract.CHUNK + 1)]
     assert [i for i, image in fresh.stream(images, lambda _: known) if image is known] == [
@@ -586,3 +588,56 @@ print(extractor.engine.name)
     assert python(code, str(photo), **home, XDG_CACHE_HOME=str(compiled)).startswith("openvino 20")
     # Nor an identifier left behind.
     assert list(tmp_path.iterdir()) == []
+
+
+# What a cache has from another search
+
+
+def test_what_a_coarser_search_gave_holds_where_a_finer_one_sees_no_more(extractor: Extractor) -> None:
+    def stored(width: int, height: int, min_face: int | None, score: float | None = 0.95) -> ImageFaces:
+        none = np.empty((0, extractor.dimension), np.float16)
+        face = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), score or 0)
+        faces = () if score is None else (face,)
+        status = "ok" if faces else "no_face"
+        return ImageFaces("", width, height, status, "", faces, none, min_face=min_face)  # type: ignore[arg-type]
+
+    fine = extract.Extractor(device="cpu", min_face=12)
+    coarse = extract.Extractor(device="cpu", min_face=200)
+    assert extractor.min_face == 40
+    assert fine.fingerprint == coarse.fingerprint == extractor.fingerprint
+    for width, height, min_face, known in (
+        (4000, 3000, None, (True, False, True)),
+        (12000, 2000, None, (False, False, True)),
+        (12000, 2000, 200, (False, False, True)),
+        (12000, 2000, 40, (True, False, True)),
+        (12000, 2000, 12, (True, True, True)),
+        (640, 480, None, (True, True, True)),
+    ):
+        image = stored(width, height, min_face)
+        assert tuple(e.holds(image) for e in (extractor, fine, coarse)) == known, (width, min_face)
+    # Before other orientations were looked at: what may be turned, and what was not found.
+    assert not extractor.holds(stored(640, 480, None, 0.8))
+    assert not extractor.holds(stored(640, 480, None, None))
+    assert extractor.holds(stored(640, 480, 40, 0.8))
+    assert extractor.holds(stored(640, 480, 40, None))
+
+
+def test_a_result_that_does_not_hold_is_computed_again(extractor: Extractor, photo: bytes) -> None:
+    fresh = extractor.extract(photo)
+    assert fresh.min_face == 40
+    old = dataclasses.replace(fresh, width=12_000, min_face=None)
+    assert dict(extractor.stream([(1, give(photo))], lambda _: old))[1].width == 512
+    assert dict(extractor.stream([(1, give(photo))], lambda _: fresh))[1] is fresh
+
+
+def test_the_smallest_face_has_a_bound() -> None:
+    with pytest.raises(UsageError, match="min_face is 8 pixels or more, not 7"):
+        extract.Extractor(min_face=7)
+
+
+@pytest.mark.parametrize("how", [cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE])
+def test_a_photo_that_was_turned_without_a_word(how: int, extractor: Extractor, astronaut: U8) -> None:
+    upright = extractor.extract(png(astronaut)).descriptors[0]
+    turned = extractor.extract(png(cv2.rotate(astronaut, how)))
+    assert turned.status == "ok"
+    assert cosine(turned.descriptors[0], upright) > 0.97

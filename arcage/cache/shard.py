@@ -7,6 +7,7 @@ descriptors of the rows that have a face, in the same order. Neither holds a pat
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,7 @@ class ShardBuffer:
         self.nbytes = 0
         """Of the descriptors."""
         self._images: dict[str, tuple[list[tuple[Any, ...]], F16]] = {}
+        self._min_face: int | None = 0
 
     def __len__(self) -> int:
         """The number of images."""
@@ -71,6 +73,11 @@ class ShardBuffer:
     def append(self, image: ImageFaces) -> None:
         """Take a copy of one image's result. Raises CacheError for values that do not belong in a cache."""
         descriptors = self._checked(image)
+        # A shard claims no finer search than that of its coarsest image.
+        if image.min_face is None or self._min_face is None:
+            self._min_face = None
+        else:
+            self._min_face = max(self._min_face, image.min_face)
         shared = (len(image.faces), image.width, image.height, image.status, printable(image.error))
         rows = [(image.sha256, index, *shared, *_numbers(face)) for index, face in enumerate(image.faces)]
         # In one step: an interrupt may come between any two, and what is here is written all the same.
@@ -97,6 +104,8 @@ class ShardBuffer:
             "parquet": (_to_parquet(rows),),
         }
         facts = {"images": len(self), "rows": len(rows), "faces": len(descriptors)}
+        if self._min_face is not None:
+            facts["min_face"] = self._min_face
         return folder.write(files, facts)
 
     def _checked(self, image: ImageFaces) -> F16:
@@ -120,6 +129,17 @@ class ShardBuffer:
                 " ok means at least one. This is an error in the extraction, please report it."
             )
         return descriptors
+
+
+def min_face(part: Part) -> int | None:
+    """How fine the search for faces was, as :class:`arcage.types.ImageFaces` has it."""
+    value = part.facts.get("min_face")
+    return value if isinstance(value, int) else None
+
+
+def coarseness(min_face: int | None) -> float:
+    """A number that is the lower the finer the search was: of several copies the finest counts."""
+    return math.inf if min_face is None else min_face
 
 
 def read_starts(part: Part) -> tuple[Keys, I64]:
@@ -210,6 +230,7 @@ def image_at(
             for row in range(start, start + count)
         ),
         descriptors=descriptors,
+        min_face=min_face(part),
     )
 
 

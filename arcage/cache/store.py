@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +21,11 @@ from arcage.cache.shard import (
     SUFFIXES,
     Rows,
     ShardBuffer,
+    coarseness,
     descriptor_rows,
     image_at,
     map_descriptors,
+    min_face,
     read_rows,
     read_starts,
 )
@@ -125,7 +127,8 @@ class Cache:
     def refresh(self) -> None:
         """See what other writers added since. Raises CacheError where the folder cannot be read."""
         with self._lock:
-            parts, self._bad = self._folder.scan(self._parts)
+            found, self._bad = self._folder.scan(self._parts)
+            parts = _by_preference(found)
             if parts != self._parts:
                 self._parts, self._index = parts, None
 
@@ -152,6 +155,14 @@ class Cache:
         """
         absent: NDArray[np.bool_] = find(self._indexed().keys, _as_keys(hashes)) < 0
         return absent
+
+    def covers(self, image: ImageFaces) -> bool:
+        """Whether the cache has this image, from a search that was at least as fine."""
+        index = self._indexed()
+        at = int(find(index.keys, to_keys([image.sha256]))[0])
+        if at < 0:
+            return False
+        return coarseness(min_face(index.parts[index.part[at]])) <= coarseness(image.min_face)
 
     def get(self, sha256: str) -> ImageFaces | None:
         """What one image gave, None where it is not in the cache. For many images take :meth:`table`."""
@@ -180,12 +191,12 @@ class Cache:
         return self._names.read()
 
     def append(self, images: ShardBuffer) -> None:
-        """Write a shard. For :class:`ShardWriter`, which has checked that none of the images is here yet."""
+        """Write a shard. For :class:`ShardWriter`, which has checked that each image is new or finer."""
         part = images.write(self._folder)
         with self._lock:
             if part in self._parts:  # another thread's refresh came between
                 return
-            self._parts = tuple(sorted((*self._parts, part), key=lambda part: part.name))
+            self._parts = _by_preference((*self._parts, part))
             if self._index is not None:
                 self._index = _added(self._index, part, images.keys(), images.starts())
 
@@ -242,6 +253,11 @@ class Cache:
                 self._parts = tuple(other for other in self._parts if other != part)
                 self._index = None
             return None
+
+
+def _by_preference(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Of an image's copies the finest counts, and of equals the oldest."""
+    return tuple(sorted(parts, key=lambda part: (coarseness(min_face(part)), part.name)))
 
 
 def _read_shard(part: Part) -> tuple[Rows, I64]:

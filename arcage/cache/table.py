@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from arcage.cache.keys import I64, Keys, find, first_copies, to_hex
 from arcage.cache.parts import Part
-from arcage.cache.shard import Rows, descriptor_rows, map_descriptors, no_rows
+from arcage.cache.shard import Rows, coarseness, descriptor_rows, map_descriptors, min_face, no_rows
 from arcage.types import Array
 
 
@@ -82,7 +82,7 @@ class CacheTable(Rows):
 
 
 def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
-    """Join shards, given in the order of their names: of an image's copies the first is kept."""
+    """Join shards, given in the order of preference: of an image's copies the first is kept."""
     every = [no_rows(), *(rows for _, rows in shards)]
 
     # Column by column, so that no more than one column is in memory twice over.
@@ -102,14 +102,20 @@ def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
 
 
 def join_tables(tables: Sequence[CacheTable]) -> CacheTable:
-    """Several caches of one pipeline as one: of an image that more than one has, the first copy is kept."""
+    """Several caches of one pipeline as one: of an image that more than one has, the copy of the finest
+    search is kept, and of equals the first."""
     if len(tables) == 1:
         return tables[0]
 
     def column(name: str) -> Array:
         return np.concatenate([getattr(table, name) for table in tables])
 
-    order = first_copies(column("keys"), np.cumsum(column("face") <= 0))
+    coarse = np.concatenate(
+        [np.array([coarseness(min_face(part)) for part in table.parts])[table.shard] for table in tables]
+    )
+    finest = np.argsort(coarse, kind="stable")
+    image: I64 = np.cumsum(column("face") <= 0)
+    order = finest[first_copies(column("keys")[finest], image[finest])]
     before = np.cumsum([0, *(len(table.parts) for table in tables)])
     shard = np.concatenate([table.shard + start for table, start in zip(tables, before, strict=False)])
     return CacheTable(

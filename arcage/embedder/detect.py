@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,27 +53,67 @@ INSIDE = 0.6
 a fine view a close-up's cheek and eye can pass for a face."""
 LARGEST_FINE = 300
 """Pixels of a face on the large photo's canvas, above which the photo's canvas sees it better."""
+SMALLEST = 12
+"""Width in pixels of a canvas of the smallest face that a detector is asked to see."""
+MIN_FACE = 40
+"""Width in pixels of an image of the smallest faces that are looked for by default: up to 4,266 pixels of the
+long side the views of the whole image are enough for it."""
+FINEST = 8
+"""The least width that can be asked for: smaller faces are hardly found, however much they are enlarged."""
+ENOUGH = 24
+"""Height in pixels of a face, on the finest view of the whole image, that needs no tile to be found."""
+LEAST_OVERLAP = 64
+"""Pixels of a tile's canvas."""
+CUT = 0.1
+"""A box nearer to a tile's border than this share of its size may be a part of a face."""
 CANDIDATES = 16_000
 """At most so many candidates of a view are looked at, the best; a canvas tiled with faces gives fewer."""
 
 
-def find_faces(detector: FaceDetector, image: U8, threshold: float) -> tuple[Face, ...]:
+def find_faces(
+    detector: FaceDetector, image: U8, threshold: float, min_face: int = MIN_FACE
+) -> tuple[Face, ...]:
     """All faces of one image, from the highest score to the lowest.
 
     Small images are searched with a margin around them. Photos are searched at up to 640 pixels,
     large ones at up to 1,280 as well; where nothing is found, or a face touches the border, they
-    are searched once more, small and with a margin.
+    are searched once more, small and with a margin. Where faces of ``min_face`` pixels are too small for
+    these views, tiles of the image are searched too.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
         threshold: the least detector score, 0 to 1.
+        min_face: width in pixels of the smallest faces to look for.
     """
+    found = _overview(detector, image, threshold)
+    if needs_tiles(image.shape[1], image.shape[0], min_face):
+        found += _search_tiles(detector, image, threshold, min_face)
+    views = np.repeat(np.arange(len(found)), [len(f[2]) for f in found])
+    boxes, landmarks, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+    return tuple(Face(boxes[i], landmarks[i], float(scores[i])) for i in _nms(boxes, scores, views))
+
+
+def needs_tiles(width: int, height: int, min_face: int) -> bool:
+    """Whether faces of ``min_face`` pixels can be seen only in tiles of an image of this size."""
+    long = max(width, height)
+    return long * SMALLEST / min_face > _shown(long)
+
+
+def _shown(long: int) -> int:
+    """Pixels of the long side in the finest view of a whole image."""
+    if long <= SMALL_IMAGE:
+        return TIGHT.content
+    return min(long, PHOTO.content if long <= LARGE_IMAGE else LARGE.content)
+
+
+def _overview(detector: FaceDetector, image: U8, threshold: float) -> list[tuple[F32, F32, F32]]:
+    """The candidates of each view of the whole image, in the image's pixels."""
     height, width = image.shape[:2]
     long = max(height, width)
     if long <= SMALL_IMAGE:
-        return _faces(*_search(detector, image, TIGHT, threshold))
+        return [_search(detector, image, TIGHT, threshold)]
     # What the finest view shows is enough for the others, and the pixels of a large photo are read once.
-    scene = _reduced(image, LARGE.content)
+    scene = reduced(image, LARGE.content)
     found = [_search(detector, scene, PHOTO, threshold)]
     if long > LARGE_IMAGE:
         found.append(_search(detector, scene, LARGE, threshold))
@@ -86,12 +127,72 @@ def find_faces(detector: FaceDetector, image: U8, threshold: float) -> tuple[Fac
     )
     if not len(boxes) or touching.any():
         found.append(_search(detector, scene, TIGHT, threshold))
-    views = np.repeat(np.arange(len(found)), [len(f[2]) for f in found])
-    boxes, landmarks, scores = (np.concatenate(part) for part in zip(*found, strict=True))
-    return _faces(boxes * np.tile(ratio, 2), landmarks * ratio, scores, views)
+    return [(boxes * np.tile(ratio, 2), landmarks * ratio, scores) for boxes, landmarks, scores in found]
 
 
-def _reduced(image: U8, content: int) -> U8:
+def _search_tiles(
+    detector: FaceDetector, image: U8, threshold: float, min_face: int
+) -> list[tuple[F32, F32, F32]]:
+    """The candidates of each tile, in the image's pixels.
+
+    Tiles overlap by the size of the largest face that only they can see, so that each such face lies wholly
+    in one of them; larger faces are left to the views of the whole image. Tiles are cut and scaled one at a
+    time: memory does not grow with their number.
+    """
+    height, width = image.shape[:2]
+    scale = SMALLEST / min_face
+    long = max(height, width)
+    overlap = max(LEAST_OVERLAP, ENOUGH * scale * long / _shown(long))
+    rows, across = _cut(height, scale, overlap), _cut(width, scale, overlap)
+    found = []
+    for top, bottom, tall in rows:
+        for left, right, wide in across:
+            part = image[top:bottom, left:right]
+            h, w = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
+            canvas = np.zeros((tall, wide, 3), np.uint8)
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            cv2.resize(part, (w, h), dst=canvas[:h, :w], interpolation=how)
+            boxes, landmarks, scores = detector.candidates(canvas, threshold)
+            size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+            # A border inside the image cuts faces, and another tile shows those whole.
+            near = CUT * size
+            whole = (
+                ((left == 0) | (boxes[:, 0] > near))
+                & ((top == 0) | (boxes[:, 1] > near))
+                & ((right == width) | (boxes[:, 2] < w - near))
+                & ((bottom == height) | (boxes[:, 3] < h - near))
+            )
+            chosen = whole & (size <= overlap)
+            boxes, landmarks, scores = boxes[chosen], landmarks[chosen], scores[chosen]
+            keep = _nms(boxes, scores)
+            ratio = np.array([(right - left) / w, (bottom - top) / h], np.float32)
+            corner = np.array([left, top], np.float32)
+            found.append(
+                (
+                    boxes[keep] * np.tile(ratio, 2) + np.tile(corner, 2),
+                    landmarks[keep] * ratio + corner,
+                    scores[keep],
+                )
+            )
+    return found
+
+
+def _cut(length: int, scale: float, overlap: float) -> list[tuple[int, int, int]]:
+    """One side of an image in tiles: where each begins and ends in the image, and the canvas's side, pixels.
+
+    Canvases have the sides that those of a photo have, since a runtime plans anew for each shape.
+    """
+    shown = math.ceil(length * scale)
+    most = LARGE.canvas
+    count = 1 if shown <= most else math.ceil((shown - overlap) / (most - overlap))
+    step = most // 4
+    canvas = min(most, step * math.ceil((shown + (count - 1) * overlap) / count / step))
+    size = min(length, max(1, int(canvas / scale)))
+    starts = [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
+    return [(start, start + size, canvas) for start in starts]
+
+
+def reduced(image: U8, content: int) -> U8:
     """An image whose long side is ``content`` at most."""
     height, width = image.shape[:2]
     scale = content / max(height, width)
@@ -125,12 +226,6 @@ def _search(detector: FaceDetector, image: U8, view: View, threshold: float) -> 
     ratio = np.array([width / w, height / h], np.float32)
     boxes = (boxes[keep] - np.tile(shift, 2)) * np.tile(ratio, 2)
     return boxes, (landmarks[keep] - shift) * ratio, scores[keep]
-
-
-def _faces(
-    boxes: F32, landmarks: F32, scores: F32, views: NDArray[np.intp] | None = None
-) -> tuple[Face, ...]:
-    return tuple(Face(boxes[i], landmarks[i], float(scores[i])) for i in _nms(boxes, scores, views))
 
 
 def _nms(boxes: F32, scores: F32, views: NDArray[np.intp] | None = None) -> list[int]:

@@ -17,14 +17,14 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
-from arcage.embedder import align, degrade, detect
+from arcage.embedder import align, degrade, detect, turned
 from arcage.embedder.detect import FaceDetector
 from arcage.embedder.devices import make_engine
 from arcage.embedder.engine import Engine, Hint, Network, Precision, cores
 from arcage.embedder.find import find_pack
 from arcage.embedder.landmarks import refine
 from arcage.embedder.packs import DEFAULT, ModelRecord, Pack
-from arcage.errors import ImageError, ImageHereError, ModelError
+from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images import decode, out_of_memory
 from arcage.pages import has_more
 from arcage.types import F16, U8, Face, ImageFaces, Status
@@ -95,9 +95,12 @@ class Extractor:
             others (see :mod:`arcage.embedder.degrade`). Each number degrades every face in its own way.
         precision: ``float32`` where descriptors shall be the same to the last digits on every processor;
             ``auto`` is faster on some.
+        min_face: width in pixels of the smallest faces to look for, 8 or more. Large images are searched
+            in tiles where this asks for it.
 
     Raises:
         UsageError, ModelError: there is no such pack, or it is incomplete.
+        UsageError: ``min_face`` is too small.
     """
 
     def __init__(
@@ -107,7 +110,11 @@ class Extractor:
         hint: Hint = "throughput",
         variant: int = 0,
         precision: Precision = "auto",
+        min_face: int = detect.MIN_FACE,
     ) -> None:
+        if min_face < detect.FINEST:
+            raise UsageError(f"min_face is {detect.FINEST} pixels or more, not {min_face}")
+        self.min_face = min_face
         self.variant = variant
         self.precision: Precision = precision
         self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
@@ -148,6 +155,16 @@ class Extractor:
         """16 hexadecimal digits that name the pipeline: equal exactly where descriptors may be mixed."""
         text = json.dumps(self.pipeline, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def holds(self, image: ImageFaces) -> bool:
+        """Whether a result out of a cache is what this extractor would give, or finer."""
+        if image.min_face is None:
+            # Before arcage recorded it: no tiles, no other orientations, and fewer files could be read.
+            plain = image.status == "ok" and all(f.score >= turned.DOUBTFUL for f in image.faces)
+            return plain and not detect.needs_tiles(image.width, image.height, self.min_face)
+        return image.min_face <= self.min_face or not detect.needs_tiles(
+            image.width, image.height, self.min_face
+        )
 
     @property
     def engine(self) -> Engine:
@@ -226,7 +243,7 @@ class Extractor:
         with _LOADING:
             if self._stage is None:
                 try:
-                    self._stage = _Stage(self.pack, self.engine, self.hint, self.variant)
+                    self._stage = _Stage(self.pack, self.engine, self.hint, self.variant, self.min_face)
                 except MemoryError as error:  # of the networks, not of the image that asks for them
                     raise ModelError("not enough memory for the networks: end other programs") from error
             return self._stage
@@ -246,11 +263,14 @@ class Extractor:
                 sha256 = hashlib.sha256(data).hexdigest()
                 before = known(sha256) if known else None
                 more = has_more(data)
-                if before is not None:
+                if before is not None and self.holds(before):
                     return _Found(sha256, 0, 0, "", (), none, replace(before, more=True) if more else before)
             image = decode(data) if isinstance(data, bytes) else data
             stage = self._ready()
-            found = detect.find_faces(stage.detector, image, THRESHOLD)
+            found = [
+                turned.set_upright(stage.detector, image, face)
+                for face in detect.find_faces(stage.detector, image, THRESHOLD, self.min_face)
+            ] or turned.find_turned(stage.detector, image, THRESHOLD)
             faces = tuple(
                 replace(face, landmarks=refine(stage.detector, image, face.landmarks)) for face in found
             )
@@ -271,8 +291,9 @@ class Extractor:
 class _Stage:
     """The networks of a pack on an engine."""
 
-    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int) -> None:
+    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int, min_face: int) -> None:
         self.engine = engine
+        self.min_face = min_face
         self.variant = variant
         self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
         self.detector = _load_detector(engine, pack)
@@ -312,7 +333,8 @@ class _Stage:
             yield (
                 item,
                 ImageFaces(
-                    *(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop], f.more)
+                    *(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop], f.more),
+                    min_face=self.min_face,
                 ),
             )
             start = stop
