@@ -225,7 +225,7 @@ def _heads() -> str:
 
     extractor = Extractor()
     heads = load_heads()
-    heads.check(extractor.fingerprint)
+    heads.check(extractor.fingerprint, extractor.pack.name)
     dimension = sum(model.dimension or 0 for model in extractor.pack.embedders)
     answer = heads.predict(np.zeros((1, dimension), np.float16))
     if not 0 <= answer.p_female[0] <= 1 or not answer.age_low[0] <= answer.age[0] <= answer.age_high[0]:
@@ -274,7 +274,9 @@ def _self_test() -> str:
 
 def _cache(folder: Path) -> str:
     from arcage.cache import Cache
+    from arcage.cache.pipeline import pipeline_name
     from arcage.embedder.extract import Extractor
+    from arcage.words import counted
 
     fingerprints = Cache.fingerprints(folder)
     if not fingerprints:
@@ -287,9 +289,14 @@ def _cache(folder: Path) -> str:
         if damaged:
             raise ArcageError("; ".join(str(one) for one in damaged[:3]) + (", ..." if damaged[3:] else ""))
         size = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
-        whose = "the bundled models" if fingerprint == present else "other models or another version"
+        whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
+        if fingerprint == present:
+            whose = "the bundled models"
+        elif "pack" not in cache.pipeline:
+            whose = "other models or another version"
         texts.append(
-            f"{fingerprint} (of {whose}): {len(cache):,} images, {_megabytes(size)}, every byte is right"
+            f"{fingerprint} (of {whose}): {counted(len(cache), 'image')}, {_megabytes(size)}, "
+            "every byte is right"
         )
     return f"{folder}: {'; '.join(texts)}"
 

@@ -80,7 +80,9 @@ def open_cache(directory: Path, extractor: Extractor) -> Cache:
         CacheError: it cannot be read or made.
         ModelError, DeviceError: the extractor cannot tell its dimension.
     """
-    return Cache(directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline)
+    return Cache(
+        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.description
+    )
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -165,6 +165,8 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
     if read is None:
         name, read = heif.kind(data), _heif
     if not name:
+        if other := _other_kind(data[:4096]):
+            raise ImageError(f"not an image in a known format, but {other}")
         raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)")
     try:
         header = read(data)
@@ -277,6 +279,36 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes], _Header]], ...] 
     (re.compile(rb"GIF8[79]a"), "GIF", _gif),
     (re.compile(rb"II\*\0|MM\0\*"), "TIFF", _tiff),
 )
+
+
+_OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"%PDF"), "a PDF: save its pictures as images first"),
+    (re.compile(rb"PK\x03\x04.{26}\[Content_Types\]", re.DOTALL), "an Office file: save its pictures first"),
+    (re.compile(rb"PK\x03\x04"), "a zip file: unpack it first, or drop it onto the page of `arcage app`"),
+    (
+        re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar", re.DOTALL),
+        "an archive: unpack it first",
+    ),
+    (re.compile(rb"PAR1"), "a Parquet file: end its name in .parquet"),
+    (re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL), "a video: end its name in .mp4 or .mkv"),
+    (
+        re.compile(rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL),
+        "an SVG drawing: save it as PNG",
+    ),
+    (re.compile(rb"(?i)\s*<(!DOCTYPE html|html)"), "a web page: download the picture itself"),
+)
+
+
+def _other_kind(start: bytes) -> str:
+    """What a file is instead of an image, and what to do; empty where that cannot be told."""
+    for pattern, words in _OTHERS:
+        if pattern.match(start):
+            return words
+    # The last character may be cut.
+    text = start.startswith((b"\xff\xfe", b"\xfe\xff")) or (
+        not re.search(rb"[\0-\x08\x0e-\x1f]", start) and "\ufffd" not in start.decode("utf-8", "replace")[:-1]
+    )
+    return "text: a list of images is read with `arcage predict --from-file`" if text else ""
 
 
 def _exif_orientation(exif: bytes) -> int:

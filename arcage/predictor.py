@@ -91,7 +91,7 @@ class Predictor:
         self._min_sure = min_sure
         self._extractor = Extractor(pack, device, hint)
         self._heads = load_heads(heads)
-        self._heads.check(self._extractor.fingerprint)
+        self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.firsts = 0

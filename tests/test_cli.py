@@ -77,8 +77,10 @@ def test_a_row_for_each_face_or_image_in_the_order_of_the_paths(arcage: Run, fol
     assert done.exit_code == 0
     assert table(done.stdout) == EXPECTED
     errors = [row["error"] for row in csv.DictReader(io.StringIO(done.stdout))]
-    known = "not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)"
-    assert errors == ["", "empty file", "", known, "no such file", "", ""]
+    text = (
+        "not an image in a known format, but text: a list of images is read with `arcage predict --from-file`"
+    )
+    assert errors == ["", "empty file", "", text, "no such file", "", ""]
     assert "6 images" in done.stderr
     assert "2 with a face, 1 without, 3 unreadable; 3 faces" in done.stderr
     assert arcage("predict", "in", "--quiet").stderr == ""
@@ -365,7 +367,8 @@ def test_ctrl_c_keeps_the_rows_so_far(tmp_path: Path, start: Run, suffix: str) -
     many(tmp_path / "in", 400)
     out = tmp_path / f"out.{suffix}"
     out.write_text("old")
-    process = start("predict", tmp_path / "in", "--out", out, FAKE_DELAY=0.01, FAKE_LOG=tmp_path / "log")
+    command = ("predict", tmp_path / "in", "--out", out, "--overwrite")
+    process = start(*command, FAKE_DELAY=0.01, FAKE_LOG=tmp_path / "log")
     wait_for(tmp_path / "log", 150)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate()
@@ -386,7 +389,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, start: Run, suffix: str
     many(tmp_path / "in", 300)
     out = tmp_path / f"out.{suffix}"
     out.write_text("old")
-    process = start("predict", tmp_path / "in", "--out", out, FAKE_FILE_BYTES=2000)
+    process = start("predict", tmp_path / "in", "--out", out, "--overwrite", FAKE_FILE_BYTES=2000)
     _, words = process.communicate()
     assert process.returncode == 3, words
     assert "cannot write" in words

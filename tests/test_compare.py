@@ -149,7 +149,7 @@ def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> 
     for wrong in (("heads", "nowhere"), ("nowhere", "heads")):
         failed = run("compare", *wrong, "--cache", "cache", "--labels", "utkface")
         assert failed.exit_code == 3
-        assert "no heads in nowhere" in failed.stderr
+        assert "there is no folder nowhere: name a folder that `arcage fit` wrote" in failed.stderr
     # The bundled heads are for another pipeline than the made-up one.
     failed = run("compare", "wheel", "heads", "--cache", "cache", "--labels", "utkface")
     assert failed.exit_code == 3

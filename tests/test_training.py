@@ -342,6 +342,9 @@ def test_from_photos_to_answers(ready: Path, run: Run) -> None:
     done = run(*EVALUATE, "--holdout", SHARE)
     assert (done.exit_code, done.stdout) == (0, table)
     assert "too good" not in done.stderr
+    # The table is the only output, unless another option writes the figures.
+    assert run(*EVALUATE, "--holdout", SHARE, "--quiet").stdout == table
+    assert run(*EVALUATE, "--holdout", SHARE, "--quiet", "--out", "figures.json").stdout == ""
     done = run(*EVALUATE, "--holdout", SHARE, "--json", "--out", "figures.json", "--quiet")
     assert (done.exit_code, done.stderr) == (0, "")
     report = json.loads(done.stdout)
@@ -438,7 +441,8 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     for options in (one, (*one, *two, "--holdout", 0.2)):
         assert "too good" in run(*evaluate, *options).stderr
 
-    done = run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet")
+    assert run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet").stdout == ""
+    done = run("fit", *one, *two, *out, "--holdout", 0.2)
     table_ = [line.split()[0] for line in done.stdout.splitlines()]
     assert table_[-2:] == ["more.csv", "utkface"]
     done = run(*evaluate, *one, *two, "--holdout", 0.2, "--report", tmp_path / "r", "--images", "photos")
@@ -451,7 +455,7 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     # The variants of both caches are asked for.
     done = run("fit", *one, *two, *out, "--augment", 1)
     assert done.exit_code == 2
-    assert "the cache cache has no 1 degraded variants" in done.stderr
+    assert "the cache cache lacks 1 degraded variant of its faces" in done.stderr
     assert run("extract", "photos", "--cache", tmp_path / "p", "--augment", 1).exit_code == 0
     done = run("fit", "--cache", tmp_path / "p", *one[2:], *two, *out, "--augment", 1)
     assert done.exit_code == 0, done.stderr
