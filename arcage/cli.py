@@ -17,7 +17,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_hints
 
@@ -1131,7 +1133,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     for path in arguments:
         if os.path.isfile(os.path.join(path, "heads.npz")):
             raise UsageError(f"{path} holds heads, not images: give it with --heads")
-        if os.path.isdir(os.path.join(path, "names")) and _is_cache(path):
+        if _is_cache(path):
             raise UsageError(f"{path} is a cache of descriptors, not of images: give it with --cache")
     if from_file is not None:
         # Not the one for standard input: in a list, - is a file of that name.
@@ -1143,10 +1145,14 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     return arguments
 
 
-def _is_cache(folder: str) -> bool:
-    from arcage.cache import Cache
-
-    return bool(Cache.fingerprints(folder))
+def _is_cache(path: str) -> bool:
+    """By its first entries: a folder of photos may have millions."""
+    if not os.path.isdir(path):
+        return False
+    with suppress(OSError), os.scandir(path) as entries:
+        places = [path, *(entry.path for entry in islice(entries, 20))]
+        return any(os.path.isfile(os.path.join(place, "pipeline.json")) for place in places)
+    return False
 
 
 def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:

@@ -165,9 +165,9 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
     if read is None:
         name, read = heif.kind(data), _heif
     if not name:
-        if other := _other_kind(data[:4096]):
-            raise ImageError(f"not an image in a known format, but {other}")
-        raise ImageError("not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)")
+        known = "not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)"
+        other = _other_kind(data[:4096])
+        raise ImageError(f"{known}, but {other}" if other else known)
     try:
         header = read(data)
     except (struct.error, LookupError, ValueError):

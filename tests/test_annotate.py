@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import arcage.annotate
 from arcage.annotate import Annotator, draw
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.images import decode
@@ -287,3 +289,25 @@ def test_a_turned_photo_is_drawn_upright(tmp_path: Path) -> None:
     annotator = Annotator(tmp_path / "out", [])
     annotator.draw(Source("-", "-", data=data), [row(10, 10, 90, 90)])
     assert decode((tmp_path / "out" / "stdin.jpg").read_bytes()).shape == (600, 500, 3)
+
+
+def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[list[str]] = []
+    fit = arcage.annotate._Label.fit
+
+    def listen(words: list[str], capital: float, width: int) -> Any:
+        said.append(list(words))
+        return fit(words, capital, width)
+
+    monkeypatch.setattr(arcage.annotate._Label, "fit", listen)
+    image = np.zeros((600, 800, 3), np.uint8)
+    alone = row(300, 200, 420, 360)
+    draw(image, [alone])
+    assert said == [["34 (27-42)", "female 97 %"]]
+    said.clear()
+    several = [replace(alone, faces=3, face=2), replace(alone, faces=3, face=11, age_low=None, x1=10, x2=90)]
+    draw(image, several)
+    assert said[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
+    said.clear()
+    draw(image, [alone], film=True)
+    assert said == [["#0: 34 (27-42)", "female 97 %"]]

@@ -78,7 +78,8 @@ def test_a_row_for_each_face_or_image_in_the_order_of_the_paths(arcage: Run, fol
     assert table(done.stdout) == EXPECTED
     errors = [row["error"] for row in csv.DictReader(io.StringIO(done.stdout))]
     text = (
-        "not an image in a known format, but text: a list of images is read with `arcage predict --from-file`"
+        "not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw), but text: a list "
+        "of images is read with `arcage predict --from-file`"
     )
     assert errors == ["", "empty file", "", text, "no such file", "", ""]
     assert "6 images" in done.stderr
@@ -128,7 +129,19 @@ def test_formats_of_standard_output(arcage: Run, folder: Path, monkeypatch: pyte
     assert [json.loads(line)["status"] for line in lines] == [status for _, status, _ in EXPECTED]
     lines = arcage("predict", "in", "--format", "table").stdout.splitlines()
     assert len(lines) == 1 + len(EXPECTED)
-    assert lines[1].split() == ["10.0", "5-18", "female", "90%", "1", "of", "1", "0.95", "in/10", "years.jpg"]
+    assert lines[1].split() == [
+        "10.0",
+        "5-18",
+        "female",
+        "90",
+        "%",
+        "#0",
+        "of",
+        "1",
+        "0.95",
+        "in/10",
+        "years.jpg",
+    ]
     terminal = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True), stdin=sys.stdin)
     monkeypatch.setattr(arcage_cli(), "sys", terminal)
     assert arcage("predict", "in").stdout.splitlines() == lines

@@ -542,3 +542,25 @@ def test_matplotlib_is_missing(run: Callable[..., Any], monkeypatch: pytest.Monk
     assert done.exit_code == 3
     assert "pip install 'arcage[report]'" in done.stderr
     assert run().exit_code == 0, "only the report needs it"
+
+
+def test_legends_hide_nothing() -> None:
+    pytest.importorskip("matplotlib")
+    from arcage.report.plots import legend, new_axes, style
+
+    with style(dark=False):
+        figure, axes = new_axes()
+        for name in ("male", "female", "unknown"):
+            axes.bar([0, 1, 2], [1, 2, 3], label=name)
+        legend(axes)
+        figure.canvas.draw()
+        inside, box = axes.get_window_extent(), axes.get_legend().get_window_extent()
+    assert box.y0 >= inside.y1
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+
+
+def test_no_two_columns_of_figures_have_one_name() -> None:
+    headings = [heading for heading, _, _ in COLUMNS]
+    assert len(set(headings)) == len(headings)
+    assert {"with age", "with gender"} <= set(headings)

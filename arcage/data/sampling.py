@@ -105,12 +105,14 @@ def sampling_words(told: dict[str, Any], *, tables: bool = True) -> str:
     words = []
     if told["ages"]:
         low, high = told["ages"]
+        outside = f"outside the ages {low} to {high}"
         words.append(
-            f"{counted(told['outside'], 'face is', 'faces are')} outside the ages {low} to {high} and "
-            "left out, in the figures as well: MAE is not comparable with that of all ages"
+            f"{counted(told['outside'], f'face {outside} is', f'faces {outside} are')} left out, in the "
+            "figures as well: MAE is not comparable with that of all ages"
         )
     if told["per_age"]:
-        words.append(f"{counted(told['thinned'], 'face')} of crowded ages not fitted on, but in the figures")
+        thinned = counted(told["thinned"], "face of crowded ages is", "faces of crowded ages are")
+        words.append(f"{thinned} not fitted on, but in the figures")
     parts = ["\n".join(words)] if words else []
     names = ("without", "with")
     for option, effect in told["effects"].items():
