@@ -211,12 +211,12 @@ def test_every_count_has_words() -> None:
 def test_what_was_measured(made: Made) -> None:
     _, full, page, _ = made
     for words in (
-        "labels.csv, 25% held out",
+        "labels.csv, 25 % held out",
         "60; compared by age 60, by gender 60",
         FINGERPRINT,
         "boosted, seed 3",
         "compact (one, two)",
-        "<i>mine</i>, 1,234 faces, ages 1 to 80, 20% held out",
+        "<i>mine</i>, 1,234 faces, ages 1 to 80, 20 % held out",
         "ab" * 32,
         "Too <good> to be true.",
     ):
@@ -302,7 +302,7 @@ def test_the_worst_faces(made: Made) -> None:
     assert f"label {first['label_age']:g}" in page.texts
     assert f"answer {first['age']:.1f}" in page.texts
     assert f"90 %: {first['age_low']:.0f} to {first['age_high']:.0f}" in page.texts
-    assert f"answer {'fe' if first['p_female'] >= 0.5 else ''}male 95%" in page.texts
+    assert f"answer {'fe' if first['p_female'] >= 0.5 else ''}male 95 %" in page.texts
 
 
 def test_thumbnails(made: Made) -> None:

@@ -143,7 +143,7 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
     n = report["overall"]["n_age"]
     for words in (
         "boosted; seed 0; model pack `compact` (made up, embedder)",
-        f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25%,",
+        f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25 %,",
         "Of 403 different labelled images were left out: 1 without a face found, 1 unreadable, 1 with",
         "2 further exact copies",
         "UTKFace",
@@ -501,7 +501,7 @@ def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
     assert run("extract", "photos", "--cache", tmp_path / "c").exit_code == 0
     done = run("fit", "--cache", tmp_path / "c", *fit[2:], "--augment", 1, "--out", tmp_path / "h")
     assert done.exit_code == 2
-    assert "variant 1 of 12% of the faces only" in done.stderr
+    assert "variant 1 of 12 % of the faces only" in done.stderr
 
 
 def test_a_cache_that_has_nothing_yet_gives_the_faces_as_they_are(
