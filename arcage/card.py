@@ -37,11 +37,12 @@ def model_card(manifest: dict[str, Any]) -> str:
     settings = manifest["settings"]
     ages = training["ages"]
     span = f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else ""
+    copies = counted(images["copies"], "further exact copy was", "further exact copies were")
     dropped = (
         f"Of {counted(images['labelled'], 'different labelled image')} were left out: "
         f"{images['no_face']:,} without a face found, {images['unreadable']:,} unreadable, "
-        f"{images['contradictory']:,} with contradictory labels. Further exact copies, not counted again: "
-        f"{images['copies']:,}. Labels without an image: {images['missing']:,}; whose path several images "
+        f"{images['contradictory']:,} with contradictory labels. {copies} not counted again. "
+        f"Labels without an image: {images['missing']:,}; whose path several images "
         f"have: {images['ambiguous']:,}."
     )
     variants = (

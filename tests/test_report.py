@@ -195,7 +195,8 @@ def test_the_page_has_the_figures_of_the_json(made: Made) -> None:
             both = ends.get(key)
             expected = [as_text(figures, key, style)]
             if both is not None:
-                expected.append(f"{style.format(both[0])} to {style.format(both[1])}")
+                words = f"{style.format(both[0])} to {style.format(both[1])}"
+                expected.append(words.replace("%", " %"))
                 seen += 1
             assert cell == expected
     assert seen > 20
