@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, make_folder, reason
+from arcage.errors import ForeignFileError, ImageError, UsageError
+from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images import decode
 from arcage.prediction import Prediction, gender_words
 from arcage.sources import Source
@@ -25,9 +26,9 @@ _FACE, _CROWD = 160, 2400
 """Where small faces crowd, the picture is enlarged until the middle one has this height, or its long side
 this length."""
 
-# A JPEG comment, by which a picture that was drawn here is known again.
-_COMMENT = b"drawn by arcage"
-_MARK = b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(_COMMENT)) + _COMMENT
+# In a comment, by which a picture or a video that was drawn here is known again.
+COMMENT = b"drawn by arcage"
+_MARK = b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(COMMENT)) + COMMENT
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPITAL = 22
@@ -45,18 +46,21 @@ class Annotator:
     """Draws the answers into copies of the images, in a folder of their own.
 
     A picture keeps its image's path below the folder that holds all arguments, so that two images of one
-    name do not meet, and ends in ``.jpg``. A file is overwritten only where arcage drew it.
+    name do not meet, and ends in ``.jpg``; that of a video ends in ``.mp4``.
 
     Args:
         folder: made where it does not exist.
         arguments: the files and folders that the images come from.
+        overwrite: replace files that arcage did not draw. The images themselves are never replaced.
 
     Raises:
         UsageError: pictures in ``folder`` would be in the way of the images themselves.
         OutputError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], *, overwrite: bool = False) -> None:
+        self._arguments = arguments
+        self._overwrite = overwrite
         folders = [argument for argument in arguments if os.path.isdir(argument)]
         for argument in folders:
             if _inside(folder, argument):
@@ -76,6 +80,11 @@ class Annotator:
         self._folder = folder
         make_folder(folder)
 
+    @cached_property
+    def _images(self) -> set[str]:
+        """The files and folders that the images come from; many, where they come from a list."""
+        return {os.path.realpath(argument) for argument in self._arguments}
+
     def target(self, source: Source) -> Path:
         """Where the picture of an image goes."""
         if source.data is not None:
@@ -83,14 +92,39 @@ class Annotator:
         way = os.path.relpath(os.path.abspath(source.path), self._root)
         # It leads up only where the name of an object in a store does.
         path = self._folder.joinpath(*(part for part in way.split(os.sep) if part != os.pardir))
+        suffixes = (".mp4",) if source.clip else (".jpg", ".jpeg")
         # The old suffix stays, as a.png and a.jpg may be two images.
-        return path if path.suffix.lower() in (".jpg", ".jpeg") else path.with_name(f"{path.name}.jpg")
+        return path if path.suffix.lower() in suffixes else path.with_name(path.name + suffixes[0])
+
+    def check(self, target: Path) -> None:
+        """Ask whether a picture may be written.
+
+        Raises:
+            UsageError: it would replace a file that arcage did not draw.
+        """
+        try:
+            refuse_foreign(COMMENT, target)
+        except ForeignFileError:
+            real = os.path.realpath(target)
+            if any(place in self._images for place in (real, *map(str, Path(real).parents))):
+                raise UsageError(
+                    f"a drawn picture would replace the image {target}: choose another folder"
+                ) from None
+            if not self._overwrite:
+                raise
+
+    def check_all(self, sources: Iterable[Source]) -> None:
+        """As :meth:`check`, for the pictures of all images. Takes no time where the folder is empty."""
+        if any(self._folder.iterdir()):
+            for source in sources:
+                self.check(self.target(source))
 
     def draw(self, source: Source, rows: Sequence[Prediction]) -> bool:
         """Write the picture of one image; False where it has no face, or can no longer be read.
 
         Raises:
-            OutputError: the picture cannot be written, or a file that is not arcage's is in its place.
+            UsageError: as :meth:`check`.
+            OutputError: the picture cannot be written.
         """
         if all(row.face is None for row in rows):
             return False
@@ -99,7 +133,7 @@ class Annotator:
         except ImageError:
             return False
         target = self.target(source)
-        refuse_others(target, _MARK)
+        self.check(target)
         make_folder(target.parent)
         picture = cv2.cvtColor(draw(image, rows), cv2.COLOR_RGB2BGR)
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
@@ -118,14 +152,14 @@ def draw(image: U8, rows: Sequence[Prediction], *, film: bool = False) -> U8:
         image: shape (height, width, 3), uint8, RGB, upright.
         rows: of this image.
         film: it is a frame of one. Its size depends on nothing but the image's, and each label begins with
-            the number of the person.
+            the number of the person. On an image, labels are numbered where it has several faces.
 
     Returns:
         Shape (height, width, 3), uint8, RGB; small images, and crowds of small faces, are enlarged.
     """
     faces = [row for row in rows if row.face is not None]
     boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in faces], float).reshape(-1, 4)
-    words = [[f"#{row.face}", *_words(row)] if film else _words(row) for row in faces]
+    words = [_words(row, numbered=film or row.faces > 1) for row in faces]
     plan = min(_plans(image.shape[:2], boxes, words, crowds=not film), key=lambda plan: plan.badness)
     picture: U8 = (
         cv2.resize(image, plan.size, interpolation=cv2.INTER_CUBIC)
@@ -182,14 +216,17 @@ def _plans(
                 return
 
 
-def _words(row: Prediction) -> list[str]:
+def _words(row: Prediction, *, numbered: bool) -> list[str]:
     # Two short lines fit beside their face; OpenCV's font has ASCII only.
     words = []
+    number = f"#{row.face}: " if numbered else ""
     if row.age_low is not None:
         age = "" if row.age is None else f"{row.age:.0f} "
-        words.append(f"{age}({row.age_low:.0f}-{row.age_high:.0f})")
+        words.append(f"{number}{age}({row.age_low:.0f}-{row.age_high:.0f})")
     if row.gender is not None and row.p_female is not None:
         words.append(gender_words(row.p_female))
+    if numbered and row.age_low is None:
+        words.insert(0, f"#{row.face}")
     return words
 
 
@@ -289,18 +326,3 @@ def _shared(a: F64, b: F64) -> F64:
 def _inside(path: Path, folder: str) -> bool:
     real, outer = os.path.realpath(path), os.path.realpath(folder)
     return real == outer or real.startswith(os.path.join(outer, ""))
-
-
-def refuse_others(target: Path, mark: bytes, *, at_end: bool = False) -> None:
-    """Raises :class:`OutputError` where there is a file that does not begin (or end) with arcage's mark."""
-    try:
-        with target.open("rb") as file:
-            if at_end:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - len(mark)))
-            if file.read(len(mark)) == mark:
-                return
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {reason(error)}; choose another folder") from error
-    raise OutputError(f"{target} was not drawn by arcage: choose an empty folder for the pictures")

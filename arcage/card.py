@@ -7,6 +7,7 @@ from typing import Any
 from arcage.data.sampling import sampling_words
 from arcage.heads.compare import AFTER, verdicts
 from arcage.heads.evaluate import FEW, PARTS, as_table, worst_sets
+from arcage.words import counted, in_words, percent
 
 _FIGURES = (
     ("mae", "MAE", "{:.2f}"),
@@ -36,46 +37,53 @@ def model_card(manifest: dict[str, Any]) -> str:
     settings = manifest["settings"]
     ages = training["ages"]
     span = f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else ""
+    copies = counted(images["copies"], "further exact copy was", "further exact copies were")
     dropped = (
-        f"Of {images['labelled']:,} different labelled images were left out: {images['no_face']:,} without a "
-        f"face found, {images['unreadable']:,} unreadable, {images['contradictory']:,} with contradictory "
-        f"labels. {images['copies']:,} further exact copies were not counted again. Labels without an image: "
-        f"{images['missing']:,}; whose path several images have: {images['ambiguous']:,}."
+        f"Of {counted(images['labelled'], 'different labelled image')} were left out: "
+        f"{images['no_face']:,} without a face found, {images['unreadable']:,} unreadable, "
+        f"{images['contradictory']:,} with contradictory labels. {copies} not counted again. "
+        f"Labels without an image: {images['missing']:,}; whose path several images "
+        f"have: {images['ambiguous']:,}."
     )
-    variants = f" and {training['variants']} degraded variants of each" if training["variants"] else ""
+    variants = (
+        f" and {counted(training['variants'], 'degraded variant')} of each" if training["variants"] else ""
+    )
     search = manifest["search"]
     chosen = (
-        f" Settings chosen among {search['trials']:,} trials by {search['folds']}-fold cross-validation on "
-        "the training faces, whose own figures below are therefore slightly optimistic."
+        f" Settings chosen among {counted(search['trials'], 'trial')} by {search['folds']}-fold "
+        "cross-validation on the training faces, whose own figures below are therefore slightly optimistic."
         if search
         else ""
     )
-    share = f"{training['held_out_share']:.0%}, chosen by person where known, otherwise by content"
+    share = f"{percent(training['held_out_share'])}, chosen by person where known, otherwise by content"
     if training["split"]:
         share = "as the labels' split says" + (
             f"; of those without one {share}" if training["held_out_share"] else ""
         )
     aside = (
-        f" {training['held_out']:,} faces ({share}) were held out for the report."
+        f" {counted(training['held_out'], 'face')} ({share}) "
+        f"{'was' if training['held_out'] == 1 else 'were'} held out for the report."
         if training["held_out"]
         else ""
     )
-    sources = "".join(f" From {name}: {faces:,} faces." for name, faces in training["sources"].items())
+    sources = "".join(
+        f" From {name}: {counted(faces, 'face')}." for name, faces in training["sources"].items()
+    )
     parts = [
         "# Model card: age and gender heads\n",
         f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
         f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.{chosen}\n",
         "## Training data\n",
-        f"Labels: {training['labels']}. Fitted on {training['faces']:,} faces{span}{variants}.{sources}"
-        f"{aside} {dropped}\n",
+        f"Labels: {training['labels']}. Fitted on {counted(training['faces'], 'face')}{span}{variants}."
+        f"{sources}{aside} {dropped}\n",
     ]
     adapted = manifest.get("adapted")
     before = (adapted and adapted["training"]) or {}
     if adapted:
         parts.append(
             f"Adapted: these heads know what the heads `{adapted['from']}` learnt from "
-            f"{before.get('faces', 0):,} faces ({before.get('labels', 'unknown labels')}), and change their "
-            "answers for faces that look like those above.\n"
+            f"{counted(before.get('faces', 0), 'face')} ({before.get('labels', 'unknown labels')}), "
+            "and change their answers for faces that look like those above.\n"
         )
     if "utkface" in " + ".join([training["labels"], before.get("labels", "")]).split(" + "):
         parts.append(
@@ -135,14 +143,16 @@ def _worst(report: dict[str, Any], ends: dict[str, Any]) -> str:
         else "faces, since no person is known by name: if some appear twice, the intervals are too narrow"
     )
     return (
-        f"## Who pays\n\nIn brackets {ends['level']:.0%} confidence intervals, from {ends['resamples']:,} "
-        f"bootstrap samples of {drawn}. Sets of {FEW} faces or more.\n\n" + "\n".join(lines) + "\n"
+        f"## Who pays\n\nIn brackets {percent(ends['level'])} confidence intervals, from "
+        f"{ends['resamples']:,} bootstrap samples of {drawn}. Sets of {FEW} faces or more.\n\n"
+        + "\n".join(lines)
+        + "\n"
     )
 
 
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
     figures = [
-        f"{label} {style.format(row[figure])}{_between(ends[figure], style)}"
+        f"{label} {in_words(style, row[figure])}{_between(ends[figure], style)}"
         for figure, label, style in _FIGURES
         if figure in chosen and row[figure] is not None
     ]
@@ -151,4 +161,4 @@ def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[st
 
 def _between(ends: list[float] | None, style: str) -> str:
     """The ends of an interval, in brackets; nothing where there is none."""
-    return f" ({style.format(ends[0])} to {style.format(ends[1])})" if ends else ""
+    return f" ({in_words(style, ends[0])} to {in_words(style, ends[1])})" if ends else ""

@@ -10,21 +10,25 @@ Whatever is heavy is imported inside the commands: ``arcage --help`` must answer
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
 from arcage import __version__, interrupt
-from arcage.errors import ArcageError, UsageError
+from arcage.errors import ArcageError, ForeignFileError, UsageError
+from arcage.words import counted, either, percent
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -50,7 +54,12 @@ class Runner(Enum):
 class StdoutFormat(Enum):
     table = "table"
     csv = "csv"
+    excel = "excel-csv"
     jsonl = "jsonl"
+
+
+_CallError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What Typer raises where a command is called with wrong options or arguments."""
 
 
 class Commands(TyperGroup):
@@ -69,6 +78,11 @@ class Commands(TyperGroup):
 def _answered() -> Iterator[None]:
     try:
         yield
+    except _CallError as error:
+        _refuse_call(error)
+    except ForeignFileError as error:
+        _say(f"arcage: {error}, or replace it with --overwrite")
+        raise typer.Exit(error.exit_code) from None
     except ArcageError as error:
         _say(f"arcage: {error}")
         raise typer.Exit(error.exit_code) from None
@@ -106,6 +120,7 @@ def _interrupted() -> typer.Exit:
 
 app = typer.Typer(
     cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Read age and gender from the faces in photos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -175,6 +190,15 @@ MinFace = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no summary.")]
+QuietTable = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print errors only, and the figures where no other option writes them."
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing files that arcage did not write.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -204,7 +228,9 @@ def predict(
     format_: Annotated[
         StdoutFormat | None,
         typer.Option(
-            "--format", help="Print in this format; by default a table on a terminal, otherwise CSV."
+            "--format",
+            help="Print in this format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
+            "with a byte-order mark, by which Excel knows accents; it also goes with --out FILE.csv.",
         ),
     ] = None,
     faces: Annotated[Faces, typer.Option(help="Answer these faces of an image.")] = Faces.all,
@@ -258,6 +284,7 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
     ] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Read age and gender from every face in the images.
@@ -269,13 +296,15 @@ def predict(
         raise UsageError("--webcam stands alone: run arcage once more for the paths")
     arguments = [f"webcam-{webcam}"] if webcam is not None else _arguments(paths, from_file)
     _require(("--heads", [heads]))
-    from arcage.output import format_of, write_file, write_stdout
+    from arcage.output import check_rows_file, format_of, write_file, write_stdout
 
     if out is not None:
         suffix = format_of(out)
-        if format_ is not None and format_.value != suffix:
+        excel = format_ is StdoutFormat.excel
+        if format_ is not None and ("csv" if excel else format_.value) != suffix:
             raise UsageError(f"--out {out} sets the format itself; leave out --format {format_.value}")
-        output = write_file(out)
+        _may_replace(out, check_rows_file, overwrite)
+        output = write_file(out, excel=excel)
     else:
         output = write_stdout(format_.value if format_ else "table" if sys.stdout.isatty() else "csv")
     sources = _sources(arguments, shard)
@@ -284,13 +313,23 @@ def predict(
     if annotate is not None:
         from arcage.annotate import Annotator
 
-        annotator = Annotator(annotate, [argument for argument in arguments if argument != "-"])
+        annotator = Annotator(
+            annotate, [argument for argument in arguments if argument != "-"], overwrite=overwrite
+        )
+        if webcam is None:
+            annotator.check_all(sources())
     report = None
     if report_to is not None:
-        from arcage.report.faces import check_name, write_page
+        from arcage.report.faces import check_page_file, write_page
 
-        check_name(report_to)
+        _may_replace(report_to, check_page_file, overwrite)
         report = write_page(report_to, _named(arguments))
+    if frames is not None:
+        from arcage.video.write import check_frames_file
+
+        _may_replace(frames, check_frames_file, overwrite)
+        if out is not None and os.path.realpath(out) == os.path.realpath(frames):
+            raise UsageError(f"--out and --frames are both {out}: give two names")
 
     from contextlib import nullcontext
     from functools import partial
@@ -339,7 +378,7 @@ def predict(
         for damage in predictor.damaged:
             _say(str(damage))
     if annotate is not None and not quiet:
-        _say(f"{summary.drawn:,} of {summary.images:,} images drawn into {annotate}")
+        _say(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {annotate}")
     if report_to is not None and not quiet:
         _say(f"report: {report_to}")
     _finish(
@@ -552,6 +591,7 @@ def fit(
         int, typer.Option(min=0, help="The same seed gives the same heads, but for where --search runs out.")
     ] = 0,
     pack: Pack = "compact",
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit age and gender heads on cached descriptors; takes seconds to minutes, on the CPU.
@@ -580,12 +620,14 @@ def fit(
     from arcage.embedder.extract import Extractor
     from arcage.heads.store import named_heads
     from arcage.output import print_stdout
+    from arcage.training import check_heads_folder
 
+    _may_replace(out, check_heads_folder, overwrite)
     sampling = Sampling(parse_ages(ages) if ages else None, per_age, balance.value if balance else None)
     extractor = Extractor(pack)
     if from_ is not None:
         base = named_heads(from_)
-        base.check(extractor.fingerprint)
+        base.check(extractor.fingerprint, extractor.pack.name)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
     if only is not None:
         from arcage.training import only as only_one
@@ -611,10 +653,10 @@ def fit(
             seed=seed,
             progress=progress,
         )
-        print_stdout(as_text(refitted.own, AFTER))
-        if refitted.rest:
-            print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
         if not quiet:
+            print_stdout(as_text(refitted.own, AFTER))
+            if refitted.rest:
+                print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
             for note in refitted.notes:
                 _say(note)
             _say(f"the adapted heads and their model card are in {out}")
@@ -629,8 +671,8 @@ def fit(
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
     if lacking := [folder for folder in cache if not set(degraded) <= set(Cache.fingerprints(folder))]:
         raise UsageError(
-            f"the cache {lacking[0]} has no {augment} degraded variants of its faces: run `arcage extract` "
-            f"on the same images with --augment {augment} first"
+            f"the cache {lacking[0]} lacks {counted(augment, 'degraded variant')} of its faces: "
+            f"run `arcage extract` on the same images with --augment {augment} first"
         )
     with Live() as live:
         fitted = fit_labelled(
@@ -653,10 +695,10 @@ def fit(
     for what, why in fitted.left_out.items():
         other = "gender" if what == "age" else "age"
         _say(f"{what} is not fitted, {other} alone is (as with --only {other}): {why}")
-    print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
-    if chosen := fitted.heads.manifest.get("sampling"):
-        print_stdout(f"\n{sampling_words(chosen, tables=False)}")
     if not quiet:
+        print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
+        if chosen := fitted.heads.manifest.get("sampling"):
+            print_stdout(f"\n{sampling_words(chosen, tables=False)}")
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
@@ -685,7 +727,8 @@ def evaluate(
     images: Images = None,
     as_json: AsJson = False,
     pack: Pack = "compact",
-    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+    quiet: QuietTable = False,
 ) -> None:
     """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
 
@@ -695,9 +738,15 @@ def evaluate(
     if out is not None and out.suffix.lower() != ".json":
         raise UsageError(f"the figures are written as JSON: end the name of --out {out} in .json")
     _require(("--cache", cache), ("--labels", _label_files(labels)), ("--heads", [heads]))
-    if report_to is not None:
-        from arcage.report import prepare
+    if out is not None:
+        from arcage.files import refuse_foreign
 
+        mark = rb'\A\{\s*"images": \{\s*"labelled": '
+        _may_replace(out, lambda path: refuse_foreign(mark, path), overwrite)
+    if report_to is not None:
+        from arcage.report import check_report_files, prepare
+
+        _may_replace(report_to, check_report_files, overwrite)
         prepare(report_to, images or [])
     elif images:
         raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
@@ -707,7 +756,7 @@ def evaluate(
 
     extractor = Extractor(pack)
     model = load_heads(heads)
-    model.check(extractor.fingerprint)
+    model.check(extractor.fingerprint, extractor.pack.name)
     faces, caches = _labelled(cache, extractor, labels, columns, quiet)
     faces, split = _judging(faces, holdout, quiet)
 
@@ -745,7 +794,8 @@ def evaluate(
         if not quiet:
             _say(f"report: {report_to / 'report.html'}")
             _say_absent([face for rows in written["worst_faces"].values() for face in rows], images)
-    print_stdout(text if as_json else as_table(report))
+    if as_json or not (quiet and (out or report_to)):
+        print_stdout(text if as_json else as_table(report))
 
 
 @app.command()
@@ -765,7 +815,7 @@ def compare(
         ReportFormat.table
     ),
     pack: Pack = "compact",
-    quiet: Quiet = False,
+    quiet: QuietTable = False,
 ) -> None:
     """Say which of two heads is better on the same labelled faces, by how much, and how sure that is.
 
@@ -782,7 +832,7 @@ def compare(
     extractor = Extractor(pack)
     both = [named_heads(name) for name in (heads_a, heads_b)]
     for model in both:
-        model.check(extractor.fingerprint)
+        model.check(extractor.fingerprint, extractor.pack.name)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
     faces, split = _judging(faces, holdout, quiet)
 
@@ -827,7 +877,8 @@ def data_describe(
     ] = None,
     images: Images = None,
     pack: Pack = "compact",
-    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+    quiet: QuietTable = False,
 ) -> None:
     """Look at labels before anything is fitted on them: ages, heaping, copies, persons, suspicious labels.
 
@@ -836,7 +887,9 @@ def data_describe(
     _require(("--cache", cache), ("--labels", _label_files(labels)))
     if report_to is not None:
         from arcage.report import prepare
+        from arcage.report.labels import check_label_report_files
 
+        _may_replace(report_to, check_label_report_files, overwrite)
         prepare(report_to, images or [])
     elif images:
         raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
@@ -860,25 +913,25 @@ def data_describe(
         if not quiet:
             _say(f"report: {report_to / HTML}")
             _say_absent(faces_shown(report), images)
-    print_stdout(
-        json.dumps(report, indent=2, allow_nan=False) if format_.value == "json" else as_text(report)
-    )
+    as_json = format_.value == "json"
+    if as_json or not (quiet and report_to):
+        print_stdout(json.dumps(report, indent=2, allow_nan=False) if as_json else as_text(report))
 
 
 @data_app.command("clean")
 def data_clean(
     mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="Read IMDB-WIKI's imdb.mat or wiki.mat.")],
     out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the cleaned labels to this file.")],
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write IMDB-WIKI's labels as a CSV file for --labels, and say how many each rule leaves out.
 
     `--labels imdb.mat` does the same by itself, into imdb.arcage.csv beside the file.
     """
-    from arcage.data.imdb_wiki import clean, counts
+    from arcage.data.imdb_wiki import check_labels_file, clean, counts
 
-    if out.suffix.lower() != ".csv":
-        raise UsageError(f"the labels are written as CSV: end the name of --out {out} in .csv")
+    _may_replace(out, check_labels_file, overwrite)
     _require(("", [mat]))
     clean(mat, out)
     if not quiet:
@@ -936,19 +989,21 @@ def heads_export(
     format_: Annotated[
         ModelFormat, typer.Option("--format", help="Write ONNX, in plain operators; needs the package onnx.")
     ] = ModelFormat.onnx,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write heads as one model file: descriptors in; age, age_low, age_high and p_female out."""
-    if out.suffix.lower() != f".{format_.value}":
-        raise UsageError(f"end the name of --out {out} in .{format_.value}")
     _require(("", [_heads_folder(heads)]))
-    from arcage.heads.export import write_onnx
+    from arcage.heads.export import check_onnx_file, write_onnx
     from arcage.heads.store import named_heads
 
+    _may_replace(out, check_onnx_file, overwrite)
     model = named_heads(heads)
     write_onnx(model, out)
     if not quiet:
-        _say(f"{out}: for descriptors of the pipeline {model.fingerprint}, float32 [n, {model.dimension}]")
+        pack = model.manifest.get("pack")
+        pipeline = f"pack {pack}" if pack else f"pipeline {model.fingerprint}"
+        _say(f"{out}: for descriptors of the {pipeline}, float32 [n, {model.dimension}]")
 
 
 @models_app.command("list")
@@ -1110,10 +1165,64 @@ def main() -> None:
             raise
 
 
+def _refuse_call(error: Any) -> NoReturn:
+    """Say in one line what is wrong with a call: each version of Typer says it in words of its own."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    name = getattr(error, "option_name", "")
+    if type(error).__name__ == "MissingParameter":
+        words = f"{_parameter(error.param)} is missing"
+    elif isinstance(error, typer.BadParameter) and error.param is not None:
+        words = f"{_parameter(error.param)} takes {_taken(error) or 'another value'}"
+    elif type(error).__name__ == "NoSuchOption":
+        near = f", but {either(error.possibilities)}" if error.possibilities else ""
+        words = f"there is no option {name}{near}"
+    elif name:
+        needed = re.search(r"requires (an?|\d+) ", error.message)
+        several = needed and needed[1].isdecimal()
+        values = f"{needed[1]} values" if needed and several else "a value"
+        words = f"{name} needs {values}" if needed else f"{name} takes no value"
+    else:
+        words = error.format_message().removesuffix(".")
+        words = words[:1].lower() + words[1:]
+    command = ["arcage", *error.ctx.command_path.split()[1:]] if error.ctx is not None else []
+    more = f"; `{' '.join(command)} --help` says more" if command else ""
+    _say(f"arcage: {words}{more}")
+    raise typer.Exit(UsageError.exit_code) from None
+
+
+def _parameter(parameter: Any) -> str:
+    """An option or an argument as its help calls it."""
+    named: str = parameter.opts[-1] if parameter.param_type_name == "option" else parameter.metavar
+    return named
+
+
+def _taken(error: Any) -> str:
+    """What an option takes, by the declaration of its command."""
+    declared = get_type_hints(inspect.unwrap(error.ctx.command.callback), include_extras=True)
+    kind, info = get_args(declared[error.param.name])
+    kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
+    if issubclass(kinds[0], Enum):
+        return either([one.value for one in kinds[0]])
+    number = {int: "a whole number", float: "a number"}.get(kinds[0], "")
+    if not number or info.min is None:
+        return number
+    if info.max is None:
+        return f"{number} of {info.min:g} or more"
+    return f"{number} from {info.min:g} to {info.max:g}"
+
+
+def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> None:
+    """Refuse to replace what arcage did not write, unless that was asked for."""
+    try:
+        check(path)
+    except ForeignFileError:
+        if not overwrite:
+            raise
+
+
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
-    from contextlib import suppress
-
     from arcage.lists import read_list
     from arcage.sources import is_clip, is_url
 
@@ -1122,6 +1231,11 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     if os.sep in arguments:
         raise UsageError(f"{os.sep} is the whole disk: name the folders that have the photos")
     listed = []
+    for path in arguments:
+        if os.path.isfile(os.path.join(path, "heads.npz")):
+            raise UsageError(f"{path} holds heads, not images: give it with --heads")
+        if _is_cache(path):
+            raise UsageError(f"{path} is a cache of descriptors, not of images: give it with --cache")
     if from_file is not None:
         # Not the one for standard input: in a list, - is a file of that name.
         listed = [os.path.join(".", path) if path == "-" else path for path in read_list(from_file)]
@@ -1172,6 +1286,16 @@ def _heads_folder(name: str | None) -> str | None:
     return None if name == "wheel" else name
 
 
+def _is_cache(path: str) -> bool:
+    """By its first entries: a folder of photos may have millions."""
+    if not os.path.isdir(path):
+        return False
+    with suppress(OSError), os.scandir(path) as entries:
+        places = [path, *(entry.path for entry in islice(entries, 20))]
+        return any(os.path.isfile(os.path.join(place, "pipeline.json")) for place in places)
+    return False
+
+
 def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
     """What walks through the images that were asked for, each time from the start."""
     from arcage.sources import Source, walk
@@ -1199,7 +1323,10 @@ def _labelled(
     from arcage.data.labelled import join_labelled, pair
     from arcage.data.tables import parse_columns
 
-    caches = {folder: Cache(folder, extractor.fingerprint) for folder in dict.fromkeys(folders)}
+    caches = {
+        folder: Cache(folder, extractor.fingerprint, pipeline=extractor.description)
+        for folder in dict.fromkeys(folders)
+    }
     try:
         faces = join_labelled(
             pair(
@@ -1224,10 +1351,10 @@ def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[Labelle
         return faces, split
     aside = faces.select(faces.held_out(holdout))
     if not len(aside):
-        raise UsageError(f"none of the labelled faces is among the {holdout:.0%} held out: ask for more")
+        raise UsageError(f"none of the labelled faces is among the {percent(holdout)} held out: ask for more")
     if split and not quiet:
-        count = f"{len(aside):,} of {len(faces):,} faces"
-        _say(f"{count} are held out, as the labels' split says; only these count")
+        held_out = f"{len(aside):,} of {counted(len(faces), 'face')}"
+        _say(f"{held_out} are held out, as the labels' split says; only these count")
     return aside, split
 
 

@@ -226,7 +226,7 @@ def _heads() -> str:
 
     extractor = Extractor()
     heads = load_heads()
-    heads.check(extractor.fingerprint)
+    heads.check(extractor.fingerprint, extractor.pack.name)
     dimension = sum(model.dimension or 0 for model in extractor.pack.embedders)
     answer = heads.predict(np.zeros((1, dimension), np.float16))
     if not 0 <= answer.p_female[0] <= 1 or not answer.age_low[0] <= answer.age[0] <= answer.age_high[0]:
@@ -277,7 +277,9 @@ def _self_test() -> str:
 
 def _cache(folder: Path) -> str:
     from arcage.cache import Cache
+    from arcage.cache.pipeline import pipeline_name
     from arcage.embedder.extract import Extractor
+    from arcage.words import counted
 
     fingerprints = Cache.fingerprints(folder)
     if not fingerprints:
@@ -294,9 +296,14 @@ def _cache(folder: Path) -> str:
         for path in cache.unfinished():
             with suppress(FileNotFoundError):  # its writer is at work
                 unfinished[path] = path.stat().st_size
-        whose = "the bundled models" if fingerprint == present else "other models or another version"
+        whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
+        if fingerprint == present:
+            whose = "the bundled models"
+        elif "pack" not in cache.pipeline:
+            whose = "other models or another version"
         texts.append(
-            f"{fingerprint} (of {whose}): {len(cache):,} images, {_megabytes(size)}, every byte is right"
+            f"{fingerprint} (of {whose}): {counted(len(cache), 'image')}, {_megabytes(size)}, "
+            "every byte is right"
         )
     text = f"{folder}: {'; '.join(texts)}"
     if not unfinished:

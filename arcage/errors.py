@@ -18,6 +18,13 @@ class UsageError(ArcageError):
     exit_code = 2
 
 
+class ForeignFileError(UsageError):
+    """A result would replace a file that arcage did not write."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} was not written by arcage, and would be replaced: choose another name")
+
+
 class ImageError(ArcageError):
     """One image cannot be read. It becomes a row with the status ``unreadable``, never an abort."""
 

@@ -83,7 +83,7 @@ def open_cache(directory: Path, extractor: Extractor) -> Cache:
         ModelError, DeviceError: the extractor cannot tell its dimension.
     """
     cache = Cache(
-        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.pipeline
+        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.description
     )
     with suppress(CacheError):  # a folder that may only be read
         cache.clean()

@@ -12,18 +12,21 @@ import secrets
 import stat
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
-from .errors import ArcageError, ImageError, ModelError, OutputError
+from .errors import ArcageError, ForeignFileError, ImageError, ModelError, OutputError
 from .interrupt import uninterrupted
 
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
+
+_ENDS = 1 << 16
+"""Bytes at either end of a file in which :func:`refuse_foreign` looks for a mark."""
 
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -109,6 +112,35 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"cannot make the folder {folder}: {reason(error)}; choose another place"
         ) from error
+
+
+def refuse_foreign(mark: bytes, *paths: Path) -> None:
+    """Refuse to replace files that arcage did not write. Empty files are nobody's.
+
+    Args:
+        mark: a regular expression that is found in the first or the last bytes of what arcage writes there.
+
+    Raises:
+        ForeignFileError: there is such a file. (What is no regular file is left to :func:`atomic_write`.)
+    """
+    for path in paths:
+        if path.is_file() and not _has_mark(path, mark):
+            raise ForeignFileError(path)
+
+
+def csv_mark(columns: Sequence[str]) -> bytes:
+    """For :func:`refuse_foreign`: the header of a CSV file, with these columns and no others."""
+    return rb"\A(\xef\xbb\xbf)?" + ",".join(columns).encode() + rb"\r?\n"
+
+
+def _has_mark(path: Path, mark: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_ENDS)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _ENDS))
+            return not start or any(re.search(mark, part) for part in (start, file.read()))
+    except OSError:
+        return False
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -169,13 +169,8 @@ def _read_header(data: bytes) -> tuple[str, _Header]:
     if read is None:
         name, read = heif.kind(data), _heif
     if not name:
-        known = unread.name(data)
-        if known == unread.VIDEO:
-            raise ImageError("a video, not an image: give the file a suffix such as .mp4 and name it")
-        if known:
-            raise ImageError(f"{known}, which is not read: convert it to PNG or JPEG")
         formats = "JPEG, PNG, WebP, BMP, TIFF, GIF, PNM, JPEG 2000, HEIC, AVIF, raw"
-        raise ImageError(f"not an image in a known format ({formats})")
+        raise ImageError(unread.describe(data) or f"not an image in a known format ({formats})")
     try:
         header = read(data)
     except (struct.error, LookupError, ValueError):

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
-from arcage.errors import OutputError, UsageError
-from arcage.files import atomic_write
+from arcage.errors import ForeignFileError, OutputError, UsageError
+from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.prediction import Prediction
 from arcage.streams import drop
 from arcage.table import write_table
 
-Format = Literal["table", "csv", "jsonl", "parquet"]
+Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
 Write = Callable[[Sequence[Prediction]], None]
 """Takes more rows."""
 
@@ -53,12 +53,49 @@ def format_of(path: Path) -> Format:
         raise UsageError(f"cannot tell the format of {path}: end its name in one of {known}") from None
 
 
+def check_rows_file(path: Path) -> None:
+    """Ask whether :func:`write_file` may replace what is at ``path``.
+
+    Results of arcage are known by their columns: what somebody changed in the rows below cannot be told.
+
+    Raises:
+        UsageError: no format is known for the suffix.
+        ForeignFileError: arcage did not write that file.
+    """
+    format_ = format_of(path)
+    refuse_foreign(_MARKS[format_], path)
+    if format_ == "parquet" and path.is_file() and path.stat().st_size:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            own = pq.read_schema(path).names == list(COLUMNS)
+        except (pa.ArrowException, OSError):
+            own = False
+        if not own:
+            raise ForeignFileError(path)
+
+
+_MARKS = {
+    "csv": csv_mark(COLUMNS),
+    # Nothing after the last column: what has more is somebody's own.
+    "jsonl": (
+        rb'\A\{"path": "(\\.|[^"\\])*", "face": (null|\d+), "faces": \d+, "x1": '
+        rb'[^\n]*, "error": (null|"(\\.|[^"\\])*")\}\r?(\n|\Z)'
+    ),
+    "parquet": rb"PAR1\Z",
+}
+
+
 @contextmanager
-def write_file(path: Path) -> Iterator[Write]:
+def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
     """A file of rows in the format of its suffix, whole or not at all.
 
     It takes the place of ``path`` when the ``with`` block ends; after an exception, what was there before
     is untouched.
+
+    Args:
+        excel: CSV begins with a byte-order mark, without which Excel takes UTF-8 for another encoding.
 
     Raises:
         UsageError: no format is known for the suffix.
@@ -71,11 +108,11 @@ def write_file(path: Path) -> Iterator[Write]:
     else:
         with atomic_write(path, "w") as text:
             cast(io.TextIOWrapper, text).reconfigure(errors=_UNDECODABLE)
-            yield write_text(text, format_)
+            yield write_text(text, "excel-csv" if excel and format_ == "csv" else format_)
 
 
 @contextmanager
-def write_stdout(format_: Literal["table", "csv", "jsonl"]) -> Iterator[Write]:
+def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iterator[Write]:
     """Rows on standard output, each as soon as it is known.
 
     Raises:
@@ -132,6 +169,8 @@ def write_text(file: IO[str], format_: Format) -> Write:
     """Rows in a text format, into a file that is open; a header is written at once."""
     if format_ == "jsonl":
         return _jsonl(file)
+    if format_ == "excel-csv":
+        file.write("\ufeff")
     return write_table(file) if format_ == "table" else _csv(file)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from arcage.words import percent
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -42,5 +44,5 @@ class Prediction:
 
 
 def gender_words(p_female: float) -> str:
-    """The likelier gender and how sure it is, such as ``female 97%``."""
-    return f"female {p_female:.0%}" if p_female >= 0.5 else f"male {1 - p_female:.0%}"
+    """The likelier gender and how sure it is, such as ``female 97 %``."""
+    return f"female {percent(p_female)}" if p_female >= 0.5 else f"male {percent(1 - p_female)}"

@@ -96,7 +96,7 @@ class Predictor:
         self._min_sure = min_sure
         self._extractor = Extractor(pack, device, hint, min_face=min_face)
         self._heads = load_heads(heads)
-        self._heads.check(self._extractor.fingerprint)
+        self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.firsts = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from arcage.words import counted
+
 if TYPE_CHECKING:
     from arcage.types import Status
 
@@ -43,9 +45,9 @@ class Summary:
     def __str__(self) -> str:
         rate = f" ({self.images / self.seconds:,.1f} a second)" if self.seconds else ""
         text = (
-            f"{self.images:,} images in {self.seconds:,.1f} s{rate}: {self.ok:,} with a face, "
-            f"{self.no_face:,} without, {self.unreadable:,} unreadable; {self.faces:,} faces"
+            f"{counted(self.images, 'image')} in {self.seconds:,.1f} s{rate}: {self.ok:,} with a face, "
+            f"{self.no_face:,} without, {self.unreadable:,} unreadable; {counted(self.faces, 'face')}"
         )
         if self.from_cache:
-            text += f"; {self.from_cache:,} images were in the cache"
+            text += f"; {counted(self.from_cache, 'image was', 'images were')} in the cache"
         return text

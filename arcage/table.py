@@ -11,7 +11,7 @@ from arcage.prediction import Prediction, gender_words
 
 _NARROW = 70
 """On terminals with fewer columns the names of the images need the place of the less telling columns."""
-_LEAST = 12
+_LEAST = 11
 """Columns that are left to a name at least, however narrow the terminal."""
 _BOLD, _YELLOW = "1", "33"
 
@@ -28,7 +28,7 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
     encoding = getattr(file, "encoding", None) or "utf-8"
 
     # The path comes last: it is the only column whose width is not known beforehand.
-    header = f"{'age':>5}  {'90 %':<7}  {'gender':<11}  "
+    header = f"{'age':>5}  {'90 %':<7}  {'gender':<12}  "
     header += "" if narrow else f"{'face':<7}  {'score':<5}  "
     room = None if width is None else max(_LEAST, width - len(header))
     file.write(f"{header}image\n")
@@ -48,9 +48,9 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
         age = paint("    -" if row.age is None else f"{row.age:5.1f}", _BOLD)
         interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
         gender = "-" if row.gender is None or row.p_female is None else gender_words(row.p_female)
-        face = f"{(row.face or 0) + 1} of {row.faces}"
+        face = f"#{row.face} of {row.faces}"
         rest = "" if narrow else f"{face:<7}  {row.det_score:<5.2f}  "
-        return f"{age}  {interval:<7}  {gender:<11}  {rest}{short}"
+        return f"{age}  {interval:<7}  {gender:<12}  {rest}{short}"
 
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:

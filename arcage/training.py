@@ -14,7 +14,8 @@ from arcage.cache import CacheTable
 from arcage.card import model_card
 from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import Sampling
-from arcage.errors import HeadsError, UsageError
+from arcage.errors import ForeignFileError, HeadsError, UsageError
+from arcage.files import refuse_foreign
 from arcage.heads.adapt import FORGET, adapt_heads
 from arcage.heads.bootstrap import intervals
 from arcage.heads.compare import compare
@@ -23,10 +24,12 @@ from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, lacking, vers
 from arcage.heads.model import BATCH, Heads, Predictions
 from arcage.heads.parts import gaussian
 from arcage.heads.search import TRIALS, search
-from arcage.heads.store import are_among, digests, fitted_images, save_heads
+from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, are_among, digests, fitted_images, save_heads
 from arcage.heads.watch import Curves, Watch
+from arcage.report import rounds
 from arcage.report.rounds import write_curves
 from arcage.types import F32, Array
+from arcage.words import counted, percent
 
 if TYPE_CHECKING:
     from arcage.embedder.packs import Pack
@@ -100,7 +103,7 @@ def fit_labelled(
         if not inside.all():
             raise UsageError("no face of these ages is left to fit on: widen --ages")
         which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
-        raise UsageError(f"all {len(faces):,} labelled faces are held out; {which}")
+        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; {which}")
     degraded = _degraded(train, variants)
     weight = sampling.weight(train, settings.seed)
     left_out = _cannot_be_fitted(train.select(weight > 0), settings.folds)
@@ -221,8 +224,8 @@ def _degraded(faces: LabelledFaces, variants: Sequence[CacheTable]) -> list[F32]
         x, has = faces.descriptors_in(table)
         if has.mean() < 0.5:
             raise UsageError(
-                f"the cache has variant {number} of {has.mean():.0%} of the faces only: run `arcage extract` "
-                f"with --augment {len(variants)} on the same images first"
+                f"the cache has variant {number} of {percent(has.mean())} of the faces only: run "
+                f"`arcage extract` with --augment {len(variants)} on the same images first"
             )
         out.append(x)
     return out
@@ -304,7 +307,7 @@ def adapt_labelled(
     aside = faces.held_out(holdout)
     train, judged = faces.select(~aside), faces.select(aside)
     if not len(train):
-        raise UsageError(f"all {len(faces):,} labelled faces are held out; take a smaller --holdout")
+        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; take a smaller --holdout")
     others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
     x, persons = train.descriptors(), train.persons()
     heads, seen, told = adapt_heads(
@@ -316,8 +319,8 @@ def adapt_labelled(
     if ages := told.get("age"):
         if others is None:
             notes.append(
-                f"without --rest: of {ages['landmarks']:,} faces that the old heads keep, the ages move "
-                f"by {ages['moved']:.2f} years on average"
+                f"without --rest: of {counted(ages['landmarks'], 'face')} that the old heads keep, the ages "
+                f"move by {ages['moved']:.2f} years on average"
             )
         if forget is None and ages["moved"] > 0.99 * FORGET:
             notes.append(
@@ -498,6 +501,25 @@ def _sizes(source: Array) -> dict[str, int]:
     """How many faces came from each of several sources."""
     names, counts = np.unique(source, return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True)) if len(names) > 1 else {}
+
+
+def check_heads_folder(folder: Path) -> None:
+    """Ask whether heads may be written to a folder: an empty one, or one that holds heads already.
+
+    Raises:
+        ForeignFileError: it holds something else.
+    """
+    if not folder.is_dir():
+        return
+    refuse_foreign(rb'"arrays": \{\s*"file": "heads.npz"', folder / MANIFEST)
+    refuse_foreign(rb"\A# Model card: age and gender heads\r?\n", folder / CARD)
+    refuse_foreign(rb'\A\{"curves": \[', folder / rounds.JSON)
+    # Without a manifest there may still be what a fit that was stopped has left.
+    ours = {MANIFEST, ARRAYS, CARD, IMAGES, TRIALS, rounds.JSON, rounds.PNG, rounds.EVENTS}
+    if not (folder / MANIFEST).exists() and any(
+        path.name not in ours and not path.name.startswith(".") for path in folder.iterdir()
+    ):
+        raise ForeignFileError(folder)
 
 
 def _check_folder(folder: Path) -> None:

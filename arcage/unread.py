@@ -1,10 +1,22 @@
-"""Well-known formats that are not read, so that an error can name them."""
+"""Well-known files that are not read as images: an error names them and says what to do."""
 
 from __future__ import annotations
 
 import re
 
-VIDEO = "a video"
+_CONVERT = "convert it to PNG or JPEG"
+_ADVICE = {
+    "a PDF document": "save its pictures as images first",
+    "an Office document": "save its pictures as images first",
+    "an SVG drawing": "save it as PNG",
+    "an HTML page": "download the picture itself",
+    "a zip archive": "unpack it first, or drop it onto the page of `arcage app`",
+    "an archive": "unpack it first",
+    "a Parquet file": "end its name in .parquet",
+    "a video": "end its name in .mp4, .mkv or another suffix of videos",
+    "text": "a list of images is read with `arcage predict --from-file`",
+}
+"""What to do with a file; where it is not here, :data:`_CONVERT`."""
 
 _TEXT = rb"(?:\xef\xbb\xbf)?\s*"
 _TGA_SIZE = rb"(?!\0\0)..(?!\0\0)..[\x08\x0f\x10\x18\x20][\0-\x3f]"
@@ -32,15 +44,20 @@ _SIGNATURES = (
     (rb".{128}DICM", "DICOM"),
     (rb"/\* XPM \*/", "XPM"),
     (rb"\xc5\xd0\xd3\xc6|%!PS", "PostScript"),
+    (rb"PK\x03\x04.{26}\[Content_Types\]", "an Office document"),
+    (rb"PK\x03\x04", "a zip archive"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar", "an archive"),
+    (rb"PAR1", "a Parquet file"),
     (rb".{0,1019}%PDF-", "a PDF document"),
     (_TEXT + rb"<(?:svg[\s>]|!DOCTYPE svg|(?:\?xml|!--).{0,1000}<svg[\s>])", "an SVG drawing"),
     (_TEXT + rb"<(?i:!doctype html|html)\b", "an HTML page"),
-    (rb".{4}ftyp(?:isom|iso[2-9]|mp4|avc1|M4V |qt  |3g|dash|MSNV)", VIDEO),
-    (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS", VIDEO),
+    (rb".{4}ftyp(?:isom|iso[2-9]|mp4|avc1|M4V |qt  |3g|dash|MSNV)", "a video"),
+    (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS", "a video"),
     # No signature, but a header of which few values make sense: kind, palette, size, depth and flags.
     (rb".\0[\x02\x03\x0a\x0b].{9}" + _TGA_SIZE, "TGA"),
     (rb".\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{4}" + _TGA_SIZE, "TGA"),
 )
+_START = 4096
 _KNOWN = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _SIGNATURES)
 
 SUFFIXES = frozenset(
@@ -49,6 +66,18 @@ SUFFIXES = frozenset(
 """Of those that hold photos: a folder is searched for them, so that it does not look empty."""
 
 
-def name(data: bytes) -> str:
-    """What a file is, as in "JPEG XL"; empty where that is not known."""
-    return next((name for known, name in _KNOWN if known.match(data)), "")
+def describe(data: bytes) -> str:
+    """What a file is and what to do with it, as in ``JPEG XL, which is not read: convert it to PNG or JPEG``;
+    empty where that is not known."""
+    start = data[:_START]
+    name = next((name for known, name in _KNOWN if known.match(start)), "text" if _is_text(start) else "")
+    return f"{name}, which is not read: {_ADVICE.get(name, _CONVERT)}" if name else ""
+
+
+def _is_text(start: bytes) -> bool:
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    # The last character may be cut.
+    return not re.search(rb"[\0-\x08\x0e-\x1f]", start) and (
+        "\ufffd" not in start.decode("utf-8", "replace")[:-1]
+    )

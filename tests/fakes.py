@@ -51,7 +51,8 @@ class FakeExtractor:
     note = ""
     dimension = 2
     pipeline: ClassVar[dict[str, Any]] = {"made": "up"}
-    pack = SimpleNamespace(embedders=())
+    description = pipeline
+    pack = SimpleNamespace(embedders=(), name="compact")
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class FakeHeads:
     fingerprint = FINGERPRINT
     calls: ClassVar[list[int]] = []
 
-    def check(self, fingerprint: str) -> None:
+    def check(self, fingerprint: str, pack: str = "") -> None:
         if fingerprint != FINGERPRINT:
             raise HeadsError(f"these heads were fitted on {FINGERPRINT}, not on {fingerprint}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+import arcage.annotate
 from arcage.annotate import Annotator, draw
-from arcage.errors import OutputError, UsageError
+from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.images import decode
 from arcage.prediction import Prediction
 from arcage.predictor import Predictor
@@ -236,9 +238,35 @@ def test_only_pictures_that_arcage_drew_are_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "a.jpg").read_bytes() != first
 
     own = picture(tmp_path / "out" / "a.jpg", 7).read_bytes()
-    with pytest.raises(OutputError, match="not drawn by arcage"):
+    with pytest.raises(ForeignFileError, match=r"a\.jpg was not written by arcage"):
         annotator.draw(source, [row(10, 10, 90, 90)])
+    with pytest.raises(ForeignFileError):
+        annotator.check_all([source])
     assert (tmp_path / "out" / "a.jpg").read_bytes() == own
+
+    annotator = Annotator(tmp_path / "out", [str(tmp_path / "in")], overwrite=True)
+    annotator.check_all([source])
+    assert annotator.draw(source, [row(10, 10, 90, 90)])
+    assert (tmp_path / "out" / "a.jpg").read_bytes() != own
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_image_is_never_replaced_by_a_picture(tmp_path: Path, overwrite: bool) -> None:
+    paths = [picture(tmp_path / "d" / "a.jpg"), picture(tmp_path / "e" / "d" / "a.jpg", 7)]
+    before = paths[1].read_bytes()
+    annotator = Annotator(tmp_path / "e", [str(path) for path in paths], overwrite=overwrite)
+    source = Source(str(paths[0]), "a.jpg")
+    with pytest.raises(UsageError, match=r"replace the image .*a\.jpg: choose another folder"):
+        annotator.check_all([source])
+    with pytest.raises(UsageError, match="replace the image"):
+        annotator.draw(source, [row(10, 10, 90, 90)])
+    assert paths[1].read_bytes() == before
+
+
+def test_names_of_drawn_videos(tmp_path: Path) -> None:
+    annotator = Annotator(tmp_path / "out", [str(tmp_path)[:-1]])
+    for name, expected in (("a.mp4", "a.mp4"), ("a.MP4", "a.MP4"), ("a.avi", "a.avi.mp4")):
+        assert annotator.target(Source(str(tmp_path / name), name, clip=True)).name == expected
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
@@ -261,3 +289,25 @@ def test_a_turned_photo_is_drawn_upright(tmp_path: Path) -> None:
     annotator = Annotator(tmp_path / "out", [])
     annotator.draw(Source("-", "-", data=data), [row(10, 10, 90, 90)])
     assert decode((tmp_path / "out" / "stdin.jpg").read_bytes()).shape == (600, 500, 3)
+
+
+def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[list[str]] = []
+    fit = arcage.annotate._Label.fit
+
+    def listen(words: list[str], capital: float, width: int) -> Any:
+        said.append(list(words))
+        return fit(words, capital, width)
+
+    monkeypatch.setattr(arcage.annotate._Label, "fit", listen)
+    image = np.zeros((600, 800, 3), np.uint8)
+    alone = row(300, 200, 420, 360)
+    draw(image, [alone])
+    assert said == [["34 (27-42)", "female 97 %"]]
+    said.clear()
+    several = [replace(alone, faces=3, face=2), replace(alone, faces=3, face=11, age_low=None, x1=10, x2=90)]
+    draw(image, several)
+    assert said[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
+    said.clear()
+    draw(image, [alone], film=True)
+    assert said == [["#0: 34 (27-42)", "female 97 %"]]

@@ -77,8 +77,11 @@ def test_a_row_for_each_face_or_image_in_the_order_of_the_paths(arcage: Run, fol
     assert done.exit_code == 0
     assert table(done.stdout) == EXPECTED
     errors = [row["error"] for row in csv.DictReader(io.StringIO(done.stdout))]
-    known = "not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw)"
-    assert errors == ["", "empty file", "", known, "no such file", "", ""]
+    text = (
+        "not an image in a known format (JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, AVIF, raw), but text: a list "
+        "of images is read with `arcage predict --from-file`"
+    )
+    assert errors == ["", "empty file", "", text, "no such file", "", ""]
     assert "6 images" in done.stderr
     assert "2 with a face, 1 without, 3 unreadable; 3 faces" in done.stderr
     assert arcage("predict", "in", "--quiet").stderr == ""
@@ -126,7 +129,19 @@ def test_formats_of_standard_output(arcage: Run, folder: Path, monkeypatch: pyte
     assert [json.loads(line)["status"] for line in lines] == [status for _, status, _ in EXPECTED]
     lines = arcage("predict", "in", "--format", "table").stdout.splitlines()
     assert len(lines) == 1 + len(EXPECTED)
-    assert lines[1].split() == ["10.0", "5-18", "female", "90%", "1", "of", "1", "0.95", "in/10", "years.jpg"]
+    assert lines[1].split() == [
+        "10.0",
+        "5-18",
+        "female",
+        "90",
+        "%",
+        "#0",
+        "of",
+        "1",
+        "0.95",
+        "in/10",
+        "years.jpg",
+    ]
     terminal = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True), stdin=sys.stdin)
     monkeypatch.setattr(arcage_cli(), "sys", terminal)
     assert arcage("predict", "in").stdout.splitlines() == lines
@@ -441,7 +456,8 @@ def test_ctrl_c_keeps_the_rows_so_far(tmp_path: Path, start: Run, suffix: str) -
     many(tmp_path / "in", 400)
     out = tmp_path / f"out.{suffix}"
     out.write_text("old")
-    process = start("predict", tmp_path / "in", "--out", out, FAKE_DELAY=0.01, FAKE_LOG=tmp_path / "log")
+    command = ("predict", tmp_path / "in", "--out", out, "--overwrite")
+    process = start(*command, FAKE_DELAY=0.01, FAKE_LOG=tmp_path / "log")
     wait_for(tmp_path / "log", 150)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate()
@@ -462,7 +478,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, start: Run, suffix: str
     many(tmp_path / "in", 300)
     out = tmp_path / f"out.{suffix}"
     out.write_text("old")
-    process = start("predict", tmp_path / "in", "--out", out, FAKE_FILE_BYTES=2000)
+    process = start("predict", tmp_path / "in", "--out", out, "--overwrite", FAKE_FILE_BYTES=2000)
     _, words = process.communicate()
     assert process.returncode == 3, words
     assert "cannot write" in words

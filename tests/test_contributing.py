@@ -116,7 +116,7 @@ def test_an_embedder(bundled: None, tmp_path: Path, photo: bytes) -> None:
     assert row["age_low"] <= row["age"] <= row["age_high"]
     refused = CliRunner().invoke(app, ["predict", str(photos / "one.jpg"), "--pack", "mine/"])
     assert refused.exit_code == 3
-    assert "fitted on descriptors of the pipeline" in refused.stderr
+    assert "fitted with the model pack compact, not with mine" in refused.stderr
 
 
 def test_an_embedder_among_the_packs_of_insightface(

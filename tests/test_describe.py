@@ -333,6 +333,8 @@ def test_the_command(run: Callable[..., Any]) -> None:
     Path("photos", HOSTILE).unlink()
     assert "thumbnails missing: 1;" in run("--report", "r", "--images", "photos").stderr
     quiet = run("--report", "r", "--quiet")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    quiet = run("--quiet")
     assert quiet.stderr == ""
     assert quiet.stdout.splitlines()[2].split() == ["age", "faces", "male", "female", "<b>x$</b>"]
 

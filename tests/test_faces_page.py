@@ -22,7 +22,7 @@ from arcage.errors import OutputError, UsageError
 from arcage.images import decode
 from arcage.output import record
 from arcage.prediction import Prediction
-from arcage.report.faces import check_name, write_page
+from arcage.report.faces import check_page_file, write_page
 from arcage.sources import Source
 
 FACE = Prediction("a.jpg", 0, 1, 100, 50, 300, 250, 0.9, 34.2, 27, 42, "female", 0.97, "ok", None)
@@ -119,10 +119,10 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 
 
 def test_names_of_pages() -> None:
-    check_name(Path("a.html"))
-    check_name(Path("a.HTM"))
+    check_page_file(Path("a.html"))
+    check_page_file(Path("a.HTM"))
     with pytest.raises(UsageError, match=r"\.html"):
-        check_name(Path("a.pdf"))
+        check_page_file(Path("a.pdf"))
     with pytest.raises(OutputError, match="create the folder"), write_page(Path("nowhere/a.html"), "a"):
         pass
 

@@ -508,10 +508,6 @@ def test_mutations_of_netpbm_and_jpeg_2000(name: str) -> None:
         (b"gimp xcf file\0" + bytes(20), "a GIMP file"),
         (b"\x0a\5\1\x08" + bytes(124), "PCX"),
         (b"qoif\0\0\0\1\0\0\0\1\3\0" + bytes(20), "QOI"),
-        (b"%PDF-1.7\n%", "a PDF document"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
-        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="1"/>', "an SVG drawing"),
-        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "an HTML page"),
         (b"\0\0\2" + bytes(9) + struct.pack("<HH", 4, 3) + b"\x18\0" + bytes(36), "TGA"),
         (b"\0\1\1\0\0\0\1\x18" + bytes(4) + struct.pack("<HH", 4, 3) + b"\x08\x20" + bytes(36), "TGA"),
         (bytes(128) + b"DICM" + bytes(20), "DICOM"),
@@ -524,7 +520,7 @@ def test_the_error_names_a_format_that_is_not_read(data: bytes, name: str) -> No
 
 def test_a_video_in_the_place_of_an_image_is_named() -> None:
     for data in (b"\0\0\0\x18ftypisom" + bytes(30), b"\x1a\x45\xdf\xa3" + bytes(30), b"RIFF\0\1\0\0AVI LIST"):
-        with pytest.raises(ImageError, match="a video, not an image"):
+        with pytest.raises(ImageError, match=r"^a video, which is not read: end its name in \.mp4"):
             decode(data)
 
 

@@ -206,7 +206,12 @@ def test_auto_without_the_gpu_package_does_not_import_the_runtime(
         ),
         (Runtime([CPU]), ("onnxruntime",), "coreml", "macOS"),
         (Runtime([CPU]), ("onnxruntime",), "dml", "pip install onnxruntime-directml"),
-        (Runtime([CUDA, CPU]), ("onnxruntime-gpu",), "xpu", "no device 'xpu'.*cuda, cpu"),
+        (
+            Runtime([CUDA, CPU]),
+            ("onnxruntime-gpu",),
+            "xpu",
+            "no device 'xpu': take auto.*cuda, cpu",
+        ),
         (Runtime(["AzureExecutionProvider", CPU]), ("onnxruntime",), "azure", "no device"),
     ],
 )

@@ -181,14 +181,14 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = replace(NO_FACE, path="\x1b[31mé.jpg")
     text = on_stdout(monkeypatch, "table", FACE, no_gender, no_age, NO_FACE, UNREADABLE, odd, BAD).decode()
     assert text.splitlines() == [
-        "  age  90 %     gender       face     score  image",
-        " 34.2  27-42    female 97%   1 of 2   0.99   a/b.jpg",
-        " 34.2  27-42    -            2 of 2   0.99   a/b.jpg",
-        "    -  -        male 70%     1 of 2   0.99   a/b.jpg",
-        "    -  no face                               c.jpg",
-        "    -  unreadable                            d.jpg: empty file",
-        "    -  no face                               \\x1b[31mé.jpg",
-        "    -  no face                               caf\\udce9.jpg",
+        "  age  90 %     gender        face     score  image",
+        " 34.2  27-42    female 97 %   #0 of 2  0.99   a/b.jpg",
+        " 34.2  27-42    -             #1 of 2  0.99   a/b.jpg",
+        "    -  -        male 70 %     #0 of 2  0.99   a/b.jpg",
+        "    -  no face                                c.jpg",
+        "    -  unreadable                             d.jpg: empty file",
+        "    -  no face                                \\x1b[31mé.jpg",
+        "    -  no face                                caf\\udce9.jpg",
     ]
 
 
@@ -205,7 +205,7 @@ def test_the_table_on_a_terminal_that_knows_ascii_only(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("p", "words"), [(0.5, "female 50%"), (0.499, "male 50%"), (1, "female 100%"), (0, "male 100%")]
+    ("p", "words"), [(0.5, "female 50 %"), (0.499, "male 50 %"), (1, "female 100 %"), (0, "male 100 %")]
 )
 def test_gender_words(p: float, words: str) -> None:
     assert gender_words(p) == words

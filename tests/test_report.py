@@ -196,7 +196,8 @@ def test_the_page_has_the_figures_of_the_json(made: Made) -> None:
             both = ends.get(key)
             expected = [as_text(figures, key, style)]
             if both is not None:
-                expected.append(f"{style.format(both[0])} to {style.format(both[1])}")
+                words = f"{style.format(both[0])} to {style.format(both[1])}"
+                expected.append(words.replace("%", " %"))
                 seen += 1
             assert cell == expected
     assert seen > 20
@@ -212,12 +213,12 @@ def test_every_count_has_words() -> None:
 def test_what_was_measured(made: Made) -> None:
     _, full, page, _ = made
     for words in (
-        "labels.csv, 25% held out",
+        "labels.csv, 25 % held out",
         "60; compared by age 60, by gender 60",
         FINGERPRINT,
         "boosted, seed 3",
         "compact (one, two)",
-        "<i>mine</i>, 1,234 faces, ages 1 to 80, 20% held out",
+        "<i>mine</i>, 1,234 faces, ages 1 to 80, 20 % held out",
         "ab" * 32,
         "Too <good> to be true.",
     ):
@@ -303,7 +304,7 @@ def test_the_worst_faces(made: Made) -> None:
     assert f"label {first['label_age']:g}" in page.texts
     assert f"answer {first['age']:.1f}" in page.texts
     assert f"90 %: {first['age_low']:.0f} to {first['age_high']:.0f}" in page.texts
-    assert f"answer {'fe' if first['p_female'] >= 0.5 else ''}male 95%" in page.texts
+    assert f"answer {'fe' if first['p_female'] >= 0.5 else ''}male 95 %" in page.texts
 
 
 def test_thumbnails(made: Made) -> None:
@@ -550,3 +551,25 @@ def test_matplotlib_is_missing(run: Callable[..., Any], monkeypatch: pytest.Monk
     assert done.exit_code == 3
     assert "pip install 'arcage[report]'" in done.stderr
     assert run().exit_code == 0, "only the report needs it"
+
+
+def test_legends_hide_nothing() -> None:
+    pytest.importorskip("matplotlib")
+    from arcage.report.plots import legend, new_axes, style
+
+    with style(dark=False):
+        figure, axes = new_axes()
+        for name in ("male", "female", "unknown"):
+            axes.bar([0, 1, 2], [1, 2, 3], label=name)
+        legend(axes)
+        figure.canvas.draw()
+        inside, box = axes.get_window_extent(), axes.get_legend().get_window_extent()
+    assert box.y0 >= inside.y1
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+
+
+def test_no_two_columns_of_figures_have_one_name() -> None:
+    headings = [heading for heading, _, _ in COLUMNS]
+    assert len(set(headings)) == len(headings)
+    assert {"with age", "with gender"} <= set(headings)

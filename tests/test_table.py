@@ -50,11 +50,11 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 def test_a_name_that_is_too_long_loses_its_start(table: Callable[..., list[str]]) -> None:
     assert table(70, replace(FACE, path=LONG), FACE, NO_FACE, UNREADABLE) == [
-        "  age  90 %     gender       face     score  image",
-        " 34.2  27-42    female 97%   1 of 2   0.99   ...s/with a/long name.jpg",
-        " 34.2  27-42    female 97%   1 of 2   0.99   a/b.jpg",
-        "    -  no face                               c.jpg",
-        "    -  unreadable                            d.jpg: empty file",
+        "  age  90 %     gender        face     score  image",
+        " 34.2  27-42    female 97 %   #0 of 2  0.99   .../with a/long name.jpg",
+        " 34.2  27-42    female 97 %   #0 of 2  0.99   a/b.jpg",
+        "    -  no face                                c.jpg",
+        "    -  unreadable                             d.jpg: empty file",
     ]
     assert table(200, replace(FACE, path=LONG))[1].endswith(f"   {LONG}")
 
@@ -62,11 +62,11 @@ def test_a_name_that_is_too_long_loses_its_start(table: Callable[..., list[str]]
 def test_a_narrow_terminal_has_fewer_columns(table: Callable[..., list[str]]) -> None:
     told = replace(UNREADABLE, path=LONG, error="not an image in a known format")
     assert table(60, replace(FACE, path=LONG), NO_FACE, UNREADABLE, told) == [
-        "  age  90 %     gender       image",
-        " 34.2  27-42    female 97%   ... photos/with a/long name.jpg",
-        "    -  no face               c.jpg",
-        "    -  unreadable            d.jpg: empty file",
-        "    -  unreadable            ... photos/with a/long name.jpg",
+        "  age  90 %     gender        image",
+        " 34.2  27-42    female 97 %   ...photos/with a/long name.jpg",
+        "    -  no face                c.jpg",
+        "    -  unreadable             d.jpg: empty file",
+        "    -  unreadable             ...photos/with a/long name.jpg",
         "       not an image in a known format",
     ]
 
@@ -86,7 +86,7 @@ def test_no_line_is_wider_than_the_terminal(table: Callable[..., list[str]], pat
 def test_columns_stay_aligned_after_any_name(table: Callable[..., list[str]]) -> None:
     lines = table(80, replace(FACE, path="日本.jpg"), replace(FACE, path="é\n.jpg"), FACE)
     assert {line.index("0.99") for line in lines[1:]} == {lines[0].index("score")}
-    assert [line[45:] for line in lines[1:]] == ["日本.jpg", "é\\n.jpg", "a/b.jpg"]
+    assert [line[46:] for line in lines[1:]] == ["日本.jpg", "é\\n.jpg", "a/b.jpg"]
 
 
 def test_errors_are_neutralised(table: Callable[..., list[str]]) -> None:
@@ -156,7 +156,7 @@ def test_on_a_real_terminal(tmp_path: Path, colour: bool) -> None:
     os.close(ours)
     bold, yellow, end = ("\x1b[1m", "\x1b[33m", "\x1b[0m") if colour else ("", "", "")
     header, *rows = printed.split("\r\n")[:-1]
-    assert header == "  age  90 %     gender       image"
-    assert rows[0] == f"    -  {yellow}no face             {end}  ./x\\x1b[31m.jpg"
+    assert header == "  age  90 %     gender        image"
+    assert rows[0] == f"    -  {yellow}no face              {end}  ./x\\x1b[31m.jpg"
     assert rows[1].startswith(f"{bold} 33.0{end}  ")
     assert rows[1].endswith("  ./日本 é.jpg")

@@ -146,7 +146,7 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
     n = report["overall"]["n_age"]
     for words in (
         "boosted; seed 0; model pack `compact` (made up, embedder)",
-        f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25%,",
+        f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25 %,",
         "Of 403 different labelled images were left out: 1 without a face found, 1 unreadable, 1 with",
         "2 further exact copies",
         "UTKFace",
@@ -443,6 +443,9 @@ def test_from_photos_to_answers(ready: Path, run: Run) -> None:
     done = run(*EVALUATE, "--holdout", SHARE)
     assert (done.exit_code, done.stdout) == (0, table)
     assert "too good" not in done.stderr
+    # The table is the only output, unless another option writes the figures.
+    assert run(*EVALUATE, "--holdout", SHARE, "--quiet").stdout == table
+    assert run(*EVALUATE, "--holdout", SHARE, "--quiet", "--out", "figures.json").stdout == ""
     done = run(*EVALUATE, "--holdout", SHARE, "--json", "--out", "figures.json", "--quiet")
     assert (done.exit_code, done.stderr) == (0, "")
     report = json.loads(done.stdout)
@@ -592,7 +595,8 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     for options in (one, (*one, *two, "--holdout", 0.2)):
         assert "too good" in run(*evaluate, *options).stderr
 
-    done = run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet")
+    assert run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet").stdout == ""
+    done = run("fit", *one, *two, *out, "--holdout", 0.2)
     table_ = [line.split()[0] for line in done.stdout.splitlines()]
     assert table_[-2:] == ["more.csv", "utkface"]
     done = run(*evaluate, *one, *two, "--holdout", 0.2, "--report", tmp_path / "r", "--images", "photos")
@@ -605,7 +609,7 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     # The variants of both caches are asked for.
     done = run("fit", *one, *two, *out, "--augment", 1)
     assert done.exit_code == 2
-    assert "the cache cache has no 1 degraded variants" in done.stderr
+    assert "the cache cache lacks 1 degraded variant of its faces" in done.stderr
     assert run("extract", "photos", "--cache", tmp_path / "p", "--augment", 1).exit_code == 0
     done = run("fit", "--cache", tmp_path / "p", *one[2:], *two, *out, "--augment", 1)
     assert done.exit_code == 0, done.stderr
@@ -651,7 +655,7 @@ def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
     assert run("extract", "photos", "--cache", tmp_path / "c").exit_code == 0
     done = run("fit", "--cache", tmp_path / "c", *fit[2:], "--augment", 1, "--out", tmp_path / "h")
     assert done.exit_code == 2
-    assert "variant 1 of 12% of the faces only" in done.stderr
+    assert "variant 1 of 12 % of the faces only" in done.stderr
 
 
 def test_a_cache_that_has_nothing_yet_gives_the_faces_as_they_are(

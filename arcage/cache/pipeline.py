@@ -58,6 +58,15 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     return found
 
 
+def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
+    """A pipeline for people: by its pack where the description names it, else by its fingerprint."""
+    pack, degraded = description.get("pack"), description.get("degraded")
+    if not isinstance(pack, str) or not pack:
+        return fingerprint
+    variant = f", degraded variant {degraded.get('number')}" if isinstance(degraded, dict) else ""
+    return f"{pack}{variant}"
+
+
 def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: Mapping[str, object]) -> None:
     """Create a pipeline's folder. Writers that do so at once write the same: the fingerprint sees to that."""
     content = {

@@ -86,7 +86,7 @@ class Cache:
             pipelines.write_pipeline(self.path, fingerprint, dimension, pipeline or {})
             found = pipelines.read_pipeline(self.path, dimension)
         if found is None:
-            raise CacheError(_nothing_here(self.directory, fingerprint))
+            raise CacheError(_nothing_here(self.directory, fingerprint, pipeline or {}))
         self.dimension = found.dimension
         self.pipeline = found.description
         self._folder = PartFolder(
@@ -283,13 +283,21 @@ def _as_keys(hashes: Sequence[str] | Keys) -> Keys:
     return hashes if isinstance(hashes, np.ndarray) else to_keys(hashes)
 
 
-def _nothing_here(directory: Path, fingerprint: str) -> str:
-    others = Cache.fingerprints(directory)
+def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, object]) -> str:
+    others = []
+    for other in Cache.fingerprints(directory):
+        try:
+            found = pipelines.read_pipeline(directory / other, None)
+        except CacheError:
+            found = None
+        others.append(pipelines.pipeline_name(found.description if found else {}, other))
     if not others:
         return (
             f"{directory} is not a descriptor cache yet. Run `arcage extract` with --cache {directory} first."
         )
+    wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
-        f"{directory} has no descriptors of the pipeline {fingerprint}, only of {', '.join(others)}. Take the"
-        " model pack and settings that made those, or run `arcage extract` with the present ones first."
+        f"{directory} has no descriptors of the pipeline {wanted}, only of "
+        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made those with --pack, or run "
+        "`arcage extract` with the present one first."
     )

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage.errors import ArcageError, UsageError
-from arcage.files import MAX_FILE_BYTES, atomic_write, reason
+from arcage.files import MAX_FILE_BYTES, atomic_write, csv_mark, reason, refuse_foreign
 
 SETS = ("imdb", "wiki")
 FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
@@ -83,6 +83,17 @@ def csv_of(mat: Path) -> Path:
         )
     clean(mat, out)
     return out
+
+
+def check_labels_file(out: Path) -> None:
+    """Ask whether :func:`clean` may replace what is at ``out``.
+
+    Raises:
+        UsageError: the name ends in another way than ``.csv``, or arcage did not write that file.
+    """
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"the labels are written as CSV: end the name of {out} in .csv")
+    refuse_foreign(csv_mark(COLUMNS), out)
 
 
 def clean(mat: Path, out: Path) -> None:

@@ -12,6 +12,7 @@ from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
 from arcage.heads.compare import as_text, verdicts
 from arcage.types import F32, Array
+from arcage.words import counted
 
 Balance = Literal["age", "source"]
 BALANCES: tuple[Balance, ...] = get_args(Balance)
@@ -104,12 +105,14 @@ def sampling_words(told: dict[str, Any], *, tables: bool = True) -> str:
     words = []
     if told["ages"]:
         low, high = told["ages"]
+        outside = f"outside the ages {low} to {high}"
         words.append(
-            f"{told['outside']:,} faces outside the ages {low} to {high} are left out, in the figures as "
-            "well: MAE is not comparable with that of all ages"
+            f"{counted(told['outside'], f'face {outside} is', f'faces {outside} are')} left out, in the "
+            "figures as well: MAE is not comparable with that of all ages"
         )
     if told["per_age"]:
-        words.append(f"{told['thinned']:,} faces of crowded ages are not fitted on; they are in the figures")
+        thinned = counted(told["thinned"], "face of crowded ages is", "faces of crowded ages are")
+        words.append(f"{thinned} not fitted on, but in the figures")
     parts = ["\n".join(words)] if words else []
     names = ("without", "with")
     for option, effect in told["effects"].items():

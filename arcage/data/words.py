@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from arcage.data.describe import FAR, NEAR_COPY, PEAK, SURE, WHIPPLE
+from arcage.words import counted, percent
 
 COLUMNS = 8
 """Groups in the table, the largest first."""
@@ -34,7 +35,8 @@ def heaping_words(heaping: dict[str, Any], listed: int = 10) -> list[str]:
         )
     if heaping["peaks"]:
         peaks = ", ".join(
-            f"{p['age']} ({p['faces']:,} faces, {p['times']:.1f} times)" for p in heaping["peaks"][:listed]
+            f"{p['age']} ({counted(p['faces'], 'face')}, {p['times']:.1f} times)"
+            for p in heaping["peaks"][:listed]
         )
         words.append(f"Ages with {PEAK:g} times the faces of their neighbours or more: {peaks}")
     return words
@@ -43,7 +45,7 @@ def heaping_words(heaping: dict[str, Any], listed: int = 10) -> list[str]:
 def _faces(report: dict[str, Any]) -> str:
     faces = report["faces"]
     words = (
-        f"{faces['all']:,} faces; with an age {faces['age']:,}, male {faces['male']:,}, female "
+        f"{counted(faces['all'], 'face')}; with an age {faces['age']:,}, male {faces['male']:,}, female "
         f"{faces['female']:,}, group {faces['group']:,}, person {faces['person']:,}"
     )
     if faces["train"] or faces["held_out"]:
@@ -79,7 +81,7 @@ def _copies(copies: dict[str, Any]) -> str:
         f"Images under several paths: {len(exact):,}, and with contradictory labels, left out: "
         f"{len(contradictory):,}",
         *_listed([note["text"] for note in contradictory]),
-        f"Near copies (cosine {NEAR_COPY:g} or more): {len(near):,} pairs, with different labels "
+        f"Near copies (cosine {NEAR_COPY:g} or more): {counted(len(near), 'pair')}, with different labels "
         f"{sum(pair['differs'] for pair in near):,}",
         *_listed([pair_words(pair) for pair in near if pair["differs"]]),
     ]
@@ -104,7 +106,7 @@ def _persons(report: dict[str, Any]) -> str:
         most = ", ".join(f"{one['person']} ({one['faces']:,})" for one in persons["most"][:LISTED])
         words = (
             f"Persons: {persons['named']:,} named; {persons['several']:,} of them more than once, on "
-            f"{persons['faces_of_several']:,} faces; most often {most}"
+            f"{counted(persons['faces_of_several'], 'face')}; most often {most}"
         )
     else:
         words = "Persons: none is named, so splits can keep only copies together"
@@ -113,7 +115,7 @@ def _persons(report: dict[str, Any]) -> str:
     lines = [
         words,
         f"Look-alikes{other} (cosine {alike['cosine']:g} or more; they may be one person, or not), pairs "
-        f"among {alike['compared']:,} faces compared: {count}",
+        f"among {counted(alike['compared'], 'face')} compared: {count}",
         *_listed([pair_words(pair) for pair in alike["most"]], alike["pairs"]),
     ]
     return "\n".join(lines)
@@ -132,10 +134,10 @@ def _suspicious(suspicious: dict[str, Any]) -> str:
             ]
         )
     if suspicious["gender"]:
-        lines.append(f"Genders contradicted with {SURE:.0%} or more: {suspicious['contradicted']:,}")
+        lines.append(f"Genders contradicted with {percent(SURE)} or more: {suspicious['contradicted']:,}")
         lines += _listed(
             [
-                f"{_name(face)}: label {face['label_gender']}, contradicted with {face['doubt']:.1%}"
+                f"{_name(face)}: label {face['label_gender']}, contradicted with {percent(face['doubt'], 1)}"
                 for face in suspicious["gender"]
             ]
         )

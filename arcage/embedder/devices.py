@@ -24,6 +24,7 @@ def make_engine(
     from arcage.embedder.openvino import OpenVinoEngine
 
     note = ""
+    device = device.lower()
     if device != "cpu":
         from arcage.embedder.onnxruntime import OnnxRuntimeEngine, installed_distributions
 

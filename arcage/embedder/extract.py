@@ -167,6 +167,11 @@ class Extractor:
         )
 
     @property
+    def description(self) -> dict[str, Any]:
+        """The pipeline for people: with the name of its pack, which decides nothing."""
+        return {**self.pipeline, "pack": self.pack.name}
+
+    @property
     def engine(self) -> Engine:
         """What runs the networks; asking for it loads none of them.
 

@@ -48,6 +48,8 @@ _INSTALL = {
     "coreml": "pip install onnxruntime",
 }
 
+_ALIASES = {"dml": "directml", "cuda:0": "cuda"}
+
 _CUDA_OPTIONS = {
     # The default tries every algorithm on every new shape, which takes seconds.
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -99,9 +101,12 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, device: str) -> None:
+        device = _ALIASES.get(device, device)
+        # Asked first: to install a runtime does not help against a wrong name.
+        if device not in {"cpu", *_INSTALL} and device not in installed_providers():
+            raise DeviceError(_unknown(device))
         self._ort = _runtime()
         installed = _providers(self._ort)
-        device = {"dml": "directml"}.get(device, device)
         if device not in installed:
             raise DeviceError(_not_installed(device, installed))
         self.name = f"onnxruntime {self._ort.__version__}"
@@ -213,9 +218,15 @@ def _providers(runtime: Any) -> dict[str, str]:
 
 def _not_installed(device: str, installed: Mapping[str, str]) -> str:
     here = f"ONNX Runtime here offers: {', '.join(installed) or 'nothing'}"
-    if device in _INSTALL:
-        return f"the device {device!r} is not installed. {_advice(device)} ({here})"
-    return f"there is no device {device!r}: use auto, cpu, or a provider of ONNX Runtime ({here})"
+    return f"the device {device!r} is not installed. {_advice(device)} ({here})"
+
+
+def _unknown(device: str) -> str:
+    here = f" (ONNX Runtime here offers: {', '.join(found)})" if (found := installed_providers()) else ""
+    return (
+        f"there is no device {device!r}: take auto, cpu, cuda or tensorrt (NVIDIA), rocm or migraphx (AMD), "
+        f"directml (Windows), coreml (macOS) or openvino{here}"
+    )
 
 
 def _advice(device: str) -> str:

@@ -24,6 +24,7 @@ from arcage.heads.parallel import each, one_thread
 from arcage.heads.parts import Linear
 from arcage.heads.stage import Folds
 from arcage.types import F32, F64, Array
+from arcage.words import counted
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""
@@ -106,7 +107,7 @@ def adapt_heads(
 
     known = np.flatnonzero(np.isfinite(age))
     if base.age is not None and len(known):
-        progress(f"age: adapting to {len(known):,} faces")
+        progress(f"age: adapting to {counted(len(known), 'face')}")
         model, ends, told = _adapt_age(
             base.age, x[known], age[known], _folds(known, groups, Settings(seed=seed)), forget, seed
         )
@@ -115,7 +116,7 @@ def adapt_heads(
 
     known = np.flatnonzero(np.isfinite(gender))
     if base.gender is not None and len(known):
-        progress(f"gender: adapting to {len(known):,} faces")
+        progress(f"gender: adapting to {counted(len(known), 'face')}")
         folds = _folds(known, groups, Settings(seed=seed))
         female, out["p_female"][known], told = _adapt_gender(
             base.gender, x[known], gender[known], folds, seed

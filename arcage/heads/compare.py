@@ -10,6 +10,7 @@ from arcage.heads.bootstrap import intervals_of
 from arcage.heads.evaluate import PARTS, aligned, sets_of_faces, values
 from arcage.heads.model import Predictions
 from arcage.types import F32, Array
+from arcage.words import counted, percent
 
 SIGNS = {"mae": -1, "coverage": 0, "width": 0, "gender_accuracy": 1}
 """The figures that are compared, and whether more is better (1) or worse (-1). Of coverage and width neither
@@ -109,8 +110,9 @@ def as_text(report: dict[str, Any], names: tuple[str, str] = WITH) -> str:
             lines = [_line(title, row, figures, short) for title, row in rows]
             tables.append(aligned([_headings(heading, figures, short), *lines]))
     note = (
-        f"{short[1]} - {short[0]} with its {report['level']:.0%} interval, drawn over {report['drawn']}; "
-        "each row by itself: of twenty rows without a difference about one seems to have one"
+        f"{short[1]} - {short[0]} with its {percent(report['level'])} interval, drawn over "
+        f"{report['drawn']}; each row by itself: of twenty rows without a difference about one seems "
+        "to have one"
     )
     return "\n\n".join(["\n".join(said), *tables, note])
 
@@ -136,7 +138,7 @@ def _verdict(what: str, row: dict[str, Any], name: str, names: tuple[str, str]) 
     measure = {"mae": "MAE", "gender_accuracy": "accuracy"}[name]
     found = (
         f"({measure} {_both(row, name, names)}; difference {_interval(row, name)} {unit}, "
-        f"{row['faces']:,} faces)"
+        f"{counted(row['faces'], 'face')})"
     )
     if row["low"] is None:
         return f"{what}: too few faces or persons to tell {found}"
@@ -171,7 +173,7 @@ def _line(title: str, row: dict[str, Any], figures: tuple[str, ...], names: list
 
 
 def _figure(row: dict[str, Any], key: str, name: str) -> str:
-    return f"{row[key]:.1%}" if UNITS[name][0] == 100 else f"{row[key]:.2f}"
+    return percent(row[key], 1) if UNITS[name][0] == 100 else f"{row[key]:.2f}"
 
 
 def _interval(row: dict[str, Any], name: str) -> str:

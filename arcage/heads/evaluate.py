@@ -9,6 +9,7 @@ import numpy as np
 
 from arcage.heads.model import Predictions
 from arcage.types import F32, F64, Array
+from arcage.words import in_words
 
 BAND = 10
 """Years in an age band of the report."""
@@ -24,14 +25,14 @@ GENDER_MEANS = ("gender_accuracy",)
 """The figures that are means over faces, of :func:`values`."""
 
 COLUMNS = (
-    ("faces", "n_age", "{:,}"),
+    ("with age", "n_age", "{:,}"),
     ("MAE", "mae", "{:.2f}"),
     ("median", "median", "{:.2f}"),
     ("bias", "bias", "{:+.2f}"),
     ("CS@5", "cs5", "{:.1%}"),
     ("covered", "coverage", "{:.1%}"),
     ("width", "width", "{:.1f}"),
-    ("faces", "n_gender", "{:,}"),
+    ("with gender", "n_gender", "{:,}"),
     ("gender", "gender_accuracy", "{:.1%}"),
     ("ECE", "ece", "{:.1%}"),
 )
@@ -207,4 +208,5 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def as_text(row: Figures, key: str, style: str) -> str:
     """One figure of a table; - where there is none."""
-    return "-" if row[key] is None else style.format(row[key])
+    value = row[key]
+    return "-" if value is None else in_words(style, value)

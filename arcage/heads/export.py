@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from arcage.errors import HeadsError
-from arcage.files import atomic_write
+from arcage.errors import HeadsError, UsageError
+from arcage.files import atomic_write, refuse_foreign
 from arcage.heads.model import OLDEST, YOUNGEST, Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Kernel, Linear, Trees
 from arcage.types import F32, F64, Array
@@ -23,6 +23,18 @@ AGES, FEMALE = ("age", "age_low", "age_high"), "p_female"
 OPSET, IR = 17, 8
 """Old enough for what runs on phones and in browsers."""
 ONE = np.array([1], np.int64)
+
+
+def check_onnx_file(file: Path) -> None:
+    """Ask whether :func:`write_onnx` may replace what is at ``file``.
+
+    Raises:
+        UsageError: the name ends in another way than ``.onnx``, or arcage did not write that file.
+    """
+    if file.suffix.lower() != ".onnx":
+        raise UsageError(f"the model is written as ONNX: end the name of {file} in .onnx")
+    # The producer's name, as protobuf has it behind the version of the format.
+    refuse_foreign(rb"\A\x08.\x12\x06arcage", file)
 
 
 def write_onnx(heads: Heads, file: Path) -> None:

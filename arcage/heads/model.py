@@ -217,18 +217,29 @@ class Heads:
         """Whether they were adapted to another source of faces than they were fitted on."""
         return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
-    def check(self, fingerprint: str) -> None:
+    def check(self, fingerprint: str, pack: str = "") -> None:
         """Refuse descriptors of another pipeline.
+
+        Args:
+            pack: the name of its model pack, for the message.
 
         Raises:
             HeadsError: the fingerprints differ.
         """
-        if fingerprint != self.fingerprint:
+        if fingerprint == self.fingerprint:
+            return
+        own = self.manifest.get("pack")
+        fit = "or fit heads on this one: arcage fit --cache DIR --labels ... --out HEADS"
+        if not own or not pack or own == pack:
             raise HeadsError(
                 f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not "
-                f"{fingerprint}; choose the pack that they were fitted with (--pack), or fit heads on "
-                "this one: arcage fit --cache DIR --labels ... --out HEADS"
+                f"{fingerprint}{f' (another version of the pack {pack})' if own == pack else ''}; choose the "
+                f"pack that they were fitted with (--pack), {fit}"
             )
+        raise HeadsError(
+            f"these heads were fitted with the model pack {own}, not with {pack}; choose it with "
+            f"--pack {own}, {fit}"
+        )
 
     def predict(self, descriptors: Array) -> Predictions:
         """Answers for any number of faces.

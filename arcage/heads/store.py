@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from arcage.errors import HeadsError
-from arcage.files import atomic_write, verified_bytes
+from arcage.files import atomic_write, reason, verified_bytes
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 from arcage.interrupt import uninterrupted
@@ -87,8 +87,8 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
             (folder / MANIFEST).unlink(missing_ok=True)
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
-            reason = f"cannot write to the folder {folder}: {error.strerror}"
-            raise HeadsError(f"{reason}; choose another --out") from error
+            words = f"cannot write to the folder {folder}: {error.strerror}"
+            raise HeadsError(f"{words}; choose another --out") from error
         with atomic_write(folder / ARRAYS) as file:
             file.write(data)
         if images is not None:
@@ -155,11 +155,7 @@ def fitted_images(heads: Heads) -> Array | None:
 
 
 def named_heads(name: str) -> Heads:
-    """Heads by what a user calls them: a folder, or :data:`SHIPPED`.
-
-    Raises:
-        HeadsError: there are none, or they are damaged.
-    """
+    """Heads by what a user calls them: a folder, or :data:`SHIPPED`. Raises as :func:`load_heads`."""
     return load_heads(None if name == SHIPPED else name)
 
 
@@ -170,6 +166,8 @@ def load_heads(folder: str | Path | None = None) -> Heads:
         HeadsError: there are none, or they are damaged.
     """
     folder = BUNDLED if folder is None else Path(folder)
+    if folder != BUNDLED:
+        _check_folder(folder)
     remedy = (
         "reinstall them: pip install --force-reinstall --no-deps arcage"
         if folder == BUNDLED
@@ -198,6 +196,20 @@ def load_heads(folder: str | Path | None = None) -> Heads:
         return replace(_heads(manifest, arrays), folder=folder)
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise HeadsError(f"the heads in {folder} are damaged ({error}); {remedy}") from error
+
+
+def _check_folder(folder: Path) -> None:
+    name_one = "name a folder that `arcage fit` wrote"
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        raise HeadsError(f"there is no folder {folder}: {name_one}") from None
+    except NotADirectoryError:
+        raise HeadsError(f"{folder} is a file: {name_one}") from None
+    except OSError as error:
+        raise HeadsError(f"cannot read the folder {folder}: {reason(error)}; {name_one}") from error
+    if not names & {MANIFEST, ARRAYS, CARD}:
+        raise HeadsError(f"there are no heads in {folder}: {name_one}")
 
 
 def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:

@@ -10,16 +10,17 @@ from typing import Any
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
-from arcage.files import atomic_write, make_folder
+from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.heads.bootstrap import intervals
 from arcage.heads.evaluate import worst_sets
 from arcage.heads.model import Heads, Predictions
 from arcage.report.curves import curves
-from arcage.report.page import page
-from arcage.report.plots import check_matplotlib, draw
+from arcage.report.page import PLOTS, page
+from arcage.report.plots import PNG_MARK, check_matplotlib, draw
 from arcage.report.worst import thumbnails, worst_faces
 
 HTML, JSON = "report.html", "report.json"
+HTML_MARK = rb"<title>arcage report: "
 
 
 def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
@@ -35,6 +36,17 @@ def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
         if not place.is_dir():
             raise UsageError(f"--images {place} is not a folder: name the one that was extracted")
     make_folder(folder)
+
+
+def check_report_files(folder: Path) -> None:
+    """Ask whether :func:`write_report` may replace what is in ``folder``.
+
+    Raises:
+        ForeignFileError: arcage did not write a file there that it would replace.
+    """
+    refuse_foreign(HTML_MARK, folder / HTML)
+    refuse_foreign(rb'\A\{\s*"measured": \{', folder / JSON)
+    refuse_foreign(PNG_MARK, *(folder / f"{name}.png" for name in PLOTS))
 
 
 def write_report(

@@ -110,7 +110,7 @@ function drawRow(row) {
       make("td", { className: "words", colSpan: 5, textContent: words }), path,
     );
   }
-  if (row.faces > 1) path.append(make("small", { textContent: `face ${row.face + 1} of ${row.faces}` }));
+  if (row.faces > 1) path.append(make("small", { textContent: `face #${row.face} of ${row.faces}` }));
   return make(
     "tr", { className: row.age === null ? "unsure" : "" },
     make("td", { className: "seen" }, picture),

@@ -15,7 +15,7 @@ import numpy as np
 
 from arcage import __version__
 from arcage.errors import ImageError, UsageError
-from arcage.files import atomic_write
+from arcage.files import atomic_write, refuse_foreign
 from arcage.images import decode
 from arcage.output import record
 from arcage.prediction import Prediction
@@ -29,10 +29,15 @@ Add = Callable[[Source, Sequence[Prediction]], None]
 SUFFIXES = (".html", ".htm")
 
 
-def check_name(path: Path) -> None:
-    """Raises :class:`UsageError` where a page would not be opened as one by its name."""
+def check_page_file(path: Path) -> None:
+    """Ask whether :func:`write_page` may replace what is at ``path``.
+
+    Raises:
+        UsageError: a page would not be opened as one by this name, or arcage did not write that file.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"the report is a page for the browser: end the name of --report {path} in .html")
+    refuse_foreign(rb"<title>arcage: ", path)
 
 
 @contextmanager

@@ -15,10 +15,11 @@ import numpy as np
 from arcage.data.describe import FAR, NEAR_COPY, SURE
 from arcage.data.rows import picture_key
 from arcage.data.words import heaping_words
-from arcage.files import atomic_write
+from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.report.page import answer_lines, card, counts, document, figures, tiles
-from arcage.report.plots import new_axes, png, style
+from arcage.report.plots import legend, new_axes, png, style
 from arcage.report.worst import thumbnails
+from arcage.words import counted, percent
 
 HTML, JSON, CSV = "labels.html", "labels.json", "suspicious.csv"
 SHOWN = 24
@@ -37,6 +38,17 @@ PLOTS = {
         "How the ages of each group are spread: the share of its faces in each band.",
     ),
 }
+
+
+def check_label_report_files(folder: Path) -> None:
+    """Ask whether :func:`write_label_report` may replace what is in ``folder``.
+
+    Raises:
+        ForeignFileError: arcage did not write a file there that it would replace.
+    """
+    refuse_foreign(rb"<title>arcage labels: ", folder / HTML)
+    refuse_foreign(rb'\A\{\s*"labels": "[^\n]*",\s*"images": \{', folder / JSON)
+    refuse_foreign(csv_mark(CSV_COLUMNS), folder / CSV)
 
 
 def write_label_report(
@@ -131,7 +143,7 @@ def _overview(report: dict[str, Any]) -> str:
             f"{report['persons']['several']:,} several times",
         ),
         ("Ages far outside", f"{suspicious['far']:,}", f"{FAR:g} years or more outside the interval"),
-        ("Genders contradicted", f"{suspicious['contradicted']:,}", f"with {SURE:.0%} or more"),
+        ("Genders contradicted", f"{suspicious['contradicted']:,}", f"with {percent(SURE)} or more"),
         ("Contradictory copies", f"{len(report['copies']['contradictory']):,}", "left out"),
         ("Near copies", f"{len(report['copies']['near']):,}", f"pairs, cosine {NEAR_COPY:g} or more"),
     ]
@@ -195,7 +207,8 @@ def _copies(copies: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
     differ = [pair for pair in copies["near"] if pair["differs"]]
     if differ:
         out.append(
-            f"<h3>Near copies with different labels: {len(differ):,} pairs</h3>" + _pairs(differ, pictures)
+            f"<h3>Near copies with different labels: {counted(len(differ), 'pair')}</h3>"
+            + _pairs(differ, pictures)
         )
     return "\n".join(out)
 
@@ -206,7 +219,7 @@ def _alike(report: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
     count = f"{alike['pairs']:,}" if alike["complete"] else f"more than {alike['pairs']:,}"
     return (
         f"<h2>Look-alikes{other}</h2>\n<p>Pairs with a cosine of {alike['cosine']:g} or more among "
-        f"{alike['compared']:,} faces that were compared: {count}.</p>\n"
+        f"{counted(alike['compared'], 'compared face')}: {count}.</p>\n"
         '<p class="note">They may be one person, or not: these descriptors were not made to tell who '
         "somebody is, and small children look alike to them.</p>\n"
         f"{_pairs(alike['most'], pictures)}"
@@ -267,7 +280,7 @@ def _years(years: list[dict[str, int]], colours: dict[str, str]) -> bytes:
             )
             base += heights
     axes.set(xlabel="age by label (years)", ylabel="faces", xlim=(-0.5, len(years) - 0.5))
-    axes.legend(loc="upper right")
+    legend(axes)
     return png(figure)
 
 

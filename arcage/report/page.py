@@ -14,6 +14,7 @@ from arcage.data.sampling import sampling_words
 from arcage.heads.bootstrap import FEWEST
 from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
 from arcage.prediction import gender_words
+from arcage.words import counted, in_words, percent
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -144,7 +145,7 @@ def _method(report: dict[str, Any]) -> str:
         else "faces, as no person is known by name: if some appear twice, the intervals are too narrow"
     )
     return (
-        f"Small print under a figure: its {ends['level']:.0%} confidence interval, from "
+        f"Small print under a figure: its {percent(ends['level'])} confidence interval, from "
         f"{ends['resamples']:,} bootstrap samples of {drawn}. "
         f"None for fewer than {FEWEST} of them; one without width (at 100 %) "
         "only says that no face spoke against it. It speaks of chance in these faces, not of other data."
@@ -154,7 +155,7 @@ def _method(report: dict[str, Any]) -> str:
 def _measured(report: dict[str, Any]) -> str:
     measured = report["measured"]
     heads = measured["heads"]
-    held = f", {measured['holdout']:.0%} held out" if measured["holdout"] else ""
+    held = f", {percent(measured['holdout'])} held out" if measured["holdout"] else ""
     row = report["overall"]
     facts: list[tuple[str, str]] = [
         ("Labels", f"{measured['labels']}{held}"),
@@ -173,11 +174,11 @@ def _measured(report: dict[str, Any]) -> str:
     if heads["labels"] is not None:
         fitted = f"{heads['labels']}"
         if heads["faces"] is not None:
-            fitted += f", {heads['faces']:,} faces"
+            fitted += f", {counted(heads['faces'], 'face')}"
         if heads["ages"]:
             fitted += f", ages {heads['ages'][0]:.0f} to {heads['ages'][1]:.0f}"
         if heads["held_out_share"]:
-            fitted += f", {heads['held_out_share']:.0%} held out"
+            fitted += f", {percent(heads['held_out_share'])} held out"
         facts.append(("Fitted on", fitted))
     if heads["arcage"] is not None:
         facts.append(("Fitted with", f"arcage {heads['arcage']}"))
@@ -248,7 +249,7 @@ def _table(rows: dict[str, Any], ends: dict[str, Any], word: str) -> str:
 
 
 def _ends(both: list[float] | None, style: str) -> str:
-    return "" if both is None else f"{style.format(both[0])} to {style.format(both[1])}"
+    return "" if both is None else f"{in_words(style, both[0])} to {in_words(style, both[1])}"
 
 
 def _sampling(told: dict[str, Any] | None) -> str:

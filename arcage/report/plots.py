@@ -21,6 +21,8 @@ SIZE, DPI = (5.4, 3.9), 150
 MANY = 1500
 """From this many faces on, single points would hide one another: their density is drawn."""
 NOMINAL = 0.9
+PNG_MARK = rb"tEXtSoftware\0arcage"
+"""For :func:`arcage.files.refuse_foreign`: the plots that :func:`png` writes."""
 
 _LIGHT = {"ground": "#ffffff", "text": "#23292f", "grid": "#d9dee3", "first": "#1f66b0", "second": "#c4521a"}
 _DARK = {"ground": "#1b1f24", "text": "#d5dbe1", "grid": "#3a424b", "first": "#6db3f5", "second": "#f0a35e"}
@@ -102,7 +104,7 @@ def png(figure: Any) -> bytes:
     """A figure as a file."""
     buffer = io.BytesIO()
     # Without the version of matplotlib inside, the same figures give the same file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": "arcage"})
     return buffer.getvalue()
 
 
@@ -112,6 +114,11 @@ def new_axes(rows: int = 1, **options: Any) -> tuple[Any, Any]:
 
     figure = Figure(figsize=SIZE, dpi=DPI)
     return figure, figure.subplots(rows, 1, **options)
+
+
+def legend(axes: Any) -> None:
+    """The legend in a row above the axes, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
 
 def _scatter(age: F32, answered: F32, colours: dict[str, str]) -> bytes:
@@ -139,7 +146,7 @@ def _scatter(age: F32, answered: F32, colours: dict[str, str]) -> bytes:
     axes.plot([0, end], [0, end], color=colours["second"], linewidth=1.2, label="answer = label")
     axes.set(xlim=(0, end), ylim=(0, end), xlabel="age by label (years)", ylabel="age by arcage (years)")
     axes.set_aspect("equal")
-    axes.legend(loc="upper left")
+    legend(axes)
     return png(figure)
 
 
@@ -156,7 +163,7 @@ def _error_by_age(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
         _hollow(axes, x, y, rows, colours, colour, marker)
     axes.axhline(0, color=colours["text"], linewidth=0.8)
     axes.set(xlabel="age by label (years)", ylabel="error (years)", xlim=(0, None))
-    axes.legend(loc="best")
+    legend(axes)
     return png(figure)
 
 
@@ -171,7 +178,7 @@ def _coverage(bands: dict[str, Any], intervals: dict[str, Any], colours: dict[st
     above.axhline(100 * NOMINAL, color=colours["second"], linewidth=1.2, label="promised: 90 %")
     lowest = min([*share, *(100 * e[0] for e in ends if e), 80])
     above.set(ylabel="covered (%)", ylim=(max(lowest - 3, -3), 101.5))
-    above.legend(loc="lower left")
+    legend(above)
     below.bar(x, [row["width"] for row in bands.values()], color=colours["first"], width=0.6)
     below.set(ylabel="width (years)", xlabel="age by label (years)")
     below.grid(axis="x", visible=False)
@@ -189,7 +196,7 @@ def _reliability(rows: list[dict[str, Any]], colours: dict[str, str]) -> bytes:
     above.plot(x, share, "o", color=colours["first"], markersize=4.5, label="faces of one bin")
     _hollow(above, x, share, rows, colours)
     above.set(xlim=(-2, 102), ylim=(-4, 104), ylabel="labelled female (%)")
-    above.legend(loc="upper left")
+    legend(above)
     edges = np.array([100 * row["from"] for row in rows])
     widths = np.array([100 * (row["to"] - row["from"]) for row in rows])
     below.bar(edges, [row["faces"] for row in rows], widths * 0.92, align="edge", color=colours["first"])
@@ -208,7 +215,7 @@ def _kept(
     axes.plot(x, y, color=colours["first"], linewidth=1.8, marker="o" if len(x) < 5 else "")
     axes.axhline(y[-1], color=colours["second"], linewidth=1.2, linestyle="--", label="all faces")
     axes.set(xlim=(0, 101), xlabel=f"share of faces kept, {words[0]} first (%)", ylabel=words[1])
-    axes.legend(loc="best")
+    legend(axes)
     return png(drawing)
 
 

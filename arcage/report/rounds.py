@@ -69,9 +69,9 @@ def draw_curves(rows: Rows) -> bytes:
                 axes.plot(row["rounds"], fold, color=colours["first"], alpha=0.35, linewidth=0.9, label=label)
             axes.plot(row["rounds"], row["mean"], color=colours["second"], linewidth=1.8, label="mean")
             axes.set(title=f"{row['attribute']}: {row['stage']}", xlabel="boosting round", ylabel=row["loss"])
-            axes.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
         for axes in list(figure.axes)[len(rows) :]:
             axes.remove()
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
         return png(figure)
 
 

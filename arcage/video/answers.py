@@ -20,7 +20,7 @@ from arcage.types import U8, Face, ImageFaces, Status
 from arcage.video.person import Person
 from arcage.video.read import Frame, Reader, open_camera, open_clip
 from arcage.video.track import Tracker, is_whole
-from arcage.video.write import WriteFrame, draw_film, film_target
+from arcage.video.write import WriteFrame, draw_film
 
 _TOGETHER = 4
 """Frames of a film that are worked on at once."""
@@ -135,7 +135,9 @@ class Films:
     def _drawing(self, source: Source, rate: float) -> AbstractContextManager[WriteFrame | None]:
         if self._annotator is None:
             return nullcontext()
-        return draw_film(film_target(self._annotator.target(source)), rate)
+        target = self._annotator.target(source)
+        self._annotator.check(target)
+        return draw_film(target, rate)
 
 
 def _pictures(reader: Reader) -> Iterator[tuple[Frame, U8]]:

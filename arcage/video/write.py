@@ -13,9 +13,9 @@ from typing import Any
 
 import cv2
 
-from arcage.annotate import draw, refuse_others
+from arcage.annotate import COMMENT, draw
 from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, make_folder, reason, temporary_path
+from arcage.files import atomic_write, csv_mark, make_folder, reason, refuse_foreign, temporary_path
 from arcage.interrupt import interruptible, uninterrupted
 from arcage.output import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
@@ -36,9 +36,19 @@ FRAME_COLUMNS = (
 _STILL = 10.0
 """Seconds at most that a frame is shown: a damaged film may claim years."""
 
-_COMMENT = b"drawn by arcage"
-_MARK = struct.pack(">I4s", 8 + len(_COMMENT), b"free") + _COMMENT
+_MARK = struct.pack(">I4s", 8 + len(COMMENT), b"free") + COMMENT
 """A box at the end of an MP4, which players pass over: by it a film that was drawn here is known again."""
+
+
+def check_frames_file(path: Path) -> None:
+    """Ask whether :func:`write_frames` may replace what is at ``path``.
+
+    Raises:
+        UsageError: the name ends in another way than ``.csv``, or arcage did not write that file.
+    """
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"the frames' rows are CSV: end the name of {path} in .csv")
+    refuse_foreign(csv_mark(FRAME_COLUMNS), path)
 
 
 @contextmanager
@@ -92,12 +102,6 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def film_target(picture: Path) -> Path:
-    """Where the film goes that an :class:`~arcage.annotate.Annotator` would put a picture of."""
-    film = picture.with_suffix("")
-    return film if film.suffix.lower() == ".mp4" else film.with_name(f"{film.name}.mp4")
-
-
 @contextmanager
 def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
     """An MP4 (MPEG-4 part 2, no sound) of frames with a box and a label around every face.
@@ -110,9 +114,8 @@ def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
         rate: frames a second.
 
     Raises:
-        OutputError: it cannot be written, or a file that is not arcage's is in its place.
+        OutputError: it cannot be written.
     """
-    refuse_others(target, _MARK, at_end=True)
     make_folder(target.parent)
     # An absolute name: in others FFmpeg may see a protocol.
     folder = os.path.dirname(os.path.abspath(target))

@@ -1,0 +1,234 @@
+"""Messages: one voice, words for numbers, and what to do next."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import caches
+import fakes
+import numpy as np
+import pytest
+
+from arcage.cache import Cache, ShardWriter
+from arcage.embedder.devices import make_engine
+from arcage.embedder.extract import Extractor
+from arcage.errors import CacheError, DeviceError, HeadsError, ImageError
+from arcage.heads.model import Heads
+from arcage.heads.store import load_heads
+from arcage.images import decode
+from arcage.summary import Summary
+from arcage.words import counted, either, in_words, percent
+
+Run = Callable[..., Any]
+
+
+def test_numbers_in_words() -> None:
+    assert [percent(0.914), percent(0.9149, 1), percent(1)] == ["91 %", "91.5 %", "100 %"]
+    assert [in_words("{:.2f}", 4.2), in_words("{:.1%}", 0.5)] == ["4.20", "50.0 %"]
+    assert [counted(n, "face") for n in (0, 1, 2, 1200)] == ["0 faces", "1 face", "2 faces", "1,200 faces"]
+    assert counted(1, "image was", "images were") == "1 image was"
+    assert [either(["a"]), either(["a", "b"]), either(["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
+
+
+def test_one_is_not_plural() -> None:
+    summary = Summary(ok=1, faces=1, from_cache=1)
+    assert str(summary) == (
+        "1 image in 0.0 s: 1 with a face, 0 without, 0 unreadable; 1 face; 1 image was in the cache"
+    )
+
+
+CALLS = [
+    ("predict --faces x y", "--faces takes all, largest or center; `arcage predict --help` says more"),
+    ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; `arcage predict --help` says more"),
+    ("predict --min-score x y", "--min-score takes a number from 0 to 1; `arcage predict --help` says more"),
+    ("predict --webcam -1", "--webcam takes a whole number of 0 or more; `arcage predict --help` says more"),
+    ("app --port 99999", "--port takes a whole number from 0 to 65535; `arcage app --help` says more"),
+    (
+        "predict y --format x",
+        "--format takes table, csv, excel-csv or jsonl; `arcage predict --help` says more",
+    ),
+    (
+        "fit --search x --cache x --labels y --out z",
+        "--search takes a number; `arcage fit --help` says more",
+    ),
+    (
+        "fit --cache x --labels y --out z --only q",
+        "--only takes age or gender; `arcage fit --help` says more",
+    ),
+    ("predict --nope", "there is no option --nope, but --annotate; `arcage predict --help` says more"),
+    ("--nope", "there is no option --nope; `arcage --help` says more"),
+    ("predict --out", "--out needs a value"),
+    ("predict y --quiet=3", "--quiet takes no value"),
+    ("extract y", "--cache is missing; `arcage extract --help` says more"),
+    ("models fetch", "NAME is missing; `arcage models fetch --help` says more"),
+    ("data clean", "FILE.mat is missing; `arcage data clean --help` says more"),
+    ("nonsense", "no such command 'nonsense'; `arcage --help` says more"),
+    ("models nonsense", "no such command 'nonsense'; `arcage models --help` says more"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), CALLS)
+def test_wrong_calls(arcage: Run, call: str, words: str) -> None:
+    done = arcage(*call.split())
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"arcage: {words}\n")
+
+
+@pytest.mark.parametrize("command", ["", "predict", "models", "models list", "data describe", "heads export"])
+def test_a_short_name_of_help(arcage: Run, command: str) -> None:
+    done = arcage(*command.split(), "-h")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Usage: ")
+    assert done.stdout == arcage(*command.split(), "--help").stdout
+
+
+def test_groups_without_a_command_show_their_help(arcage: Run) -> None:
+    for group in ((), ("models",), ("data",), ("heads",)):
+        done = arcage(*group)
+        assert done.exit_code == 2
+        assert (done.stdout + done.stderr).startswith("Usage: ")
+
+
+@pytest.mark.parametrize("device", ["gpu", "GPU", "nvidia", "cdua", "cuda:1"])
+def test_devices_that_there_are_not(device: str) -> None:
+    with pytest.raises(DeviceError, match=f"no device {device.lower()!r}: take auto, cpu, cuda .*NVIDIA"):
+        make_engine(device)
+
+
+def test_other_spellings_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.embedder.onnxruntime.installed_distributions", lambda: ())
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    for device in ("cuda:0", "CUDA"):
+        with pytest.raises(DeviceError, match="ONNX Runtime is not installed: pip install"):
+            make_engine(device)
+
+
+def test_heads_that_there_are_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "heads.npz").write_text("")
+    for name, words in (
+        ("typo", "there is no folder .*typo: name a folder that `arcage fit` wrote"),
+        ("file", "file is a file: name a folder that `arcage fit` wrote"),
+        ("photos", "there are no heads in .*photos: name a folder that `arcage fit` wrote"),
+        ("broken", r"manifest\.json is missing\); fit them again"),
+    ):
+        with pytest.raises(HeadsError, match=words):
+            load_heads(tmp_path / name)
+
+
+def test_heads_name_their_pack() -> None:
+    heads = Heads("a" * 16, 2, None, None, {"pack": "buffalo_l"})
+    heads.check("a" * 16, "compact")
+    with pytest.raises(
+        HeadsError, match="model pack buffalo_l, not with compact; choose it with --pack buff"
+    ):
+        heads.check("b" * 16, "compact")
+    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16} .another version of the pack"):
+        heads.check("b" * 16, "buffalo_l")
+    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16};"):
+        Heads("a" * 16, 2, None, None, {}).check("b" * 16, "compact")
+
+
+def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
+    extractor = Extractor()
+    assert extractor.description == {**extractor.pipeline, "pack": "compact"}
+    for number, description in enumerate(
+        ({"pack": "buffalo_l"}, {"pack": "buffalo_l", "degraded": {"number": 2}}, {})
+    ):
+        Cache(tmp_path, f"{number}" * 16, dimension=2, pipeline=description)
+    with pytest.raises(CacheError) as caught:
+        Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
+    assert str(caught.value) == (
+        f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
+        "variant 2, 2222222222222222. Choose the pack that made those with --pack, or run `arcage extract` "
+        "with the present one first."
+    )
+
+
+def office() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("[Content_Types].xml", "")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            b"path,age\na.jpg,3\n",
+            "text, which is not read: a list of images is read with `arcage predict --from-file`",
+        ),
+        ("ä.jpg\n".encode() * 2000, "text, which is not read: a list"),
+        ("a.jpg".encode("utf-16"), "text, which is not read: a list"),
+        (b'{"path": "a.jpg"}', "text, which is not read: a list"),
+        (
+            b"PK\x03\x04" + bytes(40),
+            "a zip archive, which is not read: unpack it first, or drop it",
+        ),
+        (office(), "an Office document, which is not read: save its pictures as images first"),
+        (b"%PDF-1.7", "a PDF document, which is not read: save its pictures as images first"),
+        (b"\x1f\x8b\x08", "an archive, which is not read: unpack it first"),
+        (b"a.jpg" + bytes(252) + b"ustar", "an archive, which is not read: unpack it first"),
+        (b"PAR1", r"a Parquet file, which is not read: end its name in \.parquet"),
+        (
+            b"\0\0\0\x18ftypisom" + bytes(40),
+            r"a video, which is not read: end its name in \.mp4, \.mkv or another",
+        ),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing, which is not read: save it as PNG"),
+        (b'<?xml version="1.0"?>\n<svg>', "an SVG drawing, which is not read: save it as PNG"),
+        (b"<!doctype html><p>", "an HTML page, which is not read: download the picture itself"),
+    ],
+)
+def test_files_that_are_no_images(data: bytes, words: str) -> None:
+    with pytest.raises(ImageError, match=f"^{words}"):
+        decode(data)
+
+
+def test_what_cannot_be_told(arcage: Run) -> None:
+    for data in (b"\x80\x81\x82", b"\x01\x02\x03"):
+        with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, raw\)$"):
+            decode(data)
+
+
+def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
+    (tmp_path / "heads").mkdir()
+    (tmp_path / "heads" / "heads.npz").write_text("")
+    with ShardWriter(Cache(tmp_path / "cache", "a" * 16, dimension=2)) as writer:
+        writer.add(caches.image("a"))
+    for name, words in (
+        ("heads", "holds heads, not images: give it with --heads"),
+        ("cache", "is a cache of descriptors, not of images: give it with --cache"),
+        ("cache/" + "a" * 16, "is a cache of descriptors, not of images: give it with --cache"),
+    ):
+        done = arcage("predict", tmp_path / name)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == f"arcage: {tmp_path / name} {words}\n"
+
+
+def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arcage.data.tables import read_table
+    from arcage.lists import read_list
+
+    monkeypatch.chdir(tmp_path)
+    Path("é.jpg").write_bytes(fakes.image(fakes.face(30, 0.1)))
+    done = arcage("predict", "é.jpg", "--format", "excel-csv")
+    assert done.stdout.encode().startswith(b"\xef\xbb\xbfpath,face,faces,")
+    plain = arcage("predict", "é.jpg", "--format", "csv")
+    assert done.stdout.encode() == b"\xef\xbb\xbf" + plain.stdout.encode()
+    for _ in range(2):  # a result of arcage may be replaced
+        assert arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.csv").exit_code == 0
+    assert Path("a.csv").read_bytes() == done.stdout.encode()
+    assert read_table(Path("a.csv"))["é.jpg"].age == np.float32(30)
+    Path("list.txt").write_bytes("\ufeffé.jpg\n".encode())
+    assert read_list("list.txt") == ["é.jpg"]
+    done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "arcage: --out a.jsonl sets the format itself; leave out --format excel-csv\n",
+    )
