@@ -47,8 +47,8 @@ def set_upright(detector: FaceDetector, image: U8, face: Face) -> Face:
 def find_turned(detector: FaceDetector, image: U8, threshold: float) -> tuple[Face, ...]:
     """The faces of an image in which none was found upright, from the highest score to the lowest.
 
-    The image, reduced to :data:`ON_SIDE` pixels, is searched on its side, which finds faces that are upright or
-    upside down there. Faces that no orientation shows clearly are left out.
+    The image, reduced to :data:`ON_SIDE` pixels, is searched on its side, which finds faces that are upright
+    or upside down there. Faces that no orientation shows clearly are left out.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
