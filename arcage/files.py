@@ -124,7 +124,7 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
         ForeignFileError: there is such a file. (What is no regular file is left to :func:`atomic_write`.)
     """
     for path in paths:
-        if path.is_file() and not _has_mark(path, mark):
+        if os.path.isfile(path) and not _has_mark(path, mark):
             raise ForeignFileError(path)
 
 
