@@ -18,6 +18,7 @@ from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.files import refuse_foreign
 from arcage.heads.adapt import FORGET, adapt_heads
 from arcage.heads.bootstrap import intervals
+from arcage.heads.calibrate import COVERAGE
 from arcage.heads.compare import compare
 from arcage.heads.evaluate import evaluate
 from arcage.heads.fit import FOLDS, Progress, Settings, fit_heads, lacking, versions
@@ -211,11 +212,12 @@ def _cannot_be_fitted(train: LabelledFaces, folds: int) -> dict[str, str]:
     }
     persons = train.persons()
     reasons = {what: lacking(what, label, persons, folds) for what, label in labels.items()}
-    years = np.unique(train.age[np.isfinite(train.age)])
-    if len(years) == 1:
-        reasons["age"] = (
-            reasons["age"] or f"all labelled faces have the same age, {years[0]:g}: add other ages"
-        )
+    years, counts = np.unique(train.age[np.isfinite(train.age)], return_counts=True)
+    # The interval would be that age alone.
+    if len(years) and counts.max() >= COVERAGE * counts.sum():
+        who = "all" if len(years) == 1 else f"{counts.max():,} of {counts.sum():,}"
+        same = f"{who} labelled faces have the same age, {years[counts.argmax()]:g}: add other ages"
+        reasons["age"] = reasons["age"] or same
     reasons = {what: reason for what, reason in reasons.items() if reason}
     if reasons and len(reasons) == len(labels):
         raise UsageError("; ".join(reasons.values()))

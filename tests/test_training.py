@@ -210,6 +210,10 @@ def test_what_cannot_be_fitted_is_left_out_and_said(
     fitted = fit(same, tmp_path / "same", settings=settings, sampling=balanced)
     assert fitted.left_out == {"age": "all labelled faces have the same age, 30: add other ages"}
     assert (fitted.heads.age, fitted.heads.gender is None) == (None, False)
+    nearly = replace(everyone, age=np.where(np.arange(400) < 370, 30, 40).astype(np.float32))
+    assert fit(nearly, tmp_path / "nearly", settings=LINEAR).left_out == {
+        "age": "370 of 400 labelled faces have the same age, 30: add other ages"
+    }
     few = np.where(np.arange(400) < 49, everyone.age, np.nan).astype(np.float32)
     fitted = fit(replace(everyone, age=few), tmp_path / "few", settings=settings)
     assert fitted.left_out == {"age": "only 49 faces have a label for age; at least 50 are needed"}
