@@ -44,6 +44,19 @@ CALLS = [
     ("predict --faces x y", "--faces takes all, largest or center; see `arcage predict --help`"),
     ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
     ("predict --min-score x y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
+    # Python takes an underscore in a number, people mean something else.
+    (
+        "predict --min-score 0_1 y",
+        "--min-score takes a number from 0 to 1; see `arcage predict --help`",
+    ),
+    (
+        "extract --cache c_1 --min-face=4_0 y",
+        "--min-face takes a whole number of 8 or more; see `arcage extract --help`",
+    ),
+    (
+        "fit --search 6_0 --cache x --labels y --out z",
+        "--search takes a number; see `arcage fit --help`",
+    ),
     ("predict --webcam -1", "--webcam takes a whole number of 0 or more; see `arcage predict --help`"),
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
