@@ -211,6 +211,15 @@ def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
         assert done.stderr == f"arcage: {tmp_path / name} {words}\n"
 
 
+def test_photos_beside_their_cache(arcage: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(fakes.image(fakes.face()))
+    for _ in range(2):
+        assert arcage("extract", tmp_path, "--cache", tmp_path).exit_code == 0
+    (tmp_path / "heads.npz").write_text("")
+    done = arcage("predict", tmp_path, "--format", "csv")
+    assert (done.exit_code, done.stdout.count("a.jpg,0,1,")) == (0, 1)
+
+
 def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from arcage.data.tables import read_table
     from arcage.lists import read_list
