@@ -1185,6 +1185,8 @@ def _refuse_call(error: Any) -> NoReturn:
     else:
         words = error.format_message().removesuffix(".")
         words = words[:1].lower() + words[1:]
+        words = re.sub(r"\. Did you mean:? (.*)\?$", r", but \1", words)
+        words = re.sub(r"^got unexpected extra arguments?\S* \((.*)\)$", r"too many arguments: \1", words)
     command = ["arcage", *error.ctx.command_path.split()[1:]] if error.ctx is not None else []
     more = f"; `{' '.join(command)} --help` says more" if command else ""
     _say(f"arcage: {words}{more}")

@@ -66,6 +66,9 @@ CALLS = [
     ("models fetch", "NAME is missing; `arcage models fetch --help` says more"),
     ("data clean", "FILE.mat is missing; `arcage data clean --help` says more"),
     ("nonsense", "no such command 'nonsense'; `arcage --help` says more"),
+    ("predct x", "no such command 'predct', but 'predict'; `arcage --help` says more"),
+    ("doctor x", "too many arguments: x; `arcage doctor --help` says more"),
+    ("models list x y", "too many arguments: x y; `arcage models list --help` says more"),
     ("models nonsense", "no such command 'nonsense'; `arcage models --help` says more"),
 ]
 
