@@ -1214,6 +1214,8 @@ def _report_usage_error(error: Any) -> NoReturn:
     else:
         words = error.format_message().removesuffix(".")
         words = words[:1].lower() + words[1:]
+        words = re.sub(r"\. Did you mean:? (.*)\?$", r" (did you mean \1?)", words)
+        words = re.sub(r"^got unexpected extra arguments?\S* \((.*)\)$", r"too many arguments: \1", words)
     command = ["arcage", *error.ctx.command_path.split()[1:]] if error.ctx is not None else []
     more = f"; see `{' '.join(command)} --help`" if command else ""
     _say(f"arcage: {words}{more}")
@@ -1253,17 +1255,19 @@ def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
     from arcage.lists import read_list
-    from arcage.sources import is_clip, is_url
+    from arcage.sources import is_clip, is_url, is_whole_disk, walk
 
     arguments = list(paths or [])
     _require(("", [path for path in arguments if path != "-" and not is_url(path)]))
-    if os.sep in arguments:
-        raise UsageError(f"{os.sep} is the whole disk: name the folders that have the photos")
     listed = []
     for path in arguments:
-        if os.path.isfile(os.path.join(path, "heads.npz")):
-            raise UsageError(f"{path} holds heads, not images: give it with --heads")
-        if _is_cache(path):
+        if is_whole_disk(path):
+            raise UsageError(f"{path} is the whole disk: name the folders that have the photos")
+        holds_heads = os.path.isfile(os.path.join(path, "heads.npz"))
+        # Photos may lie beside them.
+        if (holds_heads or _is_cache(path)) and next(walk([path]), None) is None:
+            if holds_heads:
+                raise UsageError(f"{path} holds heads, not images: give it with --heads")
             raise UsageError(f"{path} is a cache of descriptors, not of images: give it with --cache")
     if from_file is not None:
         # Not the one for standard input: in a list, - is a file of that name.

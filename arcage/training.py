@@ -43,8 +43,8 @@ SAME = 0.1
 re-encoding (JPEG of quality 50, or three quarters of the size) by 0.08; the nearest of 1,194 faces of other
 data sets is at 0.22."""
 FEW_COPIES = 0.1
-"""Share of the faces up to which re-encoded copies are not reported: data sets contain some on both sides of a
-fair split."""
+"""Share of the faces up to which re-encoded copies are not reported: data sets contain some on both sides
+of a fair split."""
 CERTAIN = 7
 """Minimum expected number of landmarks among faces if all were fitted on; the probability of finding none is
 then 0.1 %."""

@@ -79,6 +79,9 @@ CALLS = [
     ("models fetch", "NAME is missing; see `arcage models fetch --help`"),
     ("data clean", "FILE.mat is missing; see `arcage data clean --help`"),
     ("nonsense", "no such command 'nonsense'; see `arcage --help`"),
+    ("predct x", "no such command 'predct' (did you mean 'predict'?); see `arcage --help`"),
+    ("doctor x", "too many arguments: x; see `arcage doctor --help`"),
+    ("models list x y", "too many arguments: x y; see `arcage models list --help`"),
     ("models nonsense", "no such command 'nonsense'; see `arcage models --help`"),
 ]
 
@@ -221,6 +224,15 @@ def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
         done = arcage("predict", tmp_path / name)
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr == f"arcage: {tmp_path / name} {words}\n"
+
+
+def test_photos_beside_their_cache(arcage: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(fakes.image(fakes.face()))
+    for _ in range(2):
+        assert arcage("extract", tmp_path, "--cache", tmp_path).exit_code == 0
+    (tmp_path / "heads.npz").write_text("")
+    done = arcage("predict", tmp_path, "--format", "csv")
+    assert (done.exit_code, done.stdout.count("a.jpg,0,1,")) == (0, 1)
 
 
 def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

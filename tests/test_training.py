@@ -373,7 +373,7 @@ def test_training_faces_in_files_that_were_saved_anew(
     anew = labelled(made_up(tmp_path / "anew", X * 1.001, content="anew"))
     fitted = int((~everyone.held_out(SHARE)).sum())
     found = re.fullmatch(
-        r"were fitted on about ([0-9]+) of these 400 faces, some in files that were saved anew",
+        r"were fitted on about ([0-9]+) of these 400 faces, some as re-encoded copies",
         fitted_words(heads, anew, "other.csv", 0),
     )
     assert found
