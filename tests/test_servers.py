@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ import pytest
 from fakes import face, image
 
 from arcage import remote
-from arcage.errors import RemoteError
+from arcage.errors import ImageError, RemoteError
 from arcage.sources import Source, is_one_image, url_links, url_name, walk
 
 pytest.importorskip("aiohttp")
@@ -83,6 +84,37 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(PHOTO), PHOTO))
+        elif head == "endless":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"3e8\r\n" + bytes(1000) + b"\r\n")
+            self.close_connection = True
+        elif head == "no-chunk":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.flush()
+            time.sleep(0.1)
+            self.wfile.write(b"no length\r\n")
+            self.close_connection = True
+        elif head == "no-http":
+            self.wfile.write(b"SSH-2.0-OpenSSH\x1b[31m\r\n")
+            self.close_connection = True
+        elif head == "words":
+            self.wfile.write(b"HTTP/1.1 403 a\x1b[31m\tb\r\nContent-Length: 0\r\n\r\n")
+        elif head == "part":
+            self.give(PHOTO[:50], 206, Content_Range=f"bytes 0-49/{len(PHOTO)}")
+        elif head == "end":
+            size = len(PHOTO)
+            self.give(PHOTO[9:], 206, Content_Range=f"bytes 9-{size - 1}/{size}")
+        elif head == "whole":
+            size = len(PHOTO)
+            self.give(PHOTO, 206, Content_Range=f"bytes 0-{size - 1}/{size}")
+        elif head == "file":
+            self.give(b"", 302, Location="file:///etc/hostname")
         elif head == "empty":
             self.give(b"", 200)
         elif head == "stuck":
@@ -93,12 +125,12 @@ class Handler(BaseHTTPRequestHandler):
             data = self.files.get(path, PHOTO)
             self.give(data, 200, "text/html" if path.endswith("/") else "image/jpeg")
 
-    def give(self, data: bytes, status: int, kind: str = "text/plain") -> None:
+    def give(self, data: bytes, status: int, kind: str = "text/plain", **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Type", kind)
-        for name, value in self.headers_sent.items():
-            self.send_header(name, value)
+        for name, value in (self.headers_sent | headers).items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -161,6 +193,13 @@ def rows(done: Any) -> list[tuple[str, str, str]]:
             "redirects to localhost, which cannot be reached: Connection refused",
         ),
         ("/short/a.jpg", 1, "unreadable", "the transfer broke off"),
+        ("/202/a.jpg", 1, "unreadable", "HTTP 202 Accepted"),
+        ("/302/a.jpg", 1, "unreadable", "HTTP 302 Found"),
+        ("/file/a.jpg", 1, "unreadable", "not a valid URL, or a redirect to one"),
+        ("/part/a.jpg", 1, "unreadable", "the server gave only a part of the file (bytes 0-49/{size})"),
+        ("/end/a.jpg", 1, "unreadable", "the server gave only a part of the file (bytes 9-{end}/{size})"),
+        ("/whole/a.jpg", 0, "ok", ""),
+        ("/no-http/a.jpg", 3, "unreadable", "the answer is not valid HTTP: Bad status line"),
         ("/401/a.jpg", 3, "unreadable", "HTTP 401 Unauthorized"),
         ("/429/a.jpg", 3, "unreadable", "HTTP 429 Too Many Requests"),
         ("/500/a.jpg", 3, "unreadable", "HTTP 500 Internal Server Error"),
@@ -169,6 +208,7 @@ def rows(done: Any) -> list[tuple[str, str, str]]:
     ],
 )
 def test_one_image(arcage: Run, server: str, path: str, code: int, status: str, error: str) -> None:
+    error = error.format(size=len(PHOTO), end=len(PHOTO) - 1)
     done = arcage("predict", server + path)
     assert rows(done) == [(server + path, status, error)]
     assert done.exit_code == code
@@ -197,15 +237,36 @@ def test_the_pause_that_a_server_wants(arcage: Run, server: str, monkeypatch: py
     assert (done.exit_code, waited) == (3, [7.0])
 
 
+def test_what_a_server_says_is_fit_for_a_terminal(arcage: Run, server: str) -> None:
+    done = arcage("predict", f"{server}/words/a.jpg")
+    assert rows(done)[0][2] == "HTTP 403 a [31m b"
+
+
+def test_an_answer_without_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MAX_FILE_BYTES", 100_000)
+    with pytest.raises(ImageError, match="too large: the limit is 100,000 bytes"):
+        remote.read(f"{server}/endless/a.jpg")
+    with pytest.raises(ImageError, match="too large for a server that gives no parts of files"):
+        remote.open_file(f"{server}/endless/a.parquet")
+
+
+def test_an_answer_that_cannot_be_parsed_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SILENT_SECONDS", 0.3)
+    start = time.monotonic()
+    with pytest.raises(RemoteError, match="does not answer in time"):
+        remote.read(f"{server}/no-chunk/a.jpg")
+    assert time.monotonic() - start < 10
+
+
 # Lists
 
 
 def test_broken_images_among_others_are_rows(arcage: Run, server: str, tmp_path: Path) -> None:
-    names = ["404", "403", "short", "loop", "empty", "a", "b", "c"]
+    names = ["404", "403", "short", "loop", "empty", "no-http", "part", "202", "a", "b", "c"]
     (tmp_path / "list.txt").write_text("".join(f"{server}/{name}/x.jpg\n" for name in names))
     done = arcage("predict", "--from-file", tmp_path / "list.txt")
     assert [status for _, status, _ in sorted(rows(done))].count("ok") == 3
-    assert len(rows(done)) == 8
+    assert len(rows(done)) == 11
     assert done.exit_code == 0
 
 
