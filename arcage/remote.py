@@ -274,11 +274,15 @@ def _system(url: str) -> tuple[Any, str]:
         if is_http(url):
             options |= _http_options(kinds[0], links[0])
         return fsspec.filesystem(_scheme(links[0]), **options), kinds[0]._strip_protocol(links[0])
-    except _ABSENT:
+    except _ABSENT as error:
         _check_base(url)
+        if isinstance(error, IsADirectoryError):
+            raise UsageError(f"cannot open {url}: {url_links(url)[-1]} is a folder") from None
         raise
     except ArcageError:
         raise
+    except _damages(url) as error:
+        raise ImageError(f"the archive cannot be read: {_words(error)}") from error
     except (TypeError, ValueError) as error:
         raise UsageError(f"cannot open {url}: {_words(error)}") from error
     except Exception as error:
@@ -313,7 +317,9 @@ def _kind(link: str, url: str) -> Any:
         return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         # fsspec says which package it is.
-        raise RemoteError(f"cannot open {url}: {error}; for s3://: pip install 'arcage[remote]'") from None
+        raise RemoteError(
+            f"cannot open {url}: {error}; for s3:// and https://: pip install 'arcage[remote]'"
+        ) from None
     except ValueError:
         raise UsageError(f"cannot open {url}: fsspec knows no {scheme}://") from None
 
@@ -530,6 +536,8 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
         if _may_pass(status) or status >= 500 or status in (401, 407):
             return _unreachable(url, words), False
         return ImageError(words), False
+    if isinstance(error, _damages(url)):
+        return ImageError(f"cannot be read from the archive: {_words(error)}"), False
     if not _is_http_error(error):
         return _unreachable(url, _words(error)), True
     if (malformed := _malformed(error)) is not None:
@@ -556,6 +564,21 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
     if is_http(url) and host != urlsplit(url).hostname:
         return ImageError(f"redirects to {host}, which cannot be reached: {why}"), False
     return _unreachable(url, f"cannot connect to {host}: {why}"), True
+
+
+def _damages(url: str) -> tuple[type[Exception], ...]:
+    """What is raised where an archive or a file in it is damaged, encrypted or compressed in another way."""
+    if not {"zip", "tar"} & {_scheme(link) for link in url_links(url)[:-1]}:
+        return ()
+    import lzma
+    import struct
+    import tarfile
+    import zipfile
+    import zlib
+
+    errors = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+    # zipfile says by a RuntimeError that a file is encrypted or that it lacks a decompressor.
+    return (*errors, EOFError, RuntimeError)
 
 
 def _aiohttp() -> Any:

@@ -103,6 +103,20 @@ class Handler(BaseHTTPRequestHandler):
         elif head == "no-http":
             self.wfile.write(b"SSH-2.0-OpenSSH\x1b[31m\r\n")
             self.close_connection = True
+        elif head == "parts":
+            _, _, healthy, trouble, name = self.path.split("/")
+            data = self.files[name]
+            start, end = self.headers.get("Range", f"bytes=0-{len(data) - 1}")[6:].split("-")
+            part = data[int(start) : int(end) + 1]
+            if self.asked[self.path] <= int(healthy):
+                self.give(part, 206, Content_Range=f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
+            elif trouble == "short":
+                self.send_response(206)
+                self.send_header("Content-Length", str(len(part)))
+                self.end_headers()
+                self.close_connection = True
+            else:
+                self.give(b"no", int(trouble))
         elif head == "words":
             self.wfile.write(b"HTTP/1.1 403 a\x1b[31m\tb\r\nContent-Length: 0\r\n\r\n")
         elif head == "part":
@@ -453,6 +467,31 @@ def test_a_parquet_file(arcage: Run, server: str, tmp_path: Path) -> None:
         assert done.exit_code == code
 
 
+@pytest.mark.parametrize(
+    ("trouble", "code", "errors"),
+    [
+        ("500", 3, {"HTTP 500 Internal Server Error"}),
+        ("404", 0, {"row group 0 cannot be read: HTTP 404 Not Found"}),
+        ("short", 0, {"row group 0 cannot be read: the transfer broke off"}),
+    ],
+)
+def test_a_server_that_fails_in_the_middle_of_a_parquet_file(
+    arcage: Run, server: str, tmp_path: Path, trouble: str, code: int, errors: set[str]
+) -> None:
+    photos = [PHOTO + b" " * (100_000 + i) for i in range(40)]
+    names = [f"{i}.jpg" for i in range(40)]
+    table = pa.table({"image": photos, "path": names})
+    pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    Handler.files["x.parquet"] = (tmp_path / "x.parquet").read_bytes()
+    assert [row[1] for row in rows(arcage("predict", f"{server}/parts/999/0/x.parquet"))] == ["ok"] * 40
+    asked = Handler.asked["/parts/999/0/x.parquet"]
+    url = f"{server}/parts/{asked - 1}/{trouble}/x.parquet"
+    done = arcage("predict", url)
+    assert [path for path, _, _ in rows(done)] == [f"{url}#{i}.jpg" for i in range(40)]
+    assert {error for _, status, error in rows(done) if status != "ok"} == errors
+    assert done.exit_code == code
+
+
 # Names and schemes
 
 
@@ -500,6 +539,49 @@ def test_archives(arcage: Run, server: str, tmp_path: Path, kind: str) -> None:
         assert rows(done) == [(f"{scheme}://{name}::{place}", "ok", "") for name in names], url
     assert rows(arcage("predict", f"{kind}://none.jpg::{place}"))[0][2] == "no such file"
     assert rows(arcage("predict", f"{kind}://a.jpg::{tmp_path}/none.{kind}"))[0][2] == "no such file"
+
+
+def test_a_damaged_file_in_an_archive_costs_no_other(arcage: Run, server: str, tmp_path: Path) -> None:
+    import zipfile
+
+    place = tmp_path / "p.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+            archive.writestr(name, PHOTO)
+    data = bytearray(place.read_bytes())
+    data[data.index(PHOTO)] ^= 1
+    at = -1
+    for _ in range(2):  # the flag of an encrypted file
+        at = data.index(b"PK\1\2", at + 1)
+    data[at + 8] |= 1
+    data[data.index(b"b.jpg") - 30 + 6] |= 1
+    place.write_bytes(data)
+    done = arcage("predict", f"zip://::{place}")
+    assert [(status, error) for _, status, error in rows(done)] == [
+        ("unreadable", "cannot be read from the archive: Bad CRC-32 for file 'a.jpg'"),
+        (
+            "unreadable",
+            "cannot be read from the archive: File 'b.jpg' is encrypted, password required for extraction",
+        ),
+        ("ok", ""),
+        ("ok", ""),
+    ]
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_damaged_archive_is_a_row(arcage: Run, server: str, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(PHOTO)
+    (tmp_path / "cut").write_bytes(b"PK\3\4" + bytes(1000) if kind == "zip" else b"x" * 1000)
+    for name in ("", "a.jpg"):
+        url = f"{kind}://{name}::{tmp_path}/cut"
+        ((_, status, error),) = rows(arcage("predict", url))
+        assert (status, error.split(":")[0]) == ("unreadable", "the archive cannot be read")
+        done = arcage("predict", url, tmp_path / "a.jpg")
+        assert sorted(status for _, status, _ in rows(done)) == ["ok", "unreadable"]
+        assert done.exit_code == 0
+        done = arcage("predict", f"{kind}://{name}::{tmp_path}")
+        assert f"{tmp_path} is a folder" in rows(done)[0][2]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
         encoding = headers.get("Content-Transfer-Encoding", "binary").strip().lower()
         if encoding not in ("binary", "8bit", "7bit"):
             raise FormError("the file in this form is encoded as text: send its bytes as they are")
-        files.append((name or "", before.end() + len(head) + len(blank), after.start()))
+        start, end = before.end() + len(head) + len(blank), after.start()
+        if name or end > start:  # not what a browser sends where no file was chosen
+            files.append((name or "", start, end))
     if not files:
         raise FormError("this form holds no file: curl needs an @ before its name (curl -F file=@photo.jpg)")
     if len(files) > 1:
