@@ -27,6 +27,11 @@ class _Quiet:
         self._inside = 0
         self._level = 0
         self._stderr: Any = None
+        self._prepared = False
+
+    def _prepare(self) -> None:
+        # Not on import: where a standard stream is closed, the null device would take its place.
+        self._prepared = True
         if sys.platform != "linux":
             return
         libc = ctypes.CDLL(None)
@@ -42,6 +47,8 @@ class _Quiet:
 
     def __enter__(self) -> None:
         with self._lock:
+            if not self._prepared:
+                self._prepare()
             self._inside += 1
             if self._inside == 1:
                 self._level = _opencv.getLogLevel()

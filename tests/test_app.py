@@ -159,7 +159,7 @@ def test_the_rows_are_those_of_the_command_line(
     ("photo", "status", "error"),
     [
         (image(), "no_face", None),
-        (b"text, for certain", "unreadable", "not an image in a known format"),
+        (b"text, for certain", "unreadable", "text, which is not read"),
         (b"\xff\xd8\xff\xe0", "unreadable", "truncated or damaged JPEG"),
     ],
 )
@@ -342,7 +342,7 @@ def test_a_form_has_the_limits_of_its_file(tiny: Server) -> None:
 
 
 def test_a_photo_in_a_form_that_cannot_be_read_is_a_row(server: Server) -> None:
-    for data, error in ((b"", "empty file"), (b"text", "not an image in a known format")):
+    for data, error in ((b"", "empty file"), (b"text", "text, which is not read")):
         (row,) = server.predict(form((FILE, data)), Content_Type=MULTIPART).rows
         assert (row["path"], row["status"]) == ("a.jpg", "unreadable")
         assert row["error"].startswith(error)

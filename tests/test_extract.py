@@ -460,7 +460,7 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
 ) -> None:
     folder = tmp_path / "models"
     shutil.copytree(BUNDLED, folder)
-    pack = dataclasses.dataclasses.replace(bundled(), folder=folder)
+    pack = dataclasses.replace(bundled(), folder=folder)
     record = pack.models[index]
     path = folder / record.file
     with path.open("r+b") as file:

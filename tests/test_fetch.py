@@ -626,7 +626,8 @@ def test_no_other_module_can_download() -> None:
         names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         if any(name in network or name.split(".")[0] in network for name in names):
             found[path.relative_to(package).as_posix()] = names
-    assert list(found) == ["fetch.py"]
+    # Remote images are read where the user names their URLs.
+    assert sorted(found) == ["fetch.py", "remote.py"]
 
 
 @pytest.mark.parametrize(

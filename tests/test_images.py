@@ -490,16 +490,21 @@ def test_empty_file() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"just some text\n" * 20,
-        b"BMW drivers wanted, apply within",
-        b"BM",
+        b"\x00\x01\x02\x03",
         b"RIFF\0\0\0\0WAVE",
         b"\xff\xd8",
-        b"GIF88a",
     ],
 )
-def test_text_and_other_files_are_no_images(data: bytes) -> None:
+def test_files_of_no_known_format(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, HEIC, AVIF, raw\)"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"just some text\n" * 20, b"BMW drivers wanted, apply within", b"BM", b"GIF88a"]
+)
+def test_text_is_called_so(data: bytes) -> None:
+    with pytest.raises(ImageError, match=r"^text, which is not read: a list of images is read with"):
         decode(data)
 
 

@@ -261,6 +261,8 @@ def test_the_other_commands_ask_before_any_work(
     monkeypatch.chdir(tmp_path)
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text(json.dumps({"mine": 1}))
+    for given in ("c", "x.csv", "imdb.mat"):
+        Path(given).touch()
     done = arcage(*command)
     assert done.exit_code == 2
     assert "was not written by arcage" in done.stderr

@@ -40,7 +40,7 @@ def test_the_python_example_runs(bundled: None, compiled: Path) -> None:
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert example is not None
     printed = run(sys.executable, "-c", example[1], compiled=compiled)
-    assert re.fullmatch(r"\d+ \(\d+ to \d+\), female \d+%\n", printed)
+    assert re.fullmatch(r"\d+ \(\d+ to \d+\), female \d+ %\n", printed)
 
 
 def test_files_that_it_names_exist() -> None:

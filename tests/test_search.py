@@ -296,7 +296,7 @@ def test_the_command(fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("arcage.training.search", three)
     done = fit("--head", "linear", "--search", 0.5, "--holdout", 0.25)
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.split()[0] == "faces"
+    assert done.stdout.split()[0] == "with"
     assert "trial" not in done.stdout
     trials = lines(Path("heads", TRIALS))
     assert [trial["settings"]["kind"] for trial in trials][:3] == ["linear", "boosted", "lightgbm"]

@@ -152,6 +152,7 @@ def test_closed_and_full(shell: Any, photos: Path, command: str, closed: str) ->
 
 
 def test_words_that_cannot_be_written_do_not_matter(shell: Any, photos: Path) -> None:
+    (photos / "5.txt").write_text("no photo")
     done = shell("arcage predict in in/5.txt 2> /dev/full")
     assert done.returncode == 0
     assert ages(done.stdout.decode())[:5] == AGES

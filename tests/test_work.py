@@ -181,14 +181,17 @@ def test_every_further_face_costs_two_looks(throughput: Extractor, work: Work, a
 
 
 @needs_models
-def test_what_has_no_face_is_looked_at_twice_and_never_embedded(throughput: Extractor, work: Work) -> None:
+def test_an_image_without_a_face_is_searched_on_its_side_as_well_and_never_embedded(
+    throughput: Extractor, work: Work
+) -> None:
     grey = np.full((300, 400, 3), 120, np.uint8)
     assert throughput.extract(jpeg(grey)).status == "no_face"
     assert throughput.extract(jpeg(grey[:100, :100])).status == "no_face"
     assert throughput.extract(b"text").status == "unreadable"
     assert len(work.decoded) == 3
-    # A photo once more with a margin, as if it were a tight crop; a crop has that margin at once.
-    assert work.looks == {480: 1, 320: 2}
+    # A photo once more with a margin, as if it were a tight crop; a crop has that margin at once. Both again
+    # on their side.
+    assert work.looks == {480: 1, 320: 5}
     assert not work.embedded
 
 

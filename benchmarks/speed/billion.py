@@ -176,7 +176,7 @@ def sizes(images: float) -> list[float]:
 
 def measure(images: int = _MADE_UP) -> Reader:
     """Write a cache and open it."""
-    face = Face(np.array([0, 0, 99, 99], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    face = Face(np.array([0, 0, 99, 99], np.float32), np.zeros((5, 2), np.float32), 0.95)
     descriptors = np.zeros((1, 8), np.float16)
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(folder, "made-up", dimension=8)

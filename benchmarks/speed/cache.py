@@ -77,7 +77,7 @@ def write(folder: Path, faces: int) -> dict[str, Any]:
                     200,
                     "ok",
                     "",
-                    (Face(numbers[i, :4], numbers[i, 4:].reshape(5, 2), 0.9),),
+                    (Face(numbers[i, :4], numbers[i, 4:].reshape(5, 2), 0.95),),
                     descriptors[i : i + 1],
                 ),
                 f"{ages[i]}_{genders[i]}_0_{start + i:017d}.jpg",
