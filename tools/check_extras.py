@@ -1,4 +1,4 @@
-"""Resolve arcage and each of its extras with pip, and fail if a set is broken.
+"""Resolve arcage and each of its extras with uv, and fail if a set is broken.
 
 Broken: two ONNX Runtime wheels, or two OpenCV wheels (each pair shares one import folder, and the later one
 overwrites the earlier), or no engine at all. Nothing is installed. Run from the repository root.
@@ -6,36 +6,35 @@ overwrites the earlier), or no engine at all. Nothing is installed. Run from the
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 EXTRAS = (
     "",
-    "[gpu]",
-    "[insightface]",
-    "[app]",
-    "[gpu,insightface,app]",
-    "[report]",
-    "[tensorboard]",
-    "[onnx]",
-    "[remote]",
-    "[ray]",
-    "[formats]",
-    "[test]",
+    "gpu",
+    "insightface",
+    "app",
+    "gpu,insightface,app",
+    "report",
+    "tensorboard",
+    "onnx",
+    "remote",
+    "ray",
+    "formats",
+    "test",
 )
 
 
 def main() -> None:
     failed = False
-    for extra in EXTRAS:
-        names = resolve(f".{extra}")
+    for extras in EXTRAS:
+        names = resolve(extras)
         runtimes = [n for n in names if n.startswith("onnxruntime")]
         opencvs = [n for n in names if n.startswith("opencv")]
         broken = len(runtimes) > 1 or len(opencvs) != 1 or "openvino" not in names
         failed |= broken
         print(
-            f"arcage{extra}: {len(names)} packages, engines openvino {' '.join(runtimes)}, "
+            f"arcage[{extras}]: {len(names)} packages, engines openvino {' '.join(runtimes)}, "
             + " ".join(opencvs)
             + (" BROKEN" if broken else "")
         )
@@ -43,14 +42,13 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def resolve(requirement: str) -> list[str]:
-    """Names of all packages that pip would install into an empty environment."""
-    command = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
-        *("--report", "-", requirement),
-    ]
-    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return sorted(item["metadata"]["name"].lower().replace("_", "-") for item in report["install"])
+def resolve(extras: str) -> list[str]:
+    """Names of all packages that would be installed into an empty environment."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    for extra in filter(None, extras.split(",")):
+        command += ["--extra", extra]
+    done = subprocess.run([*command, "pyproject.toml"], check=True, stdout=subprocess.PIPE, text=True)
+    return [line.split("==")[0] for line in done.stdout.split("\n") if "==" in line]
 
 
 if __name__ == "__main__":
