@@ -1,11 +1,13 @@
 """Resolve arcage and each of its extras with uv, and fail if a set is broken.
 
-Broken: two ONNX Runtime wheels, or two OpenCV wheels (each pair shares one import folder, and the later one
-overwrites the earlier), or no engine at all. Nothing is installed. Run from the repository root.
+With the newest versions and with the lowest allowed. Broken: no versions agree; there are two ONNX Runtime
+wheels, or two OpenCV wheels (each pair shares one import folder, and the later one overwrites the earlier); or
+there is no engine. Nothing is installed. Run from the repository root.
 """
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -27,24 +29,23 @@ EXTRAS = (
 
 def main() -> None:
     failed = False
-    for extras in EXTRAS:
-        names = resolve(extras)
+    for extras, lowest in itertools.product(EXTRAS, (False, True)):
+        names = resolve(extras, lowest)
         runtimes = [n for n in names if n.startswith("onnxruntime")]
         opencvs = [n for n in names if n.startswith("opencv")]
         broken = len(runtimes) > 1 or len(opencvs) != 1 or "openvino" not in names
         failed |= broken
-        print(
-            f"arcage[{extras}]: {len(names)} packages, engines openvino {' '.join(runtimes)}, "
-            + " ".join(opencvs)
-            + (" BROKEN" if broken else "")
-        )
+        which = "lowest" if lowest else "newest"
+        found = " ".join(["openvino", *runtimes, *opencvs])
+        print(f"arcage[{extras}], {which}: {len(names)} packages, {found}{' BROKEN' if broken else ''}")
     if failed:
         raise SystemExit(1)
 
 
-def resolve(extras: str) -> list[str]:
+def resolve(extras: str, lowest: bool) -> list[str]:
     """Names of all packages that would be installed into an empty environment."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    command += ["--resolution", "lowest-direct" if lowest else "highest"]
     for extra in filter(None, extras.split(",")):
         command += ["--extra", extra]
     done = subprocess.run([*command, "pyproject.toml"], check=True, stdout=subprocess.PIPE, text=True)
