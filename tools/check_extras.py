@@ -1,8 +1,8 @@
 """Resolve arcage and each of its extras with uv, and fail if a set is broken.
 
 With the newest versions and with the lowest allowed. Broken: no versions agree; there are two ONNX Runtime
-wheels, or two OpenCV wheels (each pair shares one import folder, and the later one overwrites the earlier); or
-there is no engine. Nothing is installed. Run from the repository root.
+wheels, or two OpenCV wheels (each pair shares one import folder, and the later one overwrites the earlier);
+or there is no engine. Nothing is installed. Run from the repository root.
 """
 
 from __future__ import annotations
