@@ -1,6 +1,6 @@
 """The entry point of ``python -m arcage`` and of the script ``arcage``.
 
-Signals are handled before anything else is loaded: Ctrl-C is no traceback then.
+Signal handlers are installed before anything else is imported, so that Ctrl-C prints no traceback.
 """
 
 from __future__ import annotations

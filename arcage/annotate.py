@@ -26,7 +26,7 @@ _FACE, _CROWD = 160, 2400
 """Where small faces crowd, the picture is enlarged until the middle one has this height, or its long side
 this length."""
 
-# In a comment, by which a picture or a video that was drawn here is known again.
+# A comment in every picture and video, by which arcage recognises its own files.
 COMMENT = b"drawn by arcage"
 _MARK = b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(COMMENT)) + COMMENT
 
@@ -82,7 +82,7 @@ class Annotator:
 
     @cached_property
     def _images(self) -> set[str]:
-        """The files and folders that the images come from; many, where they come from a list."""
+        """The source files and folders of the images; a list can make them many."""
         return {os.path.realpath(argument) for argument in self._arguments}
 
     def target(self, source: Source) -> Path:
@@ -97,7 +97,7 @@ class Annotator:
         return path if path.suffix.lower() in suffixes else path.with_name(path.name + suffixes[0])
 
     def check(self, target: Path) -> None:
-        """Ask whether a picture may be written.
+        """Check whether a picture may be written.
 
         Raises:
             UsageError: it would replace a file that arcage did not draw.
@@ -114,7 +114,7 @@ class Annotator:
                 raise
 
     def check_all(self, sources: Iterable[Source]) -> None:
-        """As :meth:`check`, for the pictures of all images. Takes no time where the folder is empty."""
+        """Check the pictures of all images, see :meth:`check`. Returns at once if the folder is empty."""
         if any(self._folder.iterdir()):
             for source in sources:
                 self.check(self.target(source))
@@ -123,7 +123,7 @@ class Annotator:
         """Write the picture of one image; False where it has no face, or can no longer be read.
 
         Raises:
-            UsageError: as :meth:`check`.
+            UsageError: see :meth:`check`.
             OutputError: the picture cannot be written.
         """
         if all(row.face is None for row in rows):
@@ -152,7 +152,7 @@ def draw(image: U8, rows: Sequence[Prediction], *, film: bool = False) -> U8:
         image: shape (height, width, 3), uint8, RGB, upright.
         rows: of this image.
         film: it is a frame of one. Its size depends on nothing but the image's, and each label begins with
-            the number of the person. On an image, labels are numbered where it has several faces.
+            the number of the person. Labels of an image are numbered if it has several faces.
 
     Returns:
         Shape (height, width, 3), uint8, RGB; small images, and crowds of small faces, are enlarged.

@@ -41,8 +41,8 @@ def save(
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None
     start = time.monotonic()
-    # Only the wait for an answer can be interrupted: in the middle of the rest, half a row would be written,
-    # and at its end the file would be lost.
+    # Only waiting for a result can be interrupted: elsewhere, an interrupt would leave half a row, or lose
+    # the file at the end.
     with uninterrupted(), report or nullcontext() as add, output as write, closing(answers):
         try:
             while True:

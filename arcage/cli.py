@@ -1,8 +1,8 @@
 """The command line: parse, call one library function, print, leave with an exit code.
 
-Exit codes: 0 done; 1 asked for one image that gave no face or cannot be read, no image was found, or
-``--strict`` and some failed; 2 usage; 3 the environment stands in the way; 130 interrupted
-(Ctrl-C, SIGTERM or SIGHUP). Standard output is for data, words and progress go to standard error.
+Exit codes: 0 done; 1 the only image has no face or cannot be read, no image was found, or
+``--strict`` and some failed; 2 usage; 3 environment (model, device, heads, server); 130 interrupted
+(Ctrl-C, SIGTERM or SIGHUP). Data go to standard output, messages and progress to standard error.
 
 Whatever is heavy is imported inside the commands: ``arcage --help`` must answer at once.
 """
@@ -59,27 +59,27 @@ class StdoutFormat(Enum):
 
 
 _CallError: type[Exception] = typer.BadParameter.__bases__[0]
-"""What Typer raises where a command is called with wrong options or arguments."""
+"""Exceptions of Typer for wrong options or arguments."""
 
 
 class Commands(TyperGroup):
     """Turns what a command raises into words and an exit code; a traceback is left to errors of arcage."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _answered(), _printed():
+        with _errors_reported(), _typer_output_checked():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _answered(), _printed():
+        with _errors_reported(), _typer_output_checked():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _answered() -> Iterator[None]:
+def _errors_reported() -> Iterator[None]:
     try:
         yield
     except _CallError as error:
-        _refuse_call(error)
+        _report_usage_error(error)
     except ForeignFileError as error:
         _say(f"arcage: {error}, or replace it with --overwrite")
         raise typer.Exit(error.exit_code) from None
@@ -87,23 +87,23 @@ def _answered() -> Iterator[None]:
         _say(f"arcage: {error}")
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
-        # Where an interrupt falls into the loading of a library, this is what some make of it.
+        # Some libraries raise this if an interrupt arrives while they are imported.
         if interrupt.stopping():
             raise _interrupted() from None
         if isinstance(error, SystemError):
             raise
-        _say(f"arcage: a library cannot be loaded: {error}; `arcage doctor` says more")
+        _say(f"arcage: a library cannot be loaded: {error}; see `arcage doctor`")
         raise typer.Exit(ENVIRONMENT) from None
     except BrokenPipeError:
-        # As in `arcage predict ... | head`: the reader has all that it wanted, so nothing failed.
+        # The reader closed the pipe, as in `arcage predict ... | head`, which is not an error.
         raise typer.Exit(0) from None
     except KeyboardInterrupt:
         raise _interrupted() from None
 
 
 @contextmanager
-def _printed() -> Iterator[None]:
-    """Raises OutputError where what Typer prints, such as --help, cannot be written."""
+def _typer_output_checked() -> Iterator[None]:
+    """Raise OutputError if the output of Typer, such as --help, cannot be written."""
     try:
         yield
     except OSError:
@@ -186,15 +186,13 @@ MinFace = Annotated[
     typer.Option(
         min=8,
         metavar="PIXELS",
-        help="Look for faces down to this width; less takes longer on large photos.",
+        help="Minimum face width; a lower one takes longer on large photos.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no summary.")]
 QuietTable = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", help="Print errors only, and the figures where no other option writes them."
-    ),
+    typer.Option("--quiet", "-q", help="Print errors only, and metrics unless another option writes them."),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files that arcage did not write.")
@@ -229,8 +227,8 @@ def predict(
         StdoutFormat | None,
         typer.Option(
             "--format",
-            help="Print in this format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
-            "with a byte-order mark, by which Excel knows accents; it also goes with --out FILE.csv.",
+            help="Output format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
+            "with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
         ),
     ] = None,
     faces: Annotated[Faces, typer.Option(help="Answer these faces of an image.")] = Faces.all,
@@ -367,7 +365,7 @@ def predict(
         ):
             if webcam is not None and not quiet:
                 _say(f"camera {webcam}: Ctrl-C ends it, and the answers follow")
-            # Of a single video, the frames: there is no bar of images to run beside it.
+            # The progress of a single video counts frames instead of images.
             watching = partial(_frames_progress, quiet=quiet or not one or webcam is not None)
             films = Films(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
             answers = films.stream(images) if webcam is None else films.camera(webcam)
@@ -450,7 +448,7 @@ def extract(
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
         try:
             with progress(title, sources, quiet=quiet) as advance, ReadAhead(sources()) as ahead:
-                # The actors of Ray read for themselves.
+                # Ray actors read the images themselves.
                 images = sources() if engine is Runner.ray else ahead
                 done = run(images, store, extractor, names=not no_names and not variant, progress=advance)
         finally:
@@ -694,7 +692,7 @@ def fit(
         )
     for what, why in fitted.left_out.items():
         other = "gender" if what == "age" else "age"
-        _say(f"{what} is not fitted, {other} alone is (as with --only {other}): {why}")
+        _say(f"{what} is not fitted, only {other} (as with --only {other}): {why}")
     if not quiet:
         print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
         if chosen := fitted.heads.manifest.get("sampling"):
@@ -953,8 +951,8 @@ def page(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Answer under this host name too: a name in the network, or that of a proxy; repeatable. "
-            "*.example.org is every name below example.org.",
+            help="Allow this host name too: a name in the local network, or that of a proxy; repeatable. "
+            "*.example.org allows all subdomains of example.org.",
         ),
     ] = None,
     pack: Pack = "compact",
@@ -1150,7 +1148,7 @@ def doctor(
 
 
 def main() -> None:
-    """Run the command that ``sys.argv`` asks for."""
+    """Run the command in ``sys.argv``."""
     from arcage import streams
 
     with interrupt.listening():
@@ -1165,18 +1163,18 @@ def main() -> None:
             raise
 
 
-def _refuse_call(error: Any) -> NoReturn:
-    """Say in one line what is wrong with a call: each version of Typer says it in words of its own."""
+def _report_usage_error(error: Any) -> NoReturn:
+    """Report a usage error in one line, with the same message for every version of Typer."""
     if type(error).__name__ == "NoArgsIsHelpError":
         raise error
     name = getattr(error, "option_name", "")
     if type(error).__name__ == "MissingParameter":
         words = f"{_parameter(error.param)} is missing"
     elif isinstance(error, typer.BadParameter) and error.param is not None:
-        words = f"{_parameter(error.param)} takes {_taken(error) or 'another value'}"
+        words = f"{_parameter(error.param)} takes {_accepted(error) or 'another value'}"
     elif type(error).__name__ == "NoSuchOption":
-        near = f", but {either(error.possibilities)}" if error.possibilities else ""
-        words = f"there is no option {name}{near}"
+        near = f" (did you mean {either(error.possibilities)}?)" if error.possibilities else ""
+        words = f"no such option {name}{near}"
     elif name:
         needed = re.search(r"requires (an?|\d+) ", error.message)
         several = needed and needed[1].isdecimal()
@@ -1186,19 +1184,19 @@ def _refuse_call(error: Any) -> NoReturn:
         words = error.format_message().removesuffix(".")
         words = words[:1].lower() + words[1:]
     command = ["arcage", *error.ctx.command_path.split()[1:]] if error.ctx is not None else []
-    more = f"; `{' '.join(command)} --help` says more" if command else ""
+    more = f"; see `{' '.join(command)} --help`" if command else ""
     _say(f"arcage: {words}{more}")
     raise typer.Exit(UsageError.exit_code) from None
 
 
 def _parameter(parameter: Any) -> str:
-    """An option or an argument as its help calls it."""
+    """Name an option or an argument as in its help."""
     named: str = parameter.opts[-1] if parameter.param_type_name == "option" else parameter.metavar
     return named
 
 
-def _taken(error: Any) -> str:
-    """What an option takes, by the declaration of its command."""
+def _accepted(error: Any) -> str:
+    """Describe the values that an option accepts, from its declaration."""
     declared = get_type_hints(inspect.unwrap(error.ctx.command.callback), include_extras=True)
     kind, info = get_args(declared[error.param.name])
     kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
@@ -1213,7 +1211,7 @@ def _taken(error: Any) -> str:
 
 
 def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> None:
-    """Refuse to replace what arcage did not write, unless that was asked for."""
+    """Refuse to replace files that arcage did not write, unless ``overwrite`` is set."""
     try:
         check(path)
     except ForeignFileError:
@@ -1251,14 +1249,14 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
         for url in named:
             check_scheme(url)
         for url in by_scheme.values():
-            # In a list, a URL of an unknown kind becomes a row.
+            # In a list, a URL with an unknown scheme becomes a row.
             with suppress(UsageError):
                 check_scheme(url)
     return arguments + listed
 
 
 def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
-    """Raise UsageError where a path that an option was given is not there, before any work is done."""
+    """Raise UsageError if the path of an option does not exist, before any work is done."""
     from arcage.files import is_absent
 
     given = [(option, path) for option, paths in options for path in paths if path is not None]
@@ -1270,24 +1268,24 @@ def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
     makers = {"--cache": "`arcage extract` makes a cache", "--heads": "`arcage fit` makes heads"}
     advice = dict.fromkeys(makers[option] for option, _ in absent if option in makers)
     if any(letter in path for _, path in absent for letter in "*?["):
-        advice["no file matches the pattern: name a folder, and it is searched for images"] = None
+        advice["no file matches the pattern: name a folder to search it for images"] = None
     raise UsageError(
         f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
     )
 
 
 def _label_files(labels: Iterable[str]) -> list[str]:
-    """The files among the values of --labels; the others are names."""
+    """Return the values of --labels that are files; the others are names."""
     return [label for label in labels if Path(label).suffix or os.path.basename(label) != label]
 
 
 def _heads_folder(name: str | None) -> str | None:
-    """The folder among the names of heads; None for the bundled ones."""
+    """Return the folder of heads; None for the bundled ones."""
     return None if name == "wheel" else name
 
 
 def _is_cache(path: str) -> bool:
-    """By its first entries: a folder of photos may have millions."""
+    """Whether a folder is a cache, by its first entries: a folder of photos may have millions."""
     if not os.path.isdir(path):
         return False
     with suppress(OSError), os.scandir(path) as entries:
@@ -1351,16 +1349,18 @@ def _judging(faces: LabelledFaces, holdout: float, quiet: bool) -> tuple[Labelle
         return faces, split
     aside = faces.select(faces.held_out(holdout))
     if not len(aside):
-        raise UsageError(f"none of the labelled faces is among the {percent(holdout)} held out: ask for more")
+        raise UsageError(
+            f"none of the labelled faces is among the {percent(holdout)} held out: increase --holdout"
+        )
     if split and not quiet:
         held_out = f"{len(aside):,} of {counted(len(faces), 'face')}"
-        _say(f"{held_out} are held out, as the labels' split says; only these count")
+        _say(f"{held_out} are held out by the split in the labels; only these are used")
     return aside, split
 
 
 def _too_good(fitted: str) -> str:
     return fitted and (
-        f"the heads {fitted}: the figures are too good; for honest ones take other faces, or fit and judge "
+        f"the heads {fitted}: the figures are too optimistic; use other faces, or fit and evaluate "
         "with the same --holdout"
     )
 
@@ -1401,7 +1401,7 @@ def _finish(
         raise trouble
     failed = summary.no_face + summary.unreadable > 0
     asked_for_one = one and summary.images == 1 and arguments == [summary.last]
-    # One part of many may well have no images.
+    # A single shard may have no images.
     nothing = not summary.images and (strict or not part)
     if (failed and (strict or asked_for_one)) or nothing:
         raise typer.Exit(FAILED)

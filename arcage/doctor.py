@@ -249,7 +249,7 @@ def _compiled() -> str:
     why = f"{home / 'openvino'} cannot be written" if home is not None else "this user has no home folder"
     return _Note(
         f"{why}, so networks are compiled at every start, which takes a second; to change that, set "
-        f"{CACHE_VARIABLE} to a folder that you may write"
+        f"{CACHE_VARIABLE} to a writable folder"
     )
 
 
@@ -294,7 +294,7 @@ def _cache(folder: Path) -> str:
             raise ArcageError("; ".join(str(one) for one in damaged[:3]) + (", ..." if damaged[3:] else ""))
         size = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
         for path in cache.unfinished():
-            with suppress(FileNotFoundError):  # its writer is at work
+            with suppress(FileNotFoundError):  # still being written
                 unfinished[path] = path.stat().st_size
         whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
         if fingerprint == present:
@@ -303,7 +303,7 @@ def _cache(folder: Path) -> str:
             whose = "other models or another version"
         texts.append(
             f"{fingerprint} (of {whose}): {counted(len(cache), 'image')}, {_megabytes(size)}, "
-            "every byte is right"
+            "all checksums match"
         )
     text = f"{folder}: {'; '.join(texts)}"
     if not unfinished:
@@ -312,8 +312,8 @@ def _cache(folder: Path) -> str:
     together = _megabytes(sum(unfinished.values()))
     some = ", ".join(names[:3]) + (", ..." if names[3:] else "")
     return _Note(
-        f"{text}; unfinished files: {len(names):,} ({some}), {together}, of processes that are at work or "
-        "were killed: `arcage extract` with the same models removes those that are older than a day"
+        f"{text}; unfinished files: {len(names):,} ({some}), {together}, of running or killed processes: "
+        "`arcage extract` with the same models removes those that are older than a day"
     )
 
 

@@ -49,7 +49,7 @@ class RemoteError(ArcageError):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
-        """The reason alone, for the row of an image."""
+        """The reason only, for the row of an image."""
 
 
 class ModelError(ArcageError):

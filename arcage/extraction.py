@@ -76,7 +76,7 @@ def describe(
 def open_cache(directory: Path, extractor: Extractor) -> Cache:
     """The cache of an extractor's pipeline, made where there is none.
 
-    What writers left there that were killed more than a day ago is removed.
+    Files that killed writers left there more than a day ago are removed.
 
     Raises:
         CacheError: it cannot be read or made.
@@ -85,7 +85,7 @@ def open_cache(directory: Path, extractor: Extractor) -> Cache:
     cache = Cache(
         directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.description
     )
-    with suppress(CacheError):  # a folder that may only be read
+    with suppress(CacheError):  # a read-only folder
         cache.clean()
     return cache
 

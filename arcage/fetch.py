@@ -89,7 +89,7 @@ def offer(name: str, mirror: str = "", sha256: str = "") -> Offer:
     Raises:
         UsageError: there is no such pack, the mirror is no address or one that is not encrypted, or the
             sha256 is none.
-        ModelError: there is no folder for packs, for want of a home folder.
+        ModelError: there is no folder for packs, because the user has no home folder.
     """
     if name not in MEGABYTES:
         raise UsageError(f"there is no pack {name!r} to fetch: take one of {', '.join(MEGABYTES)}")
@@ -180,7 +180,7 @@ def fetch(wanted: Offer, progress: Progress | None = None) -> Fetched:
 
 
 def remove_leftovers(wanted: Offer) -> None:
-    """Remove the zip file of a download that was killed when its pack had just come to its place."""
+    """Remove the zip file of a download that was killed just after its pack was installed."""
     part = _part(wanted)
     if part.exists():
         with suppress(OSError, ModelError), _partial(part) as archive:

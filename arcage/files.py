@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
 
 _ENDS = 1 << 16
-"""Bytes at either end of a file in which :func:`refuse_foreign` looks for a mark."""
+"""Bytes at either end of a file in which :func:`refuse_foreign` searches for a mark."""
 
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -48,8 +48,8 @@ def reason(error: OSError | ValueError) -> str:
 
 
 def user_home() -> Path | None:
-    """The user's home folder; None where there is none: no HOME, and a user whom the system does not know, as
-    in containers that run with any user number."""
+    """Return the user's home folder; None if there is neither HOME nor a passwd entry of the user, as in
+    containers with an arbitrary user id."""
     if os.environ.get("HOME") == "":
         return None
     try:
@@ -60,7 +60,7 @@ def user_home() -> Path | None:
 
 
 def is_absent(path: str | Path) -> bool:
-    """Whether there is nothing by this name, not even a link or something that may not be read."""
+    """Whether nothing has this name, not even a broken link or an unreadable file."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -92,9 +92,8 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def spelled_on_disk(folder: Path, name: str) -> Path:
-    """``folder / name`` as the disk has it: accents are one character or two, as the name's author or system
-    wrote them, and most systems tell both apart. The spelling given comes first; where no spelling is there,
-    it is the result."""
+    """Return ``folder / name`` in its spelling on disk: accents can be composed or decomposed, and most
+    systems distinguish the two. The given spelling comes first, and is returned if no spelling exists."""
     if name.isascii():
         return folder / name
     path = folder
@@ -115,13 +114,13 @@ def make_folder(folder: Path) -> None:
 
 
 def refuse_foreign(mark: bytes, *paths: Path) -> None:
-    """Refuse to replace files that arcage did not write. Empty files are nobody's.
+    """Refuse to replace files that arcage did not write. Empty files may be replaced.
 
     Args:
-        mark: a regular expression that is found in the first or the last bytes of what arcage writes there.
+        mark: a regular expression that matches in the first or the last bytes of arcage's own files.
 
     Raises:
-        ForeignFileError: there is such a file. (What is no regular file is left to :func:`atomic_write`.)
+        ForeignFileError: there is such a file. (:func:`atomic_write` handles what is not a regular file.)
     """
     for path in paths:
         if path.is_file() and not _has_mark(path, mark):
@@ -129,7 +128,7 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
 
 
 def csv_mark(columns: Sequence[str]) -> bytes:
-    """For :func:`refuse_foreign`: the header of a CSV file, with these columns and no others."""
+    """Return a mark for :func:`refuse_foreign`: a CSV header with exactly these columns."""
     return rb"\A(\xef\xbb\xbf)?" + ",".join(columns).encode() + rb"\r?\n"
 
 
@@ -219,10 +218,10 @@ def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[
 
 
 def temporary_path(folder: str, suffix: str = ".tmp") -> str:
-    """A name for a file that is to be renamed to its place in the same folder.
+    """Return a name for a temporary file that will be renamed within the same folder.
 
-    It tells by which process it is written, so that it can be removed should that process be killed. This
-    call removes such files of others.
+    The name identifies the writing process, so that the file can be removed if that process is killed. This
+    call removes such files of killed processes.
     """
     _remove_leftovers(folder)
     name = f".arcage-{_process_space()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}"
@@ -232,12 +231,12 @@ def temporary_path(folder: str, suffix: str = ".tmp") -> str:
 _TEMPORARY = re.compile(r"\.arcage-(?:([0-9a-f]{8})-)?([1-9][0-9]{0,9})-[0-9a-f]{16}\.(?:tmp|mp4)")
 
 
-@cache  # once in a folder: it may be one with a million images
+@cache  # once per folder, which may have a million images
 def _remove_leftovers(folder: str) -> None:
     """Remove the temporary files of processes that were killed.
 
-    Whether a process of this machine is alive is asked of the system. Another machine may share the folder,
-    so that its files are removed only when nothing was written to them for a day.
+    The system knows which processes of this machine are alive. Another machine may share the folder: its
+    files are removed when they have not changed for a day.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -252,9 +251,9 @@ def _remove_leftovers(folder: str) -> None:
 
 @cache
 def _process_space() -> str:
-    """Eight hexadecimal digits that tell where a process number means one process.
+    """Return eight hexadecimal digits that identify the namespace of process numbers.
 
-    A host name would not do: hosts may have the same one, and containers may share that of their host.
+    A host name is not enough: hosts may have the same name, and containers may share that of their host.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -266,7 +265,7 @@ def _process_space() -> str:
 
 def _is_alive(process: int) -> bool:
     if os.name == "nt":
-        # There os.kill would end it. A file that is open cannot be removed there.
+        # On Windows, os.kill would end the process, and open files cannot be removed anyway.
         return False
     try:
         os.kill(process, 0)

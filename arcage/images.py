@@ -29,7 +29,7 @@ _JPEG_IS_RGB = hasattr(cv2, "IMREAD_COLOR_RGB")
 _JPEG_FLAGS = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_COLOR_RGB if _JPEG_IS_RGB else cv2.IMREAD_COLOR)
 
 _WEBP_FLAGS = {b"EXIF": 8, b"XMP ": 4}
-"""Bits of the header that say which metadata a WebP has: without its bit, viewers ignore a chunk."""
+"""Header bits that declare the metadata of a WebP; viewers ignore a chunk without its bit."""
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
     1: lambda image: image,

@@ -1,9 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP end a run in the same way: what is finished is kept.
 
 The first signal raises KeyboardInterrupt in the main thread. Further signals are ignored for
-:data:`PATIENCE` seconds, while what is finished is written; one that comes later ends the process at once.
+:data:`PATIENCE` seconds, while finished results are written; a later one ends the process immediately.
 
-Only the command line handles signals, by :func:`listening`. Without it the other functions do nothing.
+Only the command line handles signals, with :func:`listening`. Without it, the other functions do nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 EXIT_CODE = 130
 PATIENCE = 10.0
-"""Seconds after the first signal. A shard of the cache is written in a fraction of this."""
+"""Seconds after the first signal. Writing a shard of the cache takes a fraction of this."""
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
@@ -31,12 +31,12 @@ _AGAIN = 0.05
 class _State:
     listening = False
     held = False
-    """Whether the first signal has to wait."""
+    """Whether the first signal is deferred."""
     waiting = False
-    """Whether it does."""
+    """Whether a deferred signal is pending."""
     number = 0
     since: float | None = None
-    """When the first signal came."""
+    """Time of the first signal."""
 
 
 _state = _State()
@@ -44,7 +44,7 @@ _state = _State()
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Handle the signals until the block ends; one that is ignored, as by ``nohup``, stays ignored."""
+    """Handle signals within a block; signals that are ignored, as with ``nohup``, stay ignored."""
     if threading.current_thread() is not threading.main_thread() or _state.listening:
         yield
         return
@@ -68,7 +68,7 @@ def listening() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold the first signal back until the block is done."""
+    """Defer the first signal until the block ends."""
     with _holding(True):
         yield
     _deliver()
@@ -76,7 +76,7 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a signal through at once, inside a block that is otherwise :func:`uninterrupted`."""
+    """Deliver signals immediately, inside an :func:`uninterrupted` block."""
     with _holding(False):
         _deliver()
         yield
@@ -84,7 +84,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Put the handlers back after a block in which a library may set its own."""
+    """Restore the handlers after a block in which a library may set its own."""
     ours = [number for number in _SIGNALS if signal.getsignal(number) is _stop]
     try:
         yield
@@ -94,17 +94,17 @@ def handlers_kept() -> Iterator[None]:
 
 
 def stopping() -> bool:
-    """Whether a signal has asked this process to end: nothing that can take long should be waited for."""
+    """Whether a signal is ending the run: nothing that can take long should be waited for."""
     return _state.since is not None
 
 
 def forget() -> None:
-    """The signal is answered, and the process goes on: the next one counts as the first."""
+    """Forget a handled signal after which the process goes on: the next one counts as the first."""
     _state.since, _state.waiting = None, False
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without waiting for its threads, which may be stuck in a read."""
+    """End the process without waiting for its threads, which may be blocked in a read."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()
@@ -119,7 +119,7 @@ def _stop(number: int, _: FrameType | None) -> None:
             _deliver()
     elif now - _state.since > PATIENCE:
         with suppress(OSError):
-            os.write(2, b"arcage: ended at once; what was not yet written is lost\n")
+            os.write(2, b"arcage: ended immediately; unwritten results are lost\n")
         os._exit(EXIT_CODE)
 
 
@@ -142,7 +142,7 @@ def _holding(held: bool) -> Iterator[None]:
 
 
 def _is_ours(lost: Any) -> bool:
-    """Whether a KeyboardInterrupt fell into a destructor or a callback of C, which nothing gets out of."""
+    """Whether a KeyboardInterrupt was lost in a destructor or a C callback, which exceptions cannot leave."""
     return stopping() and issubclass(lost.exc_type, KeyboardInterrupt)
 
 
@@ -151,7 +151,7 @@ def _raise_again() -> None:
     main = threading.main_thread().ident
 
     def send() -> None:
-        # To the main thread, so that it stops waiting for whatever it waits for.
+        # To the main thread, to end a blocking call there.
         if hasattr(signal, "pthread_kill") and main is not None:
             signal.pthread_kill(main, _state.number)
         else:

@@ -1,4 +1,4 @@
-"""JPEG files: what their segments say, and the pixels of those that have no end marker."""
+"""JPEG files: metadata from their segments, and decoding without an end marker."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from .orientation import EXIF, XMP, orientation
 
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""What ends the compressed data of a scan."""
+"""Ends the compressed data of a scan."""
 _OTHERS = (b"\x55" * 64, b"\xaa" * 64, bytes(range(7, 250, 4)))
 """Compressed data that no encoder writes, enough for a block."""
 _PADDING = 8
-"""As many equal bytes at the end of a file, and more, may be padding."""
+"""At least this many equal bytes at the end of a file may be padding."""
 _ALL = (1 << 64) - 1
 """The coefficients of a block, one bit each."""
 
 
 class JpegHeader(NamedTuple):
-    """Of the segments before the first scan."""
+    """Content of the segments before the first scan."""
 
     width: int
     height: int
     orientation: int
     components: bytes
-    """The identifier of each."""
+    """Their identifiers."""
     scan: int
-    """Where the first scan's header begins, behind its marker."""
+    """Offset of the first scan's header, after its marker."""
 
 
 def read_header(data: bytes) -> JpegHeader:
-    """Raises struct.error, LookupError or ValueError where it is damaged."""
+    """Read the header. Raises struct.error, LookupError or ValueError if it is damaged."""
     width = height = 0
     components = exif = xmp = b""
     at = 2
@@ -54,8 +54,8 @@ def read_header(data: bytes) -> JpegHeader:
             height, width = struct.unpack_from(">HH", data, at + 3)
             components = data[at + 8 : at + length : 3]
         elif marker == 0xE1 and data.startswith(EXIF, at + 2):
-            # A block of more than 64 KB goes on in the next segments. One that is there twice is joined as
-            # well, where its first directory is found and the second is passed over.
+            # A block of more than 64 KB continues in the next segments. A second block is joined as well,
+            # but only the directory of the first is read.
             exif += data[at + 2 + len(EXIF) * bool(exif) : at + length]
         elif marker == 0xE1 and data.startswith(XMP, at + 2):
             xmp = data[at + 2 : at + length]
@@ -63,17 +63,17 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def has_end(data: bytes, header: JpegHeader) -> bool:
-    """Whether an end marker comes behind the start of the pixels."""
-    # Compressed data holds no end marker, so one behind its start is the image's own. From the right: what
-    # cameras append (a depth map, a video) is large, and without any end marker nothing is saved anyway.
+    """Whether an end marker follows the start of the pixels."""
+    # Compressed data contains no end marker, so one after its start belongs to the image. From the right:
+    # data that cameras append (a depth map, a video) is large; without a marker, the order does not matter.
     return data.rfind(_END, header.scan) >= 0
 
 
 def decode_unended(data: bytes, header: JpegHeader, decode: Callable[[bytes], Any]) -> Any:
-    """The pixels of a JPEG whose last scan no end marker follows; None unless all of them are there.
+    """Decode a JPEG without an end marker after its last scan; None unless all pixels are there.
 
     Args:
-        decode: gives the pixels of a JPEG, or None.
+        decode: decodes a JPEG; returns None on failure.
     """
     span = _last_scan(data, header)
     if span is None or data.startswith(_END, span[1]):
@@ -83,7 +83,7 @@ def decode_unended(data: bytes, header: JpegHeader, decode: Callable[[bytes], An
     kept = _without_fill(scans.rstrip(scans[-1:]))
     if len(scans) - len(kept) < _PADDING:
         return _decode_complete(scans, start, decode)
-    # Padding would be taken for pixels: it must not be needed, or else be pixels to its very last bytes.
+    # Padding could be mistaken for pixels: it must not be needed, or be pixels to its last bytes.
     image = _decode_complete(kept, start, decode)
     if image is None and _decode_complete(scans[: -_PADDING // 2], start, decode) is None:
         image = _decode_complete(scans, start, decode)
@@ -91,12 +91,12 @@ def decode_unended(data: bytes, header: JpegHeader, decode: Callable[[bytes], An
 
 
 def _without_fill(scans: bytes) -> bytes:
-    """Without fill bytes, or the first half of an escaped byte, at the end."""
+    """Strip fill bytes, or the first half of an escaped byte, from the end."""
     return scans.rstrip(b"\xff")
 
 
 def _decode_complete(scans: bytes, start: int, decode: Callable[[bytes], Any]) -> Any:
-    """The pixels; None where the last of them depend on what follows, which means that data are missing."""
+    """Return the pixels; None if the last of them depend on what follows, so that data are missing."""
     image = decode(scans + _END)
     if image is None:
         return None
@@ -114,7 +114,7 @@ def _restart(number: int) -> bytes:
 
 
 def _last_scan(data: bytes, header: JpegHeader) -> tuple[int, int] | None:
-    """Start and end of the scan that gives the last coefficients their last bits; None without it."""
+    """Return start and end of the scan with the last bits of the last coefficients; None without it."""
     missing = dict.fromkeys(header.components, _ALL)
     at = header.scan
     try:

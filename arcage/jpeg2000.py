@@ -1,4 +1,4 @@
-"""JPEG 2000: what the header of the code stream says (ISO/IEC 15444-1), bare or in JP2 boxes."""
+"""JPEG 2000: the header of the code stream (ISO/IEC 15444-1), bare or in JP2 boxes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 MAGIC = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
 _START_OF_TILE, _END = 0xFF90, 0xFFD9
 _MOST = 100_000
-"""Boxes, segments or parts of tiles to look through at most."""
+"""Maximum number of boxes, segments or tile-parts that are read."""
 
 
 class Jpeg2000Header(NamedTuple):
     width: int
     height: int
     depth: int
-    """Bits of a sample."""
+    """Bits per sample."""
 
 
 def read_header(data: bytes) -> Jpeg2000Header:
-    """Raises struct.error or ValueError where it is damaged, or parts of tiles are missing."""
+    """Read the header. Raises struct.error or ValueError if it is damaged or tile-parts are missing."""
     at, end = (0, len(data)) if data.startswith(b"\xff\x4f") else _code_stream(data)
     if data[at : at + 4] != b"\xff\x4f\xff\x51":
         raise ValueError
@@ -35,7 +35,7 @@ def read_header(data: bytes) -> Jpeg2000Header:
     found: set[int] = set()
     at += 2
     for _ in range(_MOST):
-        # A stream may do without its end marker, not without a tile.
+        # The end marker may be missing, a tile may not.
         if at == end or (at + 2 <= end and struct.unpack_from(">H", data, at)[0] == _END):
             if len(found) < tiles:
                 raise ValueError

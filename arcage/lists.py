@@ -1,4 +1,4 @@
-"""Lists of paths and URLs, as ``--from-file`` takes them."""
+"""Read lists of paths and URLs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .files import reason
 from .sources import is_url
 
 _MARKS = (
-    # UTF-32 first: its mark begins as that of UTF-16 does.
+    # UTF-32 first: its mark begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -28,20 +28,19 @@ _KINDS = (
 )
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
 _MOST_BINARY = 0.02
-"""Largest share of control characters in a list; a file name may have one."""
+"""Maximum share of control characters in a list; a file name may have one."""
 _PATH_COLUMNS = {"path", "paths", "file", "filename", "file_name", "filepath", "file_path", "image", "url"}
 
 
 def read_list(path: str | Path) -> list[str]:
-    """The paths in a list file, or in standard input for ``-``: one a line, blank lines skipped.
+    """Read the paths in a list file, or in standard input for ``-``: one per line, blank lines skipped.
 
-    Text with a byte-order mark is decoded as that says; any other is UTF-8, where bytes that are not
-    UTF-8 survive as surrogate escapes. Where the text holds a NUL (``find -print0``), NULs separate the
-    paths instead of line ends. The order and duplicates are kept. Blanks at the end of a line are part of a
-    name where such a file exists.
+    Text with a byte-order mark is decoded accordingly, other text as UTF-8 with surrogate escapes for
+    invalid bytes. If the text contains a NUL (``find -print0``), NULs separate the paths instead of line
+    ends. The order and duplicates are kept. Trailing blanks are part of a name if such a file exists.
 
     Raises:
-        UsageError: the list cannot be read or is no list of paths, or one of them is a whole disk, the
+        UsageError: the list cannot be read or is not a list of paths, or one of them is a whole disk, the
             current folder or one above it.
     """
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
@@ -60,8 +59,8 @@ def read_list(path: str | Path) -> list[str]:
     for entry in entries:
         if _is_place_above(entry):
             raise UsageError(
-                f"the list {name} has the entry {entry!r}, which would search more than a list names: leave "
-                "it out (find: add -type f), or name that folder on the command line"
+                f"the list {name} has the entry {entry!r}, which would search a whole folder tree: remove "
+                "it (find: add -type f), or name that folder on the command line"
             )
     return entries
 
@@ -76,12 +75,12 @@ def _decode(data: bytes, name: str) -> str:
                 return data.removeprefix(mark).decode(encoding)
             except UnicodeDecodeError:
                 raise UsageError(
-                    f"{name} is not a list of paths: it begins as {encoding[:6].upper()} text does, but is "
-                    "none; save the list as UTF-8"
+                    f"{name} is not a list of paths: it begins like {encoding[:6].upper()} text, but is "
+                    "not valid; save the list as UTF-8"
                 ) from None
     is_binary = len(_BINARY.findall(data)) > _MOST_BINARY * len(data)
     for pattern, kind in _KINDS:
-        # Text may begin so as well.
+        # Text may begin with the same bytes.
         if re.match(pattern, data, re.DOTALL) and (is_binary or b"\0" in data):
             raise UsageError(
                 f"{name} is not a list of paths but {kind}: a list is text with one path a line; name "

@@ -20,13 +20,13 @@ class NetpbmHeader(NamedTuple):
     height: int
     channels: int
     maximum: int
-    """The value of white."""
+    """Value of white."""
     start: int
-    """Where the samples begin."""
+    """Offset of the samples."""
 
 
 def read_header(data: bytes) -> NetpbmHeader:
-    """Raises ValueError or LookupError where it is damaged, or samples are missing."""
+    """Read the header. Raises ValueError or LookupError if it is damaged or samples are missing."""
     header = _pam(data) if data.startswith(b"P7") else _pnm(data)
     samples = header.width * header.height * header.channels
     if data[1:2] == b"4":
@@ -41,7 +41,7 @@ def read_header(data: bytes) -> NetpbmHeader:
 
 
 def decode(data: bytes) -> U8:
-    """Shape (height, width) or (height, width, 3 or 4), uint8, RGB(A). Raises as :func:`read_header`."""
+    """Decode to shape (height, width[, 3 or 4]), uint8, RGB(A). Raises like :func:`read_header`."""
     width, height, channels, maximum, start = read_header(data)
     count = width * height * channels
     kind = data[1:2]

@@ -9,18 +9,17 @@ from . import tiff
 
 EXIF = b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
-"""What the JPEG segments of EXIF and XMP begin with."""
+"""First bytes of the JPEG segments of EXIF and XMP."""
 
 _XMP_ORIENTATION = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([0-9])""")
 _MOST_TEXT = 1 << 20
-"""Bytes of a text in a PNG that are unpacked at most."""
+"""Maximum size of an unpacked PNG text, bytes."""
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """1 to 8 as EXIF numbers them: what is left to do after decoding.
+    """Return the EXIF orientation, 1 to 8, that remains to be applied after decoding.
 
-    Where EXIF and XMP disagree, EXIF wins. An orientation that is missing or makes no sense is 1 (upright):
-    no photo is refused for it.
+    If EXIF and XMP disagree, EXIF wins. A missing or invalid orientation is 1 (upright), not an error.
     """
     for _ in range(2):
         exif = exif.removeprefix(EXIF)
@@ -31,14 +30,14 @@ def orientation(exif: bytes, xmp: bytes = b"") -> int:
 
 
 class PngMetadata:
-    """EXIF and XMP from the chunks of a PNG, in whichever of their forms they are there."""
+    """EXIF and XMP from the chunks of a PNG, in all forms in which they occur."""
 
     def __init__(self) -> None:
         self._exif: dict[bytes, bytes] = {}
         self._xmp = b""
 
     def add(self, kind: bytes, body: bytes) -> None:
-        """Take a chunk of any kind."""
+        """Add a chunk of any kind."""
         if kind == b"eXIf":
             self._exif[kind] = body
         elif kind in (b"iTXt", b"tEXt", b"zTXt"):
@@ -59,7 +58,7 @@ class PngMetadata:
 
 
 def _text(kind: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Name and text of a chunk; the text is empty where it is damaged or of no use here."""
+    """Name and text of a chunk; the text is empty if it is damaged or not needed."""
     name, _, text = body.partition(b"\0")
     packed = kind == b"zTXt"
     if kind == b"zTXt":
@@ -78,7 +77,7 @@ def _text(kind: bytes, body: bytes) -> tuple[bytes, bytes]:
 
 
 def _hexadecimal(text: bytes) -> bytes:
-    """The profile in a text of ImageMagick: a line with its name, one with its size, then digits."""
+    """Decode a profile written by ImageMagick: a line with its name, one with its size, then digits."""
     try:
         return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
     except ValueError:

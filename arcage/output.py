@@ -54,13 +54,13 @@ def format_of(path: Path) -> Format:
 
 
 def check_rows_file(path: Path) -> None:
-    """Ask whether :func:`write_file` may replace what is at ``path``.
+    """Check whether :func:`write_file` may write ``path``.
 
-    Results of arcage are known by their columns: what somebody changed in the rows below cannot be told.
+    Results of arcage are recognised by their columns; changes in their rows are not detected.
 
     Raises:
         UsageError: no format is known for the suffix.
-        ForeignFileError: arcage did not write that file.
+        ForeignFileError: arcage did not write the existing file.
     """
     format_ = format_of(path)
     refuse_foreign(_MARKS[format_], path)
@@ -78,7 +78,7 @@ def check_rows_file(path: Path) -> None:
 
 _MARKS = {
     "csv": csv_mark(COLUMNS),
-    # Nothing after the last column: what has more is somebody's own.
+    # No further columns: arcage did not write a table with more.
     "jsonl": (
         rb'\A\{"path": "(\\.|[^"\\])*", "face": (null|\d+), "faces": \d+, "x1": '
         rb'[^\n]*, "error": (null|"(\\.|[^"\\])*")\}\r?(\n|\Z)'
@@ -95,7 +95,7 @@ def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
     is untouched.
 
     Args:
-        excel: CSV begins with a byte-order mark, without which Excel takes UTF-8 for another encoding.
+        excel: begin CSV with a byte-order mark, without which Excel does not recognise UTF-8.
 
     Raises:
         UsageError: no format is known for the suffix.
@@ -139,7 +139,7 @@ def print_stdout(text: str) -> None:
 
 
 def flush_stdout() -> None:
-    """Write what others printed. Raises as :func:`write_stdout`."""
+    """Flush standard output. Raises like :func:`write_stdout`."""
     with _flushed_stdout():
         pass
 
@@ -156,7 +156,7 @@ def _flushed_stdout() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
-        advice = "send it to a file or another program"
+        advice = "redirect it to a file or another program"
         raise OutputError(f"cannot write to standard output: {why}; {advice}") from error
 
 

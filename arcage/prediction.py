@@ -44,5 +44,5 @@ class Prediction:
 
 
 def gender_words(p_female: float) -> str:
-    """The likelier gender and how sure it is, such as ``female 97 %``."""
+    """The more probable gender with its probability, such as ``female 97 %``."""
     return f"female {percent(p_female)}" if p_female >= 0.5 else f"male {percent(1 - p_female)}"

@@ -46,8 +46,8 @@ class Predictor:
     """Reads age and gender from the faces of images.
 
     Making one reads and checks the heads; the networks are loaded when the first image comes that the
-    cache does not have. A Predictor can be pickled and used in a forked process at any time: the networks
-    are loaded, and the cache is opened, again there.
+    cache does not have. A Predictor can be pickled, and used in a forked process, at any time: the networks
+    are reloaded and the cache is reopened there.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -57,7 +57,7 @@ class Predictor:
         cache: a folder for descriptors: images that it has are not computed again.
         faces: which faces of an image are answered: ``all``, ``largest`` or ``center``.
         min_score: faces with a lower detector score count as not there.
-        min_face: width in pixels of the smallest faces to look for, 8 or more; less takes longer on large
+        min_face: minimum face width in pixels, 8 or more; lower values take longer on large
             images.
         max_width: years; an age whose 90 % interval is wider is left out (None), the interval stays.
         min_sure: 0.5 to 1; a gender that is less probable is left out (None), ``p_female`` stays.

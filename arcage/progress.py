@@ -20,8 +20,8 @@ def progress(
 
     Args:
         items: what will be worked on. It is counted in a thread beside the work, because to walk through
-            millions of files takes a while; the time that is left is shown once the number is known. None at
-            all means that nobody knows how many there are.
+            millions of files takes a while; the time that is left is shown once the number is known. None
+            means that the number is unknown.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda: None
@@ -31,7 +31,7 @@ def progress(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Standard output is left alone: what is printed while the bar runs is data.
+    # Standard output is not redirected: it receives data while the bar runs.
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
         task = bar.add_task(title, total=None)
 

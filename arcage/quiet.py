@@ -1,4 +1,4 @@
-"""Keep messages of decoders off standard error: they name no file, the error of the caller does."""
+"""Keep decoder messages off standard error: unlike the caller's error, they do not name the file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _opencv: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
 class _Quiet:
     """A context manager that silences OpenCV's log and, with glibc, what C libraries print to ``stderr``.
 
-    libjpeg, libpng and their like print with ``fprintf(stderr)``. glibc documents that variable as one that a
+    Libraries such as libjpeg print with ``fprintf(stderr)``. glibc documents that variable as one that a
     program may set, so it points to the null device while at least one thread decodes. File descriptor 2
-    stays as it is: Python's standard error, progress bars, child processes and the messages of a crash do not
-    notice. Elsewhere ``stderr`` may be a constant, and only OpenCV's log is silenced.
+    stays as it is: Python's standard error, progress bars, child processes and crash messages are not
+    affected. Elsewhere ``stderr`` may be a constant, and only OpenCV's log is silenced.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Quiet:
         self._prepared = False
 
     def _prepare(self) -> None:
-        # Not on import: where a standard stream is closed, the null device would take its place.
+        # Not on import: if a standard stream is closed, the null device would take its place.
         self._prepared = True
         if sys.platform != "linux":
             return
@@ -60,19 +60,19 @@ class _Quiet:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._speak()
+                self._restore()
 
-    def _speak(self) -> None:
+    def _restore(self) -> None:
         _opencv.setLogLevel(self._level)
         if self._stderr is not None:
             self._stderr.value = self._original
 
     def _restart(self) -> None:
-        # A forked child has none of the threads that were decoding, and maybe a lock that nobody releases.
+        # A forked child has none of the decoding threads, and perhaps a lock that is never released.
         self._lock = threading.Lock()
         if self._inside:
             self._inside = 0
-            self._speak()
+            self._restore()
 
 
 quiet_libraries = _Quiet()

@@ -53,8 +53,8 @@ def preview(data: bytes) -> bytes:
     if found.format != rawpy.ThumbFormat.JPEG:
         raise ImageError("raw file without a JPEG preview: convert it to JPEG")
     jpeg = bytes(found.data)
-    # Of a preview that the file does not hold to the end, LibRaw takes the rest from whatever was in memory,
-    # such as the file before. Only the EXIF block in front may be LibRaw's own.
+    # LibRaw fills up a truncated preview with whatever was in memory, such as the previous file. Only the
+    # EXIF block at the start may come from LibRaw itself.
     start = 4 + int.from_bytes(jpeg[4:6], "big") if jpeg[2:4] == b"\xff\xe1" else 2
     if jpeg[start:] not in data:
         raise ImageError("damaged raw file: its preview is cut off")

@@ -1,4 +1,4 @@
-"""Images behind URLs (``s3://bucket/folder``, ``gs://``, ``https://``, ...), by way of fsspec."""
+"""Images at URLs (``s3://bucket/folder``, ``gs://``, ``https://``, ...), read with fsspec."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _READERS = 16
 """Reads under way at once. They wait for the network, not for a core."""
 
 CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 10, 20, 300
-"""How long an HTTP server may take to be reached, to send anything at all, and to send one object."""
+"""Time limits of an HTTP server, seconds: to connect, to send anything, and to send one object."""
 OTHER_SECONDS = 120
-"""How long one request to another server may take, with what its package repeats by itself."""
+"""Time limit of a request to another server, seconds, including the retries of its package."""
 PAUSES = (0.5, 1.0, 2.0)
-"""Seconds before each new attempt, where a server may be well again soon."""
+"""Seconds before each retry after a failure that may be temporary."""
 _LONGEST_PAUSE = 30.0
-"""Longest ``Retry-After`` that is waited for."""
+"""Maximum ``Retry-After`` that is waited for, seconds."""
 _FAILURES = 3
-"""A server that fails for so many objects, one after the other, is down."""
+"""A server is down after this many failed objects in a row."""
 _DOWN_SECONDS = 60.0
-"""A server that is down is not asked again for so long."""
+"""Seconds for which a server that is down gets no requests."""
 _DEEPEST = 40
-"""Folders inside folders on an HTTP server: one may answer every address with the same page."""
+"""Maximum depth of folders on an HTTP server: some return the same page for every address."""
 
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -78,7 +78,7 @@ def read(url: str) -> bytes:
 
 
 def is_folder(url: str) -> bool:
-    """Whether there is a folder. Raises FileNotFoundError where nothing is there, ImageError, RemoteError."""
+    """Whether this is a folder. Raises FileNotFoundError if nothing is there, ImageError, RemoteError."""
     if is_http(url):
         return re.fullmatch(r"https?://[^/?#]*(/([^?#]*/)?)?", url, re.IGNORECASE) is not None
     system, key = _system(url)
@@ -98,7 +98,7 @@ def list_folder(url: str) -> list[tuple[str, bool]]:
     entries = _ask(url, lambda: system.ls(key, detail=True, **_limit(system, url)))
     found = []
     for entry in entries:
-        # Some stores keep an empty object as a sign that a folder exists; an index page links elsewhere too.
+        # Some stores keep an empty object as a marker of a folder; an index page has other links too.
         folder, _, name = entry["name"].rstrip("/").rpartition("/")
         if entry["name"].rstrip("/") != key.rstrip("/") and (not is_http(url) or folder == key.rstrip("/")):
             found.append((name, entry["type"] == "directory"))
@@ -110,9 +110,9 @@ def open_file(url: str) -> io.IOBase:
     system, key = _system(url)
     try:
         if is_http(url):
-            # Asked for the size, fsspec takes every failure for an absent file.
+            # If the size is requested, fsspec reports every failure as a missing file.
             data = _ask(url, lambda: system.cat_file(key, start=0, end=1))
-            if len(data) > 1:  # a server that gives no parts
+            if len(data) > 1:  # the server ignores ranges
                 return io.BytesIO(data)
         return _File(url, _ask(url, lambda: system.open(key, "rb")))
     except IsADirectoryError:
@@ -120,7 +120,7 @@ def open_file(url: str) -> io.IOBase:
 
 
 def check_scheme(url: str) -> None:
-    """Raise UsageError where there is no such kind of URL, RemoteError where a package for it is missing."""
+    """Raise UsageError for an unknown scheme, RemoteError if the package for it is missing."""
     for link in url_links(url):
         _kind(link, url)
 
@@ -129,20 +129,20 @@ class ReadAhead:
     """The same sources; what is not a file is being read already when it is given out.
 
     So a network that takes its time is waited for many times at once, while the cores decode what is here.
-    No more is read ahead than the caller takes in advance. Where a server is down, its images become rows
-    that say so, the others are read, and :attr:`trouble` tells in the end.
+    No more is read ahead than the caller takes in advance. If a server is down, its images get an error,
+    the others are read, and :attr:`trouble` has the error at the end.
 
-    Close it (it is a context manager): then what still waits for a server waits no longer.
+    Closing it (it is a context manager) ends all waiting for servers.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._sources = iter(sources)
-        # Daemons: those of an executor are joined when Python ends, however long a server takes.
+        # Daemons: Python joins threads of an executor at exit, however long a server takes.
         self._threads: list[threading.Thread] = []
         self._jobs: SimpleQueue[tuple[Future[bytes], Source] | None] = SimpleQueue()
         self._waiting: set[Future[bytes]] = set()
         self._errors: dict[str, RemoteError] = {}
-        # A run of its own: what was down before may have been mended.
+        # A new run: a server that was down may be up again.
         _SERVERS.clear()
 
     def __iter__(self) -> Self:
@@ -175,15 +175,14 @@ class ReadAhead:
         self.close()
 
     def close(self) -> None:
-        """Wait for no server any more: images that are not read yet raise CancelledError."""
+        """Stop waiting for servers: images that are not read yet raise CancelledError."""
         for future in list(self._waiting):
             future.cancel()
         self._end_threads()
 
     @property
     def trouble(self) -> RemoteError | None:
-        """What kept images from being read that does not lie with them, over all servers; None where nothing
-        did."""
+        """The error of all servers from which images could not be read; None if there was none."""
         errors = list(self._errors.items())
         if len(errors) < 2:
             return errors[0][1] if errors else None
@@ -204,7 +203,7 @@ class ReadAhead:
             del job, future, source
 
     def _read(self, future: Future[bytes], source: Source) -> None:
-        # It may be cancelled at any time.
+        # The future may be cancelled at any time.
         with suppress(InvalidStateError):
             try:
                 future.set_result(source.read())
@@ -266,7 +265,7 @@ def _system(url: str) -> tuple[Any, str]:
         if len(links) > 1:
             system, key = fsspec.core.url_to_fs("::".join(links))
             return system, key
-        # Listings are not kept: there is one for every folder, and each is asked for once.
+        # Listings are not cached: each folder is listed once.
         options = {"use_listings_cache": False, **kinds[0]._get_kwargs_from_urls(links[0])}
         if is_http(url):
             options |= _http_options(kinds[0], links[0])
@@ -283,9 +282,9 @@ def _system(url: str) -> tuple[Any, str]:
 
 
 def _check_base(url: str) -> None:
-    """Raise what keeps an HTTP server from giving the file that a chained URL opens.
+    """Raise the error of an HTTP server for the file that a chained URL opens.
 
-    fsspec takes every failure for an absent file.
+    fsspec reports every failure as a missing file.
     """
     base = url_links(url)[-1]
     if base != url and is_http(base):
@@ -294,7 +293,7 @@ def _check_base(url: str) -> None:
 
 
 def _kind(link: str, url: str) -> Any:
-    """The class of fsspec for one link of a URL; None for the path of a local file."""
+    """Return the fsspec class for one link of a URL; None for a local path."""
     scheme = _scheme(link)
     if "://" not in link and scheme not in WRAPPERS:
         return None
@@ -336,7 +335,7 @@ def _http_options(kind: Any, url: str) -> dict[str, Any]:
     timeout = aiohttp.ClientTimeout(
         total=WHOLE_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS
     )
-    # To quote again what is quoted would break the signature of a signed URL.
+    # Quoting twice would break the signature of a signed URL.
     encoded = re.fullmatch(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+", url) is not None
     return {
         "encoded": encoded,
@@ -349,7 +348,7 @@ def _is_local(system: Any) -> bool:
 
 
 def _limit(system: Any, url: str) -> dict[str, float]:
-    # Without it, s3fs and botocore wait for a server that does not answer for many minutes.
+    # Without it, s3fs and botocore wait many minutes for a server that does not respond.
     alone = getattr(system, "async_impl", False) and len(url_links(url)) == 1
     return {"timeout": OTHER_SECONDS} if alone and not is_http(url) else {}
 
@@ -379,14 +378,14 @@ def _content(system: Any, key: str, limit: dict[str, float]) -> bytes:
 
 @dataclass(slots=True)
 class _Server:
-    """What is known of a server from all that was asked of it in a run."""
+    """State of a server during a run."""
 
     failures: int = 0
-    """Requests that failed since the last answer."""
+    """Failed requests since the last response."""
     error: RemoteError | None = None
     """Why it is down."""
     until: float = 0.0
-    """When it is asked again, by the monotonic clock."""
+    """Monotonic time of the next request."""
 
     def check(self) -> None:
         if self.error is not None and time.monotonic() < self.until:
@@ -411,12 +410,12 @@ def _server(url: str) -> str:
 
 
 def _ask(url: str, request: Callable[[], T]) -> T:
-    """Ask a server, and again after a pause where that may help.
+    """Send a request to a server, with retries after failures that may be temporary.
 
     Raises:
         FileNotFoundError, IsADirectoryError, NotADirectoryError: passed on.
-        ImageError: the server answers, but does not give this object.
-        RemoteError: it is down, or does not serve this reader at all.
+        ImageError: the server responds, but not with this object.
+        RemoteError: the server is down, or refuses all requests of this user.
     """
     server = _SERVERS.setdefault(_server(url), _Server())
     for attempt in itertools.count():
@@ -445,9 +444,9 @@ def _ask(url: str, request: Callable[[], T]) -> T:
 
 
 def _pause(error: Exception, attempt: int) -> float | None:
-    """Seconds until the next attempt; None where another one would not help.
+    """Seconds until the next attempt; None if a retry would not help.
 
-    Only of HTTP: the packages for other servers repeat their requests themselves.
+    Only for HTTP: the packages for other servers repeat their requests themselves.
     """
     status = _status(error)
     if status is not None:
@@ -455,7 +454,7 @@ def _pause(error: Exception, attempt: int) -> float | None:
     elif not _is_http_error(error) or _is_tls_error(error):
         most = 0
     else:
-        # Nobody is there: that seldom changes soon. A broken transfer may be whole the next time.
+        # An unreachable server seldom recovers soon. A broken transfer may succeed the next time.
         most = 1 if isinstance(error, (TimeoutError, _aiohttp().ClientConnectorError)) else len(PAUSES)
     if attempt >= most:
         return None
@@ -466,14 +465,14 @@ def _pause(error: Exception, attempt: int) -> float | None:
 
 
 def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
-    """What an error of fsspec, or of what is below, tells; and whether the server is down."""
+    """Convert an error of fsspec or a library below it, and return whether the server is down."""
     status = _status(error)
     if status is not None:
         if isinstance(error, _aiohttp().TooManyRedirects):
             return ImageError("too many redirects"), False
         words = f"HTTP {status} {getattr(error, 'message', '')}".strip()
         if (wanted := _retry_after(error)) is not None and _may_pass(status):
-            words += f", to be asked again in {wanted:,.0f} s"
+            words += f", retry after {wanted:,.0f} s"
         if _may_pass(status) or status >= 500 or status in (401, 407):
             return _unreachable(url, words), False
         return ImageError(words), False
@@ -491,7 +490,7 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
     system_error = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     why = _words(system_error)
     if isinstance(system_error, OSError) and not _is_tls_error(error):
-        # What asyncio says of a connection that failed is its address; errors of DNS have negative numbers.
+        # For a failed connection, asyncio reports only the address; DNS errors have negative numbers.
         number = system_error.errno or 0
         why = os.strerror(number) if number > 0 else system_error.strerror or why
     if is_http(url) and host != urlsplit(url).hostname:
@@ -506,7 +505,7 @@ def _aiohttp() -> Any:
 
 
 def _is_http_error(error: Exception) -> bool:
-    # fsspec's own time limit has a TimeoutError of its own.
+    # fsspec raises its own TimeoutError for its own time limit.
     return "aiohttp" in sys.modules and isinstance(error, (_aiohttp().ClientError, TimeoutError))
 
 
@@ -515,7 +514,7 @@ def _is_tls_error(error: Exception) -> bool:
 
 
 def _status(error: Exception) -> int | None:
-    """The status of an HTTP answer that is no success."""
+    """Return the status of an HTTP response that is not a success."""
     known = "aiohttp" in sys.modules and isinstance(error, _aiohttp().ClientResponseError)
     return int(error.status) if known else None  # type: ignore[attr-defined]
 

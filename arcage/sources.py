@@ -27,10 +27,10 @@ CLIP_SUFFIXES = frozenset(
 )
 """Files that are read as films where they are named; folders are not searched for them."""
 IMAGE_SUFFIXES = frozenset(_PLAIN | _RESEARCH | _BOXES | _RAW | _NOT_READ)
-"""What a folder is searched for, in lower case. Some need an extra to be decoded, and some formats of photos
-are not read at all: a folder of them says so image by image, and does not look empty."""
+"""Suffixes that folders are searched for, in lower case. Some need an extra to be decoded, and some formats
+of photos are not read at all: each image gets an error, so that a folder of them does not look empty."""
 
-PASSED_OVER = frozenset(
+SKIPPED_FOLDERS = frozenset(
     name.casefold()
     for name in (
         *("@eaDir", "@tmp", "@SynoResource", "@SynoEAStream", "#recycle", "#snapshot"),  # Synology
@@ -39,8 +39,8 @@ PASSED_OVER = frozenset(
         *("~snapshot", "lost+found", "__MACOSX"),  # NetApp, ext4, zip files of a Mac
     )
 )
-"""Folders that hold thumbnails, deleted files and copies, in lower case: no folder is searched for photos
-there. Many more of their kind begin with a dot."""
+"""Folders of thumbnails, deleted files and copies, in lower case, which are not searched for photos. Many
+others begin with a dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class Source:
 
 
 WRAPPERS = ("zip", "tar", "libarchive", "simplecache", "filecache", "blockcache")
-"""Protocols of fsspec that open what another URL names, as in ``zip://photo.jpg::s3://bucket/photos.zip``."""
+"""Protocols of fsspec that open the file of another URL, as in ``zip://photo.jpg::s3://bucket/photos.zip``."""
 _SCHEME = re.compile(rf"(?:(?:{'|'.join(WRAPPERS)})::)*([A-Za-z][A-Za-z0-9+.-]+)://", re.IGNORECASE)
 
 
 def is_url(path: str) -> bool:
-    """Whether this is a URL, as in ``s3://bucket/photo.jpg``; one letter would be a drive of Windows."""
+    """Whether this is a URL, as in ``s3://bucket/photo.jpg``; a single letter is a Windows drive."""
     return _SCHEME.match(path) is not None
 
 
@@ -103,9 +103,9 @@ def is_http(url: str) -> bool:
 
 
 def url_links(url: str) -> list[str]:
-    """The links of a chained URL: ``zip://a.jpg`` and ``s3://b/c.zip`` of ``zip://a.jpg::s3://b/c.zip``.
+    """Split a chained URL: ``zip://a.jpg::s3://b/c.zip`` into ``zip://a.jpg`` and ``s3://b/c.zip``.
 
-    A URL that is not chained is one link, whatever colons it has.
+    A URL that is not chained is one link, even if it contains colons.
     """
     first, *rest = url.split("::")
     scheme = first.split("://", 1)[0].lower()
@@ -115,7 +115,7 @@ def url_links(url: str) -> list[str]:
 
 
 def url_name(url: str) -> str:
-    """The name of the object that a URL stands for: its last part, decoded and without a query."""
+    """Return the name of the object at a URL: its last part, decoded and without a query."""
     place = next((link for link in url_links(url) if "://" in link), url)
     if is_http(place):
         server, path = re.match(r"https?://([^/?#]*)([^?#]*)", place, re.IGNORECASE).groups()  # type: ignore[union-attr]
@@ -139,14 +139,14 @@ def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
     """Yield the images of ``paths``, ordered by the parts of their paths, over all arguments together.
 
     A file is taken whatever its suffix; a folder is searched recursively for :data:`IMAGE_SUFFIXES` in any
-    case. Inside a folder, hidden files and folders and those of :data:`PASSED_OVER` are left out. Links are
+    case. Inside a folder, hidden files and folders and :data:`SKIPPED_FOLDERS` are left out. Links are
     followed; a link to a folder is entered unless that folder is searched anyway, or holds the link itself
-    or the folder in which the search began. What is given twice comes twice. What is missing or cannot be
+    or the folder in which the search began. Duplicates are kept. What is missing or cannot be
     listed is yielded with its ``error``.
 
-    A URL is a folder or a file as well; where it ends as an image does, that is believed without asking. An
-    HTTP URL is a folder, an index page of links, where it ends in ``/``. A URL whose place cannot be reached
-    is yielded as well: its ``read`` raises the RemoteError. Of a file that ends in ``.parquet``, every row is
+    A URL is a folder or a file as well; with an image suffix it is a file, without a request. An HTTP URL
+    that ends in ``/`` is a folder, an index page of links. A URL that cannot be reached is yielded as well:
+    its ``read`` raises the RemoteError. Of a file that ends in ``.parquet``, every row is
     an image (:func:`arcage.parquet.images`), in the order of the file; such files are only taken when they
     are given themselves, not in folders.
 
@@ -238,12 +238,12 @@ def _file(path: str, name: str) -> Iterator[Source]:
 
 
 def is_clip(path: str) -> bool:
-    """Whether a name is that of a video."""
+    """Whether a path has the suffix of a video."""
     return _suffix(path) in CLIP_SUFFIXES
 
 
 _List = Callable[[str], list[tuple[str, bool]]]
-"""What is wanted of a folder: names, and whether they are folders."""
+"""Lists a folder: names, and whether they are folders."""
 _Entry = tuple[str, str, bool]
 """Path, name relative to the folder that was asked for, whether it is a folder."""
 
@@ -271,7 +271,7 @@ def _search(root: str, root_name: str, list_: _List, join: Callable[[str, str], 
 def _is_wanted(name: str, is_folder: bool) -> bool:
     if name.startswith("."):
         return False
-    return name.casefold() not in PASSED_OVER if is_folder else _has_image_suffix(name)
+    return name.casefold() not in SKIPPED_FOLDERS if is_folder else _has_image_suffix(name)
 
 
 def _has_image_suffix(name: str) -> bool:
@@ -283,7 +283,7 @@ def _wanted_of(list_: _List) -> _List:
 
 
 class _Folders:
-    """Lists the folders of one search, and enters links to folders so that nothing comes twice.
+    """Lists the folders of one search, and follows links to folders without yielding anything twice.
 
     Memory grows with the number of links to folders, not with the tree.
     """
@@ -291,7 +291,7 @@ class _Folders:
     def __init__(self, root: str) -> None:
         self._root = os.path.realpath(root)
         self._searched = {self._root}
-        """The root and the targets of links, all of them without links in their paths."""
+        """Real paths of the root and of the targets of links."""
 
     def __call__(self, folder: str) -> list[tuple[str, bool]]:
         found: list[tuple[str, bool]] = []
@@ -304,7 +304,7 @@ class _Folders:
                 is_folder = _leads_to_folder(entry) if is_link else entry.is_dir(follow_symlinks=False)
                 if _is_wanted(entry.name, is_folder):
                     (links if is_link and is_folder else found).append((entry.name, is_folder))
-        # Without a link so far, no folder can come twice.
+        # Without a link so far, no folder can be reached twice.
         if links or len(self._searched) > 1:
             place = os.path.realpath(folder)
             links = [link for link in sorted(links) if self._enter(place, link[0])]
@@ -339,7 +339,7 @@ def _holds(folder: str, inside: str) -> bool:
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    # Junctions of Windows; Python 3.12 and later tell.
+    # Windows junctions, which Python 3.12 and later detect.
     return entry.is_symlink() or bool(getattr(entry, "is_junction", bool)())
 
 
@@ -347,7 +347,7 @@ def _leads_to_folder(link: os.DirEntry[str]) -> bool:
     try:
         return stat.S_ISDIR(os.stat(link.path).st_mode)
     except OSError as error:
-        # A link to a folder of a disk that is not there; one without end leads nowhere.
+        # The target may be a folder on a missing disk; a circular link leads nowhere.
         return isinstance(error, FileNotFoundError) and "." not in link.name
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full: to lose data is an error, to lose words is not."""
+"""Closed or full standard streams: losing data is an error, losing messages is not."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import IO, Any
 
 
 def prepare() -> None:
-    """Make the standard streams fit to be used, whatever state this process was started in.
+    """Make the standard streams usable, even if some were closed when the process started.
 
-    Where one is closed, the next file to be opened would take its place, and what a library prints would go
-    into that file. So null devices take it: standard input is empty, writing to standard output fails, and
-    what goes to standard error is dropped, as it is once standard error fails.
+    The next opened file would take the place of a closed stream, and receive what a library prints. Null
+    devices replace closed streams: standard input is empty, writing to standard output fails, and output to
+    standard error is discarded, as it is after a failed write.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # Standard output for reading only: a write to it has to fail.
+            # Standard output is opened for reading only: a write to it must fail.
             number = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
         stream = getattr(sys, name)
-        # One without a buffer has nothing left to flush after a failure, by which it could be recognised.
+        # Buffered: an unbuffered stream has nothing left to flush, so a failure would go unnoticed.
         if stream is None or (name == "stdout" and isinstance(stream.buffer, io.RawIOBase)):
             mode = "r" if name == "stdin" else "w"
             encoding = getattr(stream, "encoding", "utf-8")
             setattr(sys, name, open(number, mode, encoding=encoding, closefd=False))  # noqa: SIM115
-    if isinstance(sys.stderr, io.TextIOWrapper) and not isinstance(sys.stderr, _Words):
-        sys.stderr = _Words(sys.stderr)
+    if isinstance(sys.stderr, io.TextIOWrapper) and not isinstance(sys.stderr, _StandardError):
+        sys.stderr = _StandardError(sys.stderr)
 
 
 def drop(stream: Any) -> None:
-    """Forget what could not be written, and write nothing more: Python would try again on leaving."""
+    """Discard what could not be written, and all further output: Python would retry at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
-class _Words(io.TextIOWrapper):
-    """Standard error: a disk that is full or a terminal that is gone does not end a run."""
+class _StandardError(io.TextIOWrapper):
+    """Standard error that ignores a full disk or a closed terminal, so that the run goes on."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The first directory of a TIFF file or an EXIF block: small whole numbers by their tags, and XMP."""
+"""Read the first directory of a TIFF file or an EXIF block: small integers by their tags, and XMP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I"}  # the field types BYTE, A
 _NUMBERS = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q"}
 """Field types that an orientation is read from, as in Pillow."""
 _NO_NUMBERS = {1, 2, 7}
-"""BYTE, ASCII, UNDEFINED: an orientation that is there and says nothing, as in Pillow."""
+"""BYTE, ASCII, UNDEFINED: an orientation of these types is present and invalid, as in Pillow."""
 _XMP = 700
 # Some writers of EXIF blocks store the 42 in the other byte order.
 _BYTE_ORDERS = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
@@ -39,9 +39,9 @@ def second_directory(tiff: bytes) -> dict[int, int]:
 
 
 def orientation(exif: bytes) -> float | None:
-    """The orientation as an EXIF block stores it, any number; None where there is none.
+    """Return the orientation in an EXIF block, any number; None if there is none.
 
-    A block that is cut off or damaged elsewhere still gives it.
+    It is also read from a block that is truncated or damaged elsewhere.
     """
     try:
         order, kind, count, where = _find(exif, ORIENTATION)
@@ -54,7 +54,7 @@ def orientation(exif: bytes) -> float | None:
 
 
 def xmp(tiff: bytes) -> bytes:
-    """The XMP packet of the first directory; empty where there is none."""
+    """Return the XMP packet of the first directory; empty if there is none."""
     try:
         _, kind, count, where = _find(tiff, _XMP)
     except (struct.error, KeyError):
@@ -63,7 +63,7 @@ def xmp(tiff: bytes) -> bytes:
 
 
 def _find(tiff: bytes, wanted: int) -> tuple[str, int, int, int]:
-    """Byte order, field type, number of values, and where the values are."""
+    """Return byte order, field type, number of values, and offset of the values."""
     order, directory = _start(tiff)
     (entries,) = struct.unpack_from(order + "H", tiff, directory)
     for at in range(directory + 2, directory + 2 + 12 * entries, 12):

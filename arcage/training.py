@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 _JOINED = " + "
 EVERYBODY = Sampling()
 SAME = 0.03
-"""Distance to a landmark below which a face is that one. Half precision moves a face by 0.003 at most, and
-of 270 other faces the nearest is at 0.23."""
+"""Maximum distance between a landmark and the same face. Half precision moves a face by 0.003 at most; the
+nearest of 270 other faces is at 0.23."""
 CERTAIN = 7
-"""Landmarks that are to be expected among faces that were all fitted on; that none is there has then a
-probability of 0.1 %."""
+"""Minimum expected number of landmarks among faces if all were fitted on; the probability of finding none is
+then 0.1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def fit_labelled(
         progress: told in words what is being done.
         watch: told each step of the fit. The curves of the boosting rounds are kept beside the heads.
 
-    Where only age or only gender can be fitted, the labels of the other are left out; see :class:`Fitted`.
+    If only age or only gender can be fitted, the labels of the other are left out; see :class:`Fitted`.
 
     Raises:
         UsageError: too few labelled faces are left to fit on.
@@ -189,7 +189,7 @@ def fit_labelled(
 
 
 def _without(faces: LabelledFaces, attributes: Collection[str]) -> LabelledFaces:
-    """The same faces, without their labels of some attributes."""
+    """Return the faces without the labels of some attributes."""
     unknown = np.full(len(faces), np.nan, np.float32)
     return replace(
         faces,
@@ -199,7 +199,7 @@ def _without(faces: LabelledFaces, attributes: Collection[str]) -> LabelledFaces
 
 
 def _cannot_be_fitted(train: LabelledFaces, folds: int) -> dict[str, str]:
-    """What has labels and cannot be fitted on, and why; raises UsageError where nothing can."""
+    """Return why attributes with labels cannot be fitted; raises UsageError if none can."""
     labels = {
         what: label
         for what, label in (("age", train.age), ("gender", train.gender))
@@ -315,7 +315,7 @@ def adapt_labelled(
     )
     notes = [note] if note else []
     if known := fitted_words(base, judged if len(judged) else train, labels, holdout, faces.has_split):
-        notes = [f"the old heads {known}: they look too good before", *notes]
+        notes = [f"the old heads {known}: their metrics before are too optimistic", *notes]
     if ages := told.get("age"):
         if others is None:
             notes.append(
@@ -451,12 +451,12 @@ def _trained_on(training: object, labels: str, holdout: float, split: bool) -> b
 
 
 def fitted_words(heads: Heads, faces: LabelledFaces, labels: str, holdout: float, split: bool = False) -> str:
-    """That heads were fitted on faces that they are to be judged by, and on how many, as in ``were fitted on
-    120 of these 400 faces``; empty where they were not.
+    """Return on how many of the faces heads were fitted, as in ``were fitted on 120 of these 400 faces``;
+    empty for none.
 
-    By the images' content, where the heads keep it. Those of older versions keep some of the faces as the
-    landmarks of a kernel stage, from whose number among ``faces`` all are estimated. Where too few are to be
-    expected, and without such a stage, the name of the labels decides, as in :func:`fitted_on`.
+    Heads recognise faces by the digests of their images. Heads of older versions have no digests; the number
+    is estimated from the landmarks of their kernel stage among ``faces``. If too few are expected, or
+    without such a stage, the name of the labels decides, as in :func:`fitted_on`.
     """
     images = fitted_images(heads)
     if images is not None:
@@ -471,7 +471,7 @@ def fitted_words(heads: Heads, faces: LabelledFaces, labels: str, holdout: float
 
 
 def _landmarks_among(heads: Heads, faces: LabelledFaces) -> tuple[int, float]:
-    """How many of the faces are landmarks of the heads, and the share of the training faces that are."""
+    """Return the number of landmarks among the faces, and the share of landmarks among training faces."""
     model = heads.age or heads.gender
     training = _part(heads, "adapted").get("training") or _part(heads, "training")
     size = training.get("faces") if isinstance(training, dict) else None
@@ -504,17 +504,17 @@ def _sizes(source: Array) -> dict[str, int]:
 
 
 def check_heads_folder(folder: Path) -> None:
-    """Ask whether heads may be written to a folder: an empty one, or one that holds heads already.
+    """Check whether heads may be written to a folder: an empty one, or one with heads.
 
     Raises:
-        ForeignFileError: it holds something else.
+        ForeignFileError: it contains something else.
     """
     if not folder.is_dir():
         return
     refuse_foreign(rb'"arrays": \{\s*"file": "heads.npz"', folder / MANIFEST)
     refuse_foreign(rb"\A# Model card: age and gender heads\r?\n", folder / CARD)
     refuse_foreign(rb'\A\{"curves": \[', folder / rounds.JSON)
-    # Without a manifest there may still be what a fit that was stopped has left.
+    # A stopped fit may have left files without a manifest.
     ours = {MANIFEST, ARRAYS, CARD, IMAGES, TRIALS, rounds.JSON, rounds.PNG, rounds.EVENTS}
     if not (folder / MANIFEST).exists() and any(
         path.name not in ours and not path.name.startswith(".") for path in folder.iterdir()

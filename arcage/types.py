@@ -51,5 +51,4 @@ class ImageFaces:
     more: bool = False
     """Whether the file has more pictures than the first, which was read; not kept in a cache."""
     min_face: int | None = None
-    """Width in pixels of the smallest faces that were looked for; None where a version of arcage made it that
-    did not record this."""
+    """Minimum face width of the search, pixels; None if an older version of arcage did not record it."""

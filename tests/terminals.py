@@ -25,7 +25,7 @@ class Terminal:
                 self._data += data
 
     def text(self) -> str:
-        """Everything, once no process has it open."""
+        """Return all output, once no process has the terminal open."""
         os.close(self.theirs)
         self._reader.join()
         os.close(self._ours)

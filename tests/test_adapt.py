@@ -294,13 +294,15 @@ def test_the_command(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: 
     assert "## These faces, before and after\n\n- age: better after" in card
     assert "## The rest, before and after" in card
     assert fitted_on(load_heads(out), "utkface", SHARE)
-    # Both sources are called utkface here, and the images tell that they differ.
+    # Both sources are named utkface here, but their images differ.
     assert "the old heads were fitted on" not in done.stderr
     again = run(
         "fit", "--from", "boosted", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "b"
     )
     known = told["training"]["faces"]
-    words = f"the old heads were fitted on {known} of these 160 faces: they look too good before"
+    words = (
+        f"the old heads were fitted on {known} of these 160 faces: their metrics before are too optimistic"
+    )
     assert words in again.stderr
     assert len(fitted_images(load_heads(out))) == known + 120  # type: ignore[arg-type]
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0

@@ -276,7 +276,7 @@ TEXT = (
         (form((FILE.replace("a.jpg", "ä & b.jpg"), image(face(33)))), "ä & b.jpg"),
         (form((FILE.replace("a.jpg", '\\"q\\".jpg'), image(face(33)))), '"q".jpg'),
         (form((FILE.replace('filename="a.jpg"', "filename*=UTF-8''%C3%A4.jpg"), image(face(33)))), "ä.jpg"),
-        # A part that is no text and has no name, as some clients send it.
+        # A part that is not text and has no file name, as some clients send it.
         (form(("Content-Disposition: form-data; name=x\r\nContent-Type: image/png", image(face(33)))), "-"),
     ],
 )
@@ -298,26 +298,26 @@ def test_bytes_in_a_form_arrive_as_they_are() -> None:
         bytes(range(256)) * 99,
     ):
         assert only_file(form((FILE, data)), MULTIPART) == ("a.jpg", data)
-    with pytest.raises(FormError, match="breaks off"):
+    with pytest.raises(FormError, match="truncated"):
         only_file(form((FILE, b"data"), end=""), MULTIPART)
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "error"),
     [
-        (form(FIELD), MULTIPART, "this form holds no file: curl needs an @ before its name"),
-        (form((FILE.replace("filename", "nickname"), b"photo.jpg")), MULTIPART, "this form holds no file"),
-        (form(), MULTIPART, "this form holds no file"),
+        (form(FIELD), MULTIPART, "this form contains no file: curl needs an @ before the file name"),
+        (form((FILE.replace("filename", "nickname"), b"photo.jpg")), MULTIPART, "this form contains no file"),
+        (form(), MULTIPART, "this form contains no file"),
         (
             form((FILE, b"1"), (FILE, b"2")),
             MULTIPART,
-            "this form holds 2 files: send one with each request, or all as a zip",
+            "this form contains 2 files: send one per request, or all as a zip",
         ),
         (form(*[FIELD] * 101), MULTIPART, "this form has more than 100 fields"),
         (b"\r\n--XX" * 3000, MULTIPART, "this form has more than 100 fields"),
-        (form((FILE, b"1"), end=""), MULTIPART, "this form breaks off before its end"),
-        (form((FILE, b"1"), boundary="YY"), MULTIPART, "this form holds no file"),
-        (b"", MULTIPART, "this form breaks off before its end"),
+        (form((FILE, b"1"), end=""), MULTIPART, "this form is truncated"),
+        (form((FILE, b"1"), boundary="YY"), MULTIPART, "this form contains no file"),
+        (b"", MULTIPART, "this form is truncated"),
         (form((f"{FILE}\r\nContent-Transfer-Encoding: base64", b"AAAA")), MULTIPART, "encoded as text"),
         (form((FILE, b"1")), "multipart/form-data", "the Content-Type of this form has no boundary"),
     ],
@@ -410,7 +410,12 @@ URLENCODED = "application/x-www-form-urlencoded"
             415,
             "this is a zip: send it to /api/batch",
         ),
-        (b"\x1f\x8b", {"Content_Encoding": "gzip"}, 415, "the body is compressed (gzip): send it as it is"),
+        (
+            b"\x1f\x8b",
+            {"Content_Encoding": "gzip"},
+            415,
+            "the body is compressed (gzip): send it uncompressed",
+        ),
     ],
 )
 def test_a_body_that_is_no_file(
@@ -696,7 +701,7 @@ def test_a_host_header_without_a_name(server: Server, host: str) -> None:
     answer = server("/", Host=host)
     assert answer.status == 421
     if host != "localhost..":
-        assert answer.error == "the Host header names no host: open the address that arcage app printed"
+        assert answer.error == "the Host header is not a host name: open the address that arcage app printed"
 
 
 @pytest.mark.parametrize(
@@ -732,7 +737,7 @@ def test_names_and_addresses_that_are(server: Server, host: str) -> None:
         ("127.0.0.1:80", {"Origin": "file://"}, 403),
         ("127.0.0.1:80", {"Sec_Fetch_Site": "cross-site"}, 403),
         ("127.0.0.1:80", {"Sec_Fetch_Site": "same-site"}, 403),
-        # What a client says about a proxy counts for nothing.
+        # Forwarding headers of a client are ignored.
         ("127.0.0.1", {"Origin": "http://evil.example", "X_Forwarded_Host": "evil.example"}, 403),
         ("evil.example", {"Origin": "http://evil.example", "X_Forwarded_Host": "127.0.0.1"}, 421),
         ("evil.example", {"Origin": "http://127.0.0.1", "Forwarded": "host=127.0.0.1"}, 421),
@@ -764,7 +769,7 @@ def test_pages_of_other_sites_may_not_ask(
         ("127.0.0.1:7860", {"Origin": "https://[fd00:0::5]"}, 200),
         ("a.b.example.net", {"Origin": "https://c.example.net"}, 200),
         ("xn--mnchen-3ya.example", {}, 200),
-        # Nothing else is let in.
+        # Nothing else is allowed.
         ("example.org", {}, 421),
         ("evil.faces.example.org", {}, 421),
         ("faces.example.org.evil.example", {}, 421),
@@ -812,9 +817,9 @@ def test_a_refused_body_is_received_so_that_a_proxy_passes_the_refusal_on(server
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("https://faces.example.org/", "is not a host name alone: give faces.example.org"),
-        ("faces.example.org:443", "is not a host name alone: give faces.example.org"),
-        ("faces.example.org/faces", "is not a host name alone: give faces.example.org"),
+        ("https://faces.example.org/", "is more than a host name: give faces.example.org"),
+        ("faces.example.org:443", "is more than a host name: give faces.example.org"),
+        ("faces.example.org/faces", "is more than a host name: give faces.example.org"),
         ("*", "is too wide"),
         ("*.com", "is too wide"),
         ("*.127.0.0.1", "is too wide"),
@@ -952,7 +957,7 @@ def test_a_port_that_needs_rights(arcage: Callable[..., Any], monkeypatch: pytes
     done = arcage("app", "--port", 80)
     assert done.exit_code == 3
     assert done.stderr == (
-        "arcage: cannot listen on 127.0.0.1, port 80: Permission denied; choose a port from 1024 on with "
+        "arcage: cannot listen on 127.0.0.1, port 80: Permission denied; choose a port of 1024 or above with "
         "--port\n"
     )
 

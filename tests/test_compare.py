@@ -145,7 +145,10 @@ def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> 
     assert done.exit_code == 0
     fitted = json.loads(Path("heads", "manifest.json").read_text("utf-8"))["training"]["faces"]
     assert 100 < fitted < 140
-    assert f"A: the heads were fitted on {fitted} of these 160 faces: the figures are too good" in done.stderr
+    assert (
+        f"A: the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic"
+        in done.stderr
+    )
     assert "B may have been fitted on these faces" in done.stdout
     assert "age: nobody can tell which is better" in done.stdout
     for wrong in (("heads", "nowhere"), ("nowhere", "heads")):

@@ -321,7 +321,7 @@ def test_utkface_and_lfw(yunet: FaceDetector) -> None:
 
 
 def scene(astronaut: U8, width: int, height: int, face: int, places: list[tuple[int, int]]) -> U8:
-    """Portraits whose face has a width, on grey, each at a place of its upper left corner."""
+    """Draw portraits with a given face width on grey, each at its upper left corner."""
     scale = face / float(FACE[2] - FACE[0])
     portrait = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     image = np.full((height, width, 3), 120, np.uint8)
@@ -333,7 +333,7 @@ def scene(astronaut: U8, width: int, height: int, face: int, places: list[tuple[
 def found_of(
     yunet: FaceDetector, image: U8, face: int, places: list[tuple[int, int]], min_face: int
 ) -> tuple[int, int]:
-    """How many of the portraits are found once, and how many faces in all."""
+    """Return how many of the portraits are found once, and how many faces in all."""
     faces = find_faces(yunet, image, 0.5, min_face)
     boxes = [FACE * face / float(FACE[2] - FACE[0]) + [x, y, x, y] for x, y in places]
     return sum(sum(iou(f.box, box) > 0.5 for f in faces) == 1 for box in boxes), len(faces)
@@ -358,7 +358,7 @@ def test_small_faces_of_large_images(
 
 
 def test_a_face_across_tiles_is_one(yunet: FaceDetector, astronaut: U8) -> None:
-    # The inner borders of the tiles of this image lie around its middle.
+    # The inner borders of the tiles are around the centre of this image.
     (first, second) = detect._cut(6000, 0.3, 64)
     for x in range(second[0] - 200, first[1] + 40, 60):
         places = [(x, 10)]

@@ -590,7 +590,7 @@ print(extractor.engine.name)
     assert list(tmp_path.iterdir()) == []
 
 
-# What a cache has from another search
+# Cached results of another search
 
 
 def test_what_a_coarser_search_gave_holds_where_a_finer_one_sees_no_more(extractor: Extractor) -> None:
@@ -615,7 +615,7 @@ def test_what_a_coarser_search_gave_holds_where_a_finer_one_sees_no_more(extract
     ):
         image = stored(width, height, min_face)
         assert tuple(e.holds(image) for e in (extractor, fine, coarse)) == known, (width, min_face)
-    # Before other orientations were looked at: what may be turned, and what was not found.
+    # From a version without other orientations: a face that may be rotated, and no face.
     assert not extractor.holds(stored(640, 480, None, 0.8))
     assert not extractor.holds(stored(640, 480, None, None))
     assert extractor.holds(stored(640, 480, 40, 0.8))

@@ -235,7 +235,7 @@ def test_a_full_disk(tmp_path: Path, start: Callable[..., Any]) -> None:
 
 
 def leftovers(cache: Path) -> list[Path]:
-    """What writers leave that are killed, made up."""
+    """Create files like those that killed writers leave."""
     name = "20200101T000000000000-0123456789ab"
     folder = cache / FINGERPRINT
     paths = [

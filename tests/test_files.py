@@ -381,13 +381,13 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 def test_a_name_as_the_disk_spells_it(tmp_path: Path) -> None:
-    """In each part of a path accents may be characters of their own, whatever they are in the others."""
+    """Accents may be decomposed in any part of a path, independently of the others."""
     (tmp_path / "\u00e9").mkdir()
     there = tmp_path / "\u00e9" / "u\u0308.jpg"
     there.touch()
     for name in ("\u00e9/\u00fc.jpg", "e\u0301/u\u0308.jpg", "e\u0301/\u00fc.jpg", "\u00e9/u\u0308.jpg"):
         assert spelled_on_disk(tmp_path, name).samefile(there)
-    # Of two files the exact one.
+    # Of two files, the exact match.
     other = tmp_path / "\u00e9" / "\u00fc.jpg"
     if not other.exists():  # macOS has one file under both names
         other.touch()

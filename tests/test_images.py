@@ -364,7 +364,7 @@ XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def is_turned(data: bytes) -> bool:
-    """Whether a picture that is stored 24 wide and 40 high comes out upright, 40 wide."""
+    """Whether a picture that is stored 24 wide and 40 high is decoded upright, 40 wide."""
     image = decode(data)
     assert image.shape in {(24, 40, 3), (40, 24, 3)}
     if image.shape == (24, 40, 3):
@@ -514,7 +514,7 @@ def test_text_is_called_so(data: bytes) -> None:
 def test_truncated_jpeg_is_refused_wherever_it_was_cut(options: tuple[int, ...]) -> None:
     data = jpeg(picture(64, 80), *options)
     decode(data)
-    # Zeros: a download that stopped in a file of full length.
+    # Zeros: a download that stopped in a preallocated file.
     for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data) - 2)]:
         for rest in (
             b"",
@@ -629,7 +629,7 @@ def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.Captur
     for thread in threads:
         thread.join()
     assert capfd.readouterr().err == ""
-    # Afterwards they may.
+    # Afterwards they print again.
     if sys.platform == "linux":
         cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)
         assert "Corrupt JPEG data" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Signals: what is finished is kept, whatever ends a run, and however often it is asked for."""
+"""Signals: finished results are kept, whichever signal ends a run, and however often it is sent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run(script: str, *arguments: object, ignored: int | None = None, **variables: object) -> Any:
-    """Start a script in which ``fakes`` is at hand."""
+    """Start a script that can import ``fakes``."""
 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
@@ -143,7 +143,7 @@ def test_a_process_that_is_stuck_can_be_ended(photos: Path, tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=5)
     assert process.returncode == 130
-    assert words == "arcage: ended at once; what was not yet written is lost\n"
+    assert words == "arcage: ended immediately; unwritten results are lost\n"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -172,11 +172,11 @@ def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(photos: Path, tmp_p
     process, terminal = pty.fork()
     if not process:
         os.execve(sys.executable, [*command, "--cache", str(cache), "--out", str(out)], variables)
-    # A bar is drawn, which blocks when nobody reads it.
+    # A progress bar is drawn, which blocks if it is not read.
     reader = threading.Thread(target=drain, args=(terminal,))
     reader.start()
     wait_for(log, 150)
-    # What the kernel sends when the window is closed. It takes the terminal from its reader as well.
+    # The kernel sends this when the window is closed. It also disconnects the reader of the terminal.
     os.kill(process, signal.SIGHUP)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
     reader.join()
@@ -208,7 +208,7 @@ def test_while_arcage_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("makes", ["ImportError('half')", "SystemError('half')", "KeyboardInterrupt"])
 def test_while_a_library_is_loaded(makes: str) -> None:
-    """Some turn the interrupt into an error of their own."""
+    """Some libraries convert the interrupt into an error of their own."""
     script = f"""
 import signal, arcage.models
 def load():

@@ -450,7 +450,7 @@ def test_accents_spelled_otherwise(tmp_path: Path, cached: str, labelled: str) -
     cache = write(tmp_path / "cache", [(f"é/{cached}", image("a"))])
     faces = labelled_faces(cache, table(tmp_path, f"path,age\ne\u0301/{labelled},20\n"))
     assert counted(faces) == {"labelled": 1, "used": 1}
-    # On the disk as well, where the cache has no names.
+    # Also on disk, if the cache has no names.
     bare = write(tmp_path / "bare", [(None, image("a"))])
     (tmp_path / "\u00e9").mkdir()
     (tmp_path / "\u00e9" / cached).write_text("a")
@@ -464,14 +464,14 @@ def test_of_two_spellings_the_exact_one_comes_first(tmp_path: Path) -> None:
         faces = labelled_faces(cache, table(tmp_path, f"path,age\n{name},20\n"))
         assert by_content(faces, content) == [0]
         assert counted(faces) == {"labelled": 1, "used": 1, "unlabelled": 1}
-    # A third spelling, in which one accent is a character of its own and the other is not, fits both.
+    # A third spelling, with one accent decomposed and the other composed, matches both.
     third = "Jose\u0301 M\u00fcller.jpg"
     with pytest.raises(UsageError, match=r"fits one image alone \(1 fit several"):
         labelled_faces(cache, table(tmp_path, f"path,age\n{third},20\n"))
 
 
 def predictions(folder: Path, prefix: str, *, boxes: bool = True) -> str:
-    """What ``arcage predict`` wrote of photos of one, two and no faces, corrected by hand."""
+    """Write corrected output of ``arcage predict`` for photos of one, two and no faces."""
     rows = [("one.jpg", 0, BOX, 20, "male"), ("two.jpg", 0, BOX, 30, "female"), ("two.jpg", 1, SMALL, 40, "")]
     lines = ["path,face,faces,x1,y1,x2,y2,age,gender,status"]
     for name, face, box, age, gender in rows:
@@ -494,8 +494,8 @@ PHOTOS = {
 def test_corrected_predictions_are_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: bool, boxes: bool
 ) -> None:
-    """Each face has its own, whether the cache knows file names (of `arcage extract photos`) or not (those of
-    `arcage predict`)."""
+    """Each face has its own label, with file names in the cache (`arcage extract photos`) and without them
+    (`arcage predict`)."""
     (tmp_path / "photos").mkdir()
     for name in PHOTOS:
         (tmp_path / "photos" / name).write_text(name)
@@ -512,7 +512,7 @@ def test_corrected_predictions_are_labels(
     ]
     assert not faces.notes
     assert faces.remarks() == [
-        "labels.csv: a table of predictions: the ages and genders in it count as labels, face by face"
+        "labels.csv: a table of predictions: its ages and genders are used as labels, face by face"
     ]
     # With boxes and names the files need not be there.
     monkeypatch.chdir(tmp_path / "cache")
@@ -524,7 +524,7 @@ def test_corrected_predictions_are_labels(
 
 
 def test_faces_of_predictions_that_the_cache_does_not_have(tmp_path: Path) -> None:
-    """Another detector found other faces: nobody's label goes to somebody else."""
+    """Another detector found other faces: no face gets the label of another one."""
     found = image("two.jpg", [(7, 0), (8, 0)], [(40, 40, 140, 140), (150, 150, 200, 200)])
     cache = write(tmp_path / "cache", [("one.jpg", PHOTOS["one.jpg"]), ("two.jpg", found)])
     faces = labelled_faces(cache, predictions(tmp_path, ""))
@@ -534,7 +534,7 @@ def test_faces_of_predictions_that_the_cache_does_not_have(tmp_path: Path) -> No
     assert str(note) == (
         "two.jpg, face 1 (labels.csv, line 4) is not among the faces of this image in the cache"
     )
-    # A photo of that name in another folder is not taken for it.
+    # A photo of that name in another folder is not mistaken for it.
     other = write(tmp_path / "other", [("one.jpg", image("else", [(9, 0)], [SMALL])), ("a.jpg", found)])
     with pytest.raises(UsageError, match="no image of the cache"):
         labelled_faces(other, predictions(tmp_path, "photos/"))

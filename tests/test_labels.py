@@ -357,13 +357,13 @@ def test_the_names_of_utkface_itself() -> None:
     "text", ["4_6", "4２", "４６", "١٢", "1e1", "0x1e", "inf", "Infinity", "1_0.5", "30y5", "9" * 400, "+-3"]
 )
 def test_what_python_takes_for_a_number_and_people_do_not(tmp_path: Path, text: str) -> None:
-    assert f"{text!r} is no age in years from 0 to 120" in refused(tmp_path, f"path,age\na,{text}\n")
+    assert f"{text!r} is not an age in years from 0 to 120" in refused(tmp_path, f"path,age\na,{text}\n")
 
 
 @pytest.mark.parametrize("text", ["1_0", "١", "inf", "-1", "1e39", "1e-46", "0x1"])
 def test_what_is_no_weight(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f"path,age,weight\na,30,{text}\n")
-    assert f"{text!r} is no weight, 0 or a number from 1e-30 to 1e+30" in message
+    assert f"{text!r} is not a weight, 0 or a number from 1e-30 to 1e+30" in message
 
 
 def test_digits_of_other_scripts_in_file_names() -> None:
@@ -393,7 +393,7 @@ UNKNOWN = (
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
-    """In every column but group and path, in whatever file."""
+    """In every column except group and path, in every file format."""
     rows = [
         {"path": f"{n}.jpg", "age": word, "gender": word, "person": word, "split": word, "weight": word}
         for n, word in enumerate(UNKNOWN)
@@ -415,7 +415,7 @@ def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
     assert len(found) == len(UNKNOWN) + 4
     for n in range(len(UNKNOWN)):
         assert plain(found[f"{n}.jpg"]) == plain(Label())
-    # People are called so, and countries.
+    # These are names of people and countries.
     assert [found[name].person for name in ("Na", "Nan", "Null", "NA")] == ["Na", "Nan", "Null", ""]
     assert [found[name].group for name in ("Na", "Nan", "Null", "NA")] == ["Na", "Nan", "Null", "NA"]
 
@@ -441,8 +441,7 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
     table = read_table(write(tmp_path, f'path,age\na,30\nb,"{text}"\n'))
     assert [label.age for label in table.labels.values()] == [30, age]
     assert table.remarks == (
-        "ages given as a range, which count as its midpoint (25-32 as 28.5): 1; errors are measured from "
-        "there",
+        "age ranges, read as their midpoints (25-32 as 28.5): 1; errors are measured from the midpoint",
     )
 
 
@@ -453,9 +452,7 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
 def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
     table = read_table(write(tmp_path, f'path,age,gender\na,30,f\nb,"{text}",m\n'))
     assert [plain(label) for label in table.labels.values()] == [plain(Label(30, 1)), plain(Label(gender=0))]
-    assert table.remarks == (
-        "ages given as an open range (60+), or one of more than 20 years, which are left out as unknown: 1",
-    )
+    assert table.remarks == ("open age ranges (60+) and ranges of more than 20 years, read as unknown: 1",)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +460,7 @@ def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
 )
 def test_what_is_no_range_of_ages(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f'path,age\na,"{text}"\n')
-    assert f"line 2: {text!r} is no age in years from 0 to 120, and no range such as 25-32" in message
+    assert f"line 2: {text!r} is not an age in years from 0 to 120, nor a range such as 25-32" in message
 
 
 def test_words_for_a_gender(tmp_path: Path) -> None:
@@ -521,13 +518,11 @@ def test_a_table_of_predictions_has_a_label_for_each_face(tmp_path: Path) -> Non
         ("p/two.jpg", 1, (-5, 6, 7, 8)): plain(Label(40, 0)),
         ("p/none.jpg", None, None): plain(Label()),
     }
-    assert table.remarks == (
-        "a table of predictions: the ages and genders in it count as labels, face by face",
-    )
+    assert table.remarks == ("a table of predictions: its ages and genders are used as labels, face by face",)
     twice = text + "p/two.jpg,1,2,-5,6,7,8,41,male,ok\n"
     assert "line 5: another label for face 1 of p/two.jpg than in line 3" in refused(tmp_path, twice)
-    assert "'a' is no number of a face" in refused(tmp_path, text.replace("two.jpg,0", "two.jpg,a"))
-    # A column of that name in any other table is passed over, as others are.
+    assert "'a' is not a face number" in refused(tmp_path, text.replace("two.jpg,0", "two.jpg,a"))
+    # A column of that name in any other table is ignored, as others are.
     other = read_table(write(tmp_path, "path,face,age\na,happy,30\n"))
     assert (list(other.labels), other.predictions) == ([Place("a")], False)
 

@@ -1,4 +1,4 @@
-"""Messages: one voice, words for numbers, and what to do next."""
+"""Messages: consistent wording, numbers with their nouns, and advice."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ def test_one_is_not_plural() -> None:
 
 
 CALLS = [
-    ("predict --faces x y", "--faces takes all, largest or center; `arcage predict --help` says more"),
-    ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; `arcage predict --help` says more"),
-    ("predict --min-score x y", "--min-score takes a number from 0 to 1; `arcage predict --help` says more"),
-    ("predict --webcam -1", "--webcam takes a whole number of 0 or more; `arcage predict --help` says more"),
-    ("app --port 99999", "--port takes a whole number from 0 to 65535; `arcage app --help` says more"),
+    ("predict --faces x y", "--faces takes all, largest or center; see `arcage predict --help`"),
+    ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
+    ("predict --min-score x y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
+    ("predict --webcam -1", "--webcam takes a whole number of 0 or more; see `arcage predict --help`"),
+    ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
         "predict y --format x",
-        "--format takes table, csv, excel-csv or jsonl; `arcage predict --help` says more",
+        "--format takes table, csv, excel-csv or jsonl; see `arcage predict --help`",
     ),
     (
         "fit --search x --cache x --labels y --out z",
-        "--search takes a number; `arcage fit --help` says more",
+        "--search takes a number; see `arcage fit --help`",
     ),
     (
         "fit --cache x --labels y --out z --only q",
-        "--only takes age or gender; `arcage fit --help` says more",
+        "--only takes age or gender; see `arcage fit --help`",
     ),
-    ("predict --nope", "there is no option --nope, but --annotate; `arcage predict --help` says more"),
-    ("--nope", "there is no option --nope; `arcage --help` says more"),
+    ("predict --nope", "no such option --nope (did you mean --annotate?); see `arcage predict --help`"),
+    ("--nope", "no such option --nope; see `arcage --help`"),
     ("predict --out", "--out needs a value"),
     ("predict y --quiet=3", "--quiet takes no value"),
-    ("extract y", "--cache is missing; `arcage extract --help` says more"),
-    ("models fetch", "NAME is missing; `arcage models fetch --help` says more"),
-    ("data clean", "FILE.mat is missing; `arcage data clean --help` says more"),
-    ("nonsense", "no such command 'nonsense'; `arcage --help` says more"),
-    ("models nonsense", "no such command 'nonsense'; `arcage models --help` says more"),
+    ("extract y", "--cache is missing; see `arcage extract --help`"),
+    ("models fetch", "NAME is missing; see `arcage models fetch --help`"),
+    ("data clean", "FILE.mat is missing; see `arcage data clean --help`"),
+    ("nonsense", "no such command 'nonsense'; see `arcage --help`"),
+    ("models nonsense", "no such command 'nonsense'; see `arcage models --help`"),
 ]
 
 
@@ -144,8 +144,8 @@ def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
         Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
     assert str(caught.value) == (
         f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
-        "variant 2, 2222222222222222. Choose the pack that made those with --pack, or run `arcage extract` "
-        "with the present one first."
+        "variant 2, 2222222222222222. Choose the pack that made them with --pack, or run `arcage extract` "
+        "with the current one first."
     )
 
 

@@ -148,7 +148,7 @@ def test_folders_for_heads(tmp_path: Path, bundled: None) -> None:
     shutil.copytree(BUNDLED, folder)
     (folder / "notes.txt").write_text("mine")
     check_heads_folder(folder)
-    # As a fit that was stopped leaves it.
+    # Left by a stopped fit.
     (folder / "notes.txt").unlink()
     (folder / "manifest.json").unlink()
     (folder / "trials.jsonl").write_text("{}\n")

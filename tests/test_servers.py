@@ -1,4 +1,4 @@
-"""HTTP servers on this machine, well and broken: what becomes a row, what ends with exit code 3."""
+"""Local HTTP servers, working and broken: which errors become rows, and which end with exit code 3."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Its URL. Pauses between attempts are short, and nothing is remembered of earlier servers."""
+    """The URL of a server, with short pauses between attempts and without state of earlier servers."""
     monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(remote, "_SERVERS", {})
     monkeypatch.setattr(Handler, "asked", Counter())
@@ -193,7 +193,7 @@ def test_the_pause_that_a_server_wants(arcage: Run, server: str, monkeypatch: py
     assert waited == [7.0]
     monkeypatch.setattr(Handler, "headers_sent", {"Retry-After": "3600"})
     done = arcage("predict", f"{server}/503x1/a.jpg")
-    assert rows(done)[0][2] == "HTTP 503 Service Unavailable, to be asked again in 3,600 s"
+    assert rows(done)[0][2] == "HTTP 503 Service Unavailable, retry after 3,600 s"
     assert (done.exit_code, waited) == (3, [7.0])
 
 
@@ -317,7 +317,7 @@ def test_ctrl_c_does_not_wait_for_a_server(
         begun = time.monotonic()
         _, words = process.communicate(timeout=30)
         connection.close()
-    assert time.monotonic() - begun < 5  # seconds of a machine that has much to do
+    assert time.monotonic() - begun < 5  # seconds, on a busy machine
     assert process.returncode == 130
     assert "Traceback" not in words
 

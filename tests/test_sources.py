@@ -366,7 +366,7 @@ def test_a_list_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
         ("a.jpg\r\n".encode("utf-16-le"), "UTF-16 text without a byte-order mark; save the list as UTF-8"),
         ("照片/日本語/一.jpg\r\n".encode("utf-16-be"), "UTF-16 text without a byte-order mark"),
         ("a.jpg\n".encode("utf-32-le"), "UTF-16 text without a byte-order mark"),
-        (b"\xff\xfea", "begins as UTF-16 text does"),
+        (b"\xff\xfea", "begins like UTF-16 text"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1", "but an image or a video"),
         (b"PAR1\x15\0\x15", "but a Parquet file"),
         (b"PK\3\4\n\0", "but an archive"),

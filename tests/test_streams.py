@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX: pseudo-terminals
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Callable[..., Any]:
-    """Run a line of shell where ``arcage`` has the fake pipeline; standard input and error are a terminal."""
+    """Run a shell command with ``arcage`` on the fake pipeline; standard input and error are a terminal."""
     (tmp_path / "arcage").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/fakes.py "$@"\n')
     (tmp_path / "arcage").chmod(0o755)
     environment = {
@@ -143,7 +143,7 @@ def test_closed_and_full(shell: Any, photos: Path, command: str, closed: str) ->
     assert "ignored" not in done.stderr
     if ">&-" in closed.replace("2>&-", "") or "full" in closed:
         why = "No space left on device" if "full" in closed else "it is closed"
-        words = f"arcage: cannot write to standard output: {why}; send it to a file or another program"
+        words = f"arcage: cannot write to standard output: {why}; redirect it to a file or another program"
         assert done.returncode == 3
         assert (words in done.stderr) == ("2>&-" not in closed)
     else:

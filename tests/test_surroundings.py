@@ -1,4 +1,4 @@
-"""The same rows wherever arcage runs: on a terminal, in a pipe, from cron, and as a user without a home."""
+"""The same rows wherever arcage runs: on a terminal, in a pipe, from cron, and without a home folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
 
 def nobody(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user who is not listed, without HOME, who may read and not write."""
+    """Run a command as an unlisted user, without HOME and without write access."""
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or setpriv is None:
         pytest.skip("only root can become another user, by setpriv")

@@ -222,9 +222,9 @@ def test_what_cannot_be_fitted_is_left_out_and_said(
 def test_weights_far_apart(everyone: LabelledFaces, tmp_path: Path, settings: Settings) -> None:
     weight = np.full(400, 1e-12, np.float32)
     weight[0] = 1e12
-    with pytest.raises(UsageError, match=r"weights go from 1e-12 to 1e\+12, more than 1,000,000 times"):
+    with pytest.raises(UsageError, match=r"weights go from 1e-12 to 1e\+12, a ratio of more than 1,000,000:"):
         fit(replace(everyone, weight=weight), tmp_path, settings=settings)
-    # Their scale is of no matter.
+    # Their scale does not matter.
     for scale in (1e-30, 1e30):
         weight = np.where(np.arange(400) % 2, scale, 0).astype(np.float32)
         assert fit(replace(everyone, weight=weight), tmp_path, settings=settings).heads.age is not None
@@ -325,14 +325,14 @@ def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Pa
 def test_faces_that_heads_know_by_the_images(
     everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
 ) -> None:
-    """Whatever the labels are called, also by heads of older versions, which keep some faces as landmarks."""
+    """Regardless of the name of the labels, also for heads of older versions, by their landmarks."""
     aside = everyone.held_out(SHARE)
     fitted = int((~aside).sum())
     new = load_heads(boosted[1])
     images = fitted_images(new)
     assert images is not None
     assert images.shape == (fitted, 5)
-    # Absurd descriptors: it is the content that tells.
+    # Absurd descriptors: only the content matters.
     other = labelled(made_up(tmp_path / "cache", X + 5))
     for labels in ("utkface", "other.csv"):
         assert fitted_words(new, everyone, labels, 0) == f"were fitted on {fitted} of these 400 faces"
@@ -346,7 +346,7 @@ def test_faces_that_heads_know_by_the_images(
     assert found
     assert int(found[1]) == pytest.approx(fitted, rel=0.1)
     assert fitted_words(old, other, "other.csv", 0) == ""
-    assert fitted_words(old, other, "utkface", 0) == "", "landmarks are to be expected, and none is there"
+    assert fitted_words(old, other, "utkface", 0) == "", "landmarks are expected, and none is found"
     linear = fit(everyone, tmp_path / "linear").heads
     named = "were fitted on labels of this name, which may be these images"
     assert fitted_words(linear, everyone, "utkface", 0) == named
@@ -364,7 +364,7 @@ def test_a_damaged_list_of_images(everyone: LabelledFaces, tmp_path: Path) -> No
             fitted_images(heads)
     (tmp_path / IMAGES).unlink()
     assert fitted_images(heads) is None
-    # To answer, it is not needed.
+    # Predictions do not need it.
     assert np.isfinite(load_heads(tmp_path).predict(everyone.descriptors()).age).all()
 
 
@@ -511,11 +511,13 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     evaluate = ("evaluate", "--cache", "cache", "--labels", "mine.csv", "--heads", "heads")
     done = run(*evaluate)
     assert done.exit_code == 0
-    # The images tell, whatever the labels are called.
+    # Recognised by the images, regardless of the name of the labels.
     training = json.loads(Path("heads", MANIFEST).read_text("utf-8"))["training"]
     fitted, held_out = training["faces"], training["held_out"]
     assert fitted + held_out == 160
-    assert f"the heads were fitted on {fitted} of these 160 faces: the figures are too good" in done.stderr
+    assert (
+        f"the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic" in done.stderr
+    )
     assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
 
 
@@ -540,7 +542,7 @@ def test_one_gender_only(ready: Path, run: Run, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "heads")
     fit = ("fit", "--cache", "cache", "--labels", tmp_path / "men.csv", "--head", "linear", *out)
     said = (
-        "gender is not fitted, age alone is (as with --only age): all labelled faces have the same gender, "
+        "gender is not fitted, only age (as with --only age): all labelled faces have the same gender, "
         "male: add faces of the other one"
     )
     for options in ((), ("--quiet",)):

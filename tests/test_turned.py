@@ -1,4 +1,4 @@
-"""Faces that lie on their side or stand on their head: found, and set upright."""
+"""Faces on their side or upside down are found, and rotated upright."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UPRIGHT = np.float32([[200.1, 101.6], [247.0, 102.4], [220.1, 124.3], [198.7, 142.3], [239.5, 143.3]])
 """Of the astronaut, as YuNet finds them."""
 NEAR = 12
-"""Pixels, where the eyes are 47 apart: the second look at the landmarks is yet to come."""
+"""Pixels, with the eyes 47 apart: the landmarks are not refined yet."""
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,14 @@ def turn(image: U8, quarters: int) -> U8:
 
 
 def back(points: Array, quarters: int, side: int = 512) -> Array:
-    """Points of an image that was turned, in the image before."""
+    """Map points of a rotated image to the original."""
     for _ in range(quarters):
         points = np.stack([side - 1 - points[:, 1], points[:, 0]], axis=1)
     return points
 
 
 class Counting:
-    """A detector that counts the canvases that it looks at."""
+    """A detector that counts its canvases."""
 
     def __init__(self, detector: FaceDetector) -> None:
         self.detector = detector
@@ -54,7 +54,7 @@ def test_an_upright_face_stays_as_it_is_and_costs_nothing(yunet: FaceDetector, a
     counting = Counting(yunet)
     assert set_upright(counting, astronaut, face) is face
     assert counting.looks == 0
-    # Where its score is low, it costs one look, and stays as it is all the same.
+    # With a low score it costs one detector run, and stays unchanged.
     doubtful = Face(face.box, face.landmarks, DOUBTFUL - 0.01)
     assert set_upright(counting, astronaut, doubtful) is doubtful
     assert counting.looks == 1

@@ -41,14 +41,14 @@ def serve(
     Args:
         host: the address to listen on: an IP address, or a name of this machine.
         port: 0 for any that is free.
-        allowed: host names and addresses, beside those of this machine, under which the page may be opened:
-            a name in the local network, or the public name of a proxy. ``*.example.org`` is all below it.
+        allowed: host names and addresses under which the page may be opened, besides those of this machine:
+            a name in the local network, or the public name of a proxy. ``*.example.org`` allows subdomains.
         said: is given what the user should know, a line each.
 
     Raises:
         ArcageError: Starlette or Uvicorn is missing, or the address cannot be had.
         DeviceError, ModelError: the networks cannot be loaded.
-        UsageError: ``host`` is no address of this machine, or one of ``allowed`` is no host name.
+        UsageError: ``host`` is not an address of this machine, or an entry of ``allowed`` is not a host name.
     """
     try:
         import uvicorn
@@ -110,7 +110,7 @@ def serve(
 
 
 def _leave_ignored(server: Any) -> None:
-    """Keep Uvicorn from handling a signal that is ignored, as SIGINT is by the ``&`` of a shell script."""
+    """Keep Uvicorn from handling ignored signals, such as SIGINT in a background job of a shell script."""
     signals = (signal.SIGINT, signal.SIGTERM)
     ignored = [number for number in signals if signal.getsignal(number) == signal.SIG_IGN]
     capture = server.capture_signals
@@ -127,7 +127,7 @@ def _leave_ignored(server: Any) -> None:
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """Whether this is no request that the end of the server cuts off."""
+    """Whether this is an error, and not a request cancelled by the shutdown of the server."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, asyncio.CancelledError) and "graceful shutdown" not in record.getMessage()
 
@@ -143,11 +143,11 @@ def _listen(host: str, port: int) -> socket.socket:
         # Not dual-stack: "::1" shall be what it says.
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        # Python adds the address to the words that it has in strerror.
+        # Python appends the address to strerror.
         why = os.strerror(error.errno) if error.errno else str(error)
         advice = {
-            errno.EADDRINUSE: "if arcage app runs already, open its page, or choose another port with --port",
-            errno.EACCES: "choose a port from 1024 on with --port",
+            errno.EADDRINUSE: "if arcage app is running already, open its page, or use another --port",
+            errno.EACCES: "choose a port of 1024 or above with --port",
             errno.EADDRNOTAVAIL: "choose an address of this machine with --host",
         }.get(error.errno or 0, "choose another --host or --port")
         raise ArcageError(f"cannot listen on {host}, port {port}: {why}; {advice}") from None

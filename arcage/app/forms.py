@@ -1,5 +1,5 @@
-"""The file in a form (``multipart/form-data``, RFC 7578): parsed in memory, where a library would write it
-to a temporary file."""
+"""Read the file in a form (``multipart/form-data``, RFC 7578) in memory; libraries would write it to a
+temporary file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from itertools import islice, pairwise
 from arcage.errors import ArcageError
 
 FRAME = 1 << 16
-"""Bytes that a form may have around its file: delimiters, headers and other fields."""
+"""Maximum size of a form without its file, bytes: delimiters, headers and other fields."""
 _PARTS = 100
 
 
 class FormError(ArcageError):
-    """The form cannot be read, or does not hold exactly one file."""
+    """The form cannot be read, or does not contain exactly one file."""
 
 
 def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
-    """The name and the bytes of the file in a form; the other fields are ignored.
+    """Return the name and the content of the file in a form; other fields are ignored.
 
     Raises:
-        FormError: the form is damaged, or holds no file or several.
+        FormError: the form is damaged, or contains no file or several.
     """
     form = Message()
     form["Content-Type"] = content_type
@@ -41,7 +41,7 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
         raise FormError(f"this form has more than {_PARTS} fields: send only the file")
     ends = [at for at, match in enumerate(lines) if match[1]]
     if not ends:
-        raise FormError("this form breaks off before its end: send it again")
+        raise FormError("this form is truncated: send it again")
     files = []
     for before, after in pairwise(lines[: ends[0] + 1]):
         head, blank, _ = text[before.end() : min(after.start(), before.end() + FRAME)].partition(b"\r\n\r\n")
@@ -53,13 +53,15 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
             continue  # a field
         encoding = headers.get("Content-Transfer-Encoding", "binary").strip().lower()
         if encoding not in ("binary", "8bit", "7bit"):
-            raise FormError("the file in this form is encoded as text: send its bytes as they are")
+            raise FormError("the file in this form is encoded as text: send its raw bytes")
         files.append((name or "", before.end() + len(head) + len(blank), after.start()))
     if not files:
-        raise FormError("this form holds no file: curl needs an @ before its name (curl -F file=@photo.jpg)")
+        raise FormError(
+            "this form contains no file: curl needs an @ before the file name (curl -F file=@photo.jpg)"
+        )
     if len(files) > 1:
         raise FormError(
-            f"this form holds {len(files)} files: send one with each request, or all as a zip to /api/batch"
+            f"this form contains {len(files)} files: send one per request, or all as a zip to /api/batch"
         )
     name, start, end = files[0]
     return name, text[start:end]

@@ -38,13 +38,13 @@ class Guard:
     rebinding). It cannot do so with an address: so a request must have come for an IP address or for a name
     that is known. Starlette's TrustedHostMiddleware knows names only, of which ``--host 0.0.0.0`` has many.
 
-    A proxy may change the Host header, but not the Origin header, in which the browser names the page that
-    asks. So a page at an allowed name may ask whatever the Host header says, on any port. Forwarding headers
-    are not read: a client can set them.
+    A proxy may change the Host header, but not the Origin header, in which the browser names the requesting
+    page. A page at an allowed name may therefore send requests on any port and with any Host header.
+    Forwarding headers are ignored, because clients can set them.
 
     Args:
-        names: of this machine, beside its addresses. A page there must be on the port that it asks.
-        allowed: further names and addresses, from :func:`host_name`.
+        names: names of this machine, besides its addresses. A page there must be on the port of the request.
+        allowed: additional names and addresses, from :func:`host_name`.
     """
 
     def __init__(self, app: ASGIApp, names: Iterable[str], allowed: Iterable[str] = ()) -> None:
@@ -74,7 +74,7 @@ class Guard:
     def _wrong_host(self, headers: Headers) -> str | None:
         name, _ = _split(headers.get("host", ""))
         if not name:
-            return "the Host header names no host: open the address that arcage app printed"
+            return "the Host header is not a host name: open the address that arcage app printed"
         if _is_address(name) or name in self._names or self._is_allowed(name):
             return None
         return (
@@ -83,7 +83,7 @@ class Guard:
         )
 
     def _from_elsewhere(self, headers: Headers) -> str | None:
-        # Programs that are no browser send neither.
+        # Only browsers send these headers.
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return "a page of another site may not send anything here"
         origin = headers.get("origin")
@@ -108,12 +108,12 @@ class Guard:
 
 
 async def discard(headers: Headers, receive: Receive) -> None:
-    """Receive the body of a request that is refused, within bounds.
+    """Receive the body of a refused request, up to a limit.
 
     Otherwise the connection closes while the body is still arriving, and a proxy answers 502 instead of
     passing on the refusal.
     """
-    # A client that expects to be asked sends nothing yet.
+    # A client that waits for "100 Continue" has not sent anything yet.
     if "expect" in headers or int(headers.get("content-length", 0)) > _DISCARDED_BYTES:
         return
     size = 0
@@ -127,11 +127,11 @@ async def discard(headers: Headers, receive: Receive) -> None:
 
 
 def host_name(text: str) -> str:
-    """A name or address that :class:`Guard` shall allow, as it compares them; ``*.example.org`` allows every
-    name below example.org.
+    """Normalise a name or address for :class:`Guard`; ``*.example.org`` allows all subdomains of
+    example.org.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: the text is not a host name; the message says why.
     """
     wildcard = text.startswith("*.")
     try:
@@ -146,19 +146,19 @@ def host_name(text: str) -> str:
             return name
         if "." in name and not _is_address(name):
             return f"*.{name}"
-    if wildcard or text == "*":  # *.com would let in every site of com
-        raise ValueError("is too wide: name the host, or all below a domain as in *.example.org")
+    if wildcard or text == "*":  # *.com would allow every site of com
+        raise ValueError("is too wide: name the host, or the subdomains of a domain as in *.example.org")
     try:
         host = urlsplit(text).hostname or urlsplit(f"//{text}").hostname
     except ValueError:
         host = None
     if host and host != text.lower() and _split(host)[0]:
-        raise ValueError(f"is not a host name alone: give {host}")
+        raise ValueError(f"is more than a host name: give {host}")
     raise ValueError("is not a host name, such as nas.local or faces.example.org")
 
 
 def _split(host: str) -> tuple[str, str | None]:
-    """The name, as names are compared, and the port of a Host header; an empty name if it is none."""
+    """Split a Host header into a normalised name and a port; the name is empty if it is invalid."""
     match = _HOST.fullmatch(host)
     if match is None:
         return "", None

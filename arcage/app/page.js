@@ -7,7 +7,7 @@ const AT_ONCE = 4;
 
 let about = null;          // what GET /api told
 let photos = [];           // in the order of the table: {name, batch, rows, body, file, url, width, height, problem}
-let batch = 0;             // number of times that photos were added; the table has the newest batch first
+let batch = 0;             // number of the newest batch of photos, which is first in the table
 let shown = null;          // the photo on the stage
 let chosen = null;         // a row
 let waiting = [];          // photos that are still to be sent
@@ -99,7 +99,7 @@ async function post(path, file, limit, signal) {
   await file.slice(0, 1).arrayBuffer().catch(() => {
     throw new Error("the browser cannot read it; send a folder as a zip");
   });
-  // Whatever the file's name promises: what cannot be read shall be a row.
+  // The same type for every file name, so that an unreadable file becomes a row.
   const headers = { "Content-Type": "application/octet-stream" };
   const response = await fetch(path, { method: "POST", body: file, headers, signal });
   if (!response.ok) {
@@ -187,7 +187,7 @@ function arrived(photo) {
   if (!shown?.rows || shown === photo || shown.batch < photo.batch || better) show(photo);
 }
 
-// Beside the buttons, where people look after they sent something: the table may be long.
+// Next to the buttons, because the table may be long.
 function drawProblems() {
   const most = 4;
   const bad = photos.filter((photo) => photo.problem && photo.batch === batch);
@@ -309,7 +309,7 @@ async function crop(photo, faces) {
   }
 }
 
-// The number of a face is that of the column "face"; a face alone needs none.
+// The number of a face, as in the column "face"; a single face has none.
 function number(row) {
   return row.faces > 1 ? [make("span", { className: "number", textContent: row.face })] : [];
 }
@@ -449,7 +449,7 @@ function place(rows) {
       if (covered < least) [best, least] = [at, covered];
     }
     const spare = least > 0.05 * w * h;
-    // One that is spare lies on others for as long as it is seen, so it may as well be below its face.
+    // A spare label covers others while it is visible, so it can be below its face.
     best = spare ? [Math.min(x1, width - w), Math.min(y2 + 2, height - h)] : best;
     const [left, top] = best;
     row.label.style.transform = `translate(${left}px, ${top}px)`;
@@ -464,9 +464,9 @@ const common = (a, b) => (
   Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]))
 );
 
-const narrow = matchMedia("(max-width: 860px)");  // as in page.css: the table is below the picture
+const narrow = matchMedia("(max-width: 860px)");  // as in page.css, where the table is below the picture
 
-// `to` is what shall come into view: on a narrow screen only the picture, as the label says what the row does.
+// `to` is scrolled into view; on a narrow screen only the picture, as its label has the content of the row.
 function choose(row, to) {
   chosen?.parts.row.classList.remove("chosen");
   chosen?.parts.pick.removeAttribute("aria-current");

@@ -74,7 +74,7 @@ def make_app(
     Args:
         predictor: is called from several threads at once.
         names: by which this machine may be asked, beside its IP addresses.
-        allowed: further names, whose pages may ask through a proxy; see :class:`arcage.app.guard.Guard`.
+        allowed: additional names, whose pages may use a proxy; see :class:`arcage.app.guard.Guard`.
         limits: the defaults for None.
     """
     api = _Api(predictor, limits or Limits())
@@ -139,12 +139,12 @@ class _Api:
             places.release()
 
     async def file(self, request: Request, limit: int) -> tuple[str, bytes]:
-        """The name and the bytes of what was sent, as the body or in a form; a body has no name."""
+        """Return the name and the content of the file, sent as the body or in a form; a body has no name."""
         is_form = _kind(request) == _FORM
         body = await self.body(request, limit, FRAME if is_form else 0)
         encoding = request.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            raise HTTPException(415, f"the body is compressed ({encoding[:100]}): send it as it is")
+            raise HTTPException(415, f"the body is compressed ({encoding[:100]}): send it uncompressed")
         if not is_form:
             return "", body
         try:
@@ -255,9 +255,9 @@ def _kind(request: Request) -> str:
 
 
 def _check_photo(kind: str, data: bytes) -> None:
-    """Refuse what is no file at all but a request of another form.
+    """Refuse a body that is not a file.
 
-    The type alone says too little: ``curl --data-binary`` calls every photo a form of text.
+    The type is not enough: ``curl --data-binary`` declares every photo as a URL-encoded form.
     """
     if kind.startswith("image/") or kind in (_FORM, "application/octet-stream"):
         return
@@ -274,7 +274,7 @@ def _is_text(data: bytes) -> bool:
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:
-        if len(start) - error.start > 3:  # not only a character that is cut in two
+        if len(start) - error.start > 3:  # more than a truncated last character
             return False
         text = start[: error.start].decode("utf-8")
     return all(letter.isprintable() or letter.isspace() for letter in text)

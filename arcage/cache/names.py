@@ -89,7 +89,7 @@ class NameLog:
         return damaged + tuple(bad for part in parts if (bad := self._folder.verify(part)))
 
     def unfinished(self) -> list[Path]:
-        """As :meth:`arcage.cache.Cache.unfinished`."""
+        """See :meth:`arcage.cache.Cache.unfinished`."""
         return self._folder.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:

@@ -147,9 +147,9 @@ class PartFolder:
         return None
 
     def unfinished(self) -> list[Path]:
-        """Our files without a marker: of writers that are at work, or that died.
+        """Return arcage's files without a marker, from writers that are running or were killed.
 
-        Raises CacheError where the folder cannot be read.
+        Raises CacheError if the folder cannot be read.
         """
         try:
             entries = sorted(os.listdir(self.path))
@@ -168,9 +168,9 @@ class PartFolder:
         ]
 
     def clean(self, older_than: float = DAY) -> list[Path]:
-        """Remove what writers that died left behind: :meth:`unfinished` files, ``older_than`` seconds old.
+        """Remove what killed writers left behind: :meth:`unfinished` files, ``older_than`` seconds old.
 
-        Returns what was removed. Files that are not of our making stay.
+        Returns the removed files. Files that arcage did not write stay.
         """
         removed: list[Path] = []
         for path in self.unfinished():

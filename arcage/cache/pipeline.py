@@ -59,7 +59,7 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
 
 
 def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
-    """A pipeline for people: by its pack where the description names it, else by its fingerprint."""
+    """A readable name of a pipeline: its pack if the description names it, else its fingerprint."""
     pack, degraded = description.get("pack"), description.get("degraded")
     if not isinstance(pack, str) or not pack:
         return fingerprint

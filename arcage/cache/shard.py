@@ -73,7 +73,7 @@ class ShardBuffer:
     def append(self, image: ImageFaces) -> None:
         """Take a copy of one image's result. Raises CacheError for values that do not belong in a cache."""
         descriptors = self._checked(image)
-        # A shard claims no finer search than that of its coarsest image.
+        # The search of a shard is that of its coarsest image.
         if image.min_face is None or self._min_face is None:
             self._min_face = None
         else:
@@ -132,13 +132,13 @@ class ShardBuffer:
 
 
 def min_face(part: Part) -> int | None:
-    """How fine the search for faces was, as :class:`arcage.types.ImageFaces` has it."""
+    """Return ``min_face`` of the search, as in :class:`arcage.types.ImageFaces`."""
     value = part.facts.get("min_face")
     return value if isinstance(value, int) else None
 
 
 def coarseness(min_face: int | None) -> float:
-    """A number that is the lower the finer the search was: of several copies the finest counts."""
+    """A sort key for copies of an image: lower for a finer search."""
     return math.inf if min_face is None else min_face
 
 

@@ -60,8 +60,8 @@ class Cache:
     Raises CacheError where there is no such cache and no ``dimension`` to create it, where the one that is
     there has another dimension or schema, and where the folder cannot be read or created.
 
-    Threads may share a cache; a pickled one is opened again where it is loaded. What other writers add is
-    seen after :meth:`refresh`.
+    Threads may share a cache; unpickling reopens it. Images that other writers add are visible after
+    :meth:`refresh`.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Cache:
         self.refresh()
 
     def __reduce__(self) -> tuple[type[Cache], tuple[Path, str]]:
-        # Opened again; another process may have another working directory.
+        # Reopened, perhaps by a process with another working directory.
         return Cache, (self.directory.absolute(), self.fingerprint)
 
     @staticmethod
@@ -157,7 +157,7 @@ class Cache:
         return absent
 
     def covers(self, image: ImageFaces) -> bool:
-        """Whether the cache has this image, from a search that was at least as fine."""
+        """Whether the cache has this image, from a search at least as fine."""
         index = self._indexed()
         at = int(find(index.keys, to_keys([image.sha256]))[0])
         if at < 0:
@@ -217,7 +217,7 @@ class Cache:
         return damaged + changed + self._names.verify()
 
     def unfinished(self) -> list[Path]:
-        """Files of writers that are at work or died: arcage's own, without a marker. Raises CacheError."""
+        """Return files without a marker, of writers that are running or were killed. Raises CacheError."""
         return self._folder.unfinished() + self._names.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:
@@ -256,7 +256,7 @@ class Cache:
 
 
 def _by_preference(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Of an image's copies the finest counts, and of equals the oldest."""
+    """Sort by preference: the copy of the finest search first, then the oldest."""
     return tuple(sorted(parts, key=lambda part: (coarseness(min_face(part)), part.name)))
 
 
@@ -298,6 +298,6 @@ def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, obje
     wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
         f"{directory} has no descriptors of the pipeline {wanted}, only of "
-        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made those with --pack, or run "
-        "`arcage extract` with the present one first."
+        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made them with --pack, or run "
+        "`arcage extract` with the current one first."
     )

@@ -82,7 +82,7 @@ class CacheTable(Rows):
 
 
 def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
-    """Join shards, given in the order of preference: of an image's copies the first is kept."""
+    """Join shards, given in order of preference: the first copy of an image is kept."""
     every = [no_rows(), *(rows for _, rows in shards)]
 
     # Column by column, so that no more than one column is in memory twice over.
@@ -102,8 +102,8 @@ def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
 
 
 def join_tables(tables: Sequence[CacheTable]) -> CacheTable:
-    """Several caches of one pipeline as one: of an image that more than one has, the copy of the finest
-    search is kept, and of equals the first."""
+    """Join several caches of one pipeline. Of several copies of an image, that of the finest search is kept,
+    then the first."""
     if len(tables) == 1:
         return tables[0]
 

@@ -39,9 +39,9 @@ class ShardWriter:
     def add(self, image: ImageFaces, name: str | None = None) -> bool:
         """Take one image's result, and the name under which it was found (see :meth:`add_name`).
 
-        An image that this writer has, or the cache from a search at least as fine, is not written again. One
-        with an empty sha256, whose bytes could not be had, is not kept at all. ``image.error`` is kept as it
-        stands: it must speak of the bytes, not of the path. Returns whether the cache had the image before.
+        An image that this writer has, or the cache has from a search at least as fine, is not written again.
+        An image with an empty sha256, whose bytes could not be read, is not kept. ``image.error`` is kept
+        unchanged: it must describe the bytes, not the path. Returns whether the cache had the image before.
 
         Raises CacheError for descriptors of another shape than the cache's or with values that are not
         finite, and where a shard cannot be written; ValueError for a sha256 that is none.

@@ -86,13 +86,13 @@ def csv_of(mat: Path) -> Path:
 
 
 def check_labels_file(out: Path) -> None:
-    """Ask whether :func:`clean` may replace what is at ``out``.
+    """Check whether :func:`clean` may write ``out``.
 
     Raises:
-        UsageError: the name ends in another way than ``.csv``, or arcage did not write that file.
+        UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
     if out.suffix.lower() != ".csv":
-        raise UsageError(f"the labels are written as CSV: end the name of {out} in .csv")
+        raise UsageError(f"the labels are written as CSV: {out} must end in .csv")
     refuse_foreign(csv_mark(COLUMNS), out)
 
 

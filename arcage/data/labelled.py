@@ -1,4 +1,4 @@
-"""Caches and labels -> labelled faces: one of each image, or those that a table of predictions names."""
+"""Join caches and labels to labelled faces: one per image, or those in a table of predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.types import F32, F64, Array
 
 SAME_FACE = 0.5
-"""Overlap (intersection over union) of two boxes of one face, at least."""
+"""Minimum overlap (intersection over union) of two boxes of one face."""
 SHOWN = 3
 """Notes of each kind that are said in words."""
 
@@ -40,8 +40,8 @@ class Counts:
     """What became of the images. Every figure is reported with these beside it."""
 
     labelled: int
-    """Different images with a label, or faces where labels tell the faces of an image apart, before anything
-    is dropped."""
+    """Distinct images with a label, or faces if labels distinguish the faces of an image, before anything is
+    dropped."""
     used: int
     no_face: int
     unreadable: int
@@ -52,7 +52,7 @@ class Counts:
     unlabelled: int
     """Images of the cache without a label."""
     missing: int
-    """Labels without an image, or without such a face, in the cache."""
+    """Labels whose image or face is not in the cache."""
     ambiguous: int
     """Labels for a path under which different images were extracted, from several folders."""
 
@@ -70,7 +70,7 @@ class Given:
     label: Label
     face: int | None = None
     box: tuple[float, ...] | None = None
-    """As in :class:`arcage.data.tables.Place`."""
+    """See :class:`arcage.data.tables.Place`."""
 
     def __str__(self) -> str:
         face = "" if self.face is None else f", face {self.face}"
@@ -140,7 +140,7 @@ class LabelledFaces:
     rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By source, what each rule of :mod:`arcage.data.imdb_wiki` left out."""
     readings: tuple[str, ...] = ()
-    """How values of tables were read that could be read otherwise."""
+    """How ambiguous values in tables were read."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -171,8 +171,8 @@ class LabelledFaces:
         return x, has
 
     def remarks(self) -> list[str]:
-        """How tables were read, what was left out by rules, and what is wrong in tables, with the numbers of
-        the lines; of each kind the first."""
+        """How tables were read, what was left out, and what is wrong in tables, with line numbers; the first
+        of each kind."""
         out = list(self.readings)
         for source, counts in self.rules.items():
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -278,7 +278,7 @@ def labelled_faces(cache: Cache, labels: str, columns: Mapping[str, str] | None 
 def join_labelled(sources: Sequence[Source]) -> LabelledFaces:
     """Find the labels of all sources' images.
 
-    A face that several sources speak of is there once, with what is known of it from all of them. Of an
+    A face in several sources is returned once, with its labels from all of them. Of an
     image with several faces the one is taken that is largest and nearest to the centre: labels speak of the
     person whom the picture shows, unless a table of predictions says which face is meant.
 
@@ -369,10 +369,10 @@ def _from_names(names: Names, source: str, kind: str) -> list[tuple[str, Given]]
 def _from_table(
     table: CacheTable, names: Names, source: str, path: Path, columns: Mapping[str, str]
 ) -> tuple[list[tuple[str, Given]], list[Note], tuple[str, ...]]:
-    """Labels by sha256, those that have no image or could belong to several, and how they were read."""
+    """Return labels by sha256, labels with no image or several, and how values were read."""
     images = _Images(table, names)
     read = read_table(path, columns)
-    # Predictions have the paths of files, from wherever they were asked for.
+    # Predictions have file paths, relative to the folder where `arcage predict` ran.
     folders = [Path(), path.parent] if read.predictions else [path.parent]
     content = lru_cache(maxsize=1)(lambda name: images.by_content(folders, name))
     found: list[tuple[str, Given]] = []
@@ -397,7 +397,7 @@ def _from_table(
 
 
 class _Images:
-    """The images of a cache, by what a table calls them."""
+    """The images of a cache, by their paths in a table."""
 
     def __init__(self, table: CacheTable, names: Names) -> None:
         self._table = table
@@ -410,15 +410,15 @@ class _Images:
                 self._composed[unicodedata.normalize("NFC", name)].append(sha256)
 
     def named(self, name: str) -> list[str]:
-        """Those of a name, spelled as it is, or else with accents spelled otherwise (macOS takes letters and
-        accents apart)."""
+        """Return the images with a name, or else with the name in another Unicode normalisation (macOS
+        decomposes accents)."""
         exact = self._exact.get(name)
         return exact or list(dict.fromkeys(self._composed.get(unicodedata.normalize("NFC", name), ())))
 
     def with_face(self, place: Place, hashes: list[str]) -> list[str]:
-        """Those of ``hashes`` that have the very face; where there are none, those of the name without its
-        first folders. A box to the tenth of a pixel says more than a name."""
-        # What stands before # is a Parquet file, whose rows have names of their own.
+        """Return those of ``hashes`` that have the face, or else images whose name matches without its first
+        folders. A box to a tenth of a pixel is more specific than a name."""
+        # Before # is a Parquet file, whose rows have their own names.
         parts = place.path.replace("#", "/#", 1).split("/")
         shorter = ["/".join(parts[n:]).replace("/#", "#").removeprefix("#") for n in range(1, len(parts))]
         for few in (hashes, *map(self.named, shorter)):
@@ -433,9 +433,9 @@ class _Images:
         return bool((np.abs(boxes - np.array(box)) <= 0.1).all(axis=1).any())
 
     def by_content(self, folders: Sequence[Path], name: str) -> str:
-        """The hash of the file of that name in one of the folders, the first whose file the cache has; else
-        of any; empty where there is none. So images are found that were extracted without their names, or
-        from another folder."""
+        """Return the hash of the file of that name in the first folder whose file the cache has, or else in
+        any folder; empty if there is none. This finds images that were extracted without names or from
+        another folder."""
         hashes = [_hash_of(spelled_on_disk(folder, name)) for folder in folders]
         there = [sha256 for sha256 in hashes if sha256]
         known = [sha256 for sha256 in there if self._table.find(to_keys([sha256]))[0] >= 0]
@@ -453,7 +453,7 @@ def _nothing_fits(cache: Cache, names: Names, labels: str, ambiguous: int) -> st
         )
         return (
             f"{what} in {labels}: {lacking}; run `arcage extract` on the same images with this cache, which "
-            "adds their names and computes nothing anew"
+            "adds their names and computes nothing again"
         )
     if labels in FROM_NAMES:
         if labels == "folders":
@@ -535,8 +535,8 @@ def _choose(table: CacheTable, found: dict[str, list[Given]], notes: list[Note])
 
 
 def _row_of(table: CacheTable, first: int, given: Given) -> int | None:
-    """The row of the face that a label speaks of, where the image's rows begin at ``first``; None where the
-    image has faces and none is meant. Boxes come before numbers, which another detector gives otherwise."""
+    """Return the row of a labelled face, where the image's rows begin at ``first``; None if no face of the
+    image matches. Boxes come before numbers, which depend on the detector."""
     count = int(table.faces[first])
     if given.face is None or not count:
         return _main_face(table, first)

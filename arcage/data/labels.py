@@ -20,7 +20,7 @@ GENDER_WORDS = {
     **dict.fromkeys(("male", "males", "man", "men", "boy", "boys"), 0.0),
     **dict.fromkeys(("female", "females", "woman", "women", "girl", "girls"), 1.0),
 }
-"""What a gender is called in a table or as a folder, in lower case."""
+"""Words for a gender in tables and folder names, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ def merge(labels: Iterable[Label]) -> Label | None:
 
 def person_key(name: str) -> str:
     """What different spellings of a person's name have in common: ``MariaCallas``, ``Maria_Callas`` and
-    ``maria callas`` are one person, also where they come from different sets.
+    ``maria callas`` are one person, also across data sets.
 
-    A name with a digit is an identifier, which differs from another one by any character but for its case:
+    A name with a digit is an identifier, of which every character counts, except for its case:
     ``1_23``, ``12_3``, ``-123`` and ``12.3`` are four persons.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
@@ -123,10 +123,10 @@ def person_key(name: str) -> str:
 
 
 def _spells(letter: str) -> bool:
-    """Whether a mark tells names apart, as the vowels of Devanagari and Thai do; accents do not."""
+    """Whether a mark distinguishes names, as vowels of Devanagari and Thai do; accents do not."""
     return unicodedata.category(letter).startswith("M") and not "\u0300" <= letter <= "\u036f"
 
 
 def is_number(person: str) -> bool:
-    """Whether a person has a number and no name: such a number means nobody in another set."""
+    """Whether a person is a number without a name, which identifies nobody in other data sets."""
     return not any(letter.isalpha() for letter in person)

@@ -32,7 +32,7 @@ def face_rows(rows: Array, faces: LabelledFaces, answers: Predictions, called: d
 
 
 def picture_key(face: dict[str, Any]) -> str:
-    """What tells the faces of a report apart: an image may have several."""
+    """Identify a face in a report: an image may have several faces."""
     return f"{face['sha256']}.{face['face']}"
 
 

@@ -28,19 +28,19 @@ SPLITS = {
 READ = ("path", "age", "gender", "person", "group", "split", "weight")
 """The columns of a table that are read."""
 PREDICTED = {"path", "face", "faces", "status"}
-"""A table with these columns is one of predictions: each row speaks of one face of its image."""
+"""A table with these columns contains predictions: each row describes one face of its image."""
 BOX = ("x1", "y1", "x2", "y2")
 UNKNOWN = frozenset(
     {"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "unknown", "?", "."}
     | {"-", "--", "\u2013", "\u2014"}
 )
-"""What stands for an unknown value, in lower case: as R, pandas, SQL, Excel and people write it."""
+"""Spellings of an unknown value in R, pandas, SQL, Excel and common usage, in lower case."""
 PERSONS = frozenset({"Na", "Nan", "Null"})
-"""Names of people, spelled as the programs above do not spell an unknown value."""
+"""Names of people, in spellings that the programs above do not use for an unknown value."""
 WIDEST = 20
-"""Years that a range of ages may span: the middle of a wider one says too little of an age."""
+"""Maximum span of an age range, years: the midpoint of a wider range is not a useful age."""
 LIGHTEST, HEAVIEST = 1e-30, 1e30
-"""Weights that single precision holds."""
+"""Limits of weights, within single precision."""
 SHOWN = 5
 """Wrong lines that an error tells of."""
 
@@ -54,19 +54,19 @@ _OPEN = re.compile(
 )
 
 Row = tuple[int, Sequence[str]]
-"""The number of a line (of a row, in Parquet), and its cells."""
+"""Line number (row number in Parquet) and cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a label speaks of: an image, or one of its faces."""
+    """The image, or one of its faces, that a label belongs to."""
 
     path: str
     """With forward slashes and without ``.`` and empty parts."""
     face: int | None = None
-    """As :class:`arcage.prediction.Prediction` counts them; None for the face that the image shows."""
+    """Number as in :class:`arcage.prediction.Prediction`; None for the main face of the image."""
     box: tuple[float, ...] | None = field(default=None, compare=False)
-    """Of that face, pixels: x1, y1, x2, y2."""
+    """Box of that face, pixels: x1, y1, x2, y2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +74,16 @@ class Table:
     """The labels of one file."""
 
     labels: dict[Place, Label]
-    """A line without an age and a gender is here too."""
+    """Includes lines without age and gender."""
     predictions: bool
-    """Whether it has the columns of ``arcage predict``, so that paths are those of files."""
+    """Whether it has the columns of ``arcage predict``; its paths are then file paths."""
     remarks: tuple[str, ...]
-    """How values were read that could be read otherwise."""
+    """How ambiguous values were read."""
 
 
 def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     """Labels from a table: ``path`` and ``age``, ``gender`` or both; optional ``person``, ``group``,
-    ``split`` and ``weight``, in any order and case. Other columns are passed over, except that a table with
+    ``split`` and ``weight``, in any order and case. Other columns are ignored, except that a table with
     the columns of ``arcage predict`` has a label for each face.
 
     Args:
@@ -130,7 +130,7 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 def _separator(file: IO[str]) -> str:
-    """What the first line has most of; Excel writes semicolons where the comma is a decimal point."""
+    """Return the most frequent separator of the first line; Excel uses semicolons with decimal commas."""
     first = next((line for line in file if line.strip()), "")
     file.seek(0)
     return max(",;\t", key=lambda separator: len(next(csv.reader([first], delimiter=separator))))
@@ -143,7 +143,7 @@ def _csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
     try:
         for row in reader:
             last = reader.line_num
-            # sep=; is a line for Excel.
+            # Excel reads the separator from a line sep=;.
             if row and not (last == 1 and row[0].lower() == "sep="):
                 yield last, row
     except csv.Error as error:
@@ -153,7 +153,7 @@ def _csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
-    """The names of the columns as row 0, and all lines as text."""
+    """Yield the column names as row 0, and all lines as text."""
     records: list[tuple[int, Mapping[str, object]]] = []
     for number, line in enumerate(file, 1):
         if line.strip():
@@ -239,16 +239,15 @@ def _labels(
 def _remarks(predictions: bool, seen: Counter[str]) -> tuple[str, ...]:
     remarks = []
     if predictions:
-        remarks.append("a table of predictions: the ages and genders in it count as labels, face by face")
+        remarks.append("a table of predictions: its ages and genders are used as labels, face by face")
     if count := seen["range"]:
         remarks.append(
-            f"ages given as a range, which count as its midpoint (25-32 as 28.5): {count:,}; errors are "
-            "measured from there"
+            f"age ranges, read as their midpoints (25-32 as 28.5): {count:,}; errors are measured from the "
+            "midpoint"
         )
     if count := seen["open"]:
         remarks.append(
-            f"ages given as an open range (60+), or one of more than {WIDEST} years, which are left out as "
-            f"unknown: {count:,}"
+            f"open age ranges (60+) and ranges of more than {WIDEST} years, read as unknown: {count:,}"
         )
     if seen["number"]:
         remarks.append("gender is given as a number: 0 is read as male, 1 as female")
@@ -278,7 +277,7 @@ def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> di
 
 
 def _label(cells: Mapping[str, str], seen: Counter[str]) -> tuple[Place, Label]:
-    """What a row says and of what; ``seen`` counts how values were read."""
+    """Return the place and the label of a row; ``seen`` counts how values were read."""
     if not cells.get("path", "").strip():
         raise UsageError("the path is empty")
     name = posixpath.normpath(cells["path"].replace("\\", "/"))
@@ -322,7 +321,7 @@ def _age(text: str, seen: Counter[str]) -> float:
     found = _RANGE.fullmatch(words)
     if found:
         before, low, between, high, after = found[1], int(found[2]), found[3], int(found[4]), found[5]
-        # Mathematics, and pandas.cut, mark one end as not included.
+        # Interval notation, as in pandas.cut, can exclude one end.
         low, high = low + (before + after == "(]"), high - (before + after == "[)")
         # Without brackets a comma could be a decimal point.
         closed = bool(before) == bool(after) and (bool(before) or between != ",")
@@ -330,7 +329,7 @@ def _age(text: str, seen: Counter[str]) -> float:
             seen["range" if high - low <= WIDEST else "open"] += 1
             return (low + high) / 2 if high - low <= WIDEST else math.nan
     raise UsageError(
-        f"{text!r} is no age in years from 0 to {OLDEST}, and no range such as 25-32; leave it empty if "
+        f"{text!r} is not an age in years from 0 to {OLDEST}, nor a range such as 25-32; leave it empty if "
         "unknown"
     )
 
@@ -341,15 +340,15 @@ def _weight(text: str) -> float:
     weight = _number(text, exponent=True)
     if weight is None or not (weight == 0 or LIGHTEST <= weight <= HEAVIEST):
         raise UsageError(
-            f"{text!r} is no weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it empty if "
+            f"{text!r} is not a weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it empty if "
             "unknown"
         )
     return weight
 
 
 def _number(text: str, *, exponent: bool = False) -> float | None:
-    """A number of 0 or more, as people and programs write it; None for anything else that Python would take
-    for one, such as ``4_6``."""
+    """Parse a number of 0 or more in usual notation; None for other notations that Python accepts, such as
+    ``4_6``."""
     form = _DECIMAL + (r"(?:[eE][+-]?[0-9]{1,3})?" if exponent else "")
     return float(text) if re.fullmatch(form, text := text.strip()) else None
 
@@ -363,12 +362,12 @@ def _face(text: str) -> int | None:
         return None
     whole = re.fullmatch(r"([0-9]{1,6})(?:\.0*)?", text.strip())
     if not whole:
-        raise UsageError(f"{text!r} is no number of a face, which counts from 0")
+        raise UsageError(f"{text!r} is not a face number, counted from 0")
     return int(whole[1])
 
 
 def _box(cells: Mapping[str, str]) -> tuple[float, ...] | None:
-    """Of a face; None where it is not told in numbers. A box may reach past the image's border."""
+    """Return the box of a face; None if it is not numeric. A box may extend beyond the image."""
     try:
         return tuple(float(cells[name]) for name in BOX)
     except (KeyError, ValueError):

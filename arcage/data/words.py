@@ -150,7 +150,7 @@ def _left_out(report: dict[str, Any]) -> str:
         ("no_face", "Images without a face"),
         ("unreadable", "Unreadable images"),
         ("missing", "Labels without an image in the cache"),
-        ("no_such_face", "Labels of a face that the image in the cache does not have"),
+        ("no_such_face", "Labels of a face that is not in the cache"),
         ("ambiguous", "Labels that fit several images"),
     ):
         texts = [note["text"] for note in report["left_out"] if note["kind"] == kind]

@@ -54,18 +54,18 @@ a fine view a close-up's cheek and eye can pass for a face."""
 LARGEST_FINE = 300
 """Pixels of a face on the large photo's canvas, above which the photo's canvas sees it better."""
 SMALLEST = 12
-"""Width in pixels of a canvas of the smallest face that a detector is asked to see."""
+"""Width of the smallest face that the detector is expected to find, pixels of the canvas."""
 MIN_FACE = 40
-"""Width in pixels of an image of the smallest faces that are looked for by default: up to 4,266 pixels of the
-long side the views of the whole image are enough for it."""
+"""Default minimum face width, pixels of the image. Up to 4,266 pixels of the long side, the views of the
+whole image are enough for it."""
 FINEST = 8
-"""The least width that can be asked for: smaller faces are hardly found, however much they are enlarged."""
+"""Lowest allowed minimum width: smaller faces are hardly found, even enlarged."""
 ENOUGH = 24
-"""Height in pixels of a face, on the finest view of the whole image, that needs no tile to be found."""
+"""Height of a face that is found without tiles, pixels of the finest view of the whole image."""
 LEAST_OVERLAP = 64
 """Pixels of a tile's canvas."""
 CUT = 0.1
-"""A box nearer to a tile's border than this share of its size may be a part of a face."""
+"""A box closer to a tile's border than this share of its size may be a partial face."""
 CANDIDATES = 16_000
 """At most so many candidates of a view are looked at, the best; a canvas tiled with faces gives fewer."""
 
@@ -77,13 +77,13 @@ def find_faces(
 
     Small images are searched with a margin around them. Photos are searched at up to 640 pixels,
     large ones at up to 1,280 as well; where nothing is found, or a face touches the border, they
-    are searched once more, small and with a margin. Where faces of ``min_face`` pixels are too small for
+    are searched once more, small and with a margin. If faces of ``min_face`` pixels are too small for
     these views, tiles of the image are searched too.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
         threshold: the least detector score, 0 to 1.
-        min_face: width in pixels of the smallest faces to look for.
+        min_face: minimum face width, pixels.
     """
     found = _overview(detector, image, threshold)
     if needs_tiles(image.shape[1], image.shape[0], min_face):
@@ -94,20 +94,20 @@ def find_faces(
 
 
 def needs_tiles(width: int, height: int, min_face: int) -> bool:
-    """Whether faces of ``min_face`` pixels can be seen only in tiles of an image of this size."""
+    """Whether finding faces of ``min_face`` pixels in an image of this size needs tiles."""
     long = max(width, height)
     return long * SMALLEST / min_face > _shown(long)
 
 
 def _shown(long: int) -> int:
-    """Pixels of the long side in the finest view of a whole image."""
+    """Return the long side of the finest view of a whole image, pixels."""
     if long <= SMALL_IMAGE:
         return TIGHT.content
     return min(long, PHOTO.content if long <= LARGE_IMAGE else LARGE.content)
 
 
 def _overview(detector: FaceDetector, image: U8, threshold: float) -> list[tuple[F32, F32, F32]]:
-    """The candidates of each view of the whole image, in the image's pixels."""
+    """Return the candidates of each view of the whole image, in pixels of the image."""
     height, width = image.shape[:2]
     long = max(height, width)
     if long <= SMALL_IMAGE:
@@ -133,11 +133,11 @@ def _overview(detector: FaceDetector, image: U8, threshold: float) -> list[tuple
 def _search_tiles(
     detector: FaceDetector, image: U8, threshold: float, min_face: int
 ) -> list[tuple[F32, F32, F32]]:
-    """The candidates of each tile, in the image's pixels.
+    """Return the candidates of each tile, in pixels of the image.
 
-    Tiles overlap by the size of the largest face that only they can see, so that each such face lies wholly
-    in one of them; larger faces are left to the views of the whole image. Tiles are cut and scaled one at a
-    time: memory does not grow with their number.
+    Tiles overlap by the size of the largest face that needs them, so that each such face is complete in one
+    of them; views of the whole image find larger faces. Tiles are cut and scaled one at a time: memory does
+    not grow with their number.
     """
     height, width = image.shape[:2]
     scale = SMALLEST / min_face
@@ -154,7 +154,7 @@ def _search_tiles(
             cv2.resize(part, (w, h), dst=canvas[:h, :w], interpolation=how)
             boxes, landmarks, scores = detector.candidates(canvas, threshold)
             size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-            # A border inside the image cuts faces, and another tile shows those whole.
+            # A face that an inner border cuts is complete in another tile.
             near = CUT * size
             whole = (
                 ((left == 0) | (boxes[:, 0] > near))
@@ -178,9 +178,9 @@ def _search_tiles(
 
 
 def _cut(length: int, scale: float, overlap: float) -> list[tuple[int, int, int]]:
-    """One side of an image in tiles: where each begins and ends in the image, and the canvas's side, pixels.
+    """Divide one side of an image into tiles: start and end in the image, and side of the canvas, pixels.
 
-    Canvases have the sides that those of a photo have, since a runtime plans anew for each shape.
+    Canvas sizes are those of photos, because a runtime prepares each new shape.
     """
     shown = math.ceil(length * scale)
     most = LARGE.canvas

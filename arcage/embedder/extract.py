@@ -43,21 +43,21 @@ Known = Callable[[str], ImageFaces | None]
 Item = TypeVar("Item")
 
 _PATIENCE = 0.5
-"""Seconds that a stopped stream waits for images in hand."""
+"""Seconds that a stopped stream waits for images in progress."""
 _LOADING = threading.RLock()
 """Two threads that share an Extractor shall not both load its networks."""
 _IN_USE: WeakSet[Extractor] = WeakSet()
-"""Every Extractor with an engine."""
+"""All extractors with an engine."""
 
 
 def _after_fork() -> None:
-    """Make every Extractor load its networks again: a forked process has none of the runtime's threads."""
+    """Make all extractors reload their networks: a forked process lacks the threads of the runtime."""
     import ctypes
 
     global _LOADING
-    _LOADING = threading.RLock()  # a thread that does not exist here may have held the old one
+    _LOADING = threading.RLock()  # a thread of the parent may have held the old one
     for extractor in _IN_USE:
-        # Never destroyed, not even at exit: the destructors would wait for those threads.
+        # Never destroyed, not even at exit: destructors would wait for the parent's threads.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object((extractor._engine, extractor._stage)))
         extractor._engine = extractor._stage = None
 
@@ -95,8 +95,8 @@ class Extractor:
             others (see :mod:`arcage.embedder.degrade`). Each number degrades every face in its own way.
         precision: ``float32`` where descriptors shall be the same to the last digits on every processor;
             ``auto`` is faster on some.
-        min_face: width in pixels of the smallest faces to look for, 8 or more. Large images are searched
-            in tiles where this asks for it.
+        min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if this
+            requires it.
 
     Raises:
         UsageError, ModelError: there is no such pack, or it is incomplete.
@@ -157,9 +157,9 @@ class Extractor:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def holds(self, image: ImageFaces) -> bool:
-        """Whether a result out of a cache is what this extractor would give, or finer."""
+        """Whether a cached result is at least as fine as one of this extractor."""
         if image.min_face is None:
-            # Before arcage recorded it: no tiles, no other orientations, and fewer files could be read.
+            # From a version without min_face: no tiles, no other orientations, fewer readable files.
             plain = image.status == "ok" and all(f.score >= turned.DOUBTFUL for f in image.faces)
             return plain and not detect.needs_tiles(image.width, image.height, self.min_face)
         return image.min_face <= self.min_face or not detect.needs_tiles(
@@ -168,7 +168,7 @@ class Extractor:
 
     @property
     def description(self) -> dict[str, Any]:
-        """The pipeline for people: with the name of its pack, which decides nothing."""
+        """The pipeline with the name of its pack, which does not affect results."""
         return {**self.pipeline, "pack": self.pack.name}
 
     @property
@@ -226,12 +226,12 @@ class Extractor:
             ahead = queue(1)
             together = 1
             while ahead:
-                # The next images are queued before this chunk's faces, so that no core waits.
+                # The next images are queued before this chunk's faces, so that no core is idle.
                 queued, ahead = ahead, queue(together)
                 found = [pair for future in queued for pair in future.result()]
                 before = [(item, f.known) for item, f in found if f.known is not None]
-                # To hand an image to a thread and back takes longer than to read and look up a known
-                # one: these go in one piece to each thread.
+                # Passing an image to a thread and back takes longer than reading and looking up a
+                # cached one, so each thread gets a chunk of these.
                 if len(before) == len(found):
                     together = max(1, chunk // workers)
                     yield from before
@@ -240,7 +240,7 @@ class Extractor:
                     yield from self._ready().embed(pool, found)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            # Not for long: a thread may itself wait for a server.
+            # Only briefly: a thread may be waiting for a server.
             if not wait([f for f in submitted if not f.cancelled()], timeout=_PATIENCE).not_done:
                 pool.shutdown()
 

@@ -37,7 +37,11 @@ def recorded_pack(name: str) -> Pack | None:
 def unknown_pack(name: str) -> UsageError:
     """There is no such pack: where it was looked for, and what to do."""
     home = insightface_home()
-    place = f"in {home}" if home is not None else "(no home folder: set INSIGHTFACE_HOME to where packs are)"
+    place = (
+        f"in {home}"
+        if home is not None
+        else "(no home folder: set INSIGHTFACE_HOME to the folder of the packs)"
+    )
     return UsageError(
         f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
         f"pack {place}; `arcage models list` shows what is there and what can be fetched"

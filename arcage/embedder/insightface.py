@@ -32,8 +32,8 @@ class PackFiles:
 
 
 def insightface_home() -> Path | None:
-    """Where InsightFace keeps its packs: ``models/`` in INSIGHTFACE_HOME or in ``~/.insightface``; None where
-    neither is there, for want of a home folder."""
+    """Return InsightFace's folder of packs: ``models/`` in INSIGHTFACE_HOME or ``~/.insightface``; None if
+    the variable is not set and there is no home folder."""
     if told := os.environ.get("INSIGHTFACE_HOME"):
         return Path(os.path.expanduser(told)) / "models"
     home = user_home()
@@ -157,7 +157,7 @@ def _unnested(folder: Path) -> Path:
         return folder
     try:
         inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _onnx_files(p)]
-    except OSError:  # one that this user may not read has no files
+    except OSError:  # an unreadable folder counts as empty
         return folder
     return inner[0] if len(inner) == 1 else folder
 

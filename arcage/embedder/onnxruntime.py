@@ -102,7 +102,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, device: str) -> None:
         device = _ALIASES.get(device, device)
-        # Asked first: to install a runtime does not help against a wrong name.
+        # Checked first: installing a runtime does not help with a wrong name.
         if device not in {"cpu", *_INSTALL} and device not in installed_providers():
             raise DeviceError(_unknown(device))
         self._ort = _runtime()

@@ -22,15 +22,15 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
-"""The environment variable that moves :func:`cache_home`."""
+"""Environment variable that overrides :func:`cache_home`."""
 
 
 def cache_home() -> Path | None:
-    """Where compiled networks are kept between runs: ``arcage/`` in the user's cache folder; None where there
-    is no such folder because there is no home folder."""
+    """Return the folder of compiled networks: ``arcage/`` in the user's cache folder; None without a home
+    folder."""
     below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
     told = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
-    if os.path.isabs(told := os.path.expanduser(told)):  # XDG: a relative path is to be ignored
+    if os.path.isabs(told := os.path.expanduser(told)):  # XDG: relative paths are ignored
         return Path(told, "arcage")
     home = user_home()
     return home / below / "arcage" if home is not None else None

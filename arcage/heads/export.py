@@ -26,14 +26,14 @@ ONE = np.array([1], np.int64)
 
 
 def check_onnx_file(file: Path) -> None:
-    """Ask whether :func:`write_onnx` may replace what is at ``file``.
+    """Check whether :func:`write_onnx` may write ``file``.
 
     Raises:
-        UsageError: the name ends in another way than ``.onnx``, or arcage did not write that file.
+        UsageError: the name does not end in ``.onnx``, or arcage did not write the existing file.
     """
     if file.suffix.lower() != ".onnx":
-        raise UsageError(f"the model is written as ONNX: end the name of {file} in .onnx")
-    # The producer's name, as protobuf has it behind the version of the format.
+        raise UsageError(f"the model is written as ONNX: {file} must end in .onnx")
+    # The producer name, which follows the format version in protobuf.
     refuse_foreign(rb"\A\x08[\x01-\x7f]\x12\x06arcage", file)
 
 

@@ -45,7 +45,7 @@ AGE_NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65,
 WEIGHTLESS = "all labelled faces have the weight 0: give those that are to be fitted on more"
 
 UNEQUAL = 1e6
-"""How many times the weight of one face another may have: beyond, rounding decides."""
+"""Maximum ratio of the weights of two faces; beyond it, rounding errors dominate."""
 
 Progress = Callable[[str], None]
 
@@ -121,8 +121,8 @@ def fit_heads(
     lightest, heaviest = weight[weight > 0].min(initial=np.inf), weight.max(initial=0)
     if heaviest > UNEQUAL * lightest:
         raise UsageError(
-            f"the faces' weights go from {lightest:g} to {heaviest:g}, more than {UNEQUAL:,.0f} times as "
-            "much: the lightest would count for nothing; give them 0, or weights that are closer together"
+            f"the weights go from {lightest:g} to {heaviest:g}, a ratio of more than {UNEQUAL:,.0f}: the "
+            "lowest would have no effect; set them to 0, or use weights that are closer together"
         )
     fitted_on = [np.where(weight > 0, label, np.float32(np.nan)) for label in (age, gender)]
     check_labels(fitted_on[0], fitted_on[1], groups, settings.folds, least)
@@ -162,7 +162,7 @@ def check_labels(age: F32, gender: F32, groups: Array | None, folds: int, least:
 
 
 def lacking(what: str, label: F32, groups: Array | None, folds: int, least: int = MIN_FACES) -> str:
-    """Why ``what`` (age or gender) cannot be fitted on; empty where it can, or where no face has a label."""
+    """Return why ``what`` (age or gender) cannot be fitted; empty if it can, or if no face has a label."""
     known = np.flatnonzero(np.isfinite(label))
     if not len(known):
         return ""
@@ -175,7 +175,7 @@ def lacking(what: str, label: F32, groups: Array | None, folds: int, least: int 
     if persons < folds:
         return (
             f"the faces with a label for {what} come from fewer than {folds} persons or groups ({persons}): "
-            "add more of them, or name none"
+            "add more of them, or leave them out"
         )
     return ""
 

@@ -210,7 +210,7 @@ class Heads:
     manifest: dict[str, Any]
     """What they were fitted on, with what, and how well they did; see the model card."""
     folder: Path | None = None
-    """Where they lie on disk."""
+    """Their folder on disk."""
 
     @property
     def adapted(self) -> bool:

@@ -43,5 +43,5 @@ def each(work: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Ite
         with one_thread():
             yield from executor.map(work, items)
     finally:
-        # One work may take a minute.
+        # A single task may take a minute.
         executor.shutdown(wait=not stopping(), cancel_futures=True)

@@ -33,8 +33,8 @@ BUNDLED = Path(__file__).parent / "default"
 """The heads inside the wheel."""
 MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
 DIGEST = 5
-"""Bytes of an image's sha256 that are kept of the training images: among 10^6 others one is taken for one of
-them with a probability of 10^-6 for each."""
+"""Bytes of the sha256 kept for each training image: another image is mistaken for one of 10^6 of them with
+a probability of 10^-6."""
 SHIPPED = "wheel"
 """What the heads inside the wheel are called where a folder of heads is asked for."""
 STAGES = ("stage", "stage2")
@@ -49,8 +49,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     folder holds no heads.
 
     Args:
-        images: :func:`digests` of all images that they were fitted on, where known; see
-            :func:`fitted_images`.
+        images: :func:`digests` of all training images, if known; see :func:`fitted_images`.
 
     Raises:
         ArcageError: the folder cannot be written.
@@ -83,7 +82,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     with uninterrupted():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # Old heads must not be taken for the new ones while the files are being replaced.
+            # Old heads must not be mistaken for the new ones while the files are being replaced.
             (folder / MANIFEST).unlink(missing_ok=True)
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
@@ -105,7 +104,7 @@ def _record(file: str, data: bytes) -> dict[str, Any]:
 
 
 def digests(keys: Array) -> Array:
-    """What is kept of images: the first bytes of their sha256, each once.
+    """Return the first bytes of the sha256 of images, without duplicates.
 
     Args:
         keys: shape (n,), dtype S32; see :mod:`arcage.cache.keys`.
@@ -117,7 +116,7 @@ def digests(keys: Array) -> Array:
 
 
 def are_among(keys: Array, images: Array) -> Array:
-    """Which images are among those of :func:`digests`, shape (n,), bool."""
+    """Whether each image is among the result of :func:`digests`, shape (n,), bool."""
     return np.isin(_numbers(_first_bytes(keys)), _numbers(images))
 
 
@@ -132,8 +131,8 @@ def _numbers(images: Array) -> Array:
 
 
 def fitted_images(heads: Heads) -> Array | None:
-    """:func:`digests` of the images that heads were fitted on; None where they keep none: those of older
-    versions, and where somebody deleted the file.
+    """Return :func:`digests` of the training images of heads; None for heads of older versions, and if the
+    file was deleted.
 
     Raises:
         HeadsError: the file is damaged.
@@ -155,7 +154,7 @@ def fitted_images(heads: Heads) -> Array | None:
 
 
 def named_heads(name: str) -> Heads:
-    """Heads by what a user calls them: a folder, or :data:`SHIPPED`. Raises as :func:`load_heads`."""
+    """Load heads by name: a folder, or :data:`SHIPPED`. Raises like :func:`load_heads`."""
     return load_heads(None if name == SHIPPED else name)
 
 

@@ -39,10 +39,10 @@ def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
 
 
 def check_report_files(folder: Path) -> None:
-    """Ask whether :func:`write_report` may replace what is in ``folder``.
+    """Check whether :func:`write_report` may write into ``folder``.
 
     Raises:
-        ForeignFileError: arcage did not write a file there that it would replace.
+        ForeignFileError: it would replace a file that arcage did not write.
     """
     refuse_foreign(HTML_MARK, folder / HTML)
     refuse_foreign(rb'\A\{\s*"measured": \{', folder / JSON)

@@ -30,10 +30,10 @@ SUFFIXES = (".html", ".htm")
 
 
 def check_page_file(path: Path) -> None:
-    """Ask whether :func:`write_page` may replace what is at ``path``.
+    """Check whether :func:`write_page` may write ``path``.
 
     Raises:
-        UsageError: a page would not be opened as one by this name, or arcage did not write that file.
+        UsageError: the name is not that of a page, or arcage did not write the existing file.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"the report is a page for the browser: end the name of --report {path} in .html")

@@ -41,10 +41,10 @@ PLOTS = {
 
 
 def check_label_report_files(folder: Path) -> None:
-    """Ask whether :func:`write_label_report` may replace what is in ``folder``.
+    """Check whether :func:`write_label_report` may write into ``folder``.
 
     Raises:
-        ForeignFileError: arcage did not write a file there that it would replace.
+        ForeignFileError: it would replace a file that arcage did not write.
     """
     refuse_foreign(rb"<title>arcage labels: ", folder / HTML)
     refuse_foreign(rb'\A\{\s*"labels": "[^\n]*",\s*"images": \{', folder / JSON)

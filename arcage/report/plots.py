@@ -117,7 +117,7 @@ def new_axes(rows: int = 1, **options: Any) -> tuple[Any, Any]:
 
 
 def legend(axes: Any) -> None:
-    """The legend in a row above the axes, where it hides nothing."""
+    """Place the legend in a row above the axes, where it hides nothing."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
 

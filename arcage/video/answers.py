@@ -34,8 +34,8 @@ class Films:
         rate: frames a second that are looked at.
         frames: takes the rows of each frame, where they are wanted.
         annotator: says where drawn films go, where they are wanted.
-        progress: gets the number of frames of a video that will be looked at (0 where it does not tell), and
-            is entered while it is read; gives what is called after each of them.
+        progress: takes the number of frames to read (0 if unknown), and returns a context manager around
+            the reading, which gives a callback for each frame.
     """
 
     def __init__(

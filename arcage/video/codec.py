@@ -48,12 +48,12 @@ _OGG = {
 }
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 _HEAD = 1 << 20
-"""Bytes at the start of a file of another container than MP4 that are searched."""
+"""Number of bytes that are searched at the start of containers other than MP4."""
 _BOXES = 10_000
 
 
 def codec(file: IO[bytes]) -> str:
-    """The name of the first video track's codec, such as ``AV1``; empty where the file names none."""
+    """Return the codec of the first video track, such as ``AV1``; empty if the file names none."""
     file.seek(0)
     head = file.read(_HEAD)
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -85,7 +85,7 @@ def _four(code: bytes) -> str:
 
 
 def _in_ogg(head: bytes, start: bytes) -> bool:
-    """Whether one of the pages that begin a stream holds a packet that starts so."""
+    """Whether one of the first pages of the streams has a packet that begins with ``start``."""
     at = 0
     while head.startswith(b"OggS", at) and at + 27 < len(head) and head[at + 5] & 2:
         segments = head[at + 26]
@@ -97,7 +97,7 @@ def _in_ogg(head: bytes, start: bytes) -> bool:
 
 
 def _sample_kinds(file: IO[bytes]) -> Iterator[bytes]:
-    """The kinds of sample of the video tracks of an MP4 or MOV file, from its ``stsd`` boxes."""
+    """Yield the sample types of the video tracks of an MP4 or MOV file, from its ``stsd`` boxes."""
     handler = b""
     end = file.seek(0, os.SEEK_END)
     at = 0
@@ -122,7 +122,7 @@ def _sample_kinds(file: IO[bytes]) -> Iterator[bytes]:
             file.seek(at + inside)
             body = file.read(16)
             if name == b"hdlr":
-                # That of the medium comes before the samples; QuickTime has one for its data as well.
+                # The handler of the media precedes the samples; QuickTime has one for the data as well.
                 handler = handler if body[4:8] == b"dhlr" else body[8:12]
             elif handler == b"vide" and len(body) == 16:
                 yield body[12:]

@@ -32,7 +32,7 @@ _FPS = 25.0
 MAX_PIXELS = 40_000_000
 """Largest width x height of a frame: more than 8K. Several frames are in memory at once."""
 _NOT_DECODED = {"AV1", "Theora", "VVC (H.266)", "Dirac", "Daala"}
-"""Codecs that some wheels of OpenCV cannot decode; Theora only where frames repeat the last."""
+"""Codecs that some wheels of OpenCV cannot decode; Theora only if a frame repeats the previous one."""
 _LEAST = 0.9
 """A film that ends before this share of what its header says is cut."""
 
@@ -56,7 +56,7 @@ class Reader:
         capture: opened.
         rate: the most frames a second that are given: one for each so many parts of a second.
         live: the time is the clock's, not the film's.
-        codec: gives the name of the codec, as the container names it, for an error.
+        codec: returns the name of the codec in the container, for an error.
 
     Raises:
         ImageError: a film has no pictures, or larger ones than :data:`MAX_PIXELS`.
@@ -86,7 +86,7 @@ class Reader:
 
     @property
     def expected(self) -> int:
-        """Frames that will be given, about, as far as the video tells; else 0."""
+        """Approximate number of frames to be yielded; 0 if unknown."""
         return math.ceil(self.count / self._fps * self.rate)
 
     @property
@@ -119,7 +119,7 @@ class Reader:
             raise ImageError("a video without pictures, or a damaged one")
 
     def check_end(self) -> None:
-        """To be called behind the last frame.
+        """Check for a truncated video, after the last frame.
 
         Raises:
             ImageError: the video ended too early.

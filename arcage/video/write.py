@@ -41,13 +41,13 @@ _MARK = struct.pack(">I4s", 8 + len(COMMENT), b"free") + COMMENT
 
 
 def check_frames_file(path: Path) -> None:
-    """Ask whether :func:`write_frames` may replace what is at ``path``.
+    """Check whether :func:`write_frames` may write ``path``.
 
     Raises:
-        UsageError: the name ends in another way than ``.csv``, or arcage did not write that file.
+        UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
     if path.suffix.lower() != ".csv":
-        raise UsageError(f"the frames' rows are CSV: end the name of {path} in .csv")
+        raise UsageError(f"the rows of frames are written as CSV: {path} must end in .csv")
     refuse_foreign(csv_mark(FRAME_COLUMNS), path)
 
 
@@ -62,7 +62,7 @@ def write_frames(path: Path) -> Iterator[WriteFrame]:
         OutputError: it cannot be written.
     """
     if path.suffix.lower() != ".csv":
-        raise UsageError(f"the frames' rows are CSV: end the name of {path} in .csv")
+        raise UsageError(f"the rows of frames are written as CSV: {path} must end in .csv")
     interrupt: KeyboardInterrupt | None = None
     with uninterrupted(), atomic_write(path, "w") as file:
         if isinstance(file, io.TextIOWrapper):

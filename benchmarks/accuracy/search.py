@@ -1,10 +1,10 @@
-"""Which faces are found in large pictures, and what becomes of faces that are turned.
+"""Measure which faces are found in large pictures, and how rotated faces are read.
 
     python benchmarks/accuracy/search.py --data ../shared/data
 
-Large pictures: LFW photos, reduced until their face has a given width, on grey of 48 megapixels. Turned
-faces: UTKFace crops (the bundled heads were fitted on most of them: compare the angles, not the errors) and
-photos, turned about their middle, without EXIF. Upright faces: how many are set upright all the same.
+Large pictures: LFW photos, reduced to a given face width, on a grey image of 48 megapixels. Rotated faces:
+UTKFace crops (the bundled heads were fitted on most of them: compare the angles, not the errors) and photos,
+rotated about their centre, without EXIF. Upright faces: how many are rotated by mistake.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(path: Path) -> U8:
 
 
 def middle(faces: Sequence[Face], image: U8) -> Face | None:
-    """The face nearest to the middle."""
+    """Return the face nearest to the centre."""
     centre = np.array(image.shape[1::-1]) / 2
     return min(
         faces,
@@ -69,7 +69,7 @@ def large(detector: FaceDetector, photos: Sequence[Path], min_face: int, widths:
             scale = width / (box[2] - box[0])
             photo = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             row, column = divmod(number, COLUMNS)
-            # Each at another place with regard to the tiles.
+            # Each at a different position relative to the tiles.
             x, y = column * (LARGE[1] // COLUMNS) + 7 * number, row * (LARGE[0] // ROWS) + 11 * number
             scene[y : y + len(photo), x : x + photo.shape[1]] = photo
             boxes.append(box * scale + [x, y, x, y])
@@ -140,8 +140,8 @@ def changed(detector: FaceDetector, paths: Sequence[Path], name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="utkface/, lfw/ and fairface/")
-    parser.add_argument("--turned", type=int, default=200, help="crops and photos to turn")
-    parser.add_argument("--upright", type=int, default=3000, help="crops and photos to leave as they are")
+    parser.add_argument("--turned", type=int, default=200, help="crops and photos to rotate")
+    parser.add_argument("--upright", type=int, default=3000, help="crops and photos to keep upright")
     args = parser.parse_args()
     sets = {name: sorted((args.data / name).rglob("*.jpg")) for name in ("utkface", "lfw", "fairface")}
     detector = Extractor()._ready().detector
