@@ -54,7 +54,7 @@ def fitted() -> Heads:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_learns_and_covers(kind: str) -> None:
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
-    heads, seen = fit_heads(*faces(1500, 0), fingerprint="f", settings=settings)
+    heads, seen = fit_heads(*faces(1000, 0), fingerprint="f", settings=settings)
     x, age, gender = faces(3000, 1)
     answers = heads.predict(x)
     guess = np.abs(age - np.median(age)).mean()
@@ -254,10 +254,10 @@ def test_too_few_faces_or_no_labels_teach_the_fix() -> None:
 def test_persons_stay_on_one_side() -> None:
     """With two rows of each person and descriptors that name the person, only grouped folds are honest."""
     rng = np.random.default_rng(0)
-    x = np.repeat(rng.normal(size=(300, DIMENSION)), 2, axis=0).astype(np.float32)
-    age = np.repeat(rng.integers(1, 90, 300), 2).astype(np.float32)
-    nothing = np.full(600, np.nan, np.float32)
-    person = np.repeat(np.arange(300), 2)
+    x = np.repeat(rng.normal(size=(120, DIMENSION)), 2, axis=0).astype(np.float32)
+    age = np.repeat(rng.integers(1, 90, 120), 2).astype(np.float32)
+    nothing = np.full(240, np.nan, np.float32)
+    person = np.repeat(np.arange(120), 2)
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": "lightgbm"})
     _, mixed = fit_heads(x, age, nothing, fingerprint="f", settings=settings)
     _, grouped = fit_heads(x, age, nothing, fingerprint="f", settings=settings, groups=person)

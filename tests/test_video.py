@@ -993,6 +993,10 @@ def test_a_codec_that_cannot_be_decoded_is_named(
     path = tmp_path / "a.mp4"
     path.write_bytes(zlib.decompress(base64.b64decode(UNDECODED[name])))
     (row,) = csv.DictReader(io.StringIO(arcage("predict", path).stdout))
+    capture = cv2.VideoCapture(str(path))
+    if capture.read()[0]:  # wheels differ: 4.12 decodes this Theora, 4.14 AV1, and 5.0 neither
+        assert (row["status"], row["error"]) == ("no_face", "")
+        return
     assert row["status"] == "unreadable"
     assert row["error"] == (
         f"OpenCV cannot decode the codec of this video, {name}: convert it, as in "

@@ -1,56 +1,55 @@
-"""Resolve arcage and each of its extras with pip, and fail if a set is broken.
+"""Resolve arcage and each of its extras with uv, and fail if a set is broken.
 
-Broken: two ONNX Runtime wheels, or two OpenCV wheels (each pair shares one import folder, and the later one
-overwrites the earlier), or no engine at all. Nothing is installed. Run from the repository root.
+With the newest versions and with the lowest allowed. Broken: no versions agree; there are two ONNX Runtime
+wheels, or two OpenCV wheels (each pair shares one import folder, and the later one overwrites the earlier);
+or there is no engine. Nothing is installed. Run from the repository root.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import subprocess
 import sys
 
 EXTRAS = (
     "",
-    "[gpu]",
-    "[insightface]",
-    "[app]",
-    "[gpu,insightface,app]",
-    "[report]",
-    "[tensorboard]",
-    "[onnx]",
-    "[remote]",
-    "[ray]",
-    "[formats]",
-    "[test]",
+    "gpu",
+    "insightface",
+    "app",
+    "gpu,insightface,app",
+    "report",
+    "tensorboard",
+    "onnx",
+    "remote",
+    "ray",
+    "formats",
+    "test",
 )
 
 
 def main() -> None:
     failed = False
-    for extra in EXTRAS:
-        names = resolve(f".{extra}")
+    for extras, lowest in itertools.product(EXTRAS, (False, True)):
+        names = resolve(extras, lowest)
         runtimes = [n for n in names if n.startswith("onnxruntime")]
         opencvs = [n for n in names if n.startswith("opencv")]
         broken = len(runtimes) > 1 or len(opencvs) != 1 or "openvino" not in names
         failed |= broken
-        print(
-            f"arcage{extra}: {len(names)} packages, engines openvino {' '.join(runtimes)}, "
-            + " ".join(opencvs)
-            + (" BROKEN" if broken else "")
-        )
+        which = "lowest" if lowest else "newest"
+        found = " ".join(["openvino", *runtimes, *opencvs])
+        print(f"arcage[{extras}], {which}: {len(names)} packages, {found}{' BROKEN' if broken else ''}")
     if failed:
         raise SystemExit(1)
 
 
-def resolve(requirement: str) -> list[str]:
-    """Names of all packages that pip would install into an empty environment."""
-    command = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
-        *("--report", "-", requirement),
-    ]
-    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return sorted(item["metadata"]["name"].lower().replace("_", "-") for item in report["install"])
+def resolve(extras: str, lowest: bool) -> list[str]:
+    """Names of all packages that would be installed into an empty environment."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    command += ["--resolution", "lowest-direct" if lowest else "highest"]
+    for extra in filter(None, extras.split(",")):
+        command += ["--extra", extra]
+    done = subprocess.run([*command, "pyproject.toml"], check=True, stdout=subprocess.PIPE, text=True)
+    return [line.split("==")[0] for line in done.stdout.split("\n") if "==" in line]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def check_onnx_file(file: Path) -> None:
     if file.suffix.lower() != ".onnx":
         raise UsageError(f"the model is written as ONNX: {file} must end in .onnx")
     # The producer name, which follows the format version in protobuf.
-    refuse_foreign(rb"\A\x08.\x12\x06arcage", file)
+    refuse_foreign(rb"\A\x08[\x01-\x7f]\x12\x06arcage", file)
 
 
 def write_onnx(heads: Heads, file: Path) -> None:
