@@ -63,9 +63,16 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def has_end(data: bytes, header: JpegHeader) -> bool:
-    """Whether an end marker comes behind the start of the pixels."""
-    # Compressed data holds no end marker, so one behind its start is the image's own. From the right: what
-    # cameras append (a depth map, a video) is large, and without any end marker nothing is saved anyway.
+    """Whether an end marker comes behind the start of the pixels, and no other JPEG begins before it."""
+    at = header.scan
+    while marker := _MARKER.search(data, at):
+        kind = data[marker.start() + 1]
+        if kind in (0xD8, 0xD9):
+            return kind == 0xD9
+        if marker.end() + 2 > len(data):
+            break
+        at = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
+    # What looks like a segment may be damage, which a decoder passes over.
     return data.rfind(_END, header.scan) >= 0
 
 

@@ -493,12 +493,16 @@ def test_empty_file() -> None:
         b"just some text\n" * 20,
         b"BMW drivers wanted, apply within",
         b"BM",
-        b"RIFF\0\0\0\0WAVE",
-        b"\xff\xd8",
         b"GIF88a",
     ],
 )
-def test_text_and_other_files_are_no_images(data: bytes) -> None:
+def test_text_is_no_image(data: bytes) -> None:
+    with pytest.raises(ImageError, match=r"^text, which is not read: .*--from-file"):
+        decode(data)
+
+
+@pytest.mark.parametrize("data", [b"RIFF\0\0\0\0WAVE", b"\xff\xd8"])
+def test_other_files_are_no_images(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, HEIC, AVIF, raw\)"):
         decode(data)
 
@@ -568,6 +572,15 @@ def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_jpeg() -> None:
     decode(data)
     with pytest.raises(ImageError, match="truncated"):
         decode(data[: len(data) * 3 // 4])
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_the_end_of_another_jpeg_is_not_the_end_of_a_truncated_one(options: tuple[int, ...]) -> None:
+    data = jpeg(picture(64, 80), *options)
+    scan = max(re.split(rb"(\xff\xda)", data), key=len)
+    for end in range(data.index(scan) + 20, data.index(scan) + len(scan) - 10, 41):
+        with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+            decode(data[:end] + jpeg(picture(8, 8)))
 
 
 def test_bytes_after_a_complete_jpeg_do_not_matter() -> None:
