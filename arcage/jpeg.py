@@ -63,9 +63,16 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def has_end(data: bytes, header: JpegHeader) -> bool:
-    """Whether an end marker follows the start of the pixels."""
-    # Compressed data contains no end marker, so one after its start belongs to the image. From the right:
-    # data that cameras append (a depth map, a video) is large; without a marker, the order does not matter.
+    """Whether an end marker follows the start of the pixels before another JPEG begins."""
+    at = header.scan
+    while marker := _MARKER.search(data, at):
+        kind = data[marker.start() + 1]
+        if kind in (0xD8, 0xD9):
+            return kind == 0xD9
+        if marker.end() + 2 > len(data):
+            break
+        at = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
+    # What looks like a segment may be damage, which a decoder skips.
     return data.rfind(_END, header.scan) >= 0
 
 

@@ -575,6 +575,15 @@ def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_jpeg() -> None:
         decode(data[: len(data) * 3 // 4])
 
 
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_the_end_of_another_jpeg_is_not_the_end_of_a_truncated_one(options: tuple[int, ...]) -> None:
+    data = jpeg(picture(64, 80), *options)
+    scan = max(re.split(rb"(\xff\xda)", data), key=len)
+    for end in range(data.index(scan) + 20, data.index(scan) + len(scan) - 10, 41):
+        with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+            decode(data[:end] + jpeg(picture(8, 8)))
+
+
 def test_bytes_after_a_complete_jpeg_do_not_matter() -> None:
     data = jpeg(picture())
     for garbage in (b"\0" * 5000, b"\xff\xd8 a depth map follows" * 30, data[: len(data) // 2]):
