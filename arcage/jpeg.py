@@ -64,7 +64,8 @@ def read_header(data: bytes) -> JpegHeader:
 
 def has_end(data: bytes, header: JpegHeader) -> bool:
     """Whether an end marker follows the start of the pixels before another JPEG begins."""
-    at = header.scan
+    # Most files contain no other JPEG there, and to find bytes is much faster than to walk through markers.
+    at = header.scan if data.find(b"\xff\xd8\xff", header.scan) >= 0 else len(data)
     while marker := _MARKER.search(data, at):
         kind = data[marker.start() + 1]
         if kind in (0xD8, 0xD9):
