@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_hints
@@ -65,9 +66,15 @@ _CallError: type[Exception] = typer.BadParameter.__bases__[0]
 class Commands(TyperGroup):
     """Turns what a command raises into words and an exit code; a traceback is left to errors of arcage."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _errors_reported(), _typer_output_checked():
-            return super().make_context(*args, **kwargs)
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _errors_reported(), _completion_installed(list(args)), _typer_output_checked():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command: Any = super().get_command(ctx, cmd_name)
+        for parameter in command.params if command is not None else ():
+            parameter.process_value = partial(_without_underscores, parameter)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         with _errors_reported(), _typer_output_checked():
@@ -111,6 +118,31 @@ def _typer_output_checked() -> Iterator[None]:
 
         flush_stdout()
         raise
+
+
+@contextmanager
+def _completion_installed(arguments: list[str]) -> Iterator[None]:
+    """Raises ArcageError where Typer cannot write the shell's start-up file."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # Typer leaves a command with exceptions that are RuntimeErrors too.
+        no_home = type(error) is RuntimeError
+        if "--install-completion" not in arguments or not (no_home or isinstance(error, OSError)):
+            raise
+        why = "this user has no home folder" if no_home else str(error)
+        raise ArcageError(
+            f"the completion cannot be installed: {why}; --show-completion prints it, to be put where your "
+            "shell reads it"
+        ) from None
+
+
+def _without_underscores(parameter: Any, context: Any, text: Any) -> Any:
+    """What Typer makes of an option or argument, but no number of 1_0, which Python takes for 10."""
+    value = type(parameter).process_value(parameter, context, text)
+    if isinstance(value, int | float) and isinstance(text, str) and "_" in text:
+        raise typer.BadParameter("not a number", ctx=context, param=parameter)
+    return value
 
 
 def _interrupted() -> typer.Exit:
@@ -330,7 +362,6 @@ def predict(
             raise UsageError(f"--out and --frames are both {out}: give two names")
 
     from contextlib import nullcontext
-    from functools import partial
 
     from arcage.batch import save
     from arcage.predictor import Predictor
@@ -1061,7 +1092,7 @@ def models_fetch(
     from arcage.progress import bytes_progress
 
     wanted = offer(name, mirror, sha256)
-    if wanted.folder.exists():
+    if os.path.exists(wanted.folder):
         remove_leftovers(wanted)
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
@@ -1183,6 +1214,8 @@ def _report_usage_error(error: Any) -> NoReturn:
     else:
         words = error.format_message().removesuffix(".")
         words = words[:1].lower() + words[1:]
+        words = re.sub(r"\. Did you mean:? (.*)\?$", r" (did you mean \1?)", words)
+        words = re.sub(r"^got unexpected extra arguments?\S* \((.*)\)$", r"too many arguments: \1", words)
     command = ["arcage", *error.ctx.command_path.split()[1:]] if error.ctx is not None else []
     more = f"; see `{' '.join(command)} --help`" if command else ""
     _say(f"arcage: {words}{more}")
@@ -1222,17 +1255,19 @@ def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
     from arcage.lists import read_list
-    from arcage.sources import is_clip, is_url
+    from arcage.sources import is_clip, is_url, is_whole_disk, walk
 
     arguments = list(paths or [])
     _require(("", [path for path in arguments if path != "-" and not is_url(path)]))
-    if os.sep in arguments:
-        raise UsageError(f"{os.sep} is the whole disk: name the folders that have the photos")
     listed = []
     for path in arguments:
-        if os.path.isfile(os.path.join(path, "heads.npz")):
-            raise UsageError(f"{path} holds heads, not images: give it with --heads")
-        if _is_cache(path):
+        if is_whole_disk(path):
+            raise UsageError(f"{path} is the whole disk: name the folders that have the photos")
+        holds_heads = os.path.isfile(os.path.join(path, "heads.npz"))
+        # Photos may lie beside them.
+        if (holds_heads or _is_cache(path)) and next(walk([path]), None) is None:
+            if holds_heads:
+                raise UsageError(f"{path} holds heads, not images: give it with --heads")
             raise UsageError(f"{path} is a cache of descriptors, not of images: give it with --cache")
     if from_file is not None:
         # Not the one for standard input: in a list, - is a file of that name.

@@ -123,7 +123,7 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
         ForeignFileError: there is such a file. (:func:`atomic_write` handles what is not a regular file.)
     """
     for path in paths:
-        if path.is_file() and not _has_mark(path, mark):
+        if os.path.isfile(path) and not _has_mark(path, mark):
             raise ForeignFileError(path)
 
 

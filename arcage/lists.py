@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 
 from .errors import UsageError
 from .files import reason
-from .sources import is_url
+from .sources import file_url_path, is_url
 
 _MARKS = (
     # UTF-32 first: its mark begins with that of UTF-16.
@@ -110,7 +110,7 @@ def _without_blanks(line: str) -> str:
 
 
 def _refuse_table(first: str, name: str) -> None:
-    if re.match(r"\{\s*\"", first):
+    if re.match(r"[\[{]\s*([\"\[{]|$)", first) and not os.path.lexists(first):
         raise UsageError(f"{name} is not a list of paths but JSON: save its paths alone, one a line")
     for separator in (",", ";", "\t"):
         cells = [cell.strip(' "').lower() for cell in first.split(separator)]
@@ -123,6 +123,7 @@ def _refuse_table(first: str, name: str) -> None:
 
 def _is_place_above(entry: str) -> bool:
     """Whether an entry is the root of a disk, the current folder, or one above it."""
+    entry = file_url_path(entry)
     plain = os.path.normpath(entry)
     if set(plain.replace("\\", "/").split("/")) <= {"", ".", ".."}:
         return True

@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -64,7 +65,7 @@ def check_rows_file(path: Path) -> None:
     """
     format_ = format_of(path)
     refuse_foreign(_MARKS[format_], path)
-    if format_ == "parquet" and path.is_file() and path.stat().st_size:
+    if format_ == "parquet" and os.path.isfile(path) and path.stat().st_size:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -78,11 +79,10 @@ def check_rows_file(path: Path) -> None:
 
 _MARKS = {
     "csv": csv_mark(COLUMNS),
-    # No further columns: arcage did not write a table with more.
-    "jsonl": (
-        rb'\A\{"path": "(\\.|[^"\\])*", "face": (null|\d+), "faces": \d+, "x1": '
-        rb'[^\n]*, "error": (null|"(\\.|[^"\\])*")\}\r?(\n|\Z)'
-    ),
+    # No keys besides the columns: arcage did not write a table with more.
+    "jsonl": rb"\A\{"
+    + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in COLUMNS)
+    + rb"\}\r?(\n|\Z)",
     "parquet": rb"PAR1\Z",
 }
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakValueDictionary
 
-from arcage.errors import ImageError, ImageMemoryError, UsageError
+from arcage.errors import ImageError, ImageMemoryError, RemoteError, UsageError
 from arcage.files import reason
 from arcage.sources import Source, is_url
 
@@ -139,6 +139,10 @@ class _Group:
                 except MemoryError:
                     self._next = _NONE
                     raise ImageMemoryError("not enough memory for the row group of this image") from None
+                except RemoteError:
+                    # The server may give it later.
+                    self._next = _NONE
+                    raise
                 except _troubles() as error:
                     self._failure = (
                         self._failure or f"row group {self.number} cannot be read: {_words(error)}"
@@ -254,10 +258,12 @@ def _troubles() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     # A NotImplementedError is of a codec or a type that this pyarrow lacks.
-    return OSError, ValueError, NotImplementedError, KeyError, pa.ArrowException
+    return ImageError, OSError, ValueError, NotImplementedError, KeyError, pa.ArrowException
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, ImageError):
+        return str(error)
     if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.strerror):
         return reason(error)
     lines = str(error).splitlines() or [type(error).__name__]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import itertools
@@ -67,7 +68,7 @@ def read(url: str) -> bytes:
         system, key = _system(url)
         if _is_local(system):
             return read_bytes(key)
-        data = _ask(url, lambda: _content(system, key, _limit(system, url)))
+        data = _ask(url, lambda: _content(system, key, url))
     except _ABSENT:
         raise ImageError("no such file") from None
     if len(data) > MAX_FILE_BYTES:
@@ -111,7 +112,9 @@ def open_file(url: str) -> io.IOBase:
     try:
         if is_http(url):
             # If the size is requested, fsspec reports every failure as a missing file.
-            data = _ask(url, lambda: system.cat_file(key, start=0, end=1))
+            data = _ask(url, lambda: _http_content(system, key, 1, MAX_FILE_BYTES + 1))
+            if len(data) > MAX_FILE_BYTES:
+                raise ImageError("too large for a server without support for ranges: download it first")
             if len(data) > 1:  # the server ignores ranges
                 return io.BytesIO(data)
         return _File(url, _ask(url, lambda: system.open(key, "rb")))
@@ -270,11 +273,15 @@ def _system(url: str) -> tuple[Any, str]:
         if is_http(url):
             options |= _http_options(kinds[0], links[0])
         return fsspec.filesystem(_scheme(links[0]), **options), kinds[0]._strip_protocol(links[0])
-    except _ABSENT:
+    except _ABSENT as error:
         _check_base(url)
+        if isinstance(error, IsADirectoryError):
+            raise UsageError(f"cannot open {url}: {url_links(url)[-1]} is a folder") from None
         raise
     except ArcageError:
         raise
+    except _damages(url) as error:
+        raise ImageError(f"the archive cannot be read: {_words(error)}") from error
     except (TypeError, ValueError) as error:
         raise UsageError(f"cannot open {url}: {_words(error)}") from error
     except Exception as error:
@@ -289,7 +296,7 @@ def _check_base(url: str) -> None:
     base = url_links(url)[-1]
     if base != url and is_http(base):
         system, key = _system(base)
-        _ask(base, lambda: system.cat_file(key, start=0, end=1))
+        _ask(base, lambda: _http_content(system, key, 1, 1))
 
 
 def _kind(link: str, url: str) -> Any:
@@ -309,7 +316,9 @@ def _kind(link: str, url: str) -> Any:
         return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         # fsspec says which package it is.
-        raise RemoteError(f"cannot open {url}: {error}; for s3://: pip install 'arcage[remote]'") from None
+        raise RemoteError(
+            f"cannot open {url}: {error}; for s3:// and https://: pip install 'arcage[remote]'"
+        ) from None
     except ValueError:
         raise UsageError(f"cannot open {url}: fsspec knows no {scheme}://") from None
 
@@ -353,8 +362,11 @@ def _limit(system: Any, url: str) -> dict[str, float]:
     return {"timeout": OTHER_SECONDS} if alone and not is_http(url) else {}
 
 
-def _content(system: Any, key: str, limit: dict[str, float]) -> bytes:
+def _content(system: Any, key: str, url: str) -> bytes:
+    limit = _limit(system, url)
     try:
+        if is_http(url):
+            return _http_content(system, key, MAX_FILE_BYTES + 1, MAX_FILE_BYTES + 1)
         # A part that is as long as an object may be: asked for a whole one, s3fs first asks for its size.
         data: bytes = system.cat_file(key, start=0, end=MAX_FILE_BYTES + 1, **limit)
     except PermissionError as error:
@@ -373,6 +385,48 @@ def _content(system: Any, key: str, limit: dict[str, float]) -> bytes:
     return data
 
 
+def _http_content(system: Any, key: str, part: int, most: int) -> bytes:
+    """The first ``part`` bytes from an HTTP server; up to ``most`` bytes where it gives no parts.
+
+    fsspec would read all that the server sends, which may have no end, whatever its status.
+    """
+    from fsspec.asyn import sync
+
+    async def get() -> bytes:
+        session = await system.set_session()
+        options = dict(system.kwargs)
+        headers = {**(options.pop("headers", None) or {}), "Range": f"bytes=0-{part - 1}"}
+        async with session.get(system.encode_url(key), headers=headers, **options) as answer:
+            system._raise_not_found_for_status(answer, key)
+            if answer.status not in (200, 203, 206):
+                raise _aiohttp().ClientResponseError(
+                    answer.request_info, answer.history, status=answer.status, message=answer.reason or ""
+                )
+            chunks, size = [], 0
+            while size < most:
+                # aiohttp's own time limit ends with an answer that it cannot parse.
+                async with asyncio.timeout(SILENT_SECONDS):
+                    chunk = await answer.content.readany()
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                size += len(chunk)
+            if answer.status == 206 and "Content-Encoding" not in answer.headers:
+                _check_range(answer.headers.get("Content-Range", ""), size, part)
+            return b"".join(chunks)
+
+    data: bytes = sync(system.loop, get)
+    return data
+
+
+def _check_range(given: str, size: int, part: int) -> None:
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", given.strip())
+    if match is None:
+        return
+    if int(match[1]) or (match[2] != "*" and size < min(part, int(match[2]))):
+        raise ImageError(f"the server gave only a part of the file ({given})")
+
+
 # Servers
 
 
@@ -386,6 +440,8 @@ class _Server:
     """Why it is down."""
     until: float = 0.0
     """Monotonic time of the next request."""
+    speaks_http: bool = False
+    """Whether any response was valid HTTP."""
 
     def check(self) -> None:
         if self.error is not None and time.monotonic() < self.until:
@@ -394,6 +450,7 @@ class _Server:
     def answered(self) -> None:
         self.failures = 0
         self.error = None
+        self.speaks_http = True
 
     def failed(self, error: RemoteError, *, down: bool) -> None:
         self.failures += 1
@@ -451,11 +508,13 @@ def _pause(error: Exception, attempt: int) -> float | None:
     status = _status(error)
     if status is not None:
         most = len(PAUSES) if _may_pass(status) else 0
-    elif not _is_http_error(error) or _is_tls_error(error):
+    elif not _is_http_error(error) or _is_lasting(error):
         most = 0
     else:
-        # An unreachable server seldom recovers soon. A broken transfer may succeed the next time.
-        most = 1 if isinstance(error, (TimeoutError, _aiohttp().ClientConnectorError)) else len(PAUSES)
+        # An unreachable server seldom recovers soon. A broken transfer may succeed the next time. Invalid HTTP
+        # may be the rest of an earlier response.
+        soon = isinstance(error, (TimeoutError, _aiohttp().ClientConnectorError)) or _malformed(error)
+        most = 1 if soon else len(PAUSES)
     if attempt >= most:
         return None
     wanted = _retry_after(error)
@@ -470,14 +529,22 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
     if status is not None:
         if isinstance(error, _aiohttp().TooManyRedirects):
             return ImageError("too many redirects"), False
-        words = f"HTTP {status} {getattr(error, 'message', '')}".strip()
+        words = f"HTTP {status} {_clean(getattr(error, 'message', ''))}".strip()
         if (wanted := _retry_after(error)) is not None and _may_pass(status):
             words += f", retry after {wanted:,.0f} s"
         if _may_pass(status) or status >= 500 or status in (401, 407):
             return _unreachable(url, words), False
         return ImageError(words), False
+    if isinstance(error, _damages(url)):
+        return ImageError(f"cannot be read from the archive: {_words(error)}"), False
     if not _is_http_error(error):
         return _unreachable(url, _words(error)), True
+    if (malformed := _malformed(error)) is not None:
+        first = [*malformed.message.strip().splitlines(), ""][0]
+        words = f"the answer is not valid HTTP: {_clean(first).rstrip(':')}"
+        if not _SERVERS[_server(url)].speaks_http:
+            return _unreachable(url, words), False
+        return ImageError(words), False
     if isinstance(error, TimeoutError):
         return _unreachable(url, "the server does not answer in time"), False
     if isinstance(error, _aiohttp().ClientPayloadError):
@@ -498,6 +565,21 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
     return _unreachable(url, f"cannot connect to {host}: {why}"), True
 
 
+def _damages(url: str) -> tuple[type[Exception], ...]:
+    """What is raised where an archive or a file in it is damaged, encrypted or compressed in another way."""
+    if not {"zip", "tar"} & {_scheme(link) for link in url_links(url)[:-1]}:
+        return ()
+    import lzma
+    import struct
+    import tarfile
+    import zipfile
+    import zlib
+
+    errors = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+    # zipfile says by a RuntimeError that a file is encrypted or that it lacks a decompressor.
+    return (*errors, EOFError, RuntimeError)
+
+
 def _aiohttp() -> Any:
     import aiohttp
 
@@ -506,7 +588,23 @@ def _aiohttp() -> Any:
 
 def _is_http_error(error: Exception) -> bool:
     # fsspec raises its own TimeoutError for its own time limit.
-    return "aiohttp" in sys.modules and isinstance(error, (_aiohttp().ClientError, TimeoutError))
+    return "aiohttp" in sys.modules and (
+        isinstance(error, (_aiohttp().ClientError, TimeoutError)) or _malformed(error) is not None
+    )
+
+
+def _malformed(error: Exception) -> Any:
+    """Return aiohttp's parse error for a response that is not valid HTTP, which it reports as status 400."""
+    if "aiohttp" not in sys.modules:
+        return None
+    cause = error.__cause__ if isinstance(error, _aiohttp().ClientResponseError) else error
+    return cause if isinstance(cause, _aiohttp().http.HttpProcessingError) else None
+
+
+def _is_lasting(error: Exception) -> bool:
+    return _is_tls_error(error) or isinstance(
+        error, (_aiohttp().InvalidURL, _aiohttp().NonHttpUrlClientError)
+    )
 
 
 def _is_tls_error(error: Exception) -> bool:
@@ -515,8 +613,9 @@ def _is_tls_error(error: Exception) -> bool:
 
 def _status(error: Exception) -> int | None:
     """Return the status of an HTTP response that is not a success."""
-    known = "aiohttp" in sys.modules and isinstance(error, _aiohttp().ClientResponseError)
-    return int(error.status) if known else None  # type: ignore[attr-defined]
+    if "aiohttp" not in sys.modules or not isinstance(error, _aiohttp().ClientResponseError):
+        return None
+    return int(error.status) if _malformed(error) is None else None
 
 
 def _may_pass(status: int) -> bool:
@@ -542,6 +641,11 @@ def _unreachable(url: str, reason: str) -> RemoteError:
         "command again",
         reason,
     )
+
+
+def _clean(text: str) -> str:
+    """What a server said, fit to be shown on a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:100])
 
 
 def _words(error: BaseException) -> str:

@@ -102,6 +102,17 @@ def is_http(url: str) -> bool:
     return re.match(r"https?://", url, re.IGNORECASE) is not None
 
 
+def file_url_path(path: str) -> str:
+    """The path in a URL of this machine's files; any other path or URL as it is."""
+    return re.sub(r"^(file|local)://(/(?=[a-z]:))?", "", path, flags=re.IGNORECASE)
+
+
+def is_whole_disk(path: str) -> bool:
+    """Whether a path leads to the root of a disk."""
+    real = os.path.realpath(file_url_path(path))
+    return os.path.dirname(real) == real
+
+
 def url_links(url: str) -> list[str]:
     """Split a chained URL: ``zip://a.jpg::s3://b/c.zip`` into ``zip://a.jpg`` and ``s3://b/c.zip``.
 

@@ -308,6 +308,7 @@ def test_bytes_in_a_form_arrive_as_they_are() -> None:
         (form(FIELD), MULTIPART, "this form contains no file: curl needs an @ before the file name"),
         (form((FILE.replace("filename", "nickname"), b"photo.jpg")), MULTIPART, "this form contains no file"),
         (form(), MULTIPART, "this form contains no file"),
+        (form((FILE.replace("a.jpg", ""), b"")), MULTIPART, "this form contains no file"),
         (
             form((FILE, b"1"), (FILE, b"2")),
             MULTIPART,

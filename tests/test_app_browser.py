@@ -233,7 +233,7 @@ def test_the_sliders_ask_nobody(page: Page, files: Path) -> None:
     ("name", "status", "words"),
     [
         ("sky.png", "No face found.", "No face found. It may be too small, turned away, covered or blurred."),
-        ("notes.jpg", "The photo cannot be read.", "Cannot be read: not an image in a known format"),
+        ("notes.jpg", "The photo cannot be read.", "Cannot be read: text, which is not read"),
         ("huge.png", "The photo cannot be read.", "Cannot be read: too large: 400,000,000 pixels, the limit"),
     ],
 )

@@ -199,6 +199,11 @@ def test_pictures(arcage: Run, folder: Path) -> None:
         (("in/*.jpg",), 2),
         (("",), 2),
         (("/",), 2),
+        (("//",), 2),
+        (("/.",), 2),
+        (("in", "/etc/.."), 2),
+        (("file:///",), 2),
+        (("disk",), 2),
         (("in/b/none.PNG", "in/b/text.jpg"), 0),
         (("in/10 years.jpg", "in/b/text.jpg", "--strict"), 1),
         (("--from-file", "list.txt"), 0),
@@ -233,6 +238,7 @@ def test_exit_codes_of_predict(arcage: Run, folder: Path, arguments: tuple[str, 
     Path("folder of one").mkdir()
     Path("folder of one/a.jpg").write_bytes(image())
     Path("list.txt").write_text("in/b/none.PNG")
+    Path("disk").symlink_to("/")
     done = arcage("predict", *arguments)
     assert done.exit_code == code, done.stderr
     if code >= 2:

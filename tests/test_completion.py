@@ -70,6 +70,20 @@ def test_help_writes_nothing(home: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_home_folder_that_cannot_be_written(home: Path) -> None:
+    home.mkdir()
+    (home / ".bashrc").mkdir()
+    command = f"{sys.executable} -c 'from arcage.cli import main; main()' --install-completion; exit $?"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home)}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("arcage: the completion cannot be installed: ")
+    assert str(home / ".bashrc") in line
+    assert "--show-completion prints it" in line
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_installing_writes_into_the_home_folder(home: Path) -> None:
     home.mkdir()
     (home / ".bashrc").write_text("# mine\n")

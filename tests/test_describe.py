@@ -22,7 +22,7 @@ from arcage.data.imdb_wiki import counts
 from arcage.data.labelled import LabelledFaces, labelled_faces
 from arcage.data.similar import similar_pairs
 from arcage.data.suspicion import suspicion
-from arcage.data.words import as_text
+from arcage.data.words import _suspicious, as_text
 from arcage.errors import UsageError
 from arcage.report import prepare
 from arcage.report.labels import CSV, HTML, JSON, write_label_report
@@ -278,6 +278,19 @@ def test_no_ages_at_all(tmp_path: Path) -> None:
     write_label_report(tmp_path / "out", report, labels="labels.csv")
     assert "No face has an age." in Page((tmp_path / "out" / HTML).read_text("utf-8")).texts
     assert "none is named" in as_text(report)
+
+
+def test_as_many_suspicious_labels_are_listed_as_are_counted() -> None:
+    face = {"names": ["a.jpg"], "label_age": 60, "age": 30, "age_low": 20, "age_high": 40}
+    face |= {"label_gender": "male", "doubt": 0.99}
+    suspicious = {"by": "heads", "not_compared": [], "far": 5, "contradicted": 1}
+    lines = _suspicious({**suspicious, "age": [face] * 31, "gender": [face] * 31}).splitlines()
+    assert lines[1] == "Ages 10 years or more outside the 90 % interval: 5"
+    assert lines[5] == "  ... and 2 more"
+    assert lines[6:] == [
+        "Genders contradicted with 95 % or more: 1",
+        "  a.jpg: label male, contradicted with 99.0 %",
+    ]
 
 
 # The command

@@ -360,7 +360,7 @@ def test_what_python_takes_for_a_number_and_people_do_not(tmp_path: Path, text: 
     assert f"{text!r} is not an age in years from 0 to 120" in refused(tmp_path, f"path,age\na,{text}\n")
 
 
-@pytest.mark.parametrize("text", ["1_0", "١", "inf", "-1", "1e39", "1e-46", "0x1"])
+@pytest.mark.parametrize("text", ["1_0", "١", "inf", "-1", "1e39", "1e-46", "1e-400", "0x1"])
 def test_what_is_no_weight(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f"path,age,weight\na,30,{text}\n")
     assert f"{text!r} is not a weight, 0 or a number from 1e-30 to 1e+30" in message
@@ -388,6 +388,15 @@ UNKNOWN = (
     "none",
     "-",
     "?",
+    "n.a.",
+    "NaT",
+    "missing",
+    "\\N",
+    "#NV",
+    "#N/D",
+    "#N/A N/A",
+    "-1.#IND",
+    "1.#QNAN",
 )
 
 
@@ -432,6 +441,13 @@ def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
         ("(24, 32]", 28.5),
         ("[25, 33)", 28.5),
         ("(24.0, 32.0]", 28.5),
+        ("(24.999, 32.0]", 28.5),
+        ("[24.5, 32.5)", 28.5),
+        ("[25;33)", 28.5),
+        ("25 - 32", 28.5),
+        ("25..32", 28.5),
+        ("25~32", 28.5),
+        ("24.5-32.5", 28.5),
         ("20-29 years", 24.5),
         ("40-60", 50),
         ("5-5", 5),
@@ -447,7 +463,10 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
 
 @pytest.mark.parametrize(
     "text",
-    ["60+", "60 +", "more than 70", ">70", "≥ 70", "70 and over", "70 or older", "<3", "(60, 100)", "0-120"],
+    [
+        *("60+", "60 +", "60 plus", "more than 70", ">70", "≥ 70", "70 and over", "70 or older", "<3"),
+        *("(60, 100)", "0-120", "(60.0, inf]", "[60, inf)", "(-inf, 18.0]", "[60;Inf)"),
+    ],
 )
 def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
     table = read_table(write(tmp_path, f'path,age,gender\na,30,f\nb,"{text}",m\n'))
@@ -456,7 +475,8 @@ def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["32-25", "25,32", "25, 32", "(25, 32", "100-140", "1-2-3", "25_32", "3-Sep"]
+    "text",
+    ["32-25", "25,32", "25, 32", "25;32", "(25, 32", "100-140", "1-2-3", "25_32", "3-Sep", "[25, 25)"],
 )
 def test_what_is_no_range_of_ages(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f'path,age\na,"{text}"\n')
@@ -491,6 +511,15 @@ def test_words_for_a_gender(tmp_path: Path) -> None:
 def test_other_separators(tmp_path: Path, text: str) -> None:
     expected = {"a.jpg": plain(Label(30.5, weight=1.5)), "b, c.jpg": plain(Label(40, weight=2))}
     assert read(tmp_path, text) == expected
+
+
+def test_numbers_and_rows_of_a_spreadsheet(tmp_path: Path) -> None:
+    """A decimal comma in every column of numbers, and rows that were emptied."""
+    text = "path;age;gender;person;weight\na;30,0;1,0;7,0;1,0\nb;30 years;0,0;8;\n;;;;\n;;;;\n"
+    assert read(tmp_path, text) == {
+        "a": plain(Label(30, 1, person="7", weight=1)),
+        "b": plain(Label(30, 0, person="8")),
+    }
 
 
 def test_lines_of_json(tmp_path: Path) -> None:

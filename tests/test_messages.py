@@ -44,6 +44,19 @@ CALLS = [
     ("predict --faces x y", "--faces takes all, largest or center; see `arcage predict --help`"),
     ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
     ("predict --min-score x y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
+    # Python takes an underscore in a number, people mean something else.
+    (
+        "predict --min-score 0_1 y",
+        "--min-score takes a number from 0 to 1; see `arcage predict --help`",
+    ),
+    (
+        "extract --cache c_1 --min-face=4_0 y",
+        "--min-face takes a whole number of 8 or more; see `arcage extract --help`",
+    ),
+    (
+        "fit --search 6_0 --cache x --labels y --out z",
+        "--search takes a number; see `arcage fit --help`",
+    ),
     ("predict --webcam -1", "--webcam takes a whole number of 0 or more; see `arcage predict --help`"),
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
@@ -66,6 +79,9 @@ CALLS = [
     ("models fetch", "NAME is missing; see `arcage models fetch --help`"),
     ("data clean", "FILE.mat is missing; see `arcage data clean --help`"),
     ("nonsense", "no such command 'nonsense'; see `arcage --help`"),
+    ("predct x", "no such command 'predct' (did you mean 'predict'?); see `arcage --help`"),
+    ("doctor x", "too many arguments: x; see `arcage doctor --help`"),
+    ("models list x y", "too many arguments: x y; see `arcage models list --help`"),
     ("models nonsense", "no such command 'nonsense'; see `arcage models --help`"),
 ]
 
@@ -208,6 +224,15 @@ def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
         done = arcage("predict", tmp_path / name)
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr == f"arcage: {tmp_path / name} {words}\n"
+
+
+def test_photos_beside_their_cache(arcage: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(fakes.image(fakes.face()))
+    for _ in range(2):
+        assert arcage("extract", tmp_path, "--cache", tmp_path).exit_code == 0
+    (tmp_path / "heads.npz").write_text("")
+    done = arcage("predict", tmp_path, "--format", "csv")
+    assert (done.exit_code, done.stdout.count("a.jpg,0,1,")) == (0, 1)
 
 
 def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

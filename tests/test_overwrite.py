@@ -75,6 +75,7 @@ def test_rows_that_an_editor_has_saved_are_known_again(tmp_path: Path) -> None:
         ("a.csv", " "),
         ("a.jsonl", '{"path": "a.jpg", "age": 3}\n'),
         ("a.jsonl", '{"path": "a", "face": 0, "faces": 1, "x1": 1, "error": null, "mine": 1}\n'),
+        ("a.jsonl", '{"path": "a", "face": 0, "faces": 1, "x1": 3, "note": "x", "error": null}\n'),
         ("a.jsonl", "no JSON"),
         ("a.parquet", "no Parquet"),
         ("a.parquet", "PAR1 nor this PAR1"),

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ import pytest
 from fakes import face, image
 
 from arcage import remote
-from arcage.errors import RemoteError
+from arcage.errors import ImageError, RemoteError
 from arcage.sources import Source, is_one_image, url_links, url_name, walk
 
 pytest.importorskip("aiohttp")
@@ -83,6 +84,51 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(PHOTO), PHOTO))
+        elif head == "endless":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"3e8\r\n" + bytes(1000) + b"\r\n")
+            self.close_connection = True
+        elif head == "no-chunk":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.flush()
+            time.sleep(0.1)
+            self.wfile.write(b"no length\r\n")
+            self.close_connection = True
+        elif head == "no-http":
+            self.wfile.write(b"SSH-2.0-OpenSSH\x1b[31m\r\n")
+            self.close_connection = True
+        elif head == "parts":
+            _, _, healthy, trouble, name = self.path.split("/")
+            data = self.files[name]
+            start, end = self.headers.get("Range", f"bytes=0-{len(data) - 1}")[6:].split("-")
+            part = data[int(start) : int(end) + 1]
+            if self.asked[self.path] <= int(healthy):
+                self.give(part, 206, Content_Range=f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
+            elif trouble == "short":
+                self.send_response(206)
+                self.send_header("Content-Length", str(len(part)))
+                self.end_headers()
+                self.close_connection = True
+            else:
+                self.give(b"no", int(trouble))
+        elif head == "words":
+            self.wfile.write(b"HTTP/1.1 403 a\x1b[31m\tb\r\nContent-Length: 0\r\n\r\n")
+        elif head == "part":
+            self.give(PHOTO[:50], 206, Content_Range=f"bytes 0-49/{len(PHOTO)}")
+        elif head == "end":
+            size = len(PHOTO)
+            self.give(PHOTO[9:], 206, Content_Range=f"bytes 9-{size - 1}/{size}")
+        elif head == "whole":
+            size = len(PHOTO)
+            self.give(PHOTO, 206, Content_Range=f"bytes 0-{size - 1}/{size}")
+        elif head == "file":
+            self.give(b"", 302, Location="file:///etc/hostname")
         elif head == "empty":
             self.give(b"", 200)
         elif head == "stuck":
@@ -93,12 +139,12 @@ class Handler(BaseHTTPRequestHandler):
             data = self.files.get(path, PHOTO)
             self.give(data, 200, "text/html" if path.endswith("/") else "image/jpeg")
 
-    def give(self, data: bytes, status: int, kind: str = "text/plain") -> None:
+    def give(self, data: bytes, status: int, kind: str = "text/plain", **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Type", kind)
-        for name, value in self.headers_sent.items():
-            self.send_header(name, value)
+        for name, value in (self.headers_sent | headers).items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -161,6 +207,13 @@ def rows(done: Any) -> list[tuple[str, str, str]]:
             "redirects to localhost, which cannot be reached: Connection refused",
         ),
         ("/short/a.jpg", 1, "unreadable", "the transfer broke off"),
+        ("/202/a.jpg", 1, "unreadable", "HTTP 202 Accepted"),
+        ("/302/a.jpg", 1, "unreadable", "HTTP 302 Found"),
+        ("/file/a.jpg", 1, "unreadable", "not a valid URL, or a redirect to one"),
+        ("/part/a.jpg", 1, "unreadable", "the server gave only a part of the file (bytes 0-49/{size})"),
+        ("/end/a.jpg", 1, "unreadable", "the server gave only a part of the file (bytes 9-{end}/{size})"),
+        ("/whole/a.jpg", 0, "ok", ""),
+        ("/no-http/a.jpg", 3, "unreadable", "the answer is not valid HTTP: Bad status line"),
         ("/401/a.jpg", 3, "unreadable", "HTTP 401 Unauthorized"),
         ("/429/a.jpg", 3, "unreadable", "HTTP 429 Too Many Requests"),
         ("/500/a.jpg", 3, "unreadable", "HTTP 500 Internal Server Error"),
@@ -169,6 +222,7 @@ def rows(done: Any) -> list[tuple[str, str, str]]:
     ],
 )
 def test_one_image(arcage: Run, server: str, path: str, code: int, status: str, error: str) -> None:
+    error = error.format(size=len(PHOTO), end=len(PHOTO) - 1)
     done = arcage("predict", server + path)
     assert rows(done) == [(server + path, status, error)]
     assert done.exit_code == code
@@ -197,15 +251,36 @@ def test_the_pause_that_a_server_wants(arcage: Run, server: str, monkeypatch: py
     assert (done.exit_code, waited) == (3, [7.0])
 
 
+def test_what_a_server_says_is_fit_for_a_terminal(arcage: Run, server: str) -> None:
+    done = arcage("predict", f"{server}/words/a.jpg")
+    assert rows(done)[0][2] == "HTTP 403 a [31m b"
+
+
+def test_an_answer_without_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MAX_FILE_BYTES", 100_000)
+    with pytest.raises(ImageError, match="too large: the limit is 100,000 bytes"):
+        remote.read(f"{server}/endless/a.jpg")
+    with pytest.raises(ImageError, match="too large for a server that gives no parts of files"):
+        remote.open_file(f"{server}/endless/a.parquet")
+
+
+def test_an_answer_that_cannot_be_parsed_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SILENT_SECONDS", 0.3)
+    start = time.monotonic()
+    with pytest.raises(RemoteError, match="does not answer in time"):
+        remote.read(f"{server}/no-chunk/a.jpg")
+    assert time.monotonic() - start < 10
+
+
 # Lists
 
 
 def test_broken_images_among_others_are_rows(arcage: Run, server: str, tmp_path: Path) -> None:
-    names = ["404", "403", "short", "loop", "empty", "a", "b", "c"]
+    names = ["404", "403", "short", "loop", "empty", "no-http", "part", "202", "a", "b", "c"]
     (tmp_path / "list.txt").write_text("".join(f"{server}/{name}/x.jpg\n" for name in names))
     done = arcage("predict", "--from-file", tmp_path / "list.txt")
     assert [status for _, status, _ in sorted(rows(done))].count("ok") == 3
-    assert len(rows(done)) == 8
+    assert len(rows(done)) == 11
     assert done.exit_code == 0
 
 
@@ -392,6 +467,31 @@ def test_a_parquet_file(arcage: Run, server: str, tmp_path: Path) -> None:
         assert done.exit_code == code
 
 
+@pytest.mark.parametrize(
+    ("trouble", "code", "errors"),
+    [
+        ("500", 3, {"HTTP 500 Internal Server Error"}),
+        ("404", 0, {"row group 0 cannot be read: HTTP 404 Not Found"}),
+        ("short", 0, {"row group 0 cannot be read: the transfer broke off"}),
+    ],
+)
+def test_a_server_that_fails_in_the_middle_of_a_parquet_file(
+    arcage: Run, server: str, tmp_path: Path, trouble: str, code: int, errors: set[str]
+) -> None:
+    photos = [PHOTO + b" " * (100_000 + i) for i in range(40)]
+    names = [f"{i}.jpg" for i in range(40)]
+    table = pa.table({"image": photos, "path": names})
+    pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    Handler.files["x.parquet"] = (tmp_path / "x.parquet").read_bytes()
+    assert [row[1] for row in rows(arcage("predict", f"{server}/parts/999/0/x.parquet"))] == ["ok"] * 40
+    asked = Handler.asked["/parts/999/0/x.parquet"]
+    url = f"{server}/parts/{asked - 1}/{trouble}/x.parquet"
+    done = arcage("predict", url)
+    assert [path for path, _, _ in rows(done)] == [f"{url}#{i}.jpg" for i in range(40)]
+    assert {error for _, status, error in rows(done) if status != "ok"} == errors
+    assert done.exit_code == code
+
+
 # Names and schemes
 
 
@@ -439,6 +539,49 @@ def test_archives(arcage: Run, server: str, tmp_path: Path, kind: str) -> None:
         assert rows(done) == [(f"{scheme}://{name}::{place}", "ok", "") for name in names], url
     assert rows(arcage("predict", f"{kind}://none.jpg::{place}"))[0][2] == "no such file"
     assert rows(arcage("predict", f"{kind}://a.jpg::{tmp_path}/none.{kind}"))[0][2] == "no such file"
+
+
+def test_a_damaged_file_in_an_archive_costs_no_other(arcage: Run, server: str, tmp_path: Path) -> None:
+    import zipfile
+
+    place = tmp_path / "p.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+            archive.writestr(name, PHOTO)
+    data = bytearray(place.read_bytes())
+    data[data.index(PHOTO)] ^= 1
+    at = -1
+    for _ in range(2):  # the flag of an encrypted file
+        at = data.index(b"PK\1\2", at + 1)
+    data[at + 8] |= 1
+    data[data.index(b"b.jpg") - 30 + 6] |= 1
+    place.write_bytes(data)
+    done = arcage("predict", f"zip://::{place}")
+    assert [(status, error) for _, status, error in rows(done)] == [
+        ("unreadable", "cannot be read from the archive: Bad CRC-32 for file 'a.jpg'"),
+        (
+            "unreadable",
+            "cannot be read from the archive: File 'b.jpg' is encrypted, password required for extraction",
+        ),
+        ("ok", ""),
+        ("ok", ""),
+    ]
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_damaged_archive_is_a_row(arcage: Run, server: str, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(PHOTO)
+    (tmp_path / "cut").write_bytes(b"PK\3\4" + bytes(1000) if kind == "zip" else b"x" * 1000)
+    for name in ("", "a.jpg"):
+        url = f"{kind}://{name}::{tmp_path}/cut"
+        ((_, status, error),) = rows(arcage("predict", url))
+        assert (status, error.split(":")[0]) == ("unreadable", "the archive cannot be read")
+        done = arcage("predict", url, tmp_path / "a.jpg")
+        assert sorted(status for _, status, _ in rows(done)) == ["ok", "unreadable"]
+        assert done.exit_code == 0
+        done = arcage("predict", f"{kind}://{name}::{tmp_path}")
+        assert f"{tmp_path} is a folder" in rows(done)[0][2]
 
 
 @pytest.mark.parametrize(

@@ -373,6 +373,8 @@ def test_a_list_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
         (b"%PDF-1.7\n\1", "but a PDF file"),
         (bytes(range(256)) * 4, "but a binary file"),
         (b'{"path": "a.jpg"}\n', "but JSON"),
+        (b'["a.jpg", "b.jpg"]', "but JSON"),
+        (b'[\n  "a.jpg",\n  "b.jpg"\n]\n', "but JSON"),
         (b"path,face,faces\na.jpg,1,1\n", "but a table, with the columns path, face, faces"),
         (b'"name";"path"\r\n', "but a table"),
         (b"a.jpg\n/\n", "has the entry '/'"),
@@ -380,6 +382,9 @@ def test_a_list_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
         (b"a/..\n", "has the entry 'a/..'"),
         (b"C:\\\r\n", "has the entry 'C:"),
         (b"d:\r\n", "has the entry 'd:'"),
+        (b"a.jpg\nfile:///\n", "has the entry 'file:///'"),
+        (b"FILE://.\n", "has the entry 'FILE://.'"),
+        (b"file:///C:/\n", "has the entry 'file:///C:/'"),
     ],
 )
 def test_what_is_no_list(tmp_path: Path, data: bytes, words: str) -> None:
@@ -396,6 +401,7 @@ def test_names_that_look_like_something_else(tmp_path: Path) -> None:
         "BZh/a,b.jpg",
         "path, and more.jpg",
         "{1}.jpg",
+        "[1].jpg",
         "C:\\a.jpg",
         "..a",
         "a\x01b c d e f g h i j k.jpg",

@@ -22,12 +22,16 @@ UNKNOWN = 54321
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
 
-def nobody(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command as an unlisted user, without HOME and without write access."""
+READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
+def nobody(
+    command: list[str], *, capabilities: tuple[str, ...] = READS_ALL, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user who is not listed, without HOME, who may read and not write."""
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or setpriv is None:
         pytest.skip("only root can become another user, by setpriv")
-    capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     user = [setpriv, f"--reuid={UNKNOWN}", f"--regid={UNKNOWN}", "--clear-groups", *capabilities]
     if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
         pytest.skip("setpriv is not allowed here")
@@ -58,11 +62,50 @@ def test_commands_without_a_home_folder(bundled: None) -> None:
     assert done.returncode == 2
     assert "set INSIGHTFACE_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+    done = nobody(arcage("models", "fetch", "buffalo_l"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    done = nobody(arcage("--install-completion"))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "this user has no home folder" in done.stderr
     done = nobody(arcage("doctor"))
     assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "compiled networks" in line]
     assert line.startswith("note")
     assert "no home folder" in line
+
+
+@posix
+@pytest.mark.parametrize(
+    "call",
+    [
+        "predict PHOTO --out CLOSED/a.csv",
+        "predict PHOTO --out CLOSED/a.parquet",
+        "predict PHOTO --report CLOSED/a.html",
+        "fit --cache CACHE --labels CLOSED/labels.csv --out CLOSED/heads",
+        "evaluate --cache CACHE --labels CLOSED/labels --report CLOSED/report",
+    ],
+)
+def test_places_that_may_not_be_looked_into(bundled: None, tmp_path: Path, call: str) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    places = {"PHOTO": ROOT / "docs" / "astronaut.jpg", "CLOSED": closed / "in", "CACHE": tmp_path / "cache"}
+    for name, place in places.items():
+        call = call.replace(name, str(place))
+    tmp_path.chmod(0o755)
+    closed.chmod(0)
+    done = nobody(arcage(*call.split()), capabilities=("--inh-caps=-all", "--bounding-set=-all"))
+    assert (done.returncode in (2, 3), "Traceback" in done.stderr) == (True, False), done.stderr
+    assert done.stderr.splitlines()[-1].startswith("arcage: "), done.stderr
+
+
+@posix
+def test_matplotlib_says_nothing_of_its_folders(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    code = "from arcage.report.plots import check_matplotlib; check_matplotlib()"
+    variables = {"HOME": str(tmp_path / "file"), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture(scope="module")

@@ -43,11 +43,17 @@ def name(n: int, age: float, gender: float) -> str:
     return f"{age:.0f}_{gender:.0f}_{n % 2}_{n:014d}.jpg"
 
 
-def made_up(folder: Path, x: np.ndarray = X, age: np.ndarray = AGE, gender: np.ndarray = GENDER) -> Path:
+def made_up(
+    folder: Path,
+    x: np.ndarray = X,
+    age: np.ndarray = AGE,
+    gender: np.ndarray = GENDER,
+    content: str = "image",
+) -> Path:
     """400 images with a face, and a few that are left out."""
-    images = [(name(n, age[n], gender[n]), image(f"image {n}", [x[n]])) for n in range(len(x))]
+    images = [(name(n, age[n], gender[n]), image(f"{content} {n}", [x[n]])) for n in range(len(x))]
     images += [
-        ("copy/" + images[0][0], image("image 0", [x[0]])),
+        ("copy/" + images[0][0], image(f"{content} 0", [x[0]])),
         (name(1001, 20, 0), image("none", [])),
         (name(1002, 20, 0), image("broken", [], status="unreadable")),
         (name(1003, 20, 0), image("twice", [x[0]])),
@@ -204,6 +210,10 @@ def test_what_cannot_be_fitted_is_left_out_and_said(
     fitted = fit(same, tmp_path / "same", settings=settings, sampling=balanced)
     assert fitted.left_out == {"age": "all labelled faces have the same age, 30: add other ages"}
     assert (fitted.heads.age, fitted.heads.gender is None) == (None, False)
+    nearly = replace(everyone, age=np.where(np.arange(400) < 370, 30, 40).astype(np.float32))
+    assert fit(nearly, tmp_path / "nearly", settings=LINEAR).left_out == {
+        "age": "370 of 400 labelled faces have the same age, 30: add other ages"
+    }
     few = np.where(np.arange(400) < 49, everyone.age, np.nan).astype(np.float32)
     fitted = fit(replace(everyone, age=few), tmp_path / "few", settings=settings)
     assert fitted.left_out == {"age": "only 49 faces have a label for age; at least 50 are needed"}
@@ -353,6 +363,29 @@ def test_faces_that_heads_know_by_the_images(
     assert fitted_words(linear, everyone, "other.csv", 0) == ""
     loaded = load_heads(tmp_path / "linear")
     assert fitted_words(loaded, everyone, "other.csv", 0) == "were fitted on 400 of these 400 faces"
+
+
+def test_training_faces_in_files_that_were_saved_anew(
+    everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
+) -> None:
+    """Their content is another one, their descriptors are nearly the same."""
+    heads = load_heads(boosted[1])
+    anew = labelled(made_up(tmp_path / "anew", X * 1.001, content="anew"))
+    fitted = int((~everyone.held_out(SHARE)).sum())
+    found = re.fullmatch(
+        r"were fitted on about ([0-9]+) of these 400 faces, some as re-encoded copies",
+        fitted_words(heads, anew, "other.csv", 0),
+    )
+    assert found
+    assert int(found[1]) == pytest.approx(fitted, rel=0.1)
+    others = labelled(made_up(tmp_path / "others", X + 5, content="other"))
+    assert fitted_words(heads, others, "other.csv", 0) == ""
+    # An honest split has a few such copies on both sides.
+    aside = everyone.held_out(SHARE)
+    x = np.where((np.arange(len(X)) < 20)[:, None], X, X + 5)
+    few = labelled(made_up(tmp_path / "few", x, content="few"))
+    assert 0 < aside.sum() < len(aside)
+    assert fitted_words(heads, few, "other.csv", 0) == ""
 
 
 def test_a_damaged_list_of_images(everyone: LabelledFaces, tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
         encoding = headers.get("Content-Transfer-Encoding", "binary").strip().lower()
         if encoding not in ("binary", "8bit", "7bit"):
             raise FormError("the file in this form is encoded as text: send its raw bytes")
-        files.append((name or "", before.end() + len(head) + len(blank), after.start()))
+        start, end = before.end() + len(head) + len(blank), after.start()
+        if name or end > start:  # a browser sends an empty part if no file is chosen
+            files.append((name or "", start, end))
     if not files:
         raise FormError(
             "this form contains no file: curl needs an @ before the file name (curl -F file=@photo.jpg)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -347,12 +348,12 @@ def _parts(labels: str) -> list[str]:
     if labels == "imdb-wiki":
         return [str(path) for path in imdb_wiki.find(Path())]
     path = Path(labels)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(
             f"{labels} is a folder: give a file of labels, or --labels folders for genders by the names of "
             "sub-folders (male, female)"
         )
-    if not path.suffix and not path.is_file():
+    if not path.suffix and not os.path.isfile(path):
         known = ", ".join((*FROM_NAMES, "imdb-wiki"))
         raise UsageError(f"unknown labels {labels!r}: {known}, or a .csv, .parquet or .mat file")
     return [labels]

@@ -30,9 +30,14 @@ READ = ("path", "age", "gender", "person", "group", "split", "weight")
 PREDICTED = {"path", "face", "faces", "status"}
 """A table with these columns contains predictions: each row describes one face of its image."""
 BOX = ("x1", "y1", "x2", "y2")
+DECIMALS = ("age", "gender", "weight", "face", *BOX)
+"""Columns of numbers, which a decimal comma may be in."""
 UNKNOWN = frozenset(
-    {"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "unknown", "?", "."}
-    | {"-", "--", "\u2013", "\u2014"}
+    {"", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "\\n", "none", "unknown"}
+    | {"#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"}
+    # Excel in German; in Spanish, Italian and Portuguese.
+    | {"#nv", "#n/d"}
+    | {"missing", "?", ".", "-", "--", "\u2013", "\u2014"}
 )
 """Spellings of an unknown value in R, pandas, SQL, Excel and common usage, in lower case."""
 PERSONS = frozenset({"Na", "Nan", "Null"})
@@ -45,11 +50,12 @@ SHOWN = 5
 """Wrong lines that an error tells of."""
 
 _DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_YEARS = r"([0-9]{1,3})(?:\.0+)?"
-_RANGE = re.compile(rf"([(\[]?) *{_YEARS} *(-|to|,) *{_YEARS} *([)\]]?)")
+_YEARS = r"([0-9]{1,3}(?:\.[0-9]+)?)"
+_RANGE = re.compile(rf"([(\[]?) *{_YEARS} *(-|~|\.\.|to|[,;]) *{_YEARS} *([)\]]?)")
 _MORE = "more than|older than|over|above|at least|less than|younger than|under|below|up to"
 _OPEN = re.compile(
-    rf"{_YEARS} ?\+|[<>\u2264\u2265]=? ?{_YEARS}|(?:{_MORE}) {_YEARS}"
+    rf"{_YEARS} ?(?:\+|plus)|[(\[] ?(?:-inf[,;] ?{_YEARS}|{_YEARS}[,;] ?\+?inf)[)\]]"
+    rf"|[<>\u2264\u2265]=? ?{_YEARS}|(?:{_MORE}) {_YEARS}"
     rf"|{_YEARS} (?:and|or|&) (?:over|older|above|more|up|under|younger|below|less)"
 )
 
@@ -209,14 +215,15 @@ def _labels(
     wrong: list[str] = []
     count = 0
     for number, cells in rows:
-        if not cells:
+        # Spreadsheets write rows that were emptied.
+        if not any(cells):
             continue
         try:
             if any(cells[len(header) :]):
                 raise UsageError("more values than columns; put a path with commas in quotation marks")
             row = {key: cells[i] for key, i in at.items() if i < len(cells)}
             if comma:
-                row |= {key: _with_point(row[key]) for key in ("age", "weight", *BOX) if key in row}
+                row |= {key: _with_point(row[key]) for key in DECIMALS if key in row}
             place, label = _label(row, seen)
             before = labels.get(place)
             if before is None or not before.known:
@@ -302,8 +309,8 @@ def _person(text: str) -> str:
     name = unicodedata.normalize("NFC", text.strip())
     if name.lower() in UNKNOWN and name not in PERSONS:
         return ""
-    # pandas writes whole numbers in a column with gaps as 1.0.
-    whole = re.fullmatch(r"(-?[0-9]+)\.0+", name)
+    # pandas writes whole numbers in a column with gaps as 1.0, or 1,0 where a decimal comma is asked for.
+    whole = re.fullmatch(r"(-?[0-9]+)[.,]0+", name)
     return whole[1] if whole else name
 
 
@@ -315,16 +322,22 @@ def _age(text: str, seen: Counter[str]) -> float:
         return age
     words = re.sub("[\u2010-\u2015\u2212]", "-", text.strip().lower())
     words = re.sub(r"\b ?(?:years?|yrs?)(?: old| of age)?\b", "", words)
+    age = _number(words)
+    if age is not None and age <= OLDEST:
+        return age
     if _OPEN.fullmatch(words):
         seen["open"] += 1
         return math.nan
     found = _RANGE.fullmatch(words)
     if found:
-        before, low, between, high, after = found[1], int(found[2]), found[3], int(found[4]), found[5]
-        # Interval notation, as in pandas.cut, can exclude one end.
-        low, high = low + (before + after == "(]"), high - (before + after == "[)")
+        before, low, between, high, after = found[1], float(found[2]), found[3], float(found[4]), found[5]
+        # Interval notation, as in pandas.cut, can exclude one end; the whole years between count.
+        if before + after == "(]":
+            low, high = math.floor(low) + 1, math.floor(high)
+        elif before + after == "[)":
+            low, high = math.ceil(low), math.ceil(high) - 1
         # Without brackets a comma could be a decimal point.
-        closed = bool(before) == bool(after) and (bool(before) or between != ",")
+        closed = bool(before) == bool(after) and (bool(before) or between not in (",", ";"))
         if closed and low <= high <= OLDEST:
             seen["range" if high - low <= WIDEST else "open"] += 1
             return (low + high) / 2 if high - low <= WIDEST else math.nan
@@ -338,7 +351,9 @@ def _weight(text: str) -> float:
     if _unknown(text):
         return math.nan
     weight = _number(text, exponent=True)
-    if weight is None or not (weight == 0 or LIGHTEST <= weight <= HEAVIEST):
+    # Python takes 1e-400 for 0.
+    nought = weight == 0 and not re.search("[1-9]", text.lower().split("e")[0])
+    if weight is None or not (nought or LIGHTEST <= weight <= HEAVIEST):
         raise UsageError(
             f"{text!r} is not a weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it empty if "
             "unknown"

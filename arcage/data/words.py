@@ -130,16 +130,18 @@ def _suspicious(suspicious: dict[str, Any]) -> str:
             [
                 f"{_name(face)}: label {face['label_age']:g}, answer {face['age']:.0f} "
                 f"({face['age_low']:.0f} to {face['age_high']:.0f})"
-                for face in suspicious["age"]
-            ]
+                for face in suspicious["age"][: suspicious["far"]]
+            ],
+            suspicious["far"],
         )
     if suspicious["gender"]:
         lines.append(f"Genders contradicted with {percent(SURE)} or more: {suspicious['contradicted']:,}")
         lines += _listed(
             [
                 f"{_name(face)}: label {face['label_gender']}, contradicted with {percent(face['doubt'], 1)}"
-                for face in suspicious["gender"]
-            ]
+                for face in suspicious["gender"][: suspicious["contradicted"]]
+            ],
+            suspicious["contradicted"],
         )
     return "\n".join(lines if len(lines) > 1 else [f"{lines[0]} none"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
     """
     check_matplotlib()
     for place in images:
-        if not place.is_dir():
+        if not os.path.isdir(place):
             raise UsageError(f"--images {place} is not a folder: name the one that was extracted")
     make_folder(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,31 @@ _DARK = {"ground": "#1b1f24", "text": "#d5dbe1", "grid": "#3a424b", "first": "#6
 def check_matplotlib() -> None:
     """Raises ArcageError where matplotlib cannot be loaded."""
     try:
-        import matplotlib.figure  # noqa: F401 (optional, and slow to load)
+        load_matplotlib()
     except ImportError as error:
         raise ArcageError(
             f"the report's plots need matplotlib ({error}): pip install 'arcage[report]'"
         ) from error
+
+
+def load_matplotlib() -> None:
+    """Import matplotlib, which is optional and slow to load.
+
+    Where its settings folder cannot be written, it takes a temporary one, and says so in several lines that
+    help nobody who asked for a report.
+
+    Raises:
+        ImportError: it is not installed, or there is no temporary folder either.
+    """
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        import matplotlib.figure  # noqa: F401
+    except OSError as error:
+        raise ImportError(error) from error
+    finally:
+        log.setLevel(level)
 
 
 def draw(report: dict[str, Any], answered: F32, age: F32, *, dark: bool = False) -> dict[str, bytes]:
@@ -72,7 +93,7 @@ def draw(report: dict[str, Any], answered: F32, age: F32, *, dark: bool = False)
 @contextmanager
 def style(dark: bool) -> Iterator[dict[str, str]]:
     """The colours of a light or dark report, by role; what is drawn inside looks like it."""
-    # Only here: it is optional, and loading it takes longer than all else that arcage loads.
+    load_matplotlib()
     import matplotlib
 
     colours = _DARK if dark else _LIGHT
