@@ -480,7 +480,7 @@ def test_from_photos_to_answers(ready: Path, run: Run) -> None:
 
     done = run(*EVALUATE, "--holdout", SHARE)
     assert (done.exit_code, done.stdout) == (0, table)
-    assert "too good" not in done.stderr
+    assert "too optimistic" not in done.stderr
     # The table is the only output, unless another option writes the figures.
     assert run(*EVALUATE, "--holdout", SHARE, "--quiet").stdout == table
     assert run(*EVALUATE, "--holdout", SHARE, "--quiet", "--out", "figures.json").stdout == ""
@@ -536,8 +536,8 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     for options in ((), ("--holdout", 0.9)):
         done = run(*EVALUATE, *options)
         assert done.exit_code == 0
-        assert "too good" in done.stderr
-        assert "too good" not in done.stdout
+        assert "too optimistic" in done.stderr
+        assert "too optimistic" not in done.stdout
     assert run(*EVALUATE, "--quiet").stderr == ""
     rows = [f"{path.name},{path.name.split('_')[0]}" for path in Path("photos").iterdir()]
     Path("mine.csv").write_text("path,age\n" + "\n".join(rows))
@@ -630,14 +630,14 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     evaluate = ("evaluate", "--heads", tmp_path / "h", "--json")
     done = run(*evaluate, *one, *two)
     assert json.loads(done.stdout)["overall"]["n_age"] == 30
-    assert "30 of 280 faces are held out, as the labels' split says" in done.stderr
-    assert "too good" not in done.stderr
+    assert "30 of 280 faces are held out by the split in the labels" in done.stderr
+    assert "too optimistic" not in done.stderr
     done = run(*evaluate, "--cache", tmp_path / "c", *two[2:4], "--columns", two[-1])
     assert json.loads(done.stdout)["overall"]["n_age"] == 30
-    assert "too good" not in done.stderr
+    assert "too optimistic" not in done.stderr
     # Of what was fitted on, and of a share that was not left out.
     for options in (one, (*one, *two, "--holdout", 0.2)):
-        assert "too good" in run(*evaluate, *options).stderr
+        assert "too optimistic" in run(*evaluate, *options).stderr
 
     assert run("fit", *one, *two, *out, "--holdout", 0.2, "--quiet").stdout == ""
     done = run("fit", *one, *two, *out, "--holdout", 0.2)
@@ -647,7 +647,7 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     sources = json.loads(done.stdout)["sources"]
     assert set(sources) == {"more.csv", "utkface"}
     assert sources["more.csv"]["n_age"] == 30
-    assert "too good" not in done.stderr
+    assert "too optimistic" not in done.stderr
     assert "By source" in (tmp_path / "r" / "report.html").read_text("utf-8")
 
     # The variants of both caches are asked for.
