@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 
 from .orientation import EXIF, XMP, orientation
 
@@ -64,8 +65,7 @@ def read_header(data: bytes) -> JpegHeader:
 
 def has_end(data: bytes, header: JpegHeader) -> bool:
     """Whether an end marker follows the start of the pixels before another JPEG begins."""
-    # Most files contain no other JPEG there, and to find bytes is much faster than to walk through markers.
-    at = header.scan if data.find(b"\xff\xd8\xff", header.scan) >= 0 else len(data)
+    at = header.scan if _begins_another(data, header.scan) else len(data)
     while marker := _MARKER.search(data, at):
         kind = data[marker.start() + 1]
         if kind in (0xD8, 0xD9):
@@ -75,6 +75,12 @@ def has_end(data: bytes, header: JpegHeader) -> bool:
         at = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
     # What looks like a segment may be damage, which a decoder skips.
     return data.rfind(_END, header.scan) >= 0
+
+
+def _begins_another(data: bytes, start: int) -> bool:
+    # NumPy finds a rare byte several times as fast as a search for the whole marker.
+    pixels = np.frombuffer(data, np.uint8)[start:]
+    return bool((pixels[np.flatnonzero(pixels[1:] == 0xD8)] == 0xFF).any())
 
 
 def decode_unended(data: bytes, header: JpegHeader, decode: Callable[[bytes], Any]) -> Any:
