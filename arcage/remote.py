@@ -511,7 +511,7 @@ def _pause(error: Exception, attempt: int) -> float | None:
     elif not _is_http_error(error) or _is_lasting(error):
         most = 0
     else:
-        # An unreachable server seldom recovers soon. A broken transfer may succeed the next time. Invalid HTTP
+        # An unreachable server seldom recovers soon. A broken transfer may succeed the next time. Bad HTTP
         # may be the rest of an earlier response.
         soon = isinstance(error, (TimeoutError, _aiohttp().ClientConnectorError)) or _malformed(error)
         most = 1 if soon else len(PAUSES)
