@@ -191,4 +191,9 @@ def on_a_terminal(photos: Path) -> str:
 def test_the_same_rows_everywhere(
     bundled: None, photos: Path, piped: str, way: Callable[[Path], str]
 ) -> None:
-    assert way(photos) == piped
+    pairs = zip(csv.reader(io.StringIO(way(photos))), csv.reader(io.StringIO(piped)), strict=True)
+    for ours, theirs in pairs:
+        for cell, other in zip(ours, theirs, strict=True):
+            # Faces are embedded in batches as they come, which may change how the last digit is rounded.
+            last = 10 ** -len(other.partition(".")[2])
+            assert cell == other or float(cell) == pytest.approx(float(other), abs=1.01 * last)
