@@ -151,6 +151,8 @@ def _raise_again() -> None:
     main = threading.main_thread().ident
 
     def send() -> None:
+        if not _state.listening:  # without the handler, the signal would kill the process
+            return
         # To the main thread, to end a blocking call there.
         if hasattr(signal, "pthread_kill") and main is not None:
             signal.pthread_kill(main, _state.number)

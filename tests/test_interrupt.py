@@ -264,6 +264,19 @@ def test_an_interrupt_in_a_destructor_is_raised_again(capfd: pytest.CaptureFixtu
     assert "ignored" not in capfd.readouterr().err
 
 
+def test_an_interrupt_is_not_raised_again_once_nobody_listens() -> None:
+    """The process would be killed by the signal's default action."""
+
+    class Lost:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with listening():
+        Lost()
+    time.sleep(4 * interrupt._AGAIN)
+    assert not interrupt.stopping()
+
+
 def test_a_held_signal_comes_when_the_block_is_done() -> None:
     done = []
 
