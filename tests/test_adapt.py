@@ -276,9 +276,9 @@ MINE = ("fit", "--from", "boosted", "--cache", "mine-cache", "--labels", "utkfac
 
 def test_the_command(
     sources: Path,
-    run: Run,
+    run: Run,  # noqa: F811
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Made-up descriptors of two columns lie close together without being copies.
     monkeypatch.setattr("arcage.training.SAME", 1e-6)
