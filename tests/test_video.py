@@ -649,7 +649,7 @@ def test_the_frames_are_csv(arcage: Callable[..., Any], tmp_path: Path) -> None:
     }
     result = arcage("predict", path, "--frames", tmp_path / "frames.txt")
     assert result.exit_code == 2
-    assert "end the name" in result.stderr
+    assert "must end in .csv" in result.stderr
 
 
 @pytest.mark.slow
