@@ -128,5 +128,5 @@ def _spells(letter: str) -> bool:
 
 
 def is_number(person: str) -> bool:
-    """Whether a person is a number without a name, which identifies nobody in other data sets."""
+    """Whether a person is a number without a name, which is valid only within its own data set."""
     return not any(letter.isalpha() for letter in person)
