@@ -38,6 +38,42 @@ for thread in threads:
     thread.join()
 """
 
+SIGNALS = """
+import gc, signal, sys, threading, time
+if sys.argv[1] == "faulthandler":
+    import faulthandler
+    faulthandler.enable()
+from arcage.embedder.openvino import OpenVinoEngine
+seen = []
+two = [signal.SIGTERM, signal.SIGINT]
+for number in two:
+    signal.signal(number, lambda number, _: seen.append(number))
+def send():
+    seen.clear()
+    signal.pthread_sigmask(signal.SIG_BLOCK, two)
+    for number in two:
+        signal.pthread_kill(threading.get_ident(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, two)
+    while sorted(seen) != sorted(two):
+        time.sleep(0.01)
+engines = [OpenVinoEngine()]
+send()
+def drop():
+    engines.clear()
+    gc.collect()
+thread = threading.Thread(target=drop)
+thread.start()
+thread.join()
+send()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("others", ["faulthandler", "nothing"])
+def test_two_signals_at_once_while_an_engine_lives_and_after_another_thread_dropped_it(others: str) -> None:
+    # OpenVINO leaves the thread a signal stack that is too small, and freed later: SIGSEGV without a word.
+    subprocess.run([sys.executable, "-c", SIGNALS, others], check=True, timeout=60)
+
 
 def test_threads_that_bring_the_first_arrays_at_once_do_not_wait_forever() -> None:
     # Where the engine has not met NumPy before, nearly every one of these hangs.

@@ -260,7 +260,7 @@ def test_an_answer_without_end(server: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(remote, "MAX_FILE_BYTES", 100_000)
     with pytest.raises(ImageError, match="too large: the limit is 100,000 bytes"):
         remote.read(f"{server}/endless/a.jpg")
-    with pytest.raises(ImageError, match="too large for a server that gives no parts of files"):
+    with pytest.raises(ImageError, match="too large for a server without support for ranges"):
         remote.open_file(f"{server}/endless/a.parquet")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import queue
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,9 @@ class OpenVinoEngine:
         self.note = ""
         self.name = f"openvino {openvino.__version__.split('-')[0]}"
         self._core: Any = openvino.Core()
-        # What the runtime would take by itself. Of its choices only bfloat16 has float32's range.
-        native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+        with _same_signal_stack():  # the first property loads the plugin
+            # What the runtime would take by itself. Of its choices only bfloat16 has float32's range.
+            native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
         self._tolerant = "bf16" if native and precision == "auto" else "f32"
         if self._tolerant == "bf16":
             self.name += ", embedders in bfloat16"
@@ -137,6 +139,34 @@ def _runtime() -> Any:
     # wait for each other forever, one for the interpreter's lock and one for the binding's.
     openvino.Type.f32.to_dtype()
     return openvino
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of Linux."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def _same_signal_stack() -> Iterator[None]:
+    """Undo what loading OpenVINO's CPU plugin does to the alternate signal stack of the calling thread.
+
+    The plugin sets one of its own, which is too small for two signals at once on processors with AMX (the
+    kernel then kills the process), and frees it with the last engine. Unless that happens in the same thread,
+    signals from then on are handled on freed memory, or on whatever was mapped there since.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    before = _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        if libc.sigaltstack(ctypes.byref(before), None):
+            # Once AMX is in use, the kernel refuses stacks that are too small for its registers.
+            libc.sigaltstack(ctypes.byref(_SignalStack(flags=2)), None)  # SS_DISABLE
 
 
 class _Compiled:
