@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
-from .errors import ArcageError, ForeignFileError, ImageError, ModelError, OutputError
+from .errors import ArcageError, ForeignFileError, ImageError, ModelError, OutputError, UsageError
 from .interrupt import uninterrupted
 
 DAY = 86_400.0
@@ -125,6 +125,23 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
     for path in paths:
         if os.path.isfile(path) and not _has_mark(path, mark):
             raise ForeignFileError(path)
+
+
+def check_csv(path: Path, columns: Sequence[str], content: str) -> None:
+    """Check whether a CSV file with these columns may be written to ``path``.
+
+    Args:
+        path: the file, which need not exist.
+        columns: its header.
+        content: what is written, for the message: "the labels".
+
+    Raises:
+        UsageError: the name does not end in ``.csv``.
+        ForeignFileError: arcage did not write the existing file.
+    """
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"{content} are written as CSV: {path} must end in .csv")
+    refuse_foreign(csv_mark(columns), path)
 
 
 def csv_mark(columns: Sequence[str]) -> bytes:

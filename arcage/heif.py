@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .boxes import boxes, child
 from .errors import ImageExtraError
 from .types import U8
 
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
-_BOXES = 10_000
-"""A photo of a telephone has some hundred; what has more than this is no photo."""
+_MOST = 10_000
+"""Maximum number of items whose properties are read."""
 
 _UPRIGHT = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 """EXIF orientation by the mirror's axis, then by the quarter turns to the left that come before it."""
@@ -54,25 +55,25 @@ def is_sequence(data: bytes) -> bool:
 
 def read_header(data: bytes) -> BoxHeader:
     """Raises struct.error, LookupError or ValueError where it is damaged."""
-    meta = _child(data, 0, len(data), b"meta")
+    meta = child(data, 0, len(data), b"meta")
     start, end = meta[0] + 4, meta[1]
-    at, _ = _child(data, start, end, b"pitm")
+    at, _ = child(data, start, end, b"pitm")
     (primary,) = struct.unpack_from(">H" if data[at] == 0 else ">I", data, at + 4)
-    properties = _child(data, start, end, b"iprp")
-    boxes = list(_boxes(data, *_child(data, *properties, b"ipco")))
-    sizes = [struct.unpack_from(">II", data, at + 4) for name, at, _ in boxes if name == b"ispe"]
+    properties = child(data, start, end, b"iprp")
+    listed = list(boxes(data, *child(data, *properties, b"ipco")))
+    sizes = [struct.unpack_from(">II", data, at + 4) for name, at, _ in listed if name == b"ispe"]
     own = {}
-    for name, at, stop in _boxes(data, *properties):
+    for name, at, stop in boxes(data, *properties):
         if name == b"ipma":
             for index in _associations(data, at, stop, primary):
-                if 0 <= index < len(boxes):
-                    own[boxes[index][0]] = boxes[index][1]
+                if 0 <= index < len(listed):
+                    own[listed[index][0]] = listed[index][1]
     width, height = struct.unpack_from(">II", data, own[b"ispe"] + 4)
     turns = data[own[b"irot"]] & 3 if b"irot" in own else 0
     mirror = data[own[b"imir"]] & 1 if b"imir" in own else None
     largest = max(w * h for w, h in sizes)
     # Two bits: more than 8, more than 10.
-    deep = [data[at + 2] >> 5 & 3 for name, at, _ in boxes if name == b"av1C"]
+    deep = [data[at + 2] >> 5 & 3 for name, at, _ in listed if name == b"av1C"]
     depth = 8 + 2 * max(deep, default=0).bit_count()
     return BoxHeader(width, height, _UPRIGHT[mirror][turns], largest, depth)
 
@@ -94,39 +95,12 @@ def decode_heic(data: bytes) -> U8:
     return np.array(picture, np.uint8, order="C")
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the content of each box."""
-    at = start
-    for _ in range(_BOXES):
-        if at + 8 > end:
-            return
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        elif size == 0:
-            size = end - at
-        if size < head or at + size > end:
-            raise ValueError
-        yield name, at + head, at + size
-        at += size
-    raise ValueError
-
-
-def _child(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
-    for name, at, stop in _boxes(data, start, end):
-        if name == wanted:
-            return at, stop
-    raise LookupError
-
-
 def _associations(data: bytes, at: int, end: int, item: int) -> Iterator[int]:
     """Indices into ``ipco`` of the properties of one item."""
     version, wide = data[at], data[at + 3] & 1
     (count,) = struct.unpack_from(">I", data, at + 4)
     at += 8
-    for _ in range(min(count, _BOXES)):
+    for _ in range(min(count, _MOST)):
         number, length = struct.unpack_from(">HB" if version == 0 else ">IB", data, at)
         at += 3 if version == 0 else 5
         if at + length * (1 + wide) > end:

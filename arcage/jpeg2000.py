@@ -6,10 +6,12 @@ import re
 import struct
 from typing import NamedTuple
 
+from .boxes import child
+
 MAGIC = re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")
 _START_OF_TILE, _END = 0xFF90, 0xFFD9
 _MOST = 100_000
-"""Maximum number of boxes, segments or tile-parts that are read."""
+"""Maximum number of segments or tile-parts that are read."""
 
 
 class Jpeg2000Header(NamedTuple):
@@ -20,8 +22,12 @@ class Jpeg2000Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Jpeg2000Header:
-    """Read the header. Raises struct.error or ValueError if it is damaged or tile-parts are missing."""
-    at, end = (0, len(data)) if data.startswith(b"\xff\x4f") else _code_stream(data)
+    """Read the header.
+
+    Raises:
+        struct.error, LookupError, ValueError: it is damaged, or tile-parts are missing.
+    """
+    at, end = (0, len(data)) if data.startswith(b"\xff\x4f") else child(data, 0, len(data), b"jp2c")
     if data[at : at + 4] != b"\xff\x4f\xff\x51":
         raise ValueError
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(
@@ -49,22 +55,4 @@ def read_header(data: bytes) -> Jpeg2000Header:
             at += 2 + length
         if at > end:
             raise ValueError
-    raise ValueError
-
-
-def _code_stream(data: bytes) -> tuple[int, int]:
-    at = 0
-    for _ in range(_MOST):
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        elif size == 0:
-            size = len(data) - at
-        if size < head or at + size > len(data):
-            raise ValueError
-        if name == b"jp2c":
-            return at + head, at + size
-        at += size
     raise ValueError

@@ -415,15 +415,8 @@ def test_the_bundled_heads_know_their_images() -> None:
 class FakeExtractor(fakes.FakeExtractor):
     pack = PACK
 
-    def __init__(
-        self,
-        pack: str = "compact",
-        device: str = "auto",
-        hint: str = "throughput",
-        variant: int = 0,
-        min_face: int = 40,
-    ) -> None:
-        super().__init__(pack, device, hint, min_face=min_face)
+    def __init__(self, pack: str = "compact", *others: Any, variant: int = 0, **options: Any) -> None:
+        super().__init__(pack, *others, **options)
         base = FINGERPRINT if pack == "compact" else pack
         self.fingerprint = base[:-1] + str(variant) if variant else base
 

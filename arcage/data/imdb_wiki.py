@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage.errors import ArcageError, UsageError
-from arcage.files import MAX_FILE_BYTES, atomic_write, csv_mark, reason, refuse_foreign
+from arcage.files import MAX_FILE_BYTES, atomic_write, check_csv, reason
 
 SETS = ("imdb", "wiki")
 FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
@@ -91,9 +91,7 @@ def check_labels_file(out: Path) -> None:
     Raises:
         UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
-    if out.suffix.lower() != ".csv":
-        raise UsageError(f"the labels are written as CSV: {out} must end in .csv")
-    refuse_foreign(csv_mark(COLUMNS), out)
+    check_csv(out, COLUMNS, "the labels")
 
 
 def clean(mat: Path, out: Path) -> None:

@@ -42,8 +42,8 @@ def check_matplotlib() -> None:
 def load_matplotlib() -> None:
     """Import matplotlib, which is optional and slow to load.
 
-    Where its settings folder cannot be written, it takes a temporary one, and says so in several lines that
-    help nobody who asked for a report.
+    If it cannot write to its settings folder, it uses a temporary one, and logs several lines about that.
+    They are of no use to someone who only wants a report, so they are silenced.
 
     Raises:
         ImportError: it is not installed, or there is no temporary folder either.

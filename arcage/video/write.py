@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 
 from arcage.annotate import COMMENT, draw
-from arcage.errors import ImageError, OutputError, UsageError
-from arcage.files import atomic_write, csv_mark, make_folder, reason, refuse_foreign, temporary_path
+from arcage.errors import ImageError, OutputError
+from arcage.files import atomic_write, check_csv, make_folder, reason, temporary_path
 from arcage.interrupt import interruptible, uninterrupted
 from arcage.output import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
@@ -46,9 +46,7 @@ def check_frames_file(path: Path) -> None:
     Raises:
         UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
-    if path.suffix.lower() != ".csv":
-        raise UsageError(f"the rows of frames are written as CSV: {path} must end in .csv")
-    refuse_foreign(csv_mark(FRAME_COLUMNS), path)
+    check_csv(path, FRAME_COLUMNS, "the rows of frames")
 
 
 @contextmanager
@@ -58,11 +56,8 @@ def write_frames(path: Path) -> Iterator[WriteFrame]:
     It takes the place of ``path`` when the block ends, by Ctrl-C as well.
 
     Raises:
-        UsageError: the name ends in another way than ``.csv``.
         OutputError: it cannot be written.
     """
-    if path.suffix.lower() != ".csv":
-        raise UsageError(f"the rows of frames are written as CSV: {path} must end in .csv")
     interrupt: KeyboardInterrupt | None = None
     with uninterrupted(), atomic_write(path, "w") as file:
         if isinstance(file, io.TextIOWrapper):
