@@ -5,7 +5,7 @@ Signal handlers are installed before anything else is imported, so that Ctrl-C p
 
 from __future__ import annotations
 
-from arcage import interrupt
+from arcage.process import interrupt
 
 
 def main() -> None:

@@ -27,16 +27,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_h
 import typer
 from typer.core import TyperGroup
 
-from arcage import __version__, interrupt
+from arcage import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
-from arcage.words import counted, either, percent
+from arcage.process import interrupt
+from arcage.text import counted, either, percent
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
     from arcage.data.labelled import LabelledFaces
-    from arcage.embedder.extract import Extractor
-    from arcage.sources import Source
-    from arcage.summary import Summary
+    from arcage.embedder.extractor import Extractor
+    from arcage.output.summary import Summary
+    from arcage.sources.walk import Source
 
 FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, interrupt.EXIT_CODE
 
@@ -114,7 +115,7 @@ def _typer_output_checked() -> Iterator[None]:
     try:
         yield
     except OSError:
-        from arcage.output import flush_stdout
+        from arcage.output.formats import flush_stdout
 
         flush_stdout()
         raise
@@ -326,7 +327,7 @@ def predict(
         raise UsageError("--webcam stands alone: run arcage once more for the paths")
     arguments = [f"webcam-{webcam}"] if webcam is not None else _arguments(paths, from_file)
     _require(("--heads", [heads]))
-    from arcage.output import check_rows_file, format_of, write_file, write_stdout
+    from arcage.output.formats import check_rows_file, format_of, write_file, write_stdout
 
     if out is not None:
         suffix = format_of(out)
@@ -341,7 +342,7 @@ def predict(
 
     annotator = None
     if annotate is not None:
-        from arcage.annotate import Annotator
+        from arcage.output.annotate import Annotator
 
         annotator = Annotator(
             annotate, [argument for argument in arguments if argument != "-"], overwrite=overwrite
@@ -363,11 +364,11 @@ def predict(
 
     from contextlib import nullcontext
 
-    from arcage.batch import save
+    from arcage.output.progress import progress
+    from arcage.output.save import save
     from arcage.predictor import Predictor
-    from arcage.progress import progress
-    from arcage.remote import ReadAhead
-    from arcage.sources import is_one_image
+    from arcage.sources.remote import ReadAhead
+    from arcage.sources.walk import is_one_image
     from arcage.video.answers import Films
     from arcage.video.write import write_frames
 
@@ -458,16 +459,16 @@ def extract(
     arguments = _arguments(paths, from_file)
     sources = _sources(arguments, shard)
 
-    from arcage import extraction
-    from arcage.embedder.extract import Extractor
-    from arcage.progress import progress
-    from arcage.remote import ReadAhead
+    from arcage.embedder.extractor import Extractor
+    from arcage.extraction import run as extraction
+    from arcage.output.progress import progress
+    from arcage.sources.remote import ReadAhead
 
     run = extraction.extract
     if engine is Runner.ray:
         if arguments == ["-"]:
             raise UsageError("- is one image: leave out --engine ray")
-        from arcage import distributed
+        from arcage.extraction import distributed
 
         run = distributed.extract
 
@@ -646,10 +647,10 @@ def fit(
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
     from arcage.data.sampling import Sampling, parse_ages, sampling_words
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
-    from arcage.output import print_stdout
-    from arcage.training import check_heads_folder
+    from arcage.output.formats import print_stdout
+    from arcage.training.fit import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
     sampling = Sampling(parse_ages(ages) if ages else None, per_age, balance.value if balance else None)
@@ -659,13 +660,13 @@ def fit(
         base.check(extractor.fingerprint, extractor.pack.name)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
     if only is not None:
-        from arcage.training import only as only_one
+        from arcage.training.fit import only as only_one
 
         faces = only_one(faces, only.value)
     progress: Callable[[str], None] = (lambda text: None) if quiet else _say
     if from_ is not None:
-        from arcage.heads.compare import AFTER, as_text, verdicts
-        from arcage.training import adapt_labelled, join_names_of_labels
+        from arcage.evaluation.comparison import AFTER, as_text, verdicts
+        from arcage.training.fit import adapt_labelled, join_names_of_labels
 
         others = _labelled([rest[0]], extractor, [rest[1]], None, quiet)[0] if rest else None
         refitted = adapt_labelled(
@@ -692,10 +693,10 @@ def fit(
         return
 
     from arcage.cache import Cache, join_tables
-    from arcage.heads.evaluate import as_table
+    from arcage.evaluation.metrics import as_table
     from arcage.heads.fit import Settings
-    from arcage.live import Live
-    from arcage.training import fit_labelled, join_names_of_labels
+    from arcage.output.fit_progress import Live
+    from arcage.training.fit import fit_labelled, join_names_of_labels
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
     if lacking := [folder for folder in cache if not set(degraded) <= set(Cache.fingerprints(folder))]:
@@ -779,9 +780,9 @@ def evaluate(
         prepare(report_to, images or [])
     elif images:
         raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.store import load_heads
-    from arcage.output import print_stdout
+    from arcage.output.formats import print_stdout
 
     extractor = Extractor(pack)
     model = load_heads(heads)
@@ -789,8 +790,8 @@ def evaluate(
     faces, caches = _labelled(cache, extractor, labels, columns, quiet)
     faces, split = _judging(faces, holdout, quiet)
 
-    from arcage.heads.evaluate import as_table
-    from arcage.training import answers_for, fitted_words, join_names_of_labels, report_on
+    from arcage.evaluation.metrics import as_table
+    from arcage.training.fit import answers_for, fitted_words, join_names_of_labels, report_on
 
     called = join_names_of_labels(labels)
     warning = _too_good(fitted_words(model, faces, called, holdout, split))
@@ -854,9 +855,9 @@ def compare(
     _require(
         ("", map(_heads_folder, (heads_a, heads_b))), ("--cache", cache), ("--labels", _label_files(labels))
     )
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
-    from arcage.output import print_stdout
+    from arcage.output.formats import print_stdout
 
     extractor = Extractor(pack)
     both = [named_heads(name) for name in (heads_a, heads_b)]
@@ -865,8 +866,8 @@ def compare(
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
     faces, split = _judging(faces, holdout, quiet)
 
-    from arcage.heads.compare import as_text
-    from arcage.training import compare_labelled, fitted_words, join_names_of_labels
+    from arcage.evaluation.comparison import as_text
+    from arcage.training.fit import compare_labelled, fitted_words, join_names_of_labels
 
     called = join_names_of_labels(labels)
     warnings = {
@@ -922,21 +923,21 @@ def data_describe(
         prepare(report_to, images or [])
     elif images:
         raise UsageError("--images is for the report's thumbnails: say with --report DIR where it goes")
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
 
     extractor = Extractor(pack)
     faces, caches = _labelled(cache, extractor, labels, columns, quiet)
 
+    from arcage.audit.describe import describe
+    from arcage.audit.text import as_text
     from arcage.cache import join_names
-    from arcage.data.describe import describe
-    from arcage.data.words import as_text
-    from arcage.output import print_stdout
+    from arcage.output.formats import print_stdout
 
     names = join_names([one.names() for one in caches])
     report = describe(faces, names, (lambda text: None) if quiet else _say)
     if report_to is not None:
         from arcage.report.labels import HTML, faces_shown, write_label_report
-        from arcage.training import join_names_of_labels
+        from arcage.training.fit import join_names_of_labels
 
         write_label_report(report_to, report, labels=join_names_of_labels(labels), images=images or [])
         if not quiet:
@@ -1041,9 +1042,9 @@ def models_list(as_json: AsJson = False) -> None:
 
     What `arcage models fetch` could add is said on standard error.
     """
-    from arcage.fetch import MEGABYTES
-    from arcage.models import list_models
-    from arcage.output import print_stdout
+    from arcage.embedder.packs.download import MEGABYTES
+    from arcage.embedder.packs.inventory import list_models
+    from arcage.output.formats import print_stdout
 
     models = list_models()
     if as_json:
@@ -1088,8 +1089,8 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.fetch import check_possible, fetch, offer, remove_leftovers
-    from arcage.progress import bytes_progress
+    from arcage.embedder.packs.download import check_possible, fetch, offer, remove_leftovers
+    from arcage.output.progress import bytes_progress
 
     wanted = offer(name, mirror, sha256)
     if os.path.exists(wanted.folder):
@@ -1132,8 +1133,8 @@ def models_verify(
 
 
 def _verify(name: str, as_json: bool = False) -> None:
-    from arcage.models import verify_models
-    from arcage.output import print_stdout
+    from arcage.embedder.packs.inventory import verify_models
+    from arcage.output.formats import print_stdout
 
     checked = []
     for model in verify_models(name):
@@ -1163,7 +1164,7 @@ def doctor(
     """
     _require(("--cache", [cache]))
     from arcage.doctor import examine
-    from arcage.output import print_stdout
+    from arcage.output.formats import print_stdout
 
     findings = []
     for finding in examine(cache):
@@ -1180,7 +1181,7 @@ def doctor(
 
 def main() -> None:
     """Run the command in ``sys.argv``."""
-    from arcage import streams
+    from arcage.process import streams
 
     with interrupt.listening():
         streams.prepare()
@@ -1254,8 +1255,8 @@ def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> 
 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
-    from arcage.lists import read_list
-    from arcage.sources import is_clip, is_url, is_whole_disk, walk
+    from arcage.sources.lists import read_list
+    from arcage.sources.walk import is_clip, is_url, is_whole_disk, walk
 
     arguments = list(paths or [])
     _require(("", [path for path in arguments if path != "-" and not is_url(path)]))
@@ -1279,7 +1280,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     named = [url for url in arguments if is_url(url) and not is_clip(url)]
     by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_clip(url)}
     if named or by_scheme:
-        from arcage.remote import check_scheme
+        from arcage.sources.remote import check_scheme
 
         for url in named:
             check_scheme(url)
@@ -1331,10 +1332,10 @@ def _is_cache(path: str) -> bool:
 
 def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
     """What walks through the images that were asked for, each time from the start."""
-    from arcage.sources import Source, walk
+    from arcage.sources.walk import Source, walk
 
     if shard is not None:
-        from arcage.extraction import in_shard, parse_shard
+        from arcage.extraction.run import in_shard, parse_shard
 
         part = parse_shard(shard)
         if arguments == ["-"]:
@@ -1410,7 +1411,7 @@ def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
 
 
 def _frames_progress(frames: int, *, quiet: bool) -> AbstractContextManager[Callable[[], object]]:
-    from arcage.progress import progress
+    from arcage.output.progress import progress
 
     return progress("Reading frames", lambda: range(frames), quiet=quiet)
 

@@ -91,7 +91,7 @@ def _machine() -> str:
 def _processor() -> str:
     import cv2
 
-    from arcage.embedder.openvino import OpenVinoEngine
+    from arcage.embedder.engines.openvino import OpenVinoEngine
 
     # A "?" marks what this build could use and this processor lacks.
     wide = [word.strip("*") for word in cv2.getCPUFeaturesLine().split() if "AVX" in word and word[-1] != "?"]
@@ -124,8 +124,8 @@ def _opencv() -> str:
 def _openvino() -> str:
     import numpy as np
 
-    from arcage.embedder.onnxruntime import PROBE
-    from arcage.embedder.openvino import OpenVinoEngine
+    from arcage.embedder.engines.onnxruntime import PROBE
+    from arcage.embedder.engines.openvino import OpenVinoEngine
 
     engine = OpenVinoEngine()
     answer = engine.load(PROBE, (1, 1, 1, 1))(np.full((1, 1, 1, 1), 3, np.float32))["y"].item()
@@ -138,7 +138,7 @@ def _openvino() -> str:
 
 
 def _onnxruntime() -> str:
-    from arcage.embedder.onnxruntime import installed_distributions, installed_providers
+    from arcage.embedder.engines.onnxruntime import installed_distributions, installed_providers
 
     found = installed_distributions()
     if len(found) > 1:
@@ -163,7 +163,7 @@ def _onnxruntime() -> str:
 
 def _failure(device: str) -> str:
     """Why ONNX Runtime cannot compute on a device; empty where it can."""
-    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
+    from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 
     try:
         OnnxRuntimeEngine(device)
@@ -191,7 +191,7 @@ def _nvidia() -> list[str]:
 
 
 def _device() -> str:
-    from arcage.embedder.devices import make_engine
+    from arcage.embedder.engines.choose import make_engine
 
     engine = make_engine()
     text = f"--device auto takes {engine.device} ({engine.name})"
@@ -203,7 +203,7 @@ def _device() -> str:
 
 
 def _models() -> str:
-    from arcage.models import verify_models
+    from arcage.embedder.packs.inventory import verify_models
 
     found = list(verify_models())
     wrong = [
@@ -221,7 +221,7 @@ def _models() -> str:
 def _heads() -> str:
     import numpy as np
 
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.store import load_heads
 
     extractor = Extractor()
@@ -235,7 +235,7 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.openvino import CACHE_VARIABLE, cache_home, compiled_folder
+    from arcage.embedder.engines.openvino import CACHE_VARIABLE, cache_home, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
@@ -278,8 +278,8 @@ def _self_test() -> str:
 def _cache(folder: Path) -> str:
     from arcage.cache import Cache
     from arcage.cache.pipeline import pipeline_name
-    from arcage.embedder.extract import Extractor
-    from arcage.words import counted
+    from arcage.embedder.extractor import Extractor
+    from arcage.text import counted
 
     fingerprints = Cache.fingerprints(folder)
     if not fingerprints:

@@ -18,8 +18,15 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
-from .errors import ArcageError, ForeignFileError, ImageError, ModelError, OutputError, UsageError
-from .interrupt import uninterrupted
+from arcage.errors import (
+    ArcageError,
+    ForeignFileError,
+    ImageError,
+    ModelError,
+    OutputError,
+    UsageError,
+)
+from arcage.process.interrupt import uninterrupted
 
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30

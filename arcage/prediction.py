@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from arcage.words import percent
+from arcage.text import percent
 
 
 @dataclass(frozen=True, slots=True)

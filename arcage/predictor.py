@@ -16,15 +16,15 @@ import numpy as np
 
 from arcage.cache import Cache, Damaged
 from arcage.embedder.detect import MIN_FACE
-from arcage.embedder.engine import Hint, cores
-from arcage.embedder.extract import Extractor
-from arcage.embedder.packs import DEFAULT
+from arcage.embedder.engines.base import Hint, cores
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.packs.record import DEFAULT
 from arcage.errors import UsageError
-from arcage.extraction import describe, open_cache
+from arcage.extraction.run import describe, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.prediction import Prediction
-from arcage.sources import Source
+from arcage.sources.walk import Source
 from arcage.types import U8, Face, ImageFaces
 
 Item = TypeVar("Item")
@@ -140,7 +140,7 @@ class Predictor:
     def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
         """The faces of many images, in their order, as :meth:`predict` gives them for one.
 
-        ``arcage.sources.walk`` gives the images of files and folders. Memory does not grow with their
+        ``arcage.sources.walk.walk`` gives the images of files and folders. Memory does not grow with their
         number. Close the iterator to stop early: what is finished is in the cache then.
         """
         self.open()

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
-    from arcage.embedder.extract import Extractor
-    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
-    from arcage.embedder.openvino import OpenVinoEngine
+    from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
+    from arcage.embedder.engines.openvino import OpenVinoEngine
+    from arcage.embedder.extractor import Extractor
     from arcage.types import U8
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ def photo() -> bytes:
 @pytest.fixture(scope="session")
 def astronaut(photo: bytes) -> U8:
     """Its pixels, shape (512, 512, 3), RGB; read-only."""
-    from arcage.images import decode
+    from arcage.images.decode import decode
 
     image = decode(photo)
     image.setflags(write=False)
@@ -99,7 +99,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def runtime() -> OnnxRuntimeEngine:
     """ONNX Runtime on the CPU: the reference."""
-    from arcage.embedder.onnxruntime import OnnxRuntimeEngine
+    from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine("cpu")
 
@@ -107,7 +107,7 @@ def runtime() -> OnnxRuntimeEngine:
 @pytest.fixture(scope="session")
 def openvino(compiled: Path) -> OpenVinoEngine:
     """What is compared with it."""
-    from arcage.embedder.openvino import OpenVinoEngine
+    from arcage.embedder.engines.openvino import OpenVinoEngine
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
@@ -119,7 +119,7 @@ def make_extractor(compiled: Path) -> Callable[..., Extractor]:
     """Make an Extractor of the bundled pack, its networks loaded."""
     if not (ROOT / "arcage" / "embedder" / "models" / "pack.json").exists():
         pytest.skip("arcage/embedder/models/pack.json is not built")
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
 
     def make(*args: Any, **kwargs: Any) -> Extractor:
         with pytest.MonkeyPatch.context() as patch:

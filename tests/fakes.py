@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
-from arcage.images import decode
-from arcage.pages import has_more
+from arcage.images.decode import decode
+from arcage.images.multi_frame import has_more
 from arcage.types import Face, ImageFaces
 
 FINGERPRINT = "fake"
@@ -44,7 +44,7 @@ def _landmarks(x1: float, y1: float, x2: float, y2: float) -> Any:
 
 
 class FakeExtractor:
-    """Has the interface of ``arcage.embedder.extract.Extractor``. A descriptor is an age and a p_female."""
+    """Has the interface of ``arcage.embedder.extractor.Extractor``. A descriptor is an age and a p_female."""
 
     computed: Callable[[str], object] = staticmethod(lambda sha256: None)
     delay = float(os.environ.get("FAKE_DELAY", 0))
@@ -133,10 +133,10 @@ def load_heads(folder: Path | None = None) -> FakeHeads:
 
 
 def install(patch: Callable[[object, str, object], object] = setattr) -> None:
-    import arcage.embedder.extract
+    import arcage.embedder.extractor
     import arcage.predictor
 
-    patch(arcage.embedder.extract, "Extractor", FakeExtractor)
+    patch(arcage.embedder.extractor, "Extractor", FakeExtractor)
     patch(arcage.predictor, "Extractor", FakeExtractor)
     patch(arcage.predictor, "load_heads", load_heads)
 
@@ -144,7 +144,7 @@ def install(patch: Callable[[object, str, object], object] = setattr) -> None:
 def _main() -> None:
     from functools import partial
 
-    import arcage.extraction
+    import arcage.extraction.run
     from arcage.cli import main
 
     # A job in the background of a shell inherits SIGINT ignored.
@@ -154,8 +154,8 @@ def _main() -> None:
         file = open(log, "a", buffering=1)  # noqa: SIM115 (open until the process is killed)
         FakeExtractor.computed = staticmethod(lambda sha256: file.write(sha256 + "\n"))
     if per_shard := os.environ.get("FAKE_PER_SHARD"):
-        arcage.extraction.ShardWriter = partial(
-            arcage.extraction.ShardWriter, images_per_shard=int(per_shard)
+        arcage.extraction.run.ShardWriter = partial(
+            arcage.extraction.run.ShardWriter, images_per_shard=int(per_shard)
         )
     if limit := os.environ.get("FAKE_FILE_BYTES"):
         import resource  # POSIX only

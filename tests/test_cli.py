@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 import arcage.cli
 from arcage.cache import Cache
 from arcage.doctor import examine
-from arcage.models import list_models
+from arcage.embedder.packs.inventory import list_models
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Any]
@@ -253,7 +253,7 @@ def test_a_path_that_is_not_there_is_named_before_any_work(
     arcage: Run, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "arcage.predictor", None)
-    monkeypatch.setitem(sys.modules, "arcage.embedder.extract", None)
+    monkeypatch.setitem(sys.modules, "arcage.embedder.extractor", None)
     to = ("--out", "out.csv") if command == "predict" else ("--cache", "cache")
     done = arcage(command, "in", "typo/", "typo.jpg", *to)
     assert done.exit_code == 2
@@ -640,9 +640,10 @@ def test_doctor_where_all_is_well(bundled: None) -> None:
 
 def test_doctor_finds_what_is_broken(arcage: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        "arcage.embedder.onnxruntime.installed_distributions", lambda: ("onnxruntime", "onnxruntime-gpu")
+        "arcage.embedder.engines.onnxruntime.installed_distributions",
+        lambda: ("onnxruntime", "onnxruntime-gpu"),
     )
-    monkeypatch.setattr("arcage.embedder.packs.BUNDLED", tmp_path)
+    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED", tmp_path)
     monkeypatch.setattr("arcage.predictor.load_heads", lambda _: 1 / 0)
     done = arcage("doctor")
     assert done.exit_code == 3
@@ -663,7 +664,7 @@ def test_doctor_says_what_it_cannot_import(arcage: Run, monkeypatch: pytest.Monk
 
 
 def test_the_fake_has_what_the_real_one_has() -> None:
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.model import Heads
 
     def parameters(function: Any) -> list[str]:

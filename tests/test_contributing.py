@@ -89,7 +89,7 @@ def test_an_embedder(bundled: None, tmp_path: Path, photo: bytes) -> None:
     (photos / "one.jpg").write_bytes(photo)
     run("extract", photos, "--cache", "cache", "--pack", "mine/", "--quiet")
     from arcage.cache import Cache
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
 
     extractor = Extractor("mine/")
     seen = Cache("cache", extractor.fingerprint).table()
@@ -169,7 +169,7 @@ def test_a_changed_model_is_not_opened(bundled: None, tmp_path: Path, photo: byt
 
 
 def test_a_data_set(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
 
     monkeypatch.setattr(arcage.data.labels, "FROM_NAMES", names := dict(arcage.data.labels.FROM_NAMES))
     monkeypatch.setattr("arcage.data.labelled.FROM_NAMES", names)

@@ -36,7 +36,7 @@ NOT_RUN = {
     r"models fetch\b": "downloads",
     r"--pack buffalo_\w+": "needs a pack that was downloaded",
     r"\bs3://": "needs an object store",
-    r"--engine ray": "starts Ray, which the tests of arcage/distributed.py do",
+    r"--engine ray": "starts Ray, which the tests of arcage/extraction/distributed.py do",
     r"\.\./shared/data|--cache /tmp/": "needs the labelled faces and minutes",
     r"--device cuda": "needs a GPU",
     r"--webcam": "needs a camera",
@@ -231,7 +231,7 @@ def test_options_that_are_named_exist() -> None:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     """A folder with all that the documents' command lines take, by the names that they use."""
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.heads.fit import Settings, fit_heads
     from arcage.heads.store import save_heads
 

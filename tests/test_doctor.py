@@ -14,7 +14,7 @@ import pytest
 
 import arcage.doctor
 from arcage.doctor import Finding, examine
-from arcage.embedder.onnxruntime import PROBE
+from arcage.embedder.engines.onnxruntime import PROBE
 from arcage.errors import DeviceError
 
 Run = Callable[..., Any]
@@ -68,7 +68,7 @@ def test_an_openvino_that_computes_nonsense(monkeypatch: pytest.MonkeyPatch) -> 
     # The same network with the weight 3.
     wrong = PROBE.replace(b"\x00\x00\x00@", b"\x00\x00@@")
     assert wrong != PROBE
-    monkeypatch.setattr("arcage.embedder.onnxruntime.PROBE", wrong)
+    monkeypatch.setattr("arcage.embedder.engines.onnxruntime.PROBE", wrong)
     found = check("openvino", monkeypatch)
     assert found.level == "problem"
     assert "2 * 3 = 9" in found.text
@@ -90,11 +90,11 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         if device != "cpu":
             raise DeviceError(f"the device {device!r} does not work: no libcudart. Check `nvidia-smi`")
 
-    monkeypatch.setattr("arcage.embedder.onnxruntime.OnnxRuntimeEngine", engine)
+    monkeypatch.setattr("arcage.embedder.engines.onnxruntime.OnnxRuntimeEngine", engine)
 
 
 def test_every_provider_is_tried(broken_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "arcage.embedder.onnxruntime"
+    module = "arcage.embedder.engines.onnxruntime"
     monkeypatch.setattr(f"{module}.installed_distributions", lambda: ("onnxruntime-gpu",))
     monkeypatch.setattr(f"{module}.installed_providers", lambda: ("cuda", "cpu"))
     found = check("onnxruntime", monkeypatch)
@@ -104,7 +104,7 @@ def test_every_provider_is_tried(broken_cuda: None, monkeypatch: pytest.MonkeyPa
 
 
 def test_tensorrt_may_fail(broken_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "arcage.embedder.onnxruntime"
+    module = "arcage.embedder.engines.onnxruntime"
     monkeypatch.setattr(f"{module}.installed_distributions", lambda: ("onnxruntime-gpu",))
     monkeypatch.setattr(f"{module}.installed_providers", lambda: ("tensorrt", "cpu"))
     assert check("onnxruntime", monkeypatch).level == "ok"
@@ -119,7 +119,7 @@ def nvidia_smi(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
 def test_a_gpu_that_is_not_used(tmp_path: Path, broken_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.embedder.onnxruntime.installed_distributions", tuple)
+    monkeypatch.setattr("arcage.embedder.engines.onnxruntime.installed_distributions", tuple)
     nvidia_smi(tmp_path / "bin", "echo 'NVIDIA X1, 100 MiB, 600.1'; echo", monkeypatch)
     assert check("gpu", monkeypatch).text == "NVIDIA X1, 100 MiB, 600.1"
     found = check("device", monkeypatch)
@@ -163,7 +163,7 @@ def test_a_pack_without_a_record(bundled: None, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_size_of_compiled_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.embedder.openvino.cache_home", lambda: tmp_path)
+    monkeypatch.setattr("arcage.embedder.engines.openvino.cache_home", lambda: tmp_path)
     assert "keeps 0, 0 MB" in check("compiled networks", monkeypatch).text
     for name in ("a", "b"):
         (tmp_path / "openvino" / f"{name}.blob").write_bytes(bytes(2_000_000))

@@ -13,14 +13,14 @@ import fakes
 import pytest
 
 from arcage.cache import Cache, ShardWriter
-from arcage.embedder.devices import make_engine
-from arcage.embedder.extract import Extractor
+from arcage.embedder.engines.choose import make_engine
+from arcage.embedder.extractor import Extractor
 from arcage.errors import CacheError, DeviceError, HeadsError, ImageError
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.images import decode
-from arcage.summary import Summary
-from arcage.words import counted, either, in_words, percent
+from arcage.images.decode import decode
+from arcage.output.summary import Summary
+from arcage.text import counted, either, in_words, percent
 
 Run = Callable[..., Any]
 
@@ -114,7 +114,7 @@ def test_devices_that_there_are_not(device: str) -> None:
 
 
 def test_other_spellings_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.embedder.onnxruntime.installed_distributions", lambda: ())
+    monkeypatch.setattr("arcage.embedder.engines.onnxruntime.installed_distributions", lambda: ())
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     for device in ("cuda:0", "CUDA"):
         with pytest.raises(DeviceError, match="ONNX Runtime is not installed: pip install"):
@@ -237,7 +237,7 @@ def test_photos_beside_their_cache(arcage: Run, tmp_path: Path) -> None:
 
 def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from arcage.data.tables import read_table
-    from arcage.lists import read_list
+    from arcage.sources.lists import read_list
 
     monkeypatch.chdir(tmp_path)
     Path("é.jpg").write_bytes(fakes.image(fakes.face(30, 0.1)))

@@ -29,8 +29,8 @@ import arcage
 from arcage import Prediction, Predictor
 from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
-from arcage.images import decode
-from arcage.sources import Source, walk
+from arcage.images.decode import decode
+from arcage.sources.walk import Source, walk
 
 SMALL = (0, 0, 10, 10)
 LARGE = (300, 0, 640, 480)
@@ -401,7 +401,7 @@ def test_answers_from_the_cache_need_no_networks(
     def fail(*_: object) -> Any:
         raise AssertionError("the networks are loaded")
 
-    monkeypatch.setattr("arcage.embedder.extract._Stage", fail)
+    monkeypatch.setattr("arcage.embedder.extractor._Stage", fail)
     assert Predictor(cache=tmp_path).predict(jpeg(portrait())) == first
 
 

@@ -31,12 +31,12 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.utils.extmath import randomized_svd
 from tflite_to_onnx import convert
 
-from arcage.embedder.extract import Extractor
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import Extractor
 from arcage.embedder.levels import Level, descriptor_graph, find_levels
-from arcage.embedder.openvino import OpenVinoEngine
-from arcage.embedder.packs import BUNDLED, DEFAULT, ModelRecord, Pack, write_record
+from arcage.embedder.packs.record import BUNDLED, DEFAULT, ModelRecord, Pack, write_record
 from arcage.files import read_bytes
-from arcage.sources import walk
+from arcage.sources.walk import walk
 
 SHA256 = {
     "face_detection_yunet_2023mar.onnx": "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",

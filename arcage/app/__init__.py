@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from arcage.errors import ArcageError, UsageError
-from arcage.interrupt import forget
 from arcage.predictor import Predictor
+from arcage.process.interrupt import forget
 
 _CONNECTIONS = 200
 """More at once are turned away before anything of them is read."""
@@ -60,7 +60,7 @@ def serve(
             f"the page needs starlette and uvicorn ({error}): pip install 'arcage[app]'"
         ) from error
     from arcage.app.answers import warm_up
-    from arcage.output import print_stdout
+    from arcage.output.formats import print_stdout
 
     further = []
     for name in allowed:

@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from arcage.embedder.engine import cores
+from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
-from arcage.output import COLUMNS, record
+from arcage.output.formats import COLUMNS, record
 from arcage.prediction import Prediction
 from arcage.predictor import Predictor
-from arcage.sources import Source
+from arcage.sources.walk import Source
 
 PICTURE = 800
 """Pixels of the long side of a picture that comes back with its rows."""
@@ -91,7 +91,7 @@ def warm_up(predictor: Predictor) -> None:
 def _picture(data: bytes) -> dict[str, Any] | None:
     import cv2
 
-    from arcage.images import decode
+    from arcage.images.decode import decode
 
     try:
         image = decode(data)

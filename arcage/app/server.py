@@ -25,8 +25,8 @@ from arcage.app.forms import FRAME, FormError, only_file
 from arcage.app.guard import Guard, discard
 from arcage.app.zips import Photo, ZipError, ZipTooLargeError, photos_in
 from arcage.errors import ArcageError
-from arcage.images import MAX_PIXELS
-from arcage.output import COLUMNS, DECIMALS, write_text
+from arcage.images.decode import MAX_PIXELS
+from arcage.output.formats import COLUMNS, DECIMALS, write_text
 from arcage.predictor import Predictor
 
 _FILES = {

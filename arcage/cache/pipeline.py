@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arcage.cache.parts import TEMPORARY, read_error, sync_folder, unique_name, write_error, write_file
+from arcage.cache.parts import (
+    TEMPORARY,
+    read_error,
+    sync_folder,
+    unique_name,
+    write_error,
+    write_file,
+)
 from arcage.cache.shard import SCHEMA
 from arcage.errors import CacheError
 

@@ -10,7 +10,7 @@ from typing import Self
 from arcage.cache.parts import write_error
 from arcage.cache.shard import ShardBuffer
 from arcage.cache.store import Cache
-from arcage.interrupt import uninterrupted
+from arcage.process.interrupt import uninterrupted
 from arcage.types import ImageFaces
 
 _BYTES_PER_SHARD = 64 << 20

@@ -10,9 +10,9 @@ import numpy as np
 
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
-from arcage.heads.compare import as_text, verdicts
+from arcage.evaluation.comparison import as_text, verdicts
+from arcage.text import counted
 from arcage.types import F32, Array
-from arcage.words import counted
 
 Balance = Literal["age", "source"]
 BALANCES: tuple[Balance, ...] = get_args(Balance)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from arcage.embedder.engine import Engine, Network
+from arcage.embedder.engines.base import Engine, Network
 from arcage.embedder.levels import parse
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array

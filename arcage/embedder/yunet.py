@@ -7,7 +7,7 @@ import threading
 import cv2
 import numpy as np
 
-from arcage.embedder.engine import Engine, Network
+from arcage.embedder.engines.base import Engine, Network
 from arcage.types import F32, U8
 
 STRIDES = (8, 16, 32)

@@ -19,12 +19,12 @@ import numpy as np
 from arcage.errors import UsageError
 from arcage.heads.calibrate import conformal
 from arcage.heads.fit import FOLDS, Progress, Settings, _folds, check_labels
+from arcage.heads.kernel import Folds
+from arcage.heads.layers import Linear
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Predictions, Seen, Stacked
 from arcage.heads.parallel import each, one_thread
-from arcage.heads.parts import Linear
-from arcage.heads.stage import Folds
+from arcage.text import counted
 from arcage.types import F32, F64, Array
-from arcage.words import counted
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 """Of the change's weights, on standardised columns; with the last one nothing is changed."""

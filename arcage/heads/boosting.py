@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from arcage.heads.parts import Trees
+from arcage.heads.layers import Trees
 from arcage.types import F32, Array
 
 Objective = Literal["l1", "binary", "quantile"]

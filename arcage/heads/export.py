@@ -14,8 +14,8 @@ import numpy as np
 
 from arcage.errors import HeadsError, UsageError
 from arcage.files import atomic_write, refuse_foreign
+from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.heads.model import OLDEST, YOUNGEST, Adaptation, AgeModel, GenderModel, Heads, Stacked
-from arcage.heads.parts import Kernel, Linear, Trees
 from arcage.types import F32, F64, Array
 
 INPUT = "descriptors"
@@ -122,7 +122,7 @@ class _Graph:
         return self.add("Add", steps, ys[:1][None])
 
     def trees(self, part: Trees, x: str) -> str:
-        """All trees side by side, a step down at a time, as :class:`~arcage.heads.parts.Trees` goes."""
+        """All trees side by side, a step down at a time, as :class:`~arcage.heads.layers.Trees` goes."""
         threshold = _float32_below(part.threshold)
         feature, left, right = (a.astype(np.int32) for a in (part.feature, part.left, part.right))
         roots = part.roots.astype(np.int32)

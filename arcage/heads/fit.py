@@ -12,11 +12,11 @@ import numpy as np
 from arcage.errors import UsageError
 from arcage.heads.boosting import LOSSES, Boosting, Objective, boost, dataset, mean_loss, some
 from arcage.heads.calibrate import conformal, platt
+from arcage.heads.kernel import Folds, KernelSettings, KernelSums, cross_kernel, outputs
+from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, Stacked
 from arcage.heads.parallel import each
-from arcage.heads.parts import Kernel, Linear, Trees
-from arcage.heads.stage import Folds, KernelSettings, KernelSums, cross_kernel, outputs
 from arcage.heads.watch import Step, Watch
 from arcage.types import F32, F64, Array
 

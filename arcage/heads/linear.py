@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arcage.heads.parts import Linear
+from arcage.heads.layers import Linear
 from arcage.types import F32, F64, Array
 
 PENALTIES = np.logspace(1, 5, 9)

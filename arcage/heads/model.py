@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from arcage.errors import HeadsError
-from arcage.heads.parts import Kernel, Linear, Trees
+from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.types import F32, Array
 
 YOUNGEST, OLDEST = 0.0, 120.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from arcage.interrupt import stopping
+from arcage.process.interrupt import stopping
 
 In = TypeVar("In")
 Out = TypeVar("Out")

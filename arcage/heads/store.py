@@ -20,9 +20,9 @@ import numpy as np
 
 from arcage.errors import HeadsError
 from arcage.files import atomic_write, reason, verified_bytes
+from arcage.heads.layers import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
-from arcage.heads.parts import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
-from arcage.interrupt import uninterrupted
+from arcage.process.interrupt import uninterrupted
 from arcage.types import Array
 
 SCHEMA, ADAPTED = 4, 5

@@ -11,9 +11,9 @@ from typing import Any
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
+from arcage.evaluation.bootstrap import intervals
+from arcage.evaluation.metrics import worst_sets
 from arcage.files import atomic_write, make_folder, refuse_foreign
-from arcage.heads.bootstrap import intervals
-from arcage.heads.evaluate import worst_sets
 from arcage.heads.model import Heads, Predictions
 from arcage.report.curves import curves
 from arcage.report.page import PLOTS, page

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from arcage.heads.bootstrap import interval
-from arcage.heads.evaluate import ECE_BINS, calibration_bins
+from arcage.evaluation.bootstrap import interval
+from arcage.evaluation.metrics import ECE_BINS, calibration_bins
 from arcage.heads.model import Predictions
 from arcage.types import F32, F64, Array
 

@@ -16,12 +16,12 @@ import numpy as np
 from arcage import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
-from arcage.images import decode
-from arcage.output import record
+from arcage.images.decode import decode
+from arcage.output.formats import record
 from arcage.prediction import Prediction
 from arcage.report.page import STYLE
 from arcage.report.thumbnail import thumbnail
-from arcage.sources import Source
+from arcage.sources.walk import Source
 
 Add = Callable[[Source, Sequence[Prediction]], None]
 """Takes the rows of one more image."""

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from arcage.data.describe import FAR, NEAR_COPY, SURE
+from arcage.audit.describe import FAR, NEAR_COPY, SURE
+from arcage.audit.text import heaping_words
 from arcage.data.rows import picture_key
-from arcage.data.words import heaping_words
 from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.report.page import answer_lines, card, counts, document, figures, tiles
 from arcage.report.plots import legend, new_axes, png, style
 from arcage.report.worst import thumbnails
-from arcage.words import counted, percent
+from arcage.text import counted, percent
 
 HTML, JSON, CSV = "labels.html", "labels.json", "suspicious.csv"
 SHOWN = 24
@@ -58,7 +58,7 @@ def write_label_report(
 
     Args:
         folder: as :func:`arcage.report.prepare` leaves it.
-        report: of :func:`arcage.data.describe.describe`; the faces that have a thumbnail are marked in it.
+        report: of :func:`arcage.audit.describe.describe`; the faces that have a thumbnail are marked in it.
         labels: what the labels came from, in words.
         images: the folders that were extracted; none for no thumbnails.
 

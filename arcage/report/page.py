@@ -11,10 +11,10 @@ from typing import Any
 from arcage import __version__
 from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
-from arcage.heads.bootstrap import FEWEST
-from arcage.heads.evaluate import COLUMNS, FEW, PARTS, as_text
+from arcage.evaluation.bootstrap import FEWEST
+from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
 from arcage.prediction import gender_words
-from arcage.words import counted, in_words, percent
+from arcage.text import counted, in_words, percent
 
 STYLE = Path(__file__).with_name("page.css")
 

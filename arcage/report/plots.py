@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arcage.errors import ArcageError
-from arcage.heads.evaluate import FEW
+from arcage.evaluation.metrics import FEW
 from arcage.types import F32
 
 if TYPE_CHECKING:

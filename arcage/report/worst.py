@@ -14,7 +14,7 @@ from arcage.data.rows import Rows, face_rows, names_of, picture_key
 from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.heads.model import Predictions
-from arcage.images import decode
+from arcage.images.decode import decode
 from arcage.report.thumbnail import thumbnail
 from arcage.types import U8, Array
 

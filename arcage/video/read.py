@@ -16,7 +16,7 @@ import cv2
 
 from arcage.errors import DeviceError, ImageError
 from arcage.files import reason
-from arcage.quiet import quiet_libraries
+from arcage.images.quiet import quiet_libraries
 from arcage.types import U8
 from arcage.video.codec import codec
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import cv2
 
-from arcage.annotate import COMMENT, draw
 from arcage.errors import ImageError, OutputError
 from arcage.files import atomic_write, check_csv, make_folder, reason, temporary_path
-from arcage.interrupt import interruptible, uninterrupted
-from arcage.output import COLUMNS, DECIMALS
+from arcage.images.quiet import quiet_libraries
+from arcage.output.annotate import COMMENT, draw
+from arcage.output.formats import COLUMNS, DECIMALS
 from arcage.prediction import Prediction
-from arcage.quiet import quiet_libraries
+from arcage.process.interrupt import interruptible, uninterrupted
 from arcage.video.read import Frame, open_clip
 
 WriteFrame = Callable[[Frame, Sequence[Prediction]], None]

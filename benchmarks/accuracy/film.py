@@ -20,10 +20,10 @@ import protocol
 from degradations import jpeg
 from protocol import main_face, number, share
 
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
 from arcage.files import read_bytes
 from arcage.heads.store import load_heads
-from arcage.images import decode
+from arcage.images.decode import decode
 from arcage.types import U8
 from arcage.video.person import Person
 

@@ -27,14 +27,14 @@ from scipy.sparse.csgraph import connected_components
 from arcage.cache import Cache
 from arcage.data.labelled import LabelledFaces, labelled_faces
 from arcage.embedder.align import align
-from arcage.embedder.extract import Extractor
-from arcage.embedder.openvino import OpenVinoEngine
-from arcage.embedder.packs import BUNDLED
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.packs.record import BUNDLED
+from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
-from arcage.heads.evaluate import as_table, evaluate
 from arcage.heads.fit import Settings, fit_heads
 from arcage.heads.model import Predictions
-from arcage.images import decode
+from arcage.images.decode import decode
 from arcage.types import F32, U8, Array
 
 FALSE_ALARMS = 1e-6

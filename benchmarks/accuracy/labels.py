@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 import protocol
 
+from arcage.audit.describe import LOOK_ALIKE, NEAR_COPY, SHARE, most_suspicious
+from arcage.audit.duplicates import similar_pairs
+from arcage.audit.label_errors import suspicion
 from arcage.cache import Cache, CacheTable, Names
-from arcage.data.describe import LOOK_ALIKE, NEAR_COPY, SHARE, most_suspicious
 from arcage.data.labelled import LabelledFaces, labelled_faces
-from arcage.data.similar import similar_pairs
-from arcage.data.suspicion import suspicion
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
 from arcage.types import F32, U8
 
 WRONG = 0.02

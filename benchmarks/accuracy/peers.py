@@ -34,8 +34,8 @@ from arcage import __version__
 from arcage.cache import Cache
 from arcage.data.labels import Label
 from arcage.data.tables import read_table
-from arcage.embedder.extract import Extractor
-from arcage.sources import Source, walk
+from arcage.embedder.extractor import Extractor
+from arcage.sources.walk import Source, walk
 
 Answers = dict[str, Answer]
 

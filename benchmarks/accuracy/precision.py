@@ -19,11 +19,11 @@ import numpy as np
 from protocol import SHARE, as_text, held_out_images, main_face, number, share, write_json
 
 from arcage.data.labels import Label
-from arcage.embedder.extract import Extractor
-from arcage.heads.evaluate import figures
+from arcage.embedder.extractor import Extractor
+from arcage.evaluation.metrics import figures
 from arcage.heads.store import load_heads
-from arcage.sources import Source
-from arcage.training import fitted_on
+from arcage.sources.walk import Source
+from arcage.training.fit import fitted_on
 from arcage.types import F32
 
 RUNS = 2

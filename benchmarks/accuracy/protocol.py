@@ -22,14 +22,14 @@ import numpy as np
 
 from arcage.cache import Cache
 from arcage.data.labels import Label, label_from_name, merge
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
 from arcage.errors import HeadsError
-from arcage.extraction import describe
+from arcage.extraction.run import describe
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.sources import Source, walk
-from arcage.training import fitted_on
+from arcage.sources.walk import Source, walk
+from arcage.training.fit import fitted_on
 from arcage.types import F32, U8
 
 SHARE = 0.2

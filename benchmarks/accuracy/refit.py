@@ -22,13 +22,13 @@ from degradations import blur, png
 
 from arcage.cache import Cache
 from arcage.data.labelled import labelled_faces
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
+from arcage.evaluation.metrics import figures
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.adapt import adapt_heads
-from arcage.heads.evaluate import figures
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.store import load_heads
-from arcage.images import decode
+from arcage.images.decode import decode
 from arcage.types import F32
 
 SHARE = 0.45

@@ -21,13 +21,13 @@ from degradations import CURVES, png
 from protocol import SHARE, number, share
 
 from arcage.data.labels import Label
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
+from arcage.evaluation.metrics import figures
 from arcage.files import read_bytes
-from arcage.heads.evaluate import figures
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.images import decode
-from arcage.training import fitted_on
+from arcage.images.decode import decode
+from arcage.training.fit import fitted_on
 from arcage.types import U8
 
 FIGURES = ("mae", "bias", "gender_accuracy", "coverage", "width")

@@ -17,10 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcage.embedder import detect, turned
+from arcage.embedder import detect
+from arcage.embedder import rotated as turned
 from arcage.embedder.detect import FaceDetector, find_faces
-from arcage.embedder.extract import THRESHOLD, Extractor
-from arcage.images import decode
+from arcage.embedder.extractor import THRESHOLD, Extractor
+from arcage.images.decode import decode
 from arcage.predictor import Predictor
 from arcage.types import F32, U8, Face
 

@@ -21,12 +21,12 @@ from protocol import SHARE, number, share
 from arcage import Predictor, __version__
 from arcage.cache import Cache
 from arcage.data.labelled import LabelledFaces, labelled_faces
-from arcage.embedder.extract import Extractor
-from arcage.heads.evaluate import as_table
+from arcage.embedder.extractor import Extractor
+from arcage.evaluation.metrics import as_table
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.sources import walk
-from arcage.training import answers_for, evaluate_labelled, report_on
+from arcage.sources.walk import walk
+from arcage.training.fit import answers_for, evaluate_labelled, report_on
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:

@@ -25,8 +25,8 @@ import numpy as np
 
 from arcage.cache import Cache, ShardWriter
 from arcage.cache.shard import SUFFIXES
-from arcage.distributed import _BATCH
-from arcage.embedder.packs import bundled
+from arcage.embedder.packs.record import bundled
+from arcage.extraction.distributed import _BATCH
 from arcage.files import atomic_write
 from arcage.types import Face, ImageFaces
 

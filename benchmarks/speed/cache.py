@@ -55,7 +55,7 @@ def write(folder: Path, faces: int) -> dict[str, Any]:
     import numpy as np
 
     from arcage.cache import Cache, ShardWriter
-    from arcage.embedder.extract import Extractor
+    from arcage.embedder.extractor import Extractor
     from arcage.types import Face, ImageFaces
 
     extractor = Extractor()
@@ -148,10 +148,10 @@ def feed(folder: Path, faces: int) -> dict[str, Any]:
 
 
 def score(folder: Path, faces: int) -> dict[str, Any]:
-    from arcage.batch import save
-    from arcage.output import write_file
+    from arcage.output.formats import write_file
+    from arcage.output.save import save
     from arcage.predictor import Predictor
-    from arcage.sources import Source
+    from arcage.sources.walk import Source
 
     def sources() -> Iterator[Source]:
         for number in range(faces):

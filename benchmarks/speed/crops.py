@@ -27,11 +27,11 @@ from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
 from arcage.embedder import align, detect, landmarks
-from arcage.embedder.extract import Extractor
-from arcage.embedder.openvino import _runtime
-from arcage.embedder.packs import Pack, bundled
-from arcage.extraction import extract, open_cache
-from arcage.sources import Source, walk
+from arcage.embedder.engines.openvino import _runtime
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.packs.record import Pack, bundled
+from arcage.extraction.run import extract, open_cache
+from arcage.sources.walk import Source, walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"

@@ -23,12 +23,12 @@ import numpy as np
 import stages
 
 from arcage.embedder.detect import OVERLAP, _nms
-from arcage.embedder.extract import THRESHOLD
-from arcage.embedder.openvino import OpenVinoEngine
-from arcage.embedder.packs import bundled
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import THRESHOLD
+from arcage.embedder.packs.record import bundled
 from arcage.embedder.yunet import YuNet
-from arcage.images import decode
-from arcage.sources import walk
+from arcage.images.decode import decode
+from arcage.sources.walk import walk
 from arcage.types import F32, U8
 
 ROUNDS, BLOCK = 5, 20

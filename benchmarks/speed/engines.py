@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from arcage.embedder.onnxruntime import OnnxRuntimeEngine
-from arcage.embedder.openvino import OpenVinoEngine
-from arcage.embedder.packs import bundled
+from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.packs.record import bundled
 
 ROUNDS, CALLS = 7, 20
 

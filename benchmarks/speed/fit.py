@@ -23,7 +23,7 @@ import numpy as np
 
 from arcage.cache import Cache
 from arcage.data.labelled import labelled_faces
-from arcage.embedder.extract import Extractor
+from arcage.embedder.extractor import Extractor
 from arcage.types import F32, Array
 
 MANY = 200_000
@@ -45,7 +45,7 @@ def resampled(x: F32, rows: Array, seed: int) -> F32:
 
 def inside(cache: Path, labels: str, fingerprints: list[str], count: int, started: float) -> dict[str, Any]:
     """One fit in this process; ``count`` of 0 takes the faces as they are."""
-    from arcage.heads.evaluate import evaluate
+    from arcage.evaluation.metrics import evaluate
     from arcage.heads.fit import Settings, fit_heads
     from arcage.heads.watch import Curves, Step
 

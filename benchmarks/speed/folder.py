@@ -36,9 +36,9 @@ import stages
 from peers import Peer, install
 from protocol import run_arcage
 
-from arcage.embedder.packs import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled
 from arcage.predictor import Predictor
-from arcage.sources import Source, walk
+from arcage.sources.walk import Source, walk
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = Peer("the common recipe", "insightface==2.1", "peer_recipe.py", "")

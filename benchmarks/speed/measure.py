@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "accuracy"))
 
 from protocol import as_text, write_json
 
-from arcage.embedder.engine import cores
+from arcage.embedder.engines.base import cores
 
 __all__ = ["as_text", "cores", "machine", "median", "plot", "save"]
 

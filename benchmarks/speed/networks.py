@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.levels import _drop_unused
-from arcage.embedder.packs import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled
 
 
 def without_mirror(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -31,8 +31,8 @@ def inside(photo: str, started: float) -> None:
     """The parts in this process, as JSON."""
     marks = [time.time()]
     from arcage.embedder import align, detect
-    from arcage.embedder.extract import THRESHOLD
-    from arcage.images import decode
+    from arcage.embedder.extractor import THRESHOLD
+    from arcage.images.decode import decode
     from arcage.predictor import Predictor
 
     marks.append(time.time())

@@ -32,17 +32,18 @@ import cv2
 import networks
 import numpy as np
 
-from arcage.embedder import align, detect, extract, landmarks
-from arcage.embedder.engine import cores
-from arcage.embedder.extract import Extractor
-from arcage.embedder.openvino import OpenVinoEngine
-from arcage.embedder.packs import Pack, bundled
+from arcage.embedder import align, detect, landmarks
+from arcage.embedder import extractor as extract
+from arcage.embedder.engines.base import cores
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.packs.record import Pack, bundled
 from arcage.embedder.yunet import YuNet
-from arcage.extraction import extract as extract_to_cache
-from arcage.extraction import open_cache
+from arcage.extraction.run import extract as extract_to_cache
+from arcage.extraction.run import open_cache
 from arcage.heads.model import Heads
 from arcage.predictor import Predictor
-from arcage.sources import Source, walk
+from arcage.sources.walk import Source, walk
 
 READ, DECODE, ALIGN, HEADS = "read files", "decode", "align", "heads"
 CANVAS, SECOND, CANDIDATES = "detector: canvases", "detector: second look", "detector: before and after"

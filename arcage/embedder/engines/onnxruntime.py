@@ -1,0 +1,272 @@
+"""The engine for GPUs and other accelerators: ONNX Runtime, one execution provider at a time.
+
+A runtime that lists a provider need not have its libraries or its hardware, and a session quietly
+moves to the CPU: only the finished session tells. The engine therefore proves the device before it
+says that it has one.
+
+What runs on a GPU has not been run by this project's tests, which have none: they prove the CPU
+provider against OpenVINO, and the choice of a device against a runtime that is made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from arcage.embedder.engines.base import Network
+from arcage.errors import DeviceError, ModelError
+from arcage.types import Array
+
+DISTRIBUTIONS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-rocm",
+    "onnxruntime-migraphx",
+)
+"""All of them unpack into the folder ``onnxruntime``: two of them break each other."""
+
+_SUFFIX = "ExecutionProvider"
+_SHORT = {"Dml": "directml"}
+# Azure's provider sends its input to a server: no place for faces.
+_REMOTE = frozenset({"AzureExecutionProvider"})
+
+_INSTALL = {
+    "cuda": "pip install 'arcage[gpu]'",
+    "tensorrt": "pip install 'arcage[gpu]'",
+    "directml": "pip install onnxruntime-directml",
+    "openvino": "pip install onnxruntime-openvino",
+    "rocm": "pip install onnxruntime-rocm",
+    "migraphx": "pip install onnxruntime-migraphx",
+    "coreml": "pip install onnxruntime",
+}
+
+_ALIASES = {"dml": "directml", "cuda:0": "cuda"}
+
+_CUDA_OPTIONS = {
+    # The default tries every algorithm on every new shape, which takes seconds.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # Tensor cores would round to 10 bits. Embedders may well tolerate it; nobody has measured it yet.
+    "use_tf32": "0",
+}
+
+# Made with onnx.helper (the test makes it again and compares): y = Conv(x, weight 2) of one number,
+# operator set 13. A convolution, because it needs cuDNN on top of CUDA.
+PROBE = (
+    b'\x08\x07:g\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x05probe'
+    b'*\x13\x08\x01\x08\x01\x08\x01\x08\x01\x10\x01"\x04\x00\x00\x00@B\x01w'
+    b"Z\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01"
+    b"b\x1b\n\x01y\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01"
+    b"B\x04\n\x00\x10\r"
+)
+
+
+def installed_distributions() -> tuple[str, ...]:
+    """The ONNX Runtime packages that pip knows of; more than one is a broken installation."""
+    found = []
+    for name in DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+            found.append(name)
+    return tuple(found)
+
+
+def installed_providers() -> tuple[str, ...]:
+    """Short names of what the installed ONNX Runtime was built for, such as ``cuda`` and ``cpu``.
+
+    A name in this list is no promise that the device is there. Empty without a working runtime.
+    """
+    try:
+        return tuple(_providers(_runtime()))
+    except DeviceError:
+        return ()
+
+
+class OnnxRuntimeEngine:
+    """ONNX Runtime on exactly one device.
+
+    Args:
+        device: the short name of an execution provider: ``cuda``, ``tensorrt``, ``coreml``,
+            ``directml``, ``cpu``, ...
+
+    Raises:
+        DeviceError: the provider is not installed, or does not work on this machine.
+    """
+
+    def __init__(self, device: str) -> None:
+        device = _ALIASES.get(device, device)
+        # Checked first: installing a runtime does not help with a wrong name.
+        if device not in {"cpu", *_INSTALL} and device not in installed_providers():
+            raise DeviceError(_unknown(device))
+        self._ort = _runtime()
+        installed = _providers(self._ort)
+        if device not in installed:
+            raise DeviceError(_not_installed(device, installed))
+        self.name = f"onnxruntime {self._ort.__version__}"
+        self.device = device
+        self.parallel = device == "cpu"
+        self.note = ""
+        self._provider = installed[device]
+        self._chain: list[Any] = [(self._provider, _CUDA_OPTIONS if device == "cuda" else {})]
+        if device == "tensorrt" and "cuda" in installed:
+            self._chain.append((installed["cuda"], _CUDA_OPTIONS))
+        if device != "cpu":
+            # For the few operators, on shapes, that a provider leaves to it.
+            self._chain.append((installed["cpu"], {}))
+        self._prove()
+
+    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
+        try:
+            session = self._session(model)
+            (image,) = session.get_inputs()
+            # Named or unknown sizes accept anything; a number accepts only itself.
+            if any(
+                isinstance(have, int) and have != want for have, want in zip(image.shape, shape, strict=True)
+            ):
+                session = self._session(_with_shape(model, image.name, shape))
+        except (DeviceError, ModelError):
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise ModelError(f"ONNX Runtime cannot load this model: {_last_line(error)}") from error
+        return _Session(session, self.device)
+
+    def _session(self, model: bytes) -> Any:
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 3
+        # Without the last argument a failing provider is replaced by the CPU, and a message about it
+        # printed among the results on standard output.
+        session = self._ort.InferenceSession(model, options, providers=self._chain, enable_fallback=0)
+        session.disable_fallback()
+        used = session.get_providers()
+        if used[:1] != [self._provider]:
+            raise DeviceError(f"ONNX Runtime fell back to {', '.join(used)}")
+        return session
+
+    def _prove(self) -> None:
+        words = io.StringIO()
+        try:
+            if self.device in ("cuda", "tensorrt") and hasattr(self._ort, "preload_dlls"):
+                # Finds CUDA and cuDNN in their pip packages; what it misses, it prints.
+                with contextlib.redirect_stdout(words):
+                    self._ort.preload_dlls()
+            (y,) = self._session(PROBE).run(["y"], {"x": np.full((1, 1, 1, 1), 3, np.float32)})
+            if y.item() != 6:
+                raise DeviceError(f"it computed 2 * 3 = {y.item()}")
+        except Exception as error:  # whatever the provider's libraries come up with
+            reasons = [*words.getvalue().splitlines(), _last_line(error)]
+            raise DeviceError(
+                f"the device {self.device!r} does not work: {'; '.join(r for r in reasons if r)}. "
+                + _advice(self.device)
+            ) from error
+
+
+class _Session:
+    def __init__(self, session: Any, device: str) -> None:
+        self._session = session
+        self._device = device
+        self._input: str = session.get_inputs()[0].name
+        self._outputs: list[str] = [o.name for o in session.get_outputs()]
+
+    def __call__(self, batch: Array) -> Mapping[str, Array]:
+        try:
+            arrays = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            if self._device == "cpu":
+                raise
+            raise DeviceError(
+                f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
+                "another program may hold its memory; --device cpu does without it"
+            ) from error
+        return dict(zip(self._outputs, arrays, strict=True))
+
+
+def _runtime() -> Any:
+    """The module ``onnxruntime``.
+
+    Raises:
+        DeviceError: it is not installed, or broken.
+    """
+    # Read when the library is loaded: it would keep a data base in the home folder and report to
+    # its makers.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        if installed_distributions():
+            raise DeviceError(f"ONNX Runtime is broken ({_last_line(error)}). {_advice('cuda')}") from error
+        raise DeviceError("ONNX Runtime is not installed: pip install 'arcage[gpu]'") from error
+    # What remains of two distributions when one of them has been removed: a folder without code.
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DeviceError(f"ONNX Runtime is broken: its package is empty. {_advice('cuda')}")
+    onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(3)
+    return onnxruntime
+
+
+def _providers(runtime: Any) -> dict[str, str]:
+    """The runtime's names for its providers by their short names, in its order of preference."""
+    names = [p.removesuffix(_SUFFIX) for p in runtime.get_available_providers() if p not in _REMOTE]
+    return {_SHORT.get(name, name.lower()): name + _SUFFIX for name in names}
+
+
+def _not_installed(device: str, installed: Mapping[str, str]) -> str:
+    here = f"ONNX Runtime here offers: {', '.join(installed) or 'nothing'}"
+    return f"the device {device!r} is not installed. {_advice(device)} ({here})"
+
+
+def _unknown(device: str) -> str:
+    here = f" (ONNX Runtime here offers: {', '.join(found)})" if (found := installed_providers()) else ""
+    return (
+        f"there is no device {device!r}: take auto, cpu, cuda or tensorrt (NVIDIA), rocm or migraphx (AMD), "
+        f"directml (Windows), coreml (macOS) or openvino{here}"
+    )
+
+
+def _advice(device: str) -> str:
+    install = _INSTALL.get(device, "pip install onnxruntime")
+    found = installed_distributions()
+    if len(found) > 1:
+        return (
+            f"Both {' and '.join(found)} are installed and break each other. Remove all, then install one: "
+            f"pip uninstall -y {' '.join(found)} && {install}"
+        )
+    if device in ("cuda", "tensorrt") and "onnxruntime-gpu" in found:
+        return (
+            "Check that `nvidia-smi` lists a GPU, and that its driver is new enough for the CUDA version of "
+            f"onnxruntime-gpu; for the CUDA libraries: {install}"
+        )
+    if device == "coreml":
+        return f"It needs macOS and: {install}"
+    remove = f"pip uninstall -y {found[0]} && " if found else ""
+    return f"Install it: {remove}{install}"
+
+
+def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
+    """The model with other sizes of its input, and none declared for what follows from them."""
+    # Only here: a network that takes every size, as most do, needs no onnx package.
+    from arcage.embedder.levels import parse
+
+    changed = parse(model)
+    graph = changed.graph
+    del graph.value_info[:]
+    (image,) = (i for i in graph.input if i.name == name)
+    for dim, size in zip(image.type.tensor_type.shape.dim, shape, strict=True):
+        dim.Clear()
+        if size >= 0:
+            dim.dim_value = size
+    for output in graph.output:
+        for dim in output.type.tensor_type.shape.dim:
+            dim.Clear()
+    return bytes(changed.SerializeToString())
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

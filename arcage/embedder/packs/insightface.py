@@ -1,0 +1,206 @@
+"""InsightFace's model packs, where the user has them on disk.
+
+arcage brings none of them: their weights are for non-commercial research only. A pack is a folder
+of ONNX files; what each file is follows from its graph, as in InsightFace's ``model_zoo``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from arcage.embedder.align import SIDE
+from arcage.embedder.levels import descriptor_graph, find_levels, image_input, parse
+from arcage.embedder.packs.record import ModelRecord, Pack, read_lock, refetch
+from arcage.embedder.scrfd import check_outputs
+from arcage.errors import ModelError
+from arcage.files import sha256_bytes, user_home
+
+LICENCE = "non-commercial research only (InsightFace's terms for its weights; its code is MIT)"
+SOURCE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
+
+
+@dataclass(frozen=True, slots=True)
+class PackFiles:
+    """A folder of ONNX files that looks like a model pack; none of them has been opened."""
+
+    name: str
+    folder: Path
+    files: tuple[str, ...]
+
+
+def insightface_home() -> Path | None:
+    """Return InsightFace's folder of packs: ``models/`` in INSIGHTFACE_HOME or ``~/.insightface``; None if
+    the variable is not set and there is no home folder."""
+    if told := os.environ.get("INSIGHTFACE_HOME"):
+        return Path(os.path.expanduser(told)) / "models"
+    home = user_home()
+    return home / ".insightface" / "models" if home is not None else None
+
+
+def list_insightface() -> tuple[PackFiles, ...]:
+    """The packs in :func:`insightface_home`, by the names of their files alone, sorted."""
+    home = insightface_home()
+    if home is None:
+        return ()
+    try:
+        folders = sorted(p for p in home.iterdir() if p.is_dir() and p.name[0] != ".")
+    except OSError:
+        return ()
+    packs = (PackFiles(f.name, _unnested(f), _onnx_files(_unnested(f))) for f in folders)
+    return tuple(p for p in packs if p.files)
+
+
+def insightface_files(name: str) -> PackFiles | None:
+    """The ONNX files of a pack by name or folder; None where there is neither. None of them is opened."""
+    folder = pack_folder(name)
+    if folder is None:
+        return None
+    # Also of a path such as "."; a link keeps its own name.
+    shown = os.path.basename(os.path.abspath(folder))
+    return PackFiles(shown, _unnested(folder), _onnx_files(_unnested(folder)))
+
+
+def find_insightface(name: str) -> Pack | None:
+    """The pack of a name in :func:`insightface_home`, or in a folder: its first detector with
+    landmarks and all its face embedders, in the order of their files' names.
+
+    Every file is read and hashed, and compared with the pack's record where `arcage models fetch` left one.
+    Models of other kinds (landmarks, age and gender) are left out.
+
+    Returns:
+        None where there is neither such a name nor such a folder.
+
+    Raises:
+        ModelError: the folder holds no detector, no embedder, or a damaged file.
+    """
+    found = insightface_files(name)
+    if found is None:
+        return None
+    lock = read_lock(found.folder)
+    detectors: list[ModelRecord] = []
+    embedders: list[ModelRecord] = []
+    unusable = ""
+    for file in found.files:
+        record, why_not = _record(found.folder / file, lock)
+        unusable = unusable or why_not
+        if record is not None:
+            (detectors if record.kind == "scrfd" else embedders).append(record)
+    if not detectors or not embedders:
+        missing = "face embedder (w600k_*.onnx)" if detectors else "face detector (det_*.onnx)"
+        raise ModelError(
+            f"{found.folder} is no usable model pack: it has no {missing}. "
+            f"Files: {', '.join(found.files) or 'none'}. "
+            + (f"{unusable}. " if unusable else "")
+            + "Put all files of an InsightFace pack there; `arcage models list` shows the packs found"
+        )
+    return Pack(found.name, found.folder, detectors[0], tuple(embedders), research_only=True)
+
+
+def descriptor_model(data: bytes) -> tuple[bytes, int]:
+    """An embedder as published -> the network from aligned faces to descriptors, and its columns.
+
+    Args:
+        data: the ONNX file's bytes, verified by the caller.
+
+    Returns:
+        An ONNX file with the input ``faces``, (n, 112, 112, 3) uint8 RGB, and the output
+        ``descriptors``, (n, dimension) float32; and that dimension.
+
+    Raises:
+        ModelError: the file is no ArcFace-family embedder.
+    """
+    model = parse(data)
+    levels = find_levels(model)
+    mean, std = (0.0, 1.0) if _normalises(model) else (127.5, 127.5)
+    built = descriptor_graph(model, levels, mean=mean, std=std)
+    return bytes(built.SerializeToString()), sum(level.columns for level in levels)
+
+
+def _normalises(model: Any) -> bool:
+    """Whether the graph itself brings pixels of 0 to 255 into the network's range.
+
+    InsightFace's ``ArcFaceONNX`` takes this from the names of the first eight nodes, one of which
+    must begin with Sub and one with Mul. Here the image itself is followed up to the first node of
+    another kind: the same for its packs, and not deceived by an activation spelled in such nodes.
+    """
+    tensor = image_input(model).name
+    seen: set[str] = set()
+    while True:
+        users = [node for node in model.graph.node if tensor in node.input]
+        if len(users) != 1 or users[0].op_type not in ("Identity", "Cast", "Sub", "Add", "Mul", "Div"):
+            return bool(seen & {"Sub", "Add"}) and bool(seen & {"Mul", "Div"})
+        seen.add(users[0].op_type)
+        tensor = users[0].output[0]
+
+
+def pack_folder(name: str) -> Path | None:
+    """The folder of a pack by name or folder; None where there is neither."""
+    if not name:
+        return None
+    here = Path(os.path.expanduser(name))
+    home = insightface_home()
+    # A bare name is a pack first; any other text is a path and nothing else.
+    places = [home / name, here] if home is not None and here.name == name else [here]
+    return next((p for p in places if os.path.isdir(p)), None)
+
+
+def _onnx_files(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in folder.glob("*.onnx") if p.is_file()))
+
+
+def _unnested(folder: Path) -> Path:
+    """The folder, or the only one within it that has the files (as in ``antelopev2.zip``)."""
+    if _onnx_files(folder):
+        return folder
+    try:
+        inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _onnx_files(p)]
+    except OSError:  # an unreadable folder counts as empty
+        return folder
+    return inner[0] if len(inner) == 1 else folder
+
+
+def _record(path: Path, lock: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
+    """What one file is to a pack; None for a model of another kind, with a reason where there is one."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    sha256 = sha256_bytes(data)
+    if lock is not None and lock.get(path.name) != sha256:
+        raise ModelError(
+            f"{path} is not what was fetched (sha256 {sha256[:12]}..., recorded "
+            f"{lock.get(path.name, 'none')[:12]}); {refetch(path.parent)}"
+        )
+    try:
+        model = parse(data)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    role = _role(model)
+    if role == "detector":
+        try:
+            check_outputs(len(model.graph.output))
+        except ModelError as error:
+            return None, f"{path.name}: {error}"
+        kind, text = "scrfd", "(1, 3, height, width) float32, RGB, (0 to 255 - 127.5) / 128"
+    elif role == "embedder":
+        kind = "arcface"
+        scale = "0 to 255" if _normalises(model) else "(0 to 255 - 127.5) / 127.5"
+        text = f"(n, 3, {SIDE}, {SIDE}) float32, RGB, {scale}"
+    else:
+        return None, ""
+    return ModelRecord(path.stem, path.name, sha256, kind, LICENCE, SOURCE, text), ""
+
+
+def _role(model: Any) -> Literal["detector", "embedder", "other"]:
+    if len(model.graph.output) >= 5:
+        return "detector"
+    try:
+        image = image_input(model).type.tensor_type
+    except ModelError:
+        return "other"
+    sizes = [dim.dim_value for dim in image.shape.dim]
+    ranks = [len(output.type.tensor_type.shape.dim) for output in model.graph.output]
+    return "embedder" if sizes[1:] == [3, SIDE, SIDE] and ranks == [2] else "other"

@@ -1,0 +1,105 @@
+"""PBM, PGM, PPM and PAM: the Netpbm formats, plain and binary, up to 16 bits a sample."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from arcage.types import U8
+
+MAGIC = re.compile(rb"P[1-6](?=[\s#])|P7\n")
+_TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,10})")
+_COMMENT = re.compile(rb"#[^\r\n]*")
+
+
+class NetpbmHeader(NamedTuple):
+    width: int
+    height: int
+    channels: int
+    maximum: int
+    """Value of white."""
+    start: int
+    """Offset of the samples."""
+
+
+def read_header(data: bytes) -> NetpbmHeader:
+    """Read the header. Raises ValueError or LookupError if it is damaged or samples are missing."""
+    header = _pam(data) if data.startswith(b"P7") else _pnm(data)
+    samples = header.width * header.height * header.channels
+    if data[1:2] == b"4":
+        least = (header.width + 7) // 8 * header.height
+    elif data[1:2] in b"123":
+        least = samples if data[1:2] == b"1" else 2 * samples - 1
+    else:
+        least = samples * (1 + (header.maximum > 255))
+    if not (1 <= header.channels <= 4 and 1 <= header.maximum <= 65535) or len(data) - header.start < least:
+        raise ValueError
+    return header
+
+
+def decode(data: bytes) -> U8:
+    """Decode to shape (height, width[, 3 or 4]), uint8, RGB(A). Raises like :func:`read_header`."""
+    width, height, channels, maximum, start = read_header(data)
+    count = width * height * channels
+    kind = data[1:2]
+    values: Any
+    if kind == b"4":
+        rows = np.frombuffer(data, np.uint8, (width + 7) // 8 * height, start).reshape(height, -1)
+        values = 1 - np.unpackbits(rows, axis=1, count=width)
+    elif kind in b"123":
+        values = _plain(data[start:], count, bits=kind == b"1")
+    elif maximum > 255:
+        values = np.frombuffer(data, ">u2", count, start).astype(np.uint16)
+    else:
+        values = np.frombuffer(data, np.uint8, count, start)
+    if values.dtype == np.uint8:
+        scaled = np.rint(np.arange(256) * (255 / maximum)).clip(0, 255).astype(np.uint8)
+        pixels: U8 = values if maximum == 255 else scaled[values]
+    else:
+        pixels = cv2.convertScaleAbs(values, alpha=255 / maximum)  # clips what is above the maximum
+    if channels == 1:
+        return pixels.reshape(height, width)
+    pixels = pixels.reshape(height, width, channels)
+    # Grey with alpha becomes RGB with alpha.
+    return np.ascontiguousarray(pixels[:, :, (0, 0, 0, 1)] if channels == 2 else pixels)
+
+
+def _pnm(data: bytes) -> NetpbmHeader:
+    at = 2
+    values = []
+    bits = data[1:2] in b"14"
+    for _ in range(2 if bits else 3):
+        token = _TOKEN.match(data, at)
+        if token is None:
+            raise ValueError
+        values.append(int(token[1]))
+        at = token.end()
+    width, height, maximum = (*values, 1)[:3]
+    return NetpbmHeader(width, height, 3 if data[1:2] in b"36" else 1, maximum, at + 1)
+
+
+def _pam(data: bytes) -> NetpbmHeader:
+    end = data.index(b"\nENDHDR\n", 0, 4096)
+    lines = (line.split(maxsplit=1) for line in data[:end].split(b"\n")[1:] if not line.startswith(b"#"))
+    fields = {line[0]: line[1] for line in lines if len(line) == 2}
+    width, height, depth, maximum = (int(fields[n]) for n in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+    return NetpbmHeader(width, height, depth, maximum, end + len(b"\nENDHDR\n"))
+
+
+def _plain(text: bytes, count: int, *, bits: bool) -> Any:
+    if b"#" in text:
+        text = _COMMENT.sub(b"", text)
+    if bits:  # which need no space between them
+        values = np.frombuffer(bytes(text.translate(None, b" \t\r\n\v\f")[:count]), np.uint8)
+        if len(values) < count or not np.isin(values, (ord("0"), ord("1"))).all():
+            raise ValueError
+        return ord("1") - values
+    if not re.fullmatch(rb"[0-9\s]*", text):
+        raise ValueError
+    values = np.fromstring(text, np.uint16, count, sep=" ")
+    if len(values) < count:
+        raise ValueError
+    return values

@@ -1,0 +1,53 @@
+"""How much a run has done, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from arcage.text import counted
+
+if TYPE_CHECKING:
+    from arcage.types import Status
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of a run over images."""
+
+    ok: int = 0
+    """Images with a face."""
+    no_face: int = 0
+    unreadable: int = 0
+    faces: int = 0
+    """Those in the answer."""
+    from_cache: int = 0
+    """Images that the cache had already."""
+    firsts: int = 0
+    """Images of which only the first picture was read: animations, files of several pages."""
+    drawn: int = 0
+    """Pictures with boxes and labels that were written."""
+    seconds: float = 0.0
+    last: str = ""
+    """The path of the last image."""
+
+    @property
+    def images(self) -> int:
+        """All that were asked for."""
+        return self.ok + self.no_face + self.unreadable
+
+    def add(self, path: str, status: Status, faces: int) -> None:
+        """Count one image."""
+        setattr(self, status, getattr(self, status) + 1)
+        self.faces += faces
+        self.last = path
+
+    def __str__(self) -> str:
+        rate = f" ({self.images / self.seconds:,.1f} a second)" if self.seconds else ""
+        text = (
+            f"{counted(self.images, 'image')} in {self.seconds:,.1f} s{rate}: {self.ok:,} with a face, "
+            f"{self.no_face:,} without, {self.unreadable:,} unreadable; {counted(self.faces, 'face')}"
+        )
+        if self.from_cache:
+            text += f"; {counted(self.from_cache, 'image was', 'images were')} in the cache"
+        return text

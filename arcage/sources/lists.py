@@ -1,0 +1,131 @@
+"""Read lists of paths and URLs."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import sys
+from pathlib import Path, PureWindowsPath
+
+from arcage.errors import UsageError
+from arcage.files import reason
+from arcage.sources.walk import file_url_path, is_url
+
+_MARKS = (
+    # UTF-32 first: its mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_KINDS = (
+    (rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF.{4}WEBP|II\*\0|MM\0\*|.{4}ftyp", "an image or a video"),
+    (rb"PAR1", "a Parquet file"),
+    (rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "an archive"),
+    (rb"%PDF-", "a PDF file"),
+)
+_BINARY = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
+_MOST_BINARY = 0.02
+"""Maximum share of control characters in a list; a file name may have one."""
+_PATH_COLUMNS = {"path", "paths", "file", "filename", "file_name", "filepath", "file_path", "image", "url"}
+
+
+def read_list(path: str | Path) -> list[str]:
+    """Read the paths in a list file, or in standard input for ``-``: one per line, blank lines skipped.
+
+    Text with a byte-order mark is decoded accordingly, other text as UTF-8 with surrogate escapes for
+    invalid bytes. If the text contains a NUL (``find -print0``), NULs separate the paths instead of line
+    ends. The order and duplicates are kept. Trailing blanks are part of a name if such a file exists.
+
+    Raises:
+        UsageError: the list cannot be read or is not a list of paths, or one of them is a whole disk, the
+            current folder or one above it.
+    """
+    name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
+    try:
+        data = sys.stdin.buffer.read() if os.fspath(path) == "-" else Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the list of images {name}: {reason(error)}") from None
+    text = _decode(data, name)
+    if "\0" in text:
+        entries = [entry for entry in text.split("\0") if entry]
+    else:
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        entries = [_without_blanks(line) for line in lines if line.strip()]
+    if entries:
+        _refuse_table(entries[0], name)
+    for entry in entries:
+        if _is_place_above(entry):
+            raise UsageError(
+                f"the list {name} has the entry {entry!r}, which would search a whole folder tree: remove "
+                "it (find: add -type f), or name that folder on the command line"
+            )
+    return entries
+
+
+def _decode(data: bytes, name: str) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            if encoding == "utf-8":
+                data = data.removeprefix(mark)
+                break
+            try:
+                return data.removeprefix(mark).decode(encoding)
+            except UnicodeDecodeError:
+                raise UsageError(
+                    f"{name} is not a list of paths: it begins like {encoding[:6].upper()} text, but is "
+                    "not valid; save the list as UTF-8"
+                ) from None
+    is_binary = len(_BINARY.findall(data)) > _MOST_BINARY * len(data)
+    for pattern, kind in _KINDS:
+        # Text may begin with the same bytes.
+        if re.match(pattern, data, re.DOTALL) and (is_binary or b"\0" in data):
+            raise UsageError(
+                f"{name} is not a list of paths but {kind}: a list is text with one path a line; name "
+                "images, folders and Parquet files themselves, without a list"
+            )
+    pieces = [piece for piece in data.split(b"\0") if piece]
+    if len(pieces) > 1 and 2 * sum(len(piece) == 1 for piece in pieces) >= len(pieces):
+        raise UsageError(
+            f"{name} is not a list of paths: it looks like UTF-16 text without a byte-order mark; save the "
+            "list as UTF-8"
+        )
+    if is_binary:
+        raise UsageError(
+            f"{name} is not a list of paths but a binary file: a list is text with one path a line"
+        )
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _without_blanks(line: str) -> str:
+    short = line.rstrip()
+    if short == line or is_url(line):
+        return short
+    try:
+        return line if os.path.lexists(line) else short
+    except ValueError:
+        return short
+
+
+def _refuse_table(first: str, name: str) -> None:
+    if re.match(r"[\[{]\s*([\"\[{]|$)", first) and not os.path.lexists(first):
+        raise UsageError(f"{name} is not a list of paths but JSON: save its paths alone, one a line")
+    for separator in (",", ";", "\t"):
+        cells = [cell.strip(' "').lower() for cell in first.split(separator)]
+        if len(cells) > 1 and _PATH_COLUMNS & set(cells) and not os.path.lexists(first):
+            raise UsageError(
+                f"{name} is not a list of paths but a table, with the columns {', '.join(cells[:6])}: save "
+                "its column of paths alone, one a line and without a header"
+            )
+
+
+def _is_place_above(entry: str) -> bool:
+    """Whether an entry is the root of a disk, the current folder, or one above it."""
+    entry = file_url_path(entry)
+    plain = os.path.normpath(entry)
+    if set(plain.replace("\\", "/").split("/")) <= {"", ".", ".."}:
+        return True
+    windows = PureWindowsPath(entry)
+    return windows.drive[1:] == ":" and len(windows.parts) == 1

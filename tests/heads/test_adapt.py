@@ -1,0 +1,393 @@
+"""Heads that learn a new source of faces: what they gain, and that they forget nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import fakes
+import numpy as np
+import pytest
+from test_heads import DIMENSION, FAST, faces
+from test_training import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
+
+from arcage.errors import HeadsError, UsageError
+from arcage.heads.adapt import adapt_heads
+from arcage.heads.fit import Settings, fit_heads
+from arcage.heads.model import Heads, Predictions
+from arcage.heads.store import (
+    ADAPTED,
+    ARRAYS,
+    MANIFEST,
+    SCHEMA,
+    fitted_images,
+    load_heads,
+    save_heads,
+)
+from arcage.training.fit import fitted_on, only
+
+
+def elsewhere(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Another camera: all descriptors lie aside, which makes people look older and more female."""
+    x, age, gender = faces(n, seed)
+    aside = np.zeros(DIMENSION)
+    aside[[3, 7, 10]] = 1.5, 1, 4
+    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
+    return (x + aside @ mix).astype(np.float32), age, gender
+
+
+def error(answers: Predictions, age: np.ndarray) -> float:
+    return float(np.abs(answers.age - age).mean())
+
+
+def covered(answers: Predictions, age: np.ndarray) -> float:
+    return float(((answers.age_low <= age) & (age <= answers.age_high)).mean())
+
+
+@pytest.fixture(scope="module")
+def base() -> Heads:
+    return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+
+
+@pytest.fixture(scope="module")
+def adapted(base: Heads) -> tuple[Heads, Predictions]:
+    return adapt_heads(base, *elsewhere(400, 3))[:2]
+
+
+def test_the_new_source_gains_and_the_old_one_loses_nothing(
+    base: Heads, adapted: tuple[Heads, Predictions]
+) -> None:
+    heads, seen = adapted
+    x, age, gender = elsewhere(2000, 4)
+    before, after = base.predict(x), heads.predict(x)
+    assert error(after, age) < 0.85 * error(before, age)
+    # What is promised of the new source from its own faces holds for others of it.
+    assert error(seen, elsewhere(400, 3)[1]) == pytest.approx(error(after, age), rel=0.1)
+    assert 0.85 < covered(after, age) < 0.95
+    assert abs(covered(after, age) - 0.9) < abs(covered(before, age) - 0.9)
+    assert (after.age_low <= after.age).all()
+    assert (after.age <= after.age_high).all()
+
+    def loss(answers: Predictions) -> float:
+        return float(-np.log(np.where(gender == 1, answers.p_female, 1 - answers.p_female)).mean())
+
+    assert loss(after) < loss(before)
+    x, age, gender = faces(2000, 5)
+    before, after = base.predict(x), heads.predict(x)
+    assert error(after, age) < 1.03 * error(before, age)
+    assert abs(covered(after, age) - covered(before, age)) < 0.02
+    assert (
+        abs(((after.p_female >= 0.5) == gender).mean() - ((before.p_female >= 0.5) == gender).mean()) < 0.01
+    )
+
+
+def test_a_few_wrong_labels_do_not_decide(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
+    x, age, gender = elsewhere(400, 3)
+    wrong = np.where(np.arange(400) % 10 == 0, np.float32(90), age)
+    spoiled = adapt_heads(base, x, wrong, gender)[0]
+    x, age, gender = elsewhere(2000, 4)
+    clean = error(adapted[0].predict(x), age)
+    assert error(spoiled.predict(x), age) < clean + 0.15 * (error(base.predict(x), age) - clean)
+
+
+def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
+    """Ages that have nothing to do with the faces: whoever saw the face it answers would look better."""
+    x, age, gender = elsewhere(400, 3)
+    wild = np.random.default_rng(0).permutation(age)
+    _, seen, _ = adapt_heads(base, x, wild, gender)
+    assert error(seen, wild) > 0.95 * np.abs(wild - np.median(wild)).mean()
+    # Where the heads are right already, nothing is made worse.
+    own = faces(400, 8)
+    heads, seen, _ = adapt_heads(base, *own)
+    assert error(seen, own[1]) < 1.03 * error(base.predict(own[0]), own[1])
+    x, age, _ = faces(2000, 5)
+    assert error(heads.predict(x), age) < 1.03 * error(base.predict(x), age)
+
+
+def test_an_attribute_without_labels_is_left_alone(base: Heads) -> None:
+    x, age, gender = elsewhere(200, 3)
+    unknown = np.full(200, np.nan, np.float32)
+    heads, seen, told = adapt_heads(base, x, age, unknown)
+    assert heads.gender is base.gender
+    assert np.isnan(seen.p_female).all()
+    assert list(told) == ["age"]
+    heads, seen, told = adapt_heads(base, x, unknown, gender)
+    assert heads.age is base.age
+    assert np.isnan(seen.age).all()
+    assert list(told) == ["gender"]
+    lacking = replace(base, gender=None)
+    assert adapt_heads(lacking, x, age, gender)[0].gender is None
+
+
+def test_it_tells_how(base: Heads) -> None:
+    x, age, gender = elsewhere(400, 3)
+    told = adapt_heads(base, x, age, gender)[2]
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    for one in told.values():
+        assert (one["faces"], one["landmarks"]) == (400, 200)
+        assert one["old"] < 0.2
+    assert told["gender"]["new"] > 0.8
+    # Held back.
+    assert told["age"]["new"] > 0.6
+    assert 0 < told["age"]["moved"] < 2
+
+
+@pytest.mark.parametrize("years", [0.01, 0.5, 3])
+def test_forgetting_as_asked(base: Heads, years: float) -> None:
+    assert adapt_heads(base, *elsewhere(400, 3), forget=years)[2]["age"]["moved"] == pytest.approx(years)
+
+
+def test_the_new_source_alone(base: Heads) -> None:
+    x, age, gender = elsewhere(400, 3)
+    gate_open, _, told = adapt_heads(base, x, age, gender, forget=100)
+    assert told["age"]["new"] > 0.999
+    assert told["age"]["old"] > 0.999
+    old = faces(2000, 5)
+    assert error(gate_open.predict(old[0]), old[1]) > 1.5 * error(base.predict(old[0]), old[1])
+
+
+def test_what_is_forgotten_is_bounded(base: Heads) -> None:
+    """Middle ages, which look like their neighbours: whoever learns that all are in them errs on these."""
+
+    def some(n: int, seed: int, narrow: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, age, gender = faces(n, seed)
+        inside = ((age > 40) & (age < 50)) == narrow
+        return x[inside], age[inside], gender[inside]
+
+    mine, others, rest = some(4000, 3, True), some(4000, 4, True), some(2000, 5, False)
+    assert len(mine[0]) > 300
+    free, _, free_told = adapt_heads(base, *mine, forget=50)
+    bound, _, told = adapt_heads(base, *mine)
+    assert free_told["age"]["moved"] > 1
+    assert told["age"]["moved"] == pytest.approx(0.25, abs=0.01)
+    before, freely, bounded = (error(h.predict(rest[0]), rest[1]) for h in (base, free, bound))
+    assert before < bounded < before + 0.25 < freely
+    before, freely, bounded = (error(h.predict(others[0]), others[1]) for h in (base, free, bound))
+    assert freely < bounded < before
+    np.testing.assert_array_equal(free.predict(rest[0]).p_female, bound.predict(rest[0]).p_female)
+
+
+def test_adapted_heads_are_kept(base: Heads, adapted: tuple[Heads, Predictions], tmp_path: Path) -> None:
+    heads = adapted[0]
+    save_heads(heads, tmp_path / "new", "card")
+    save_heads(base, tmp_path / "old", "card")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(
+        p.name for p in (tmp_path / "old").iterdir()
+    )
+    for folder, schema in (("old", SCHEMA), ("new", ADAPTED)):
+        assert json.loads((tmp_path / folder / MANIFEST).read_text())["schema"] == schema
+    loaded = load_heads(tmp_path / "new")
+    x = np.concatenate([elsewhere(100, 6)[0], faces(100, 6)[0]])
+    for field in ("age", "age_low", "age_high", "p_female"):
+        now, then = (getattr(one.predict(x), field) for one in (loaded, heads))
+        np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-4)
+    assert loaded.adapted
+    assert not load_heads(tmp_path / "old").adapted
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("age.new.gate.linear.weights", np.zeros((3, 1))),
+        ("age.new.change.linear.weights", np.zeros((3, 1))),
+        ("age.new.change.linear.weights", None),
+        ("age.new.lowest", np.zeros(2)),
+        ("age.new.highest", None),
+        ("age.new.curves", np.zeros((3, 0))),
+        ("age.new.curves", np.zeros((3, 4))),
+        ("age.new.curves", np.zeros(4)),
+        ("gender.new.gate.linear.mean", np.zeros(1)),
+    ],
+)
+def test_damaged_adaptations_are_refused(
+    adapted: tuple[Heads, Predictions], tmp_path: Path, key: str, value: np.ndarray | None
+) -> None:
+    import hashlib
+
+    save_heads(adapted[0], tmp_path, "card")
+    arrays = dict(np.load(tmp_path / ARRAYS))
+    del arrays[key]
+    if value is not None:
+        arrays[key] = value
+    np.savez(tmp_path / ARRAYS, **arrays)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["arrays"]["sha256"] = hashlib.sha256((tmp_path / ARRAYS).read_bytes()).hexdigest()
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(HeadsError, match="are damaged"):
+        load_heads(tmp_path)
+
+
+def test_what_cannot_be_adapted(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
+    new = elsewhere(200, 3)
+    with pytest.raises(UsageError, match="adapted already: start again from those"):
+        adapt_heads(adapted[0], *new)
+    linear = fit_heads(*faces(200, 0), fingerprint="f", settings=Settings(kind="linear"))[0]
+    with pytest.raises(UsageError, match="only boosted heads can be adapted"):
+        adapt_heads(linear, *new)
+    with pytest.raises(UsageError, match="only 40 faces have a label for age"):
+        adapt_heads(base, *elsewhere(40, 3))
+    with pytest.raises(UsageError, match="fewer than 10 persons"):
+        adapt_heads(base, *new, groups=np.arange(200) % 9)
+
+
+def test_persons_stay_on_one_side(base: Heads) -> None:
+    """Copies of a face answer for each other unless they are known to be one person."""
+    x, age, gender = elsewhere(60, 3)
+    rng = np.random.default_rng(0)
+    age = rng.permutation(age)
+    who = np.repeat(np.arange(60), 8)
+    many = (x[who], age[who], gender[who])
+    apart = adapt_heads(base, *many)[1]
+    together = adapt_heads(base, *many, groups=who)[1]
+    assert error(apart, many[1]) < 0.95 * error(together, many[1])
+
+
+def test_only(tmp_path: Path) -> None:
+    everyone = labelled(made_up(tmp_path / "cache"))
+    half = replace(everyone, age=np.where(np.arange(400) < 200, np.nan, everyone.age).astype(np.float32))
+    ages = only(half, "age")
+    assert len(ages) == 200
+    assert np.isfinite(ages.age).all()
+    assert np.isnan(ages.gender).all()
+    assert ages.sha256() == everyone.sha256()[200:]
+    genders = only(half, "gender")
+    assert len(genders) == 400
+    assert np.isnan(genders.age).all()
+
+
+# The command
+
+
+def copy_of(folder: Path, seed: int, count: int, shift: float) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for n in range(count):
+        age, gender = int(rng.integers(1, 80)), n % 2
+        face = fakes.face(age + shift + rng.normal() * 2, gender + rng.normal() * 0.2)
+        (folder / name(n, age, gender)).write_bytes(fakes.image(face, width=1000 * seed + n))
+
+
+@pytest.fixture
+def sources(ready: Path, run: Run) -> Path:  # noqa: F811
+    """Boosted heads, and photos of a camera that adds forty years."""
+    if not Path("boosted").exists():
+        arguments = ("--cache", "cache", "--labels", "utkface", "--quiet")
+        assert run("fit", *arguments, "--out", "boosted", "--holdout", SHARE).exit_code == 0
+        copy_of(Path("mine"), 1, 120, 40)
+        assert run("extract", "mine", "--cache", "mine-cache", "--quiet").exit_code == 0
+    return ready
+
+
+MINE = ("fit", "--from", "boosted", "--cache", "mine-cache", "--labels", "utkface")
+
+
+def test_the_command(
+    sources: Path,
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Made-up descriptors of two columns lie close together without being copies.
+    monkeypatch.setattr("arcage.training.fit.SAME", 1e-6)
+    out = tmp_path / "adapted"
+    done = run(*MINE, "--rest", "cache", "utkface", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("age: better after by ")
+    assert "\nthe rest:\nage: " in done.stdout
+    assert f"the adapted heads and their model card are in {out}" in done.stderr
+    manifest = json.loads((out / MANIFEST).read_text("utf-8"))
+    told = manifest["adapted"]
+    assert told["from"] == "boosted"
+    assert told["training"] == json.loads(Path("boosted", MANIFEST).read_text())["training"]
+    # Of the rest only the faces that the old heads held out.
+    assert told["rest"]["overall"]["mae"]["faces"] == told["training"]["held_out"]
+    assert told["own"]["overall"]["mae"]["faces"] == manifest["training"]["faces"] == 120
+    assert told["own"]["overall"]["mae"]["b"] == manifest["out_of_fold"]["overall"]["mae"]
+    card = (out / "model-card.md").read_text("utf-8")
+    assert "Adapted: these heads know what the heads `boosted` learnt from" in card
+    assert "## These faces, before and after\n\n- age: better after" in card
+    assert "## The rest, before and after" in card
+    assert fitted_on(load_heads(out), "utkface", SHARE)
+    # Both sources are named utkface here, but their images differ.
+    assert "the old heads were fitted on" not in done.stderr
+    again = run(
+        "fit", "--from", "boosted", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "b"
+    )
+    known = told["training"]["faces"]
+    words = (
+        f"the old heads were fitted on {known} of these 160 faces: their metrics before are too optimistic"
+    )
+    assert words in again.stderr
+    assert len(fitted_images(load_heads(out))) == known + 120  # type: ignore[arg-type]
+    assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
+
+
+def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+    bare = replace(load_heads(Path("boosted")), manifest={"training": [], "settings": "none"})
+    save_heads(bare, tmp_path / "bare", "card")
+    arguments = ("--cache", "mine-cache", "--labels", "utkface", "--quiet")
+    done = run("fit", "--from", tmp_path / "bare", *arguments, "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.stderr
+    assert "learnt from 0 faces (unknown labels)" in (tmp_path / "a" / "model-card.md").read_text("utf-8")
+    assert not fitted_on(load_heads(tmp_path / "a"), "other.csv", 0)
+
+
+def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+    done = run(*MINE, "--out", tmp_path / "a", "--holdout", 0.3, "--only", "age")
+    assert done.exit_code == 0, done.stderr
+    manifest = json.loads((tmp_path / "a" / MANIFEST).read_text("utf-8"))
+    assert manifest["adapted"]["own"]["overall"]["mae"]["faces"] == manifest["training"]["held_out"] > 20
+    assert "gender" not in manifest["adapted"]
+    assert "without --rest: of " in done.stderr
+    assert "held back, so that the ages move by 0.25 years at most" in done.stderr
+    tight = run(*MINE, "--out", tmp_path / "t", "--only", "age", "--forget", 0.01)
+    assert tight.exit_code == 0
+    assert "held back" not in tight.stderr
+    told = json.loads((tmp_path / "t" / MANIFEST).read_text("utf-8"))["adapted"]
+    assert told["forget"] == 0.01
+    assert told["age"]["moved"] == pytest.approx(0.01, rel=0.05)
+    assert told["age"]["moved"] < manifest["adapted"]["age"]["moved"]
+    assert "gender" not in done.stdout.splitlines()[0]
+    loaded, old = load_heads(tmp_path / "a"), load_heads(Path("boosted"))
+    x = np.array([[30, 0.4], [70, 0.9]], np.float32)
+    np.testing.assert_array_equal(loaded.predict(x).p_female, old.predict(x).p_female)
+
+
+def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+    fit = ("fit", "--cache", "cache", "--labels", "utkface", "--head", "linear", "--quiet")
+    for wanted, other in (("age", "gender"), ("gender", "age")):
+        assert run(*fit, "--only", wanted, "--out", tmp_path / wanted).exit_code == 0
+        heads = load_heads(tmp_path / wanted)
+        assert getattr(heads, wanted) is not None
+        assert getattr(heads, other) is None
+
+
+def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+    for more, words in (
+        (("--head", "linear"), "leave out --head"),
+        (("--augment", 1), "leave out --head"),
+        (("--search", 1), "leave out --head"),
+    ):
+        failed = run(*MINE, "--out", tmp_path / "a", *more)
+        assert failed.exit_code == 2
+        assert words in failed.stderr
+    plain = ("fit", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "a")
+    for more in (("--rest", "cache", "utkface"), ("--forget", 1)):
+        failed = run(*plain, *more)
+        assert failed.exit_code == 2
+        assert "say with --from which" in failed.stderr
+    for years in ("0", "-1", "inf", "nan"):
+        failed = run(*MINE, "--out", tmp_path / "a", "--forget", years)
+        assert failed.exit_code == 2
+        assert "give years, more than 0" in failed.stderr
+    failed = run(*plain, "--from", "heads")
+    assert failed.exit_code == 2
+    assert "only boosted heads can be adapted" in failed.stderr
+    failed = run(*plain, "--from", "wheel")
+    assert failed.exit_code == 3
+    assert "pipeline" in failed.stderr
+    failed = run(*plain, "--from", "boosted", "--rest", "cache", "utkface")
+    assert failed.exit_code == 2
+    assert "no face of --rest is left" in failed.stderr
+    assert not (tmp_path / "a").exists()

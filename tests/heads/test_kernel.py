@@ -1,0 +1,183 @@
+"""The kernel stage's sums, compared with what they stand for; and work done side by side."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh, solve
+
+from arcage.heads.kernel import (
+    BLOCK,
+    KernelSettings,
+    KernelSums,
+    cross_kernel,
+    discriminant_axes,
+    outputs,
+    scatter,
+)
+from arcage.heads.layers import gaussian
+from arcage.heads.parallel import each
+
+N, DIMENSION, CLASSES = 900, 12, 5
+SETTINGS = KernelSettings(landmarks=150, context_columns=4)
+EQUAL = np.ones(N, np.float32)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Descriptors far from the origin, as raw levels are; classes; two targets that follow from them."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, CLASSES, N)
+    x = rng.normal(size=(N, DIMENSION)) * np.linspace(1, 3, DIMENSION) + 20
+    x[:, 1] += 1.5 * classes
+    targets = np.stack([30 + 10 * classes + rng.normal(size=N), np.sin(x[:, 1])], axis=1)
+    return x.astype(np.float32), classes, targets
+
+
+@pytest.fixture(scope="module")
+def sums(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[list, list[KernelSums]]:
+    folds = [(np.flatnonzero(np.arange(N) % 3 != k), np.arange(k, N, 3)) for k in range(3)]
+    return folds, list(cross_kernel(*data, EQUAL, folds, SETTINGS, 0))
+
+
+def assert_alike(a: np.ndarray, b: np.ndarray) -> None:
+    """Up to single precision's rounding, which is far below the targets' own noise of 1."""
+    assert np.abs(a - b).mean() < 0.02
+    assert np.abs(a - b).max() < 0.3
+
+
+def test_axes_of_all_less_some_are_those_of_the_rest(data: tuple[np.ndarray, ...]) -> None:
+    x, classes, _ = data
+    origin, rows = x[0], np.arange(N)
+    some = rows[: N // 3]
+    rest = scatter(x, classes, CLASSES, EQUAL, origin, rows).plus(
+        scatter(x, classes, CLASSES, EQUAL, origin, some), sign=-1
+    )
+    axes = discriminant_axes(rest, 0.3)
+
+    # Fisher's criterion as it is written: the eigenvectors of between and within.
+    z, y = x[N // 3 :].astype(np.float64), classes[N // 3 :]
+    total = np.cov(z.T, bias=True)
+    means = np.stack([z[y == k].mean(axis=0) - z.mean(axis=0) for k in range(CLASSES)])
+    between = (means * (np.bincount(y) / len(y))[:, None]).T @ means
+    within = total - between
+    within = 0.7 * within + 0.3 * np.trace(within) / DIMENSION * np.eye(DIMENSION)
+    expected = eigh(between, within)[1][:, :-CLASSES:-1]
+    assert axes.shape == (DIMENSION, CLASSES - 1)
+    np.testing.assert_allclose(np.abs(axes.T @ within @ expected), np.eye(CLASSES - 1), atol=1e-3)
+
+
+def test_weights_solve_the_regression_of_the_training_rows(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    x, _, targets = data
+    folds, parts = sums
+    assert len(parts) == len(folds) + 1
+    for part, (train, test) in zip(parts, [*folds, (np.arange(N), np.arange(9))], strict=True):
+        kernel = part.solve(0.3)
+        assert len(kernel.landmarks) == SETTINGS.landmarks
+        columns = gaussian(kernel.project(x[train]), kernel.landmarks).astype(np.float64)
+        middle, mean = columns.mean(axis=0), targets[train].mean(axis=0)
+        columns -= middle
+        gram = columns.T @ columns + 0.3 * gaussian(kernel.landmarks, kernel.landmarks)
+        weights = solve(gram, columns.T @ (targets[train] - mean))
+        expected = (gaussian(kernel.project(x[test]), kernel.landmarks) - middle) @ weights + mean
+        assert_alike(outputs(kernel, x, test), expected)
+    test, age = folds[0][1], targets[:, 0]
+    error = np.abs(outputs(parts[0].solve(0.3), x, test)[:, 0] - age[test]).mean()
+    assert error < 0.6 * np.abs(age[test] - np.median(age)).mean()
+
+
+def test_rounding_leaves_no_negative_squares_in_the_sums(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    """Landmarks that lie close together leave eigenvalues near zero. With sums in single precision they were
+    rounding, which the ridge did not always cover: once in a while a fold's answers were off by decades."""
+    for part in sums[1]:
+        values = eigh(part.gram, eigvals_only=True)
+        assert values[0] > -1e-12 * values[-1]
+
+
+def test_taking_rows_away_is_never_having_seen_them(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    x, _, targets = data
+    (train, test), part = sums[0][0], sums[1][0]
+    wrong = train[::10]
+    nothing = part.add(x, targets, EQUAL, train, sign=-1)
+    assert nothing.total[-1] == 0
+    without = part.add(x, targets, EQUAL, wrong, sign=-1).solve(0.3)
+    expected = nothing.add(x, targets, EQUAL, np.setdiff1d(train, wrong)).solve(0.3)
+    assert_alike(outputs(without, x, test), outputs(expected, x, test))
+    assert np.abs(outputs(without, x, test) - outputs(part.solve(0.3), x, test)).mean() > 0.1
+
+
+def test_a_face_of_weight_two_is_one_that_comes_twice(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    x, classes, targets = data
+    weight = np.where(np.arange(N) < 300, 2, 1).astype(np.float32)
+    rows, twice = np.arange(N), np.concatenate([np.arange(N), np.arange(300)])
+    a = scatter(x, classes, CLASSES, weight, x[0], rows)
+    b = scatter(x, classes, CLASSES, EQUAL, x[0], twice)
+    np.testing.assert_array_equal(a.count, b.count)
+    np.testing.assert_allclose(a.sums, b.sums, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(a.squares, b.squares, rtol=1e-4, atol=0.5)
+    part = sums[1][-1]
+    nothing = part.add(x, targets, EQUAL, rows, sign=-1)
+    heavy = nothing.add(x, targets, weight, rows).solve(0.3)
+    doubled, plain = nothing.add(x, targets, EQUAL, twice), part
+    answers, expected, other = (outputs(p, x, rows) for p in (heavy, doubled.solve(0.3), plain.solve(0.3)))
+    assert np.abs(answers - expected).mean() < 0.3 * np.abs(answers - other).mean()
+
+
+def test_faces_that_come_twice_do_not_stop_a_fit(data: tuple[np.ndarray, ...]) -> None:
+    """Landmarks of equal faces leave the regression undetermined but for rounding."""
+    x, classes, targets = (np.tile(part[:40], (60, *(1,) * (part.ndim - 1))) for part in data)
+    weight = np.ones(len(x), np.float32)
+    *_, part = cross_kernel(x, classes, targets, weight, [], KernelSettings(landmarks=1200), 0)
+    seen = outputs(part.solve(0.3), x, np.arange(40))
+    assert np.abs(seen[:, 0] - targets[:40, 0]).mean() < 2
+
+
+def test_outputs_of_any_number_of_rows(data: tuple[np.ndarray, ...], sums: tuple[list, list]) -> None:
+    kernel = sums[1][-1].solve(0.3)
+    x = np.tile(data[0], (4, 1))
+    assert len(x) > BLOCK
+    np.testing.assert_allclose(outputs(kernel, x, np.arange(len(x))), kernel(x), rtol=1e-4, atol=1e-3)
+    assert outputs(kernel, x, np.arange(0)).shape == (0, 2)
+
+
+def test_work_is_done_side_by_side_and_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 3}])
+    together = threading.Barrier(3, timeout=10)
+
+    def work(number: int) -> int:
+        together.wait()
+        return number * number
+
+    assert list(each(work, range(6))) == [0, 1, 4, 9, 16, 25]
+
+
+def test_work_that_takes_much_memory_is_done_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 3}])
+    names = list(each(lambda _: threading.current_thread().name, range(6), memory=5 << 30))
+    assert len(set(names)) == 1
+
+
+def test_a_failure_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 1}])
+    done = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        if number == 1:
+            raise MemoryError("no more")
+        time.sleep(0.002)
+
+    with pytest.raises(MemoryError, match="no more"):
+        list(each(work, range(1000)))
+    assert len(done) < 1000

@@ -1,0 +1,211 @@
+"""What the four formats write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from arcage.errors import OutputError, UsageError
+from arcage.output.formats import COLUMNS, format_of, write_file, write_stdout
+from arcage.prediction import Prediction, gender_words
+
+FACE = Prediction(
+    path="a/b.jpg",
+    face=0,
+    faces=2,
+    x1=-0.04,
+    y1=2.25,
+    x2=100.123,
+    y2=200.0,
+    det_score=0.98765,
+    age=34.25,
+    age_low=27.04,
+    age_high=42.0,
+    gender="female",
+    p_female=0.97125,
+    status="ok",
+    error=None,
+)
+NO_FACE = Prediction("c.jpg", None, 0, *[None] * 10, "no_face", None)  # type: ignore[arg-type]
+UNREADABLE = replace(NO_FACE, path="d.jpg", status="unreadable", error="empty file")
+UNDECODABLE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+ODD = replace(NO_FACE, path='comma, "quote"\nline end é 日本.jpg')
+BAD = replace(NO_FACE, path=UNDECODABLE)
+
+
+def written(path: Path, *rows: Prediction) -> Path:
+    with write_file(path) as write:
+        for row in rows:
+            write([row])
+    return path
+
+
+def test_the_columns_are_the_contract() -> None:
+    assert ",".join(COLUMNS) == (
+        "path,face,faces,x1,y1,x2,y2,det_score,age,age_low,age_high,gender,p_female,status,error"
+    )
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = written(tmp_path / "out.csv", FACE, NO_FACE, UNREADABLE)
+    assert path.read_bytes().decode().split("\n") == [
+        ",".join(COLUMNS),
+        "a/b.jpg,0,2,0.0,2.2,100.1,200.0,0.988,34.2,27.0,42.0,female,0.9712,ok,",
+        "c.jpg,,0,,,,,,,,,,,no_face,",
+        "d.jpg,,0,,,,,,,,,,,unreadable,empty file",
+        "",
+    ]
+
+
+def test_csv_keeps_odd_paths(tmp_path: Path) -> None:
+    path = written(tmp_path / "out.csv", ODD, replace(ODD, path="cr\r.jpg"), BAD)
+    with path.open(encoding="utf-8", newline="") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    assert paths == [ODD.path, "cr\r.jpg", "caf\\udce9.jpg"]
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    path = written(tmp_path / "out.jsonl", FACE, UNREADABLE, ODD, BAD)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [tuple(row) for row in rows] == [COLUMNS] * 4
+    assert rows[0] == {
+        "path": "a/b.jpg",
+        "face": 0,
+        "faces": 2,
+        "x1": 0.0,
+        "y1": 2.2,
+        "x2": 100.1,
+        "y2": 200.0,
+        "det_score": 0.988,
+        "age": 34.2,
+        "age_low": 27.0,
+        "age_high": 42.0,
+        "gender": "female",
+        "p_female": 0.9712,
+        "status": "ok",
+        "error": None,
+    }
+    assert rows[1]["age"] is None
+    assert rows[1]["error"] == "empty file"
+    assert [row["path"] for row in rows[2:]] == [ODD.path, UNDECODABLE]
+
+
+def test_parquet_is_typed_and_nullable(tmp_path: Path) -> None:
+    path = written(tmp_path / "out.parquet", FACE, UNREADABLE, ODD, BAD)
+    table = pq.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    numbers = dict.fromkeys(
+        ("x1", "y1", "x2", "y2", "det_score", "age", "age_low", "age_high", "p_female"), "float"
+    )
+    texts = dict.fromkeys(("path", "gender", "status", "error"), "string")
+    assert types == {**numbers, **texts, "face": "int32", "faces": "int32"}
+    assert tuple(types) == COLUMNS
+    assert table["age"].to_pylist() == [34.25, None, None, None]
+    assert table["path"].to_pylist() == ["a/b.jpg", "d.jpg", ODD.path, "caf\\udce9.jpg"]
+
+
+def test_parquet_in_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.output.formats._ROWS_PER_GROUP", 2)
+    path = written(tmp_path / "out.parquet", *[replace(FACE, face=i) for i in range(5)])
+    assert pq.ParquetFile(path).num_row_groups == 3
+    assert pq.read_table(path)["face"].to_pylist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_without_rows_there_is_a_file_all_the_same(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path / f"out.{suffix}")
+    if suffix == "parquet":
+        assert tuple(pq.read_table(path).column_names) == COLUMNS
+    else:
+        assert path.read_text() == {"csv": ",".join(COLUMNS) + "\n", "jsonl": ""}[suffix]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_another_error_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out.{suffix}"
+    path.write_text("old")
+    with pytest.raises(AttributeError), write_file(path) as write:
+        write([FACE] * 100_000 + [None])  # type: ignore[list-item]
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"out.{suffix}"
+    path.write_text("old")
+
+    def full(file: Any, data: Any) -> int:
+        raise OutputError("cannot write: No space left on device")
+
+    monkeypatch.setattr("arcage.files._Output.write", full)
+    with pytest.raises(OutputError, match="No space left"), write_file(path) as write:
+        write([FACE] * 100_000)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_suffix_decides() -> None:
+    assert [format_of(Path(name)) for name in ("a.csv", "a.JSONL", "x.y/a.parquet")] == [
+        "csv",
+        "jsonl",
+        "parquet",
+    ]
+    with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet"):
+        format_of(Path("a.txt"))
+
+
+def on_stdout(
+    monkeypatch: pytest.MonkeyPatch, format_: Any, *rows: Prediction, encoding: str = "utf-8"
+) -> bytes:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, newline="\r\n"))
+    with write_stdout(format_) as write:
+        write(rows)
+    return raw.getvalue()
+
+
+def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_gender = replace(FACE, face=1, gender=None, p_female=None)
+    no_age = replace(FACE, age=None, age_low=None, age_high=None, gender="male", p_female=0.3)
+    odd = replace(NO_FACE, path="\x1b[31mé.jpg")
+    text = on_stdout(monkeypatch, "table", FACE, no_gender, no_age, NO_FACE, UNREADABLE, odd, BAD).decode()
+    assert text.splitlines() == [
+        "  age  90 %     gender        face     score  image",
+        " 34.2  27-42    female 97 %   #0 of 2  0.99   a/b.jpg",
+        " 34.2  27-42    -             #1 of 2  0.99   a/b.jpg",
+        "    -  -        male 70 %     #0 of 2  0.99   a/b.jpg",
+        "    -  no face                                c.jpg",
+        "    -  unreadable                             d.jpg: empty file",
+        "    -  no face                                \\x1b[31mé.jpg",
+        "    -  no face                                caf\\udce9.jpg",
+    ]
+
+
+def test_data_on_stdout_is_utf_8_with_plain_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = on_stdout(monkeypatch, "csv", replace(FACE, path="é.jpg"), BAD, encoding="ascii")
+    assert "\né.jpg,0,2," in data.decode()
+    assert "\ncaf\\udce9.jpg,," in data.decode()
+    assert b"\r" not in data
+
+
+def test_the_table_on_a_terminal_that_knows_ascii_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = on_stdout(monkeypatch, "table", replace(FACE, path="é.jpg"), encoding="ascii")
+    assert b"\\xe9.jpg" in data
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.5, "female 50 %"), (0.499, "male 50 %"), (1, "female 100 %"), (0, "male 100 %")]
+)
+def test_gender_words(p: float, words: str) -> None:
+    assert gender_words(p) == words

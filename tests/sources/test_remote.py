@@ -1,0 +1,392 @@
+"""Images behind URLs: what is listed, in which order, what is missing, and trouble with the place itself."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fakes import FINGERPRINT, face, image
+
+from arcage.cache import Cache
+from arcage.errors import ImageError, RemoteError
+from arcage.output.progress import progress
+from arcage.sources.remote import ReadAhead
+from arcage.sources.walk import Source, is_one_image, is_url, walk
+
+fsspec = pytest.importorskip("fsspec")
+Run = Callable[..., Any]
+
+FILES = {
+    "b.jpg": image(face(10)),
+    "a/z.PNG": image(),
+    "a/b/c.jpeg": image(face(20), face(30)),
+    "a-b/1.jpg": b"",
+    "a/.hidden.jpg": b"x",
+    ".git/1.jpg": b"x",
+    "notes.txt": b"x",
+    "é ü.jpg": b"text",
+}
+LISTED = ["a/b/c.jpeg", "a/z.PNG", "a-b/1.jpg", "b.jpg", "é ü.jpg"]
+
+
+def fill(url: str) -> str:
+    system, root = fsspec.core.url_to_fs(url)
+    for name, data in FILES.items():
+        system.makedirs(f"{root}/{name}".rsplit("/", 1)[0], exist_ok=True)
+        system.pipe_file(f"{root}/{name}", data)
+    return url
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A folder in fsspec's memory."""
+    url = f"memory://{uuid.uuid4().hex}"
+    yield url
+    fsspec.filesystem("memory").rm(url, recursive=True)
+
+
+@pytest.fixture(params=["memory", "file"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return fill(f"file://{tmp_path}/in")
+    return fill(request.getfixturevalue("memory"))
+
+
+def rows(done: Any) -> list[dict[str, str]]:
+    assert "Traceback" not in done.stderr
+    return list(csv.DictReader(io.StringIO(done.stdout)))
+
+
+def test_what_is_a_url() -> None:
+    assert all(map(is_url, ("s3://b/a.jpg", "memory://x", "file:///a", "gs://b")))
+    assert not any(map(is_url, ("a.jpg", "C://photos", "/s3://b", "s3:/b", "./s3://b", "", "://b")))
+    assert is_one_image("s3://b/a.JPG")
+    assert not any(map(is_one_image, ("s3://b/photos", "s3://b/x.parquet", "x.parquet", ".")))
+
+
+def test_a_folder_is_listed_in_order(url: str) -> None:
+    found = list(walk([url]))
+    assert [source.name for source in found] == LISTED
+    assert [source.path for source in found] == [f"{url}/{name}" for name in LISTED]
+    assert [source.read() for source in found] == [FILES[name] for name in LISTED]
+    assert list(walk([url + "/"])) == found
+    assert [source.name for source in walk([f"{url}/a"])] == ["b/c.jpeg", "z.PNG"]
+
+
+def test_files_folders_and_a_list(arcage: Run, url: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{url}/b.jpg\n{url}/nowhere.jpg\n{url}/none\n", "utf-8")
+    (tmp_path / "local.jpg").write_bytes(image(face(50)))
+    done = arcage("predict", f"{url}/a", tmp_path / "local.jpg", "--from-file", tmp_path / "list.txt")
+    found = [(row["path"].removeprefix(f"{url}/"), row["status"], row["error"]) for row in rows(done)]
+    assert sorted(found) == [
+        (str(tmp_path / "local.jpg"), "ok", ""),
+        ("a/b/c.jpeg", "ok", ""),
+        ("a/b/c.jpeg", "ok", ""),
+        ("a/z.PNG", "no_face", ""),
+        ("b.jpg", "ok", ""),
+        ("none", "unreadable", "no such file"),
+        ("nowhere.jpg", "unreadable", "no such file"),
+    ]
+    assert arcage("predict", f"{url}/b.jpg").exit_code == 0
+    assert arcage("predict", f"{url}/nowhere.jpg").exit_code == 1
+    assert [row["path"] for row in rows(arcage("predict", f"{url}/.git"))] == [f"{url}/.git/1.jpg"]
+
+
+def test_extract_in_parts(arcage: Run, url: str, tmp_path: Path) -> None:
+    for i in (1, 2):
+        assert arcage("extract", url, "--cache", tmp_path / "cache", "--shard", f"{i}/2").exit_code == 0
+    assert Cache(tmp_path / "cache", FINGERPRINT).names().names.tolist() == sorted(LISTED)
+    again = arcage("extract", url, "--cache", tmp_path / "cache")
+    assert "5 images were in the cache" in again.stderr
+
+
+def test_a_parquet_file(arcage: Run, url: str) -> None:
+    system, root = fsspec.core.url_to_fs(url)
+    with system.open(f"{root}/x.parquet", "wb") as file:
+        images = [image(face(age)) for age in range(50)]
+        names = [f"{age}.jpg" for age in range(50)]
+        pq.write_table(pa.table({"image": images, "path": names}), file, row_group_size=7)
+    found = rows(arcage("predict", f"{url}/x.parquet"))
+    assert [(row["path"], row["age"]) for row in found] == [
+        (f"{url}/x.parquet#{age}.jpg", f"{age}.0") for age in range(50)
+    ]
+    assert [row["error"] for row in rows(arcage("predict", f"{url}/y.parquet"))] == ["no such file"]
+
+
+def test_a_name_that_leads_up(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    fsspec.filesystem("memory").store[f"/{memory.removeprefix('memory://')}/../../../../x.jpg"] = SimpleFile(
+        photo
+    )
+    up = f"{memory}/../../../../x.jpg"
+    done = arcage("predict", up, f"{memory}/none.jpg", "--annotate", tmp_path / "a/b/out")
+    assert "1 of 2 images drawn" in done.stderr
+    assert [path.name for path in (tmp_path / "a/b/out").rglob("*.jpg")] == ["x.jpg"]
+
+
+def SimpleFile(data: bytes) -> Any:  # noqa: N802
+    from fsspec.implementations.memory import MemoryFile
+
+    return MemoryFile(None, "", data)
+
+
+# Trouble
+
+
+def test_packages_that_are_missing(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    for command in (("predict", "s3://bucket/a.jpg"), ("predict", "s3://bucket/folder")):
+        done = arcage(*command)
+        assert done.exit_code == 3
+        assert "s3fs" in done.stderr
+        assert "pip install 'arcage[remote]'" in done.stderr
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    done = arcage("predict", "memory://a.jpg")
+    assert done.exit_code == 3
+    assert "pip install 'arcage[remote]'" in done.stderr
+
+
+def test_a_protocol_that_is_none(arcage: Run) -> None:
+    done = arcage("predict", "nonsense://bucket/folder")
+    assert done.exit_code == 2
+    assert "nonsense://" in done.stderr
+
+
+class Broken(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]
+    """A store whose every answer is an error, after so many good ones."""
+
+    protocol = "broken"
+    cachable = False
+    error: Exception = ConnectionError("no route to host")
+    good = 0
+    under_way = 0
+    most = 0
+    lock = threading.Lock()
+
+    def ls(self, path: str, detail: bool = True, **more: Any) -> Any:
+        if type(self).good <= 0:
+            raise self.error
+        return [{"name": f"{path}/{n:03d}.jpg", "type": "file", "size": 9} for n in range(100)]
+
+    def info(self, path: str, **more: Any) -> Any:
+        kind = "file" if path.endswith(".jpg") else "directory"
+        return {"name": path, "type": kind, "size": 9}
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **more: Any) -> bytes:
+        kind = type(self)
+        with kind.lock:
+            kind.good -= 1
+            kind.under_way += 1
+            kind.most = max(kind.most, kind.under_way)
+            if kind.good < 0:
+                raise self.error
+        time.sleep(0.005)
+        with kind.lock:
+            kind.under_way -= 1
+        return image(face(int(path[-7:-4]) % 90), width=int(path[-7:-4]) + 1)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> type[Broken]:
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    for name in ("good", "under_way", "most"):
+        monkeypatch.setattr(Broken, name, 0)
+    return Broken
+
+
+@pytest.mark.parametrize("good", [0, 50])
+def test_a_network_that_fails_stops_the_run(
+    arcage: Run, broken: type[Broken], tmp_path: Path, good: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken, "good", good)
+    done = arcage("extract", "broken://b/photos", "--cache", tmp_path / "cache")
+    assert done.exit_code == 3
+    assert "cannot read broken://b/photos" in done.stderr
+    assert "no route to host" in done.stderr
+    assert "Traceback" not in done.stderr
+    if good:
+        # What was finished is kept.
+        assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 50
+        monkeypatch.setattr(broken, "good", 1000)
+        assert (
+            "50 images were in"
+            in arcage("extract", "broken://b/photos", "--cache", tmp_path / "cache").stderr
+        )
+
+
+def test_one_object_that_is_closed_is_a_row(
+    arcage: Run, broken: type[Broken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken, "good", 99)
+    monkeypatch.setattr(broken, "error", PermissionError("Forbidden"))
+    found = [(row["status"], row["error"]) for row in rows(arcage("predict", "broken://b/photos"))]
+    assert sorted(found) == [("ok", "")] * 99 + [("unreadable", "Permission denied")]
+    # Keys that are not known open no object.
+    error = PermissionError("The AWS Access Key Id you provided does not exist in our records.")
+    error.__cause__ = ValueError()
+    error.__cause__.response = {"Error": {"Code": "InvalidAccessKeyId"}}  # type: ignore[attr-defined]
+    monkeypatch.setattr(broken, "error", error)
+    monkeypatch.setattr(broken, "good", 99)
+    assert arcage("predict", "broken://b/photos").exit_code == 3
+    # A folder that is closed is no folder without images.
+    monkeypatch.setattr(broken, "good", 0)
+    assert arcage("predict", "broken://b/photos").exit_code == 3
+
+
+def test_the_count_for_the_progress_bar_is_silent(
+    broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("Extracting", lambda: walk(["broken://b/photos"])):
+        for thread in threading.enumerate():
+            if thread.name == "arcage-count":
+                thread.join(10)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_objects_are_read_ahead(broken: type[Broken], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken, "good", 1000)
+    waiting: list[Source] = []
+    for source in ReadAhead(walk(["broken://b/photos"])):
+        waiting.append(source)
+        if len(waiting) == 32:
+            assert waiting.pop(0).read()
+    names = [source.name for source in waiting]
+    assert names == [f"{n:03d}.jpg" for n in range(69, 100)]
+    assert all(source.read() for source in waiting)
+    assert 4 < broken.most <= 16
+
+
+def test_reading_ahead_stops(broken: type[Broken], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken, "good", 1000)
+    sources = ReadAhead(walk(["broken://b/photos"]))
+    first = next(sources)
+    assert first.read()
+    second = next(sources)
+    sources.close()
+    with suppress(CancelledError):  # it may have been read by then
+        assert second.read()
+    assert 998 <= broken.good <= 999
+
+
+def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(memory)
+    monkeypatch.setattr("arcage.sources.remote.MAX_FILE_BYTES", 20)
+    with pytest.raises(ImageError, match="too large"):
+        Source(f"{memory}/b.jpg", "b.jpg").read()
+
+
+# A store that speaks S3, on this machine
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """The environment in which s3:// is a server on the loopback interface."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    code = (
+        "from moto.server import ThreadedMotoServer; import sys\n"
+        "server = ThreadedMotoServer('127.0.0.1', 0, verbose=False); server.start()\n"
+        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        assert server.stdin is not None
+        server.stdin.close()
+
+
+def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") -> Any:
+    """``arcage`` on the fake pipeline in a process of its own, as s3fs keeps its settings while it lives."""
+    root = Path(__file__).parents[2]
+    code = f"import sys; sys.path.insert(0, {str(root / 'tests')!r})\n{prepare}\nimport fakes; fakes._main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(root), "AWS_MAX_ATTEMPTS": "1", **environment},
+        check=False,
+    )
+
+
+@pytest.mark.oracle
+def test_s3(s3: dict[str, str], tmp_path: Path) -> None:
+    prepare = """
+import fsspec
+from test_remote import FILES
+system = fsspec.filesystem("s3")
+system.mkdir("bucket")
+for name, data in FILES.items():
+    system.pipe_file("bucket/photos/" + name, data)
+system.pipe_file("bucket/photos/a/", b"")
+import pyarrow as pa, pyarrow.parquet as pq
+with system.open("bucket/x.parquet", "wb") as file:
+    pq.write_table(pa.table({"image": list(FILES.values()), "path": list(FILES)}), file, row_group_size=3)
+"""
+    done = in_s3(s3, "predict", "s3://bucket/photos", prepare=prepare)
+    assert done.returncode == 0, done.stderr
+    assert [(row["path"], row["status"], row["error"]) for row in rows(done)] == [
+        ("s3://bucket/photos/a/b/c.jpeg", "ok", ""),
+        ("s3://bucket/photos/a/b/c.jpeg", "ok", ""),
+        ("s3://bucket/photos/a/z.PNG", "no_face", ""),
+        ("s3://bucket/photos/a-b/1.jpg", "unreadable", "empty file"),
+        ("s3://bucket/photos/b.jpg", "ok", ""),
+        ("s3://bucket/photos/é ü.jpg", "unreadable", rows(done)[-1]["error"]),
+    ]
+    done = in_s3(s3, "extract", "s3://bucket/photos", "s3://bucket/x.parquet", "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert sorted(set(Cache(tmp_path / "cache", FINGERPRINT).names().names)) == sorted(FILES)
+    for missing in (
+        "s3://bucket/none.jpg",
+        "s3://bucket/none",
+        "s3://nobucket/a.jpg",
+        "s3://bucket/n.parquet",
+    ):
+        done = in_s3(s3, "predict", missing)
+        assert [(row["path"], row["error"]) for row in rows(done)] == [(missing, "no such file")]
+        assert done.returncode == 1
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("place", ["s3://bucket/photos", "s3://bucket/photos/b.jpg", "s3://bucket/x.parquet"])
+def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> None:
+    nobody = {**s3, "AWS_ACCESS_KEY_ID": "", "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}
+    del nobody["AWS_SECRET_ACCESS_KEY"]
+    done = in_s3(nobody, "predict", place)
+    assert done.returncode == 3, done.stderr
+    assert "credentials" in done.stderr
+    done = in_s3({**s3, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "predict", place)
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_of_their_kinds() -> None:
+    (source,) = walk(["nonsense://x"])
+    assert source.error == "cannot open nonsense://x: fsspec knows no nonsense://"
+    error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as a pickle would
+    assert (str(error), error.reason, error.exit_code) == ("cannot read x: no network", "no network", 3)
