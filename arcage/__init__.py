@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arcage.heads.estimators import AgeHead, GenderHead
-    from arcage.prediction import Prediction
     from arcage.predictor import Predictor
+    from arcage.types import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return Predictor
     if name == "Prediction":
-        from arcage.prediction import Prediction
+        from arcage.types import Prediction
 
         return Prediction
     if name in ("AgeHead", "GenderHead"):

@@ -23,3 +23,8 @@ def counted(number: int, one: str, many: str = "") -> str:
 def either(words: Sequence[str]) -> str:
     """Join alternatives: ``age, gender or both``."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def gender_words(p_female: float) -> str:
+    """The more probable gender with its probability, such as ``female 97 %``."""
+    return f"female {percent(p_female)}" if p_female >= 0.5 else f"male {percent(1 - p_female)}"

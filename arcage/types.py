@@ -52,3 +52,38 @@ class ImageFaces:
     """Whether the file has more pictures than the first, which was read; not kept in a cache."""
     min_face: int | None = None
     """Minimum face width of the search, pixels; None if an older version of arcage did not record it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A face with its age and gender. An image without a face, or that cannot be read, is one row as well;
+    what it cannot tell is None there.
+
+    The fields, in this order, are the columns of every output. Boxes are in pixels of the upright image
+    (EXIF orientation applied) and may reach past its border.
+    """
+
+    path: str
+    """As it was asked for; ``-`` for an image that came as bytes."""
+    face: int | None
+    """0 for the image's face with the highest detector score, then 1, 2, ..."""
+    faces: int
+    """How many faces the image has, whether all of them are asked for or not."""
+    x1: float | None
+    y1: float | None
+    x2: float | None
+    y2: float | None
+    det_score: float | None
+    """The detector's confidence, 0 to 1."""
+    age: float | None
+    """In years; None where the heads were fitted without age, or are less sure than was asked for."""
+    age_low: float | None
+    """Lower end of the 90 % interval of the age."""
+    age_high: float | None
+    gender: Literal["female", "male"] | None
+    """The likelier one; None where the heads were fitted without it, or are less sure than was asked for."""
+    p_female: float | None
+    """The probability, 0 to 1."""
+    status: Literal["ok", "no_face", "unreadable"]
+    error: str | None
+    """Why the image is unreadable."""

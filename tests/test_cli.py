@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 from fakes import FINGERPRINT, FakeExtractor, face, image
+from imports import HEAVY
 from typer.testing import CliRunner
 
 import arcage.cli
@@ -541,20 +542,6 @@ def loaded(text: str) -> set[str]:
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     return {name.split(".")[0] for name in done.stderr.split()}
-
-
-HEAVY = {
-    "numpy",
-    "cv2",
-    "openvino",
-    "onnxruntime",
-    "pyarrow",
-    "sklearn",
-    "scipy",
-    "pandas",
-    "lightgbm",
-    "rich",
-}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import HEAVY
+from imports import HEAVY
 
 ROOT = Path(__file__).parents[1]
 

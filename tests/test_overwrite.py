@@ -18,13 +18,13 @@ from arcage.errors import ForeignFileError, UsageError
 from arcage.files import refuse_foreign
 from arcage.heads.export import check_onnx_file
 from arcage.output.formats import COLUMNS, check_rows_file, write_file
-from arcage.prediction import Prediction
 from arcage.report import check_report_files
 from arcage.report.faces import check_page_file, write_page
 from arcage.report.labels import check_label_report_files
 from arcage.report.page import PLOTS
 from arcage.report.plots import new_axes, png
 from arcage.training.fit import check_heads_folder
+from arcage.types import Prediction
 from arcage.video.write import check_frames_file, write_frames
 
 Run = Callable[..., Any]

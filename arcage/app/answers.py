@@ -13,9 +13,9 @@ from typing import Any
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
 from arcage.output.formats import COLUMNS, record
-from arcage.prediction import Prediction
 from arcage.predictor import Predictor
 from arcage.sources.walk import Source
+from arcage.types import Prediction
 
 PICTURE = 800
 """Pixels of the long side of a picture that comes back with its rows."""

@@ -70,7 +70,7 @@ class Place:
     path: str
     """With forward slashes and without ``.`` and empty parts."""
     face: int | None = None
-    """Number as in :class:`arcage.prediction.Prediction`; None for the main face of the image."""
+    """Number as in :class:`arcage.types.Prediction`; None for the main face of the image."""
     box: tuple[float, ...] | None = field(default=None, compare=False)
     """Box of that face, pixels: x1, y1, x2, y2."""
 

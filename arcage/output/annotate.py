@@ -15,9 +15,9 @@ import numpy as np
 from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images.decode import decode
-from arcage.prediction import Prediction, gender_words
 from arcage.sources.walk import Source
-from arcage.types import F64, U8
+from arcage.text import gender_words
+from arcage.types import F64, U8, Prediction
 
 QUALITY = 92
 _READABLE = 480

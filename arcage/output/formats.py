@@ -19,8 +19,8 @@ from typing import IO, Any, Literal, cast
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.output.table import write_table
-from arcage.prediction import Prediction
 from arcage.process.streams import drop
+from arcage.types import Prediction
 
 Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
 Write = Callable[[Sequence[Prediction]], None]

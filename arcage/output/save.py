@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from arcage.output.formats import Write
 from arcage.output.summary import Summary
-from arcage.prediction import Prediction
 from arcage.process.interrupt import interruptible, uninterrupted
 from arcage.sources.walk import Source
+from arcage.types import Prediction
 
 if TYPE_CHECKING:
     from arcage.output.annotate import Annotator

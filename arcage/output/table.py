@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from arcage.prediction import Prediction, gender_words
+from arcage.text import gender_words
+from arcage.types import Prediction
 
 _NARROW = 70
 """On terminals with fewer columns the names of the images need the place of the less telling columns."""

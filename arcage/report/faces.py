@@ -18,10 +18,10 @@ from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decode import decode
 from arcage.output.formats import record
-from arcage.prediction import Prediction
 from arcage.report.page import STYLE
 from arcage.report.thumbnail import thumbnail
 from arcage.sources.walk import Source
+from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]
 """Takes the rows of one more image."""

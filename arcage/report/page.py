@@ -13,8 +13,7 @@ from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
-from arcage.prediction import gender_words
-from arcage.text import counted, in_words, percent
+from arcage.text import counted, gender_words, in_words, percent
 
 STYLE = Path(__file__).with_name("page.css")
 

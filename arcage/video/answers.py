@@ -12,11 +12,10 @@ import numpy as np
 from arcage.errors import ImageError
 from arcage.heads.model import Predictions
 from arcage.output.annotate import Annotator
-from arcage.prediction import Prediction
 from arcage.predictor import Predictor, face_row, no_face_row
 from arcage.process.interrupt import forget, uninterrupted
 from arcage.sources.walk import Source
-from arcage.types import U8, Face, ImageFaces, Status
+from arcage.types import U8, Face, ImageFaces, Prediction, Status
 from arcage.video.person import Person
 from arcage.video.read import Frame, Reader, open_camera, open_clip
 from arcage.video.track import Tracker, is_whole

@@ -18,8 +18,8 @@ from arcage.files import atomic_write, check_csv, make_folder, reason, temporary
 from arcage.images.quiet import quiet_libraries
 from arcage.output.annotate import COMMENT, draw
 from arcage.output.formats import COLUMNS, DECIMALS
-from arcage.prediction import Prediction
 from arcage.process.interrupt import interruptible, uninterrupted
+from arcage.types import Prediction
 from arcage.video.read import Frame, open_clip
 
 WriteFrame = Callable[[Frame, Sequence[Prediction]], None]

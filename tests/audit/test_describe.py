@@ -13,7 +13,7 @@ import fakes
 import numpy as np
 import pytest
 from caches import image, write
-from test_report import Page, picture
+from pages import Page, picture
 
 from arcage.audit import duplicates as similar
 from arcage.audit.describe import SHARE, describe, most_suspicious

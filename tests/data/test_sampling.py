@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_heads import FAST
-from test_training import AGE, GENDER, SHARE, X, fit, labelled, made_up
+from faces import FAST
+from projects import AGE, GENDER, SHARE, X, fit, labelled, made_up
 
 from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import BOUND, Sampling, parse_ages, sampling_words

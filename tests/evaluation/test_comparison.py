@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_training import SHARE, Run, project, ready, run  # noqa: F401 (fixtures)
+from projects import SHARE, Run, project, ready, run  # noqa: F401 (fixtures)
 
 from arcage.evaluation.bootstrap import interval
 from arcage.evaluation.comparison import SIGNS, as_text, compare

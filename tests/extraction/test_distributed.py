@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FINGERPRINT, FakeExtractor, face, image
-from test_extraction import content, photos
+from folders import content, photos
 
 from arcage.cache import Cache
 from arcage.embedder.engines.base import cores

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FINGERPRINT, FakeExtractor, face, image
+from fakes import FINGERPRINT, FakeExtractor
+from folders import content, photos
 
 from arcage.cache import Cache
 from arcage.errors import UsageError
 from arcage.extraction.run import extract, in_shard, open_cache, parse_shard
 from arcage.output.summary import Summary
 from arcage.sources.walk import Source, walk
-
-
-def photos(folder: Path, count: int) -> dict[str, str]:
-    """Write images with 0, 1 or 2 faces and one that is broken; gives sha256 -> name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = {}
-    for number in range(count):
-        data = image(*[face(number % 90)] * (number % 3), width=number + 1)
-        if number == 7:
-            data = b"text"
-        name = f"{number:04d}.jpg"
-        (folder / name).write_bytes(data)
-        made[hashlib.sha256(data).hexdigest()] = name
-    return made
 
 
 def run(folder: Path, cache: Path, **more: Any) -> Summary:
@@ -185,22 +170,6 @@ def test_parts_side_by_side(tmp_path: Path, start: Callable[..., Any]) -> None:
         assert 0 < len(marked(tmp_path / f"part{number}")) < 60
         shutil.copytree(tmp_path / f"part{number}", tmp_path / "joined", dirs_exist_ok=True)
     assert content(tmp_path / "cache") == content(tmp_path / "joined") == whole
-
-
-def content(directory: Path) -> tuple[Any, ...]:
-    """All that readers see of a cache, but for where it lies on disk."""
-    cache = Cache(directory, FINGERPRINT)
-    table, names = cache.table(), cache.names()
-    assert cache.verify() == ()
-    where = {"shard", "descriptor", "parts", "dimension", "keys"}
-    columns = [getattr(table, field.name) for field in fields(table) if field.name not in where]
-    return (
-        table.sha256(np.arange(len(table))),
-        *(repr(column.tolist()) for column in columns),  # NaN is not equal to itself
-        table.descriptors().tolist(),
-        names.sha256(),
-        names.names.tolist(),
-    )
 
 
 @pytest.mark.slow

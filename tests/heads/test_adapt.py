@@ -9,8 +9,8 @@ from pathlib import Path
 import fakes
 import numpy as np
 import pytest
-from test_heads import DIMENSION, FAST, faces
-from test_training import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
+from faces import FAST, elsewhere, faces
+from projects import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
 
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
@@ -26,15 +26,6 @@ from arcage.heads.store import (
     save_heads,
 )
 from arcage.training.fit import fitted_on, only
-
-
-def elsewhere(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Another camera: all descriptors lie aside, which makes people look older and more female."""
-    x, age, gender = faces(n, seed)
-    aside = np.zeros(DIMENSION)
-    aside[[3, 7, 10]] = 1.5, 1, 4
-    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
-    return (x + aside @ mix).astype(np.float32), age, gender
 
 
 def error(answers: Predictions, age: np.ndarray) -> float:

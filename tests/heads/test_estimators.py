@@ -7,13 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from faces import faces
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
-from test_heads import faces
 
 from arcage import AgeHead, GenderHead
 from arcage.heads.fit import KINDS, Settings, fit_heads

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_adapt import elsewhere
-from test_heads import DIMENSION, FAST, faces
-from test_training import Run, project, ready, run  # noqa: F401 (fixtures)
+from faces import DIMENSION, FAST, elsewhere, faces
+from projects import Run, project, ready, run  # noqa: F401 (fixtures)
 
 from arcage.errors import HeadsError
 from arcage.heads.adapt import adapt_heads

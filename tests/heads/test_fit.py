@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faces import DIMENSION, FAST, faces
 
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.boosting import Boosting, boost, dataset, some
@@ -22,28 +23,6 @@ from arcage.heads.kernel import KernelSettings
 from arcage.heads.layers import from_arrays, to_arrays
 from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
 from arcage.heads.store import ARRAYS, MANIFEST, SCHEMA, load_heads, save_heads
-
-DIMENSION = 24
-FAST = Settings(
-    kernel=KernelSettings(landmarks=200),
-    age=Boosting(rounds=40),
-    quantiles=Boosting(rounds=40, leaves=7),
-    gender=Boosting(rounds=20, leaves=7),
-    context_columns=8,
-)
-
-
-def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Descriptors in which age and gender are hidden behind noise, the age's spread growing with it."""
-    rng = np.random.default_rng(seed)
-    age = rng.integers(1, 90, n).astype(np.float32)
-    gender = rng.integers(0, 2, n).astype(np.float32)
-    x = rng.normal(size=(n, DIMENSION))
-    x[:, 3] += np.sqrt(age) + rng.normal(size=n) * 0.05 * np.sqrt(age)
-    x[:, 4] += np.sin(age / 20) * 2
-    x[:, 7] += 2.5 * gender
-    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
-    return (x @ mix).astype(np.float32), age, gender
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import fakes
 import numpy as np
 import pytest
 from caches import FINGERPRINT
-from test_heads import FAST, faces
-from test_training import PACK, made_up
+from faces import FAST, faces
+from projects import PACK, made_up
 
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.fit import FOLDS, KINDS, Settings

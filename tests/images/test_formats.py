@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_images import STORED, assert_rgb, difference, encode, gif, jpeg, mutated, picture, png_chunk
+from encoded import STORED, assert_rgb, difference, encode, gif, jpeg, mutated, picture, png_chunk
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError

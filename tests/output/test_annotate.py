@@ -16,9 +16,9 @@ import arcage.output.annotate
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.images.decode import decode
 from arcage.output.annotate import Annotator, draw
-from arcage.prediction import Prediction
 from arcage.predictor import Predictor
 from arcage.sources.walk import Source, walk
+from arcage.types import Prediction
 
 
 def row(*box: float, age: float | None = 34, p_female: float | None = 0.97) -> Prediction:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_heads import FAST, faces
+from faces import FAST, faces
 
 from arcage.errors import OutputError
 from arcage.heads.fit import Settings, fit_heads

@@ -15,7 +15,8 @@ import pytest
 
 from arcage.errors import OutputError, UsageError
 from arcage.output.formats import COLUMNS, format_of, write_file, write_stdout
-from arcage.prediction import Prediction, gender_words
+from arcage.text import gender_words
+from arcage.types import Prediction
 
 FACE = Prediction(
     path="a/b.jpg",

@@ -15,7 +15,7 @@ from fakes import face, image
 from rich.cells import cell_len
 
 from arcage.output.table import wants_colour, write_table
-from arcage.prediction import Prediction
+from arcage.types import Prediction
 
 FACE = Prediction("a/b.jpg", 0, 2, 0, 0, 9, 9, 0.99, 34.25, 27, 42, "female", 0.97, "ok", None)
 NO_FACE = Prediction("c.jpg", None, 0, *[None] * 10, "no_face", None)  # type: ignore[arg-type]

@@ -17,17 +17,13 @@ import cv2
 import numpy as np
 import pytest
 from fakes import face, image
+from pages import EVIL, FACE, NO_FACE, written
 
 from arcage.errors import OutputError, UsageError
 from arcage.images.decode import decode
 from arcage.output.formats import record
-from arcage.prediction import Prediction
 from arcage.report.faces import check_page_file, write_page
 from arcage.sources.walk import Source
-
-FACE = Prediction("a.jpg", 0, 1, 100, 50, 300, 250, 0.9, 34.2, 27, 42, "female", 0.97, "ok", None)
-NO_FACE = Prediction("b.jpg", None, 0, *[None] * 10, "no_face", None)  # type: ignore[arg-type]
-EVIL = '</script><img src=x onerror="alert(1)"><!--\u202e.jpg'
 
 
 def picture(colour: tuple[int, int, int] = (0, 0, 200)) -> bytes:
@@ -40,13 +36,6 @@ def rows_of(page: str) -> list[dict[str, Any]]:
     assert found
     rows: list[dict[str, Any]] = json.loads(found[1])
     return rows
-
-
-def written(path: Path, *images: tuple[Source, list[Prediction]], title: str = "photos") -> str:
-    with write_page(path, title) as add:
-        for source, rows in images:
-            add(source, rows)
-    return path.read_text("utf-8")
 
 
 def test_rows_are_those_of_the_output_with_a_thumbnail(tmp_path: Path) -> None:

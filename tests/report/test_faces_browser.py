@@ -17,12 +17,12 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="chromium or chromedriver is not installed"),
 ]
 
+from pages import EVIL, FACE, NO_FACE, written  # noqa: E402
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from test_faces_page import EVIL, FACE, NO_FACE, written  # noqa: E402
 
-from arcage.prediction import Prediction  # noqa: E402
 from arcage.sources.walk import Source  # noqa: E402
+from arcage.types import Prediction  # noqa: E402
 
 PHOTO = (Path(__file__).parents[2] / "examples" / "astronaut.jpg").read_bytes()
 

@@ -9,15 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import fakes
 import numpy as np
 import pytest
 from caches import BOX, FINGERPRINT, image, write
+from pages import Page, picture
 
 from arcage.cache import Cache
 from arcage.data.labelled import Counts, LabelledFaces, labelled_faces
@@ -43,53 +42,6 @@ MANIFEST = {
     "arrays": {"sha256": "ab" * 32},
 }
 HEADS = Heads(FINGERPRINT, 2, None, None, MANIFEST)
-VOID = {"meta", "img", "source", "br"}
-
-
-def picture(n: int) -> bytes:
-    """A JPEG of 200 x 200 pixels; its red tells which."""
-    pixels = np.zeros((200, 200, 3), np.uint8)
-    pixels[50:150, 50:150] = (30, 120, 4 * n)
-    return cv2.imencode(".jpg", pixels)[1].tobytes()
-
-
-class Page(HTMLParser):
-    """Checks that tags are closed, and keeps tables, texts and the attributes of every tag."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[list[str]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append([])
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.texts.append(data)
-            if "td" in self.open or "th" in self.open:
-                self.rows[-1][-1].append(data)
-
-    @property
-    def words(self) -> str:
-        return "\n".join(self.texts)
-
-    def cards(self) -> int:
-        return sum(attrs.get("class") == "face" for _, attrs in self.tags)
 
 
 def make(folder: Path, n: int = 60) -> tuple[LabelledFaces, Cache]:

@@ -337,6 +337,7 @@ def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") ->
 def test_s3(s3: dict[str, str], tmp_path: Path) -> None:
     prepare = """
 import fsspec
+sys.path.insert(0, 'tests/sources')
 from test_remote import FILES
 system = fsspec.filesystem("s3")
 system.mkdir("bucket")

@@ -1,0 +1,40 @@
+"""Made-up labelled descriptors, and settings that fit on them in a moment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arcage.heads.boosting import Boosting
+from arcage.heads.fit import Settings
+from arcage.heads.kernel import KernelSettings
+
+DIMENSION = 24
+FAST = Settings(
+    kernel=KernelSettings(landmarks=200),
+    age=Boosting(rounds=40),
+    quantiles=Boosting(rounds=40, leaves=7),
+    gender=Boosting(rounds=20, leaves=7),
+    context_columns=8,
+)
+
+
+def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Descriptors in which age and gender are hidden behind noise, the age's spread growing with it."""
+    rng = np.random.default_rng(seed)
+    age = rng.integers(1, 90, n).astype(np.float32)
+    gender = rng.integers(0, 2, n).astype(np.float32)
+    x = rng.normal(size=(n, DIMENSION))
+    x[:, 3] += np.sqrt(age) + rng.normal(size=n) * 0.05 * np.sqrt(age)
+    x[:, 4] += np.sin(age / 20) * 2
+    x[:, 7] += 2.5 * gender
+    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
+    return (x @ mix).astype(np.float32), age, gender
+
+
+def elsewhere(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Another camera: all descriptors lie aside, which makes people look older and more female."""
+    x, age, gender = faces(n, seed)
+    aside = np.zeros(DIMENSION)
+    aside[[3, 7, 10]] = 1.5, 1, 4
+    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
+    return (x + aside @ mix).astype(np.float32), age, gender
