@@ -387,7 +387,8 @@ def test_scripts_have_the_options_that_are_shown() -> None:
 
 def test_every_page_is_in_the_index() -> None:
     readme = PAGES[0].read_text("utf-8")
-    lost = [name for page in PAGES[1:] if f"]({name:= page.relative_to(ROOT).as_posix()})" not in readme]
+    names = [page.relative_to(ROOT).as_posix() for page in PAGES[1:]]
+    lost = [name for name in names if f"]({name})" not in readme]
     assert not lost, f"README.md links no {', '.join(lost)}"
 
 
