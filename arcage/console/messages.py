@@ -1,0 +1,82 @@
+"""Messages on standard error."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from enum import Enum
+from typing import Any, get_args, get_type_hints
+
+import typer
+
+from arcage.text import either
+
+_NAME = re.compile(r"`(\w+)`")
+_flags: dict[str, str] = {}
+
+
+def use_flags(flags: dict[str, str]) -> None:
+    """Set the options that messages name from now on: by the name of the parameter, such as ``holdout``."""
+    _flags.clear()
+    _flags.update(flags)
+
+
+def with_flags(text: str) -> str:
+    """Write parameters as options of the command that runs: ```holdout``` becomes ``--holdout``.
+
+    The library names its parameters in backquotes. A name without an option stays as it is.
+    """
+    return _NAME.sub(lambda found: _flags.get(found[1], found[0]), text)
+
+
+def say(text: str) -> None:
+    """Print a message on standard error."""
+    typer.echo(with_flags(text), err=True)
+
+
+def usage_message(error: Any) -> str:
+    """Return Typer's usage error as one line, with the same words for every version of Typer."""
+    name = getattr(error, "option_name", "")
+    kind = type(error).__name__
+    if kind == "MissingParameter":
+        words = f"{_shown(error.param)} is missing"
+    elif isinstance(error, typer.BadParameter) and error.param is not None:
+        words = f"{_shown(error.param)} takes {_accepted(error) or 'another value'}"
+    elif kind == "NoSuchOption":
+        near = f" (did you mean {either(error.possibilities)}?)" if error.possibilities else ""
+        words = f"no such option {name}{near}"
+    elif name:
+        needed = re.search(r"requires (an?|\d+) ", error.message)
+        several = needed and needed[1].isdecimal()
+        values = f"{needed[1]} values" if needed and several else "a value"
+        words = f"{name} needs {values}" if needed else f"{name} takes no value"
+    else:
+        words = error.format_message().removesuffix(".")
+        words = words[:1].lower() + words[1:]
+        words = re.sub(r"\. Did you mean:? (.*)\?$", r" (did you mean \1?)", words)
+        words = re.sub(r"^got unexpected extra arguments?\S* \((.*)\)$", r"too many arguments: \1", words)
+    if error.ctx is None:
+        return words
+    command = " ".join(["arcage", *error.ctx.command_path.split()[1:]])
+    return f"{words}; see `{command} --help`"
+
+
+def _shown(parameter: Any) -> str:
+    """Return the name of an option or an argument as in its help."""
+    shown: str = parameter.opts[-1] if parameter.param_type_name == "option" else parameter.metavar
+    return shown
+
+
+def _accepted(error: Any) -> str:
+    """Describe the values that an option accepts, from its declaration."""
+    declared = get_type_hints(inspect.unwrap(error.ctx.command.callback), include_extras=True)
+    kind, info = get_args(declared[error.param.name])
+    kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
+    if issubclass(kinds[0], Enum):
+        return either([one.value for one in kinds[0]])
+    number = {int: "a whole number", float: "a number"}.get(kinds[0], "")
+    if not number or info.min is None:
+        return number
+    if info.max is None:
+        return f"{number} of {info.min:g} or more"
+    return f"{number} from {info.min:g} to {info.max:g}"
