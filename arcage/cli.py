@@ -464,13 +464,13 @@ def extract(
     from arcage.output.progress import progress
     from arcage.sources.remote import ReadAhead
 
-    run = extraction.extract
+    run = extraction.extract_to_cache
     if engine is Runner.ray:
         if arguments == ["-"]:
             raise UsageError("- is one image: leave out --engine ray")
         from arcage.extraction import distributed
 
-        run = distributed.extract
+        run = distributed.extract_on_ray
 
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant, min_face=min_face)
@@ -1335,12 +1335,12 @@ def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[S
     from arcage.sources.walk import Source, walk
 
     if shard is not None:
-        from arcage.extraction.run import in_shard, parse_shard
+        from arcage.extraction.shards import parse_shard
 
         part = parse_shard(shard)
         if arguments == ["-"]:
             raise UsageError("- is one image, which cannot be split: leave out --shard")
-        return lambda: (source for source in walk(arguments) if in_shard(source, part))
+        return lambda: (source for source in walk(arguments) if source in part)
     if arguments != ["-"]:
         return lambda: walk(arguments)
     if sys.stdin.isatty():

@@ -23,8 +23,7 @@ from arcage.embedder import extractor as extract
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.packs.record import BUNDLED
 from arcage.embedder.yunet import YuNet
-from arcage.extraction.run import describe, open_cache
-from arcage.extraction.run import extract as extract_to_cache
+from arcage.extraction.run import extract_images, extract_to_cache, open_cache
 from arcage.sources.walk import Source, walk
 from arcage.types import U8, Array
 
@@ -277,8 +276,9 @@ def test_copies_in_a_folder_are_computed_once_they_are_in_the_cache(
     cache = open_cache(tmp_path / "cache", throughput)
     extract_to_cache([Source("a", "a", data=data)], cache, throughput)
     work.clear()
-    results = list(describe([Source(f"{i}", f"{i}", data=data) for i in range(9)], throughput, cache))
-    assert [len(image.faces) for _, image, _ in results] == [1] * 9
+    results = list(extract_images([Source(f"{i}", f"{i}", data=data) for i in range(9)], throughput, cache))
+    assert [len(result.image.faces) for result in results] == [1] * 9
+    assert all(result.from_cache for result in results)
     assert not work.decoded
     assert not work.embedded
 
