@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_h
 import typer
 from typer.core import TyperGroup
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
 from arcage.text import counted, either, percent
