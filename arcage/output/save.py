@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from arcage.output.formats import Write
 from arcage.output.summary import Summary
 from arcage.process.interrupt import interruptible, uninterrupted
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from arcage.images.decode import decode
 from arcage.output.formats import record
 from arcage.report.page import STYLE
 from arcage.report.thumbnail import thumbnail
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]

@@ -20,7 +20,8 @@ from arcage.cache import Cache
 from arcage.errors import UsageError
 from arcage.extraction.run import extract, in_shard, open_cache, parse_shard
 from arcage.output.summary import Summary
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 
 def run(folder: Path, cache: Path, **more: Any) -> Summary:

@@ -25,7 +25,8 @@ from arcage.embedder.packs.record import BUNDLED
 from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import describe, open_cache
 from arcage.extraction.run import extract as extract_to_cache
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 from arcage.types import U8, Array
 
 if TYPE_CHECKING:
