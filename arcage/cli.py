@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_h
 import typer
 from typer.core import TyperGroup
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
 from arcage.text import counted, either, percent
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from arcage.data.labelled import LabelledFaces
     from arcage.embedder.extractor import Extractor
     from arcage.output.summary import Summary
-    from arcage.sources.walk import Source
+    from arcage.sources.source import Source
 
 FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, interrupt.EXIT_CODE
 
@@ -367,8 +367,8 @@ def predict(
     from arcage.output.progress import progress
     from arcage.output.save import save
     from arcage.predictor import Predictor
-    from arcage.sources.remote import ReadAhead
-    from arcage.sources.walk import is_one_image
+    from arcage.sources.read_ahead import ReadAhead
+    from arcage.sources.suffixes import is_one_image
     from arcage.video.answers import Films
     from arcage.video.write import write_frames
 
@@ -418,7 +418,7 @@ def predict(
         one=from_file is None,
         strict=strict,
         part=shard is not None,
-        trouble=images.trouble,
+        trouble=images.error,
     )
 
 
@@ -462,7 +462,7 @@ def extract(
     from arcage.embedder.extractor import Extractor
     from arcage.extraction import run as extraction
     from arcage.output.progress import progress
-    from arcage.sources.remote import ReadAhead
+    from arcage.sources.read_ahead import ReadAhead
 
     run = extraction.extract_to_cache
     if engine is Runner.ray:
@@ -488,7 +488,7 @@ def extract(
                 _say(str(damage))
         if not variant:
             summary = done
-        if ahead.trouble is not None:
+        if ahead.error is not None:
             break
     _finish(
         summary,
@@ -496,7 +496,7 @@ def extract(
         quiet=quiet,
         one=from_file is None,
         part=shard is not None,
-        trouble=ahead.trouble,
+        trouble=ahead.error,
     )
 
 
@@ -1256,7 +1256,9 @@ def _may_replace(path: Path, check: Callable[[Path], None], overwrite: bool) -> 
 def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     """All paths that were asked for; ``-`` is alone."""
     from arcage.sources.lists import read_list
-    from arcage.sources.walk import is_clip, is_url, is_whole_disk, walk
+    from arcage.sources.suffixes import is_video
+    from arcage.sources.url import is_url
+    from arcage.sources.walk import is_whole_disk, walk
 
     arguments = list(paths or [])
     _require(("", [path for path in arguments if path != "-" and not is_url(path)]))
@@ -1277,8 +1279,8 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
         raise UsageError("no images given: name files or folders, - for standard input, or --from-file LIST")
     if "-" in arguments and len(arguments + listed) > 1:
         raise UsageError("- (one image on standard input) stands alone: run arcage once more for the paths")
-    named = [url for url in arguments if is_url(url) and not is_clip(url)]
-    by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_clip(url)}
+    named = [url for url in arguments if is_url(url) and not is_video(url)]
+    by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_video(url)}
     if named or by_scheme:
         from arcage.sources.remote import check_scheme
 
@@ -1332,7 +1334,8 @@ def _is_cache(path: str) -> bool:
 
 def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[Source]]:
     """What walks through the images that were asked for, each time from the start."""
-    from arcage.sources.walk import Source, walk
+    from arcage.sources.source import Source
+    from arcage.sources.walk import walk
 
     if shard is not None:
         from arcage.extraction.shards import parse_shard

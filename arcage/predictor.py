@@ -23,7 +23,7 @@ from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import U8, Face, ImageFaces, Prediction
 
 Item = TypeVar("Item")

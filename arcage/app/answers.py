@@ -14,7 +14,7 @@ from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
 from arcage.output.formats import COLUMNS, record
 from arcage.predictor import Predictor
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 PICTURE = 800

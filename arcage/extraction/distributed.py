@@ -30,8 +30,9 @@ from arcage.errors import ArcageError, DeviceError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.output.summary import Summary
 from arcage.process.interrupt import handlers_kept
-from arcage.sources.remote import ReadAhead
-from arcage.sources.walk import Source, is_url
+from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.source import Source
+from arcage.sources.url import is_url
 from arcage.types import Array
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ class CachedExtraction:
                 )
                 for result in extract_images(sources, self._extractor, self._cache, names=self._names)
             ]
-            if sources.trouble is not None:
-                raise sources.trouble
+            if sources.error is not None:
+                raise sources.error
         sha256, status, faces, known, error = zip(*rows, strict=True)
         return {
             "sha256": np.array(sha256, object),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import CacheError
 from arcage.output.summary import Summary
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import ImageFaces
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 from arcage.errors import UsageError
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True)

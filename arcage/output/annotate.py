@@ -15,7 +15,7 @@ import numpy as np
 from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images.decode import decode
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.text import gender_words
 from arcage.types import F64, U8, Prediction
 
@@ -92,7 +92,7 @@ class Annotator:
         way = os.path.relpath(os.path.abspath(source.path), self._root)
         # It leads up only where the name of an object in a store does.
         path = self._folder.joinpath(*(part for part in way.split(os.sep) if part != os.pardir))
-        suffixes = (".mp4",) if source.clip else (".jpg", ".jpeg")
+        suffixes = (".mp4",) if source.video else (".jpg", ".jpeg")
         # The old suffix stays, as a.png and a.jpg may be two images.
         return path if path.suffix.lower() in suffixes else path.with_name(path.name + suffixes[0])
 

@@ -14,7 +14,7 @@ from arcage.heads.model import Predictions
 from arcage.output.annotate import Annotator
 from arcage.predictor import Predictor, face_row, no_face_row
 from arcage.process.interrupt import forget, uninterrupted
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import U8, Face, ImageFaces, Prediction, Status
 from arcage.video.person import Person
 from arcage.video.read import Frame, Reader, open_camera, open_clip
@@ -60,8 +60,8 @@ class Films:
         return self._stream(sources)
 
     def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        for is_clip, group in groupby(sources, key=lambda source: source.clip and not source.error):
-            if is_clip:
+        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
+            if is_video:
                 for source in group:
                     yield source, self._clip(source)
             else:
@@ -74,7 +74,7 @@ class Films:
         Raises:
             DeviceError: there is no such camera.
         """
-        source = Source(f"webcam-{number}", f"webcam-{number}", clip=True)
+        source = Source(f"webcam-{number}", f"webcam-{number}", video=True)
         with open_camera(number, self._rate) as reader:
             try:
                 yield source, self._persons(source, reader)

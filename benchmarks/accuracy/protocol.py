@@ -28,7 +28,8 @@ from arcage.extraction.run import extract_images
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 from arcage.training.fit import fitted_on
 from arcage.types import F32, U8
 

@@ -31,7 +31,8 @@ from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled
 from arcage.extraction.run import extract_to_cache, open_cache
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"

@@ -6,7 +6,7 @@ import pytest
 
 from arcage.errors import UsageError
 from arcage.extraction.shards import Shard, parse_shard
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])

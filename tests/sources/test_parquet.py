@@ -20,8 +20,9 @@ import arcage.sources.parquet
 from arcage.cache import Cache
 from arcage.errors import ImageError, UsageError
 from arcage.extraction.shards import Shard
-from arcage.sources.remote import ReadAhead
-from arcage.sources.walk import Source, walk
+from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 Run = Callable[..., Any]
 BINARY = pa.binary()

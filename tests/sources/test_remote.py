@@ -25,8 +25,11 @@ from fakes import FINGERPRINT, face, image
 from arcage.cache import Cache
 from arcage.errors import ImageError, RemoteError
 from arcage.output.progress import progress
-from arcage.sources.remote import ReadAhead
-from arcage.sources.walk import Source, is_one_image, is_url, walk
+from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.source import Source
+from arcage.sources.suffixes import is_one_image
+from arcage.sources.url import is_url
+from arcage.sources.walk import walk
 
 fsspec = pytest.importorskip("fsspec")
 Run = Callable[..., Any]

@@ -29,7 +29,8 @@ from arcage.errors import DeviceError, ForeignFileError, ImageError, OutputError
 from arcage.images.decode import decode
 from arcage.predictor import Predictor
 from arcage.process.interrupt import listening, stopping
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 from arcage.types import Face
 from arcage.video import person as person_module
 from arcage.video import read
@@ -294,7 +295,7 @@ def test_names_are_files_and_nothing_else(
     for scheme in ("http", "tcp", "rtsp"):
         result = arcage("predict", f"{scheme}://127.0.0.1:{port}/a.mp4")
         assert result.exit_code == 1
-        assert "films are read from this machine's files only: download it first" in result.stdout
+        assert "videos are read from local files only: download it first" in result.stdout
     os.mkfifo("pipe.mp4")
     assert "not a regular file" in arcage("predict", "pipe.mp4").stdout
     time.sleep(0.1)
@@ -620,7 +621,7 @@ def test_films_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_path
     assert ".mp4" not in arcage("predict", tmp_path).stdout
     refused = arcage("extract", tmp_path / "b.mp4", "--cache", tmp_path / "cache")
     assert refused.exit_code == 1
-    with pytest.raises(ImageError, match="a film, not an image"):
+    with pytest.raises(ImageError, match="a video, not an image"):
         next(walk([str(tmp_path / "b.mp4")])).read()
 
 
@@ -870,7 +871,7 @@ def test_sources_that_are_films(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.MOV", "c.jpg"):
         (tmp_path / name).touch()
     found = walk([str(tmp_path / name) for name in ("a.mp4", "b.MOV", "c.jpg")])
-    assert [source.clip for source in found] == [True, True, False]
+    assert [source.video for source in found] == [True, True, False]
     assert list(walk([str(tmp_path)])) == [Source(str(tmp_path / "c.jpg"), "c.jpg")]
 
 
