@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_h
 import typer
 from typer.core import TyperGroup
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
 from arcage.text import counted, either, percent
@@ -464,13 +464,13 @@ def extract(
     from arcage.output.progress import progress
     from arcage.sources.read_ahead import ReadAhead
 
-    run = extraction.extract
+    run = extraction.extract_to_cache
     if engine is Runner.ray:
         if arguments == ["-"]:
             raise UsageError("- is one image: leave out --engine ray")
         from arcage.extraction import distributed
 
-        run = distributed.extract
+        run = distributed.extract_on_ray
 
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant, min_face=min_face)
@@ -1338,12 +1338,12 @@ def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[S
     from arcage.sources.walk import walk
 
     if shard is not None:
-        from arcage.extraction.run import in_shard, parse_shard
+        from arcage.extraction.shards import parse_shard
 
         part = parse_shard(shard)
         if arguments == ["-"]:
             raise UsageError("- is one image, which cannot be split: leave out --shard")
-        return lambda: (source for source in walk(arguments) if in_shard(source, part))
+        return lambda: (source for source in walk(arguments) if source in part)
     if arguments != ["-"]:
         return lambda: walk(arguments)
     if sys.stdin.isatty():

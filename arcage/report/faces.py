@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decode import decode
