@@ -1338,7 +1338,7 @@ def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[S
     from arcage.sources.walk import walk
 
     if shard is not None:
-        from arcage.extraction.shards import parse_shard
+        from arcage.sources.shards import parse_shard
 
         part = parse_shard(shard)
         if arguments == ["-"]:

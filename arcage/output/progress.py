@@ -5,9 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from arcage.errors import ArcageError
+
+ShowProgress = Callable[[str, Callable[[], Iterable[object]]], AbstractContextManager[Callable[[], object]]]
+"""Called with a title and a function that returns the items. Returns a context manager that yields a callback,
+which is called after each item. See :func:`progress`."""
+
+
+def no_progress(
+    title: str, items: Callable[[], Iterable[object]]
+) -> AbstractContextManager[Callable[[], object]]:
+    """Show nothing."""
+    return nullcontext(lambda: None)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from arcage.text import counted
 
 if TYPE_CHECKING:
+    from arcage.errors import ArcageError
     from arcage.types import Status
 
 
@@ -30,6 +31,8 @@ class Summary:
     seconds: float = 0.0
     last: str = ""
     """The path of the last image."""
+    error: ArcageError | None = None
+    """Why images could not be read, if a whole server failed."""
 
     @property
     def images(self) -> int:
@@ -51,3 +54,33 @@ class Summary:
         if self.from_cache:
             text += f"; {counted(self.from_cache, 'image was', 'images were')} in the cache"
         return text
+
+    def messages(self, asked: str) -> list[str]:
+        """Return what to report at the end of a run; a single image needs no counts.
+
+        Args:
+            asked: what the user named, for the message that it holds no images.
+        """
+        out = []
+        if not self.images:
+            out.append(f"no images found in {asked}")
+        elif self.images > 1:
+            out.append(str(self))
+        if self.firsts:
+            have = "an image has" if self.firsts == 1 else f"{self.firsts:,} images have"
+            out.append(f"{have} more than one picture (an animation or pages): the first was read")
+        return out
+
+    def exit_code(self, *, only: str | None = None, strict: bool = False, shard: bool = False) -> int:
+        """Return 1 if the run counts as failed, otherwise 0.
+
+        Args:
+            only: the only path that the user named; None if there were several or a list. It fails if it is
+                an image without a face, or an unreadable one; a folder with one image does not.
+            strict: fail if any image has no face or is unreadable.
+            shard: the run had a part of the images, which may be empty.
+        """
+        failed = self.no_face + self.unreadable > 0
+        asked_for_one = self.images == 1 and only == self.last
+        empty = not self.images and (strict or not shard)
+        return int((failed and (strict or asked_for_one)) or empty)

@@ -63,7 +63,7 @@ class Films:
         for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
             if is_video:
                 for source in group:
-                    yield source, self._clip(source)
+                    yield source, self.predict(source)
             else:
                 with closing(self._predictor.stream(group)) as answers:
                     yield from answers
@@ -81,7 +81,7 @@ class Films:
             except ImageError as error:
                 yield source, [_nobody(source, str(error))]
 
-    def _clip(self, source: Source) -> list[Prediction]:
+    def predict(self, source: Source) -> list[Prediction]:
         """One row for each person of a film, in the order in which they appear.
 
         The box and its score are those of the frame where the detector is surest; age, interval and gender

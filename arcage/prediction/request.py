@@ -1,0 +1,49 @@
+"""What a user asks for: images, a place for the results, and settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from arcage.sources.inputs import Inputs
+
+if TYPE_CHECKING:
+    from arcage.predictor import Faces
+
+Format = Literal["table", "csv", "excel-csv", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRequest:
+    """The images to predict, the results to write, and the settings of the predictor."""
+
+    inputs: Inputs
+    webcam: int | None = None
+    """Number of a camera to predict instead of ``inputs``."""
+    out: Path | None = None
+    """File for the rows; None for standard output."""
+    format: Format | None = None
+    """Format of the rows; None chooses by the suffix of ``out``, or a table on a terminal and CSV elsewhere."""
+    annotate: Path | None = None
+    """Folder for pictures and videos with boxes and labels."""
+    report: Path | None = None
+    """File for a page with all faces."""
+    frames: Path | None = None
+    """File for the rows of the frames of videos."""
+    rate: float = 5
+    """Frames per second of videos and cameras to process."""
+    overwrite: bool = False
+    """Replace files that arcage did not write."""
+
+    # See arcage.Predictor.
+    pack: str = "compact"
+    device: str = "auto"
+    heads: Path | None = None
+    cache: Path | None = None
+    faces: Faces = "all"
+    min_score: float = 0.0
+    min_face: int = 40
+    max_width: float = math.inf
+    min_confidence: float = 0.5
