@@ -20,11 +20,11 @@ from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import DEFAULT
 from arcage.errors import UsageError
-from arcage.extraction.run import describe, open_cache
+from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.output.rows import Estimate, estimates, face_row, row_without_face
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import U8, ImageFaces, Prediction
 
 Item = TypeVar("Item")
@@ -162,11 +162,12 @@ class Predictor:
         since = time.monotonic()
         with (
             ThreadPoolExecutor(_ANSWERING, "arcage-heads") as heads,
-            closing(describe(sources, self._extractor, self._cache)) as images,
+            closing(extract_images(sources, self._extractor, self._cache)) as results,
         ):
-            for source, image, _ in images:
+            for result in results:
+                image = result.image
                 self.firsts += image.more
-                batch.append((source, image))
+                batch.append((result.source, image))
                 rows += len(image.faces) or 1
                 full = rows >= _ROWS_AT_ONCE
                 if full or time.monotonic() - since > _SECONDS_AT_MOST:

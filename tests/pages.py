@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from arcage.report.faces import write_page
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 FACE = Prediction("a.jpg", 0, 1, 100, 50, 300, 250, 0.9, 34.2, 27, 42, "female", 0.97, "ok", None)

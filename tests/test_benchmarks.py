@@ -18,7 +18,7 @@ import pytest
 from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
 from arcage.images.decode import decode
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

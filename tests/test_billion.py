@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scaling.md, by hand."""
+"""The arithmetic of docs/guide/scaling.md, by hand."""
 
 from __future__ import annotations
 

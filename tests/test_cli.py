@@ -586,7 +586,7 @@ def test_every_command_has_help_and_is_in_the_docs(arcage: Run, command: str) ->
         line = re.search(rf"^  {option}\b.*(\n {{10,}}\S.*)?", done.stdout, re.MULTILINE)
         assert line
         assert len(line[0].split()) > 2, f"{command} {option} says nothing"
-    docs = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    docs = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if docs[0].exists():
         assert any(f"arcage {command}" in page.read_text("utf-8") for page in docs)
 

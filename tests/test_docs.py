@@ -29,7 +29,7 @@ from arcage import __version__
 from arcage.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKING = [*sorted(ROOT.glob("*.md")), *PAGES[1:], *sorted((ROOT / "arcage").rglob("*.md"))]
 
 NOT_RUN = {
@@ -188,7 +188,7 @@ def test_every_command_and_option_is_documented() -> None:
         missing += [
             f"arcage {name} {option}".replace("  ", " ") for option in sorted(options(command) - named)
         ]
-    assert not missing, "not in README.md or docs/*.md:\n  " + "\n  ".join(missing)
+    assert not missing, "not in README.md or docs/:\n  " + "\n  ".join(missing)
 
 
 def test_every_help_text_is_made_of_sentences() -> None:
@@ -266,8 +266,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
-    # A document that needs a film shows how to make one.
-    _, code = next(blocks(ROOT / "docs" / "media.md", "python"))
+    # A document that needs a video shows how to make one.
+    _, code = next(blocks(ROOT / "docs" / "guide" / "media.md", "python"))
     with chdir(root):
         exec(code, {})
     (root / "data").mkdir()
@@ -387,7 +387,8 @@ def test_scripts_have_the_options_that_are_shown() -> None:
 
 def test_every_page_is_in_the_index() -> None:
     readme = PAGES[0].read_text("utf-8")
-    lost = [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in readme]
+    names = [page.relative_to(ROOT).as_posix() for page in PAGES[1:]]
+    lost = [name for name in names if f"]({name})" not in readme]
     assert not lost, f"README.md links no {', '.join(lost)}"
 
 

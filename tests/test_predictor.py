@@ -30,7 +30,8 @@ from arcage import Prediction, Predictor
 from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
 from arcage.images.decode import decode
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 SMALL = (0, 0, 10, 10)
 LARGE = (300, 0, 640, 480)

@@ -1,4 +1,4 @@
-"""arcage as a page in the browser, with the HTTP endpoint that the page itself uses (``docs/app.md``).
+"""arcage as a page in the browser, with the HTTP endpoint that the page itself uses (``docs/guide/app.md``).
 
 Starlette and Uvicorn, and one static page without a build step: nothing is loaded from elsewhere, and
 nobody is told that it runs.

@@ -12,9 +12,9 @@ from typing import Any
 
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
-from arcage.output.rows import json_row, row_without_face
+from arcage.output.rows import json_row
 from arcage.predictor import Predictor
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 PICTURE = 800

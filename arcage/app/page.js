@@ -1,4 +1,4 @@
-// Photos go to the endpoint that docs/app.md describes; what comes back is shown. Texts of others (names of
+// Photos go to the endpoint that docs/guide/app.md describes; what comes back is shown. Texts of others (names of
 // files, errors) are only ever set as text. The sliders choose among answers that are here already.
 "use strict";
 

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.app.answers import AT_ONCE, Answer, Answers
 from arcage.app.forms import FRAME, FormError, only_file
 from arcage.app.guard import Guard, discard

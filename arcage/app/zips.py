@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from os.path import splitext
 
 from arcage.errors import ArcageError, ImageError
-from arcage.sources.walk import IMAGE_SUFFIXES
+from arcage.sources.suffixes import IMAGE_SUFFIXES
 
 _DIRECTORY = 1 << 20
 """Bytes of a zip's list of members. Python makes an object for each member, before it can be counted."""

@@ -25,9 +25,9 @@ WHIPPLE = (23, 62)
 PEAK, PEAK_FACES = 2.0, 20
 """An age is called heaped if it has so many times the faces of its neighbours, and so many at least."""
 NEAR_COPY = 0.95
-"""Cosine of two descriptors of one picture, saved twice (docs/data.md)."""
+"""Cosine of two descriptors of one picture, saved twice (docs/guide/data.md)."""
 LOOK_ALIKE = 0.8
-"""Cosine from which on two grown-ups are likely to be one person (docs/data.md)."""
+"""Cosine from which on two grown-ups are likely to be one person (docs/guide/data.md)."""
 COMPARED = 500_000
 """Faces that are compared with one another; of more, the first by content."""
 SHARE = 0.05

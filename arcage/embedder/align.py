@@ -22,7 +22,7 @@ The bundled heads were fitted on crops that end at forehead, ears and chin. Wher
 background, the networks notice. So every source is cut to the region that tight crops have: the UTKFace
 crop's square, brought into the aligned picture by its mean landmarks, spans x 9 to 104 and y 24 to the
 lower border, for single faces more or less. This is about the most that any of them shows: less costs
-gender accuracy on photos, more costs age (docs/method.md)."""
+gender accuracy on photos, more costs age (docs/evidence/method.md)."""
 
 
 def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:

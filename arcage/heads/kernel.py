@@ -29,7 +29,7 @@ PARTS = 8
 
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
-    """Settings of the kernel stage, chosen by cross-validation (docs/method.md)."""
+    """Settings of the kernel stage, chosen by cross-validation (docs/evidence/method.md)."""
 
     shrinkage: float = 0.15
     """Of the within-class covariance towards its diagonal mean, 0 to 1."""

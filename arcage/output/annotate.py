@@ -15,7 +15,7 @@ import numpy as np
 from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images.decode import decode
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.text import gender_words
 from arcage.types import F64, U8, Prediction
 
@@ -24,8 +24,8 @@ QUALITY = 92
 _READABLE = 480
 """Smaller pictures are enlarged to this length of the longer side, so that letters are legible."""
 _FACE, _CROWD = 160, 2400
-"""With many small faces, the picture is enlarged until the median face has this height, or the longer side has
-this length, pixels."""
+"""With many small faces, the picture is enlarged until the median face has this height, or the longer side
+has this length, pixels."""
 
 # A comment in every picture and video, by which arcage recognises the files that it wrote.
 COMMENT = b"drawn by arcage"
@@ -93,7 +93,7 @@ class Annotator:
         relative = os.path.relpath(os.path.abspath(source.path), self._root)
         # Only the name of an object in a store can contain "..".
         path = self._folder.joinpath(*(part for part in relative.split(os.sep) if part != os.pardir))
-        suffixes = (".mp4",) if source.clip else (".jpg", ".jpeg")
+        suffixes = (".mp4",) if source.video else (".jpg", ".jpeg")
         # The original suffix stays: a.png and a.jpg may be two images.
         return path if path.suffix.lower() in suffixes else path.with_name(path.name + suffixes[0])
 

@@ -164,7 +164,7 @@ def write_text(file: IO[str], format_: Format) -> Write:
 
 
 def _csv(file: IO[str]) -> Write:
-    # Python before 3.13 quotes the \r of a file name only if lines end in one, so lines end in \r\n up to here.
+    # Python before 3.13 quotes the \r of a file name only if lines end in one: end them in \r\n up to here.
     lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(COLUMNS)

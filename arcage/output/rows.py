@@ -54,14 +54,13 @@ def estimates(
     p = predictions
     confident = np.maximum(p.p_female, 1 - p.p_female) >= min_confidence
     age = np.where(p.age_high - p.age_low <= max_width, p.age, np.nan)
-    table = np.stack([age, p.age_low, p.age_high, p.p_female], axis=1)
-    return [
-        Estimate(
-            *(None if value != value else value for value in row),
-            gender=("female" if row[3] >= 0.5 else "male") if shown else None,
-        )
-        for row, shown in zip(table.tolist(), confident.tolist(), strict=True)
+    columns = [
+        [None if math.isnan(value) else value for value in column.tolist()]
+        for column in (age, p.age_low, p.age_high, p.p_female)
     ]
+    female = (p.p_female >= 0.5).tolist()
+    genders = [("female" if f else "male") if c else None for f, c in zip(female, confident, strict=True)]
+    return list(map(Estimate, *columns, genders))
 
 
 def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate) -> Prediction:
@@ -109,8 +108,7 @@ def text_cells(columns: Sequence[str]) -> Callable[[Prediction], list[str]]:
 
     def render(row: Prediction) -> list[str]:
         return [
-            "" if cell is None else format(cell, spec)
-            for cell, spec in zip(cells(row), formats, strict=True)
+            "" if cell is None else format(cell, spec) for cell, spec in zip(cells(row), formats, strict=True)
         ]
 
     return render

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decode import decode
 from arcage.output.rows import json_row
 from arcage.report.page import STYLE
 from arcage.report.thumbnail import thumbnail
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]

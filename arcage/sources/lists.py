@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 
 from arcage.errors import UsageError
 from arcage.files import reason
-from arcage.sources.walk import file_url_path, is_url
+from arcage.sources.url import file_url_path, is_url
 
 _MARKS = (
     # UTF-32 first: its mark begins with that of UTF-16.

@@ -12,9 +12,8 @@ from weakref import WeakValueDictionary
 
 from arcage.errors import ImageError, ImageMemoryError, RemoteError, UsageError
 from arcage.files import reason
-from arcage.sources.walk import Source, is_url
-
-SUFFIX = ".parquet"
+from arcage.sources.source import Source
+from arcage.sources.url import is_url
 
 _IMAGES = ("image", "bytes", "img", "image_bytes", "content", "data")
 """Which of several columns of bytes is taken: the first of these."""

@@ -10,25 +10,17 @@ import os
 import random
 import re
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from queue import SimpleQueue
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from arcage.errors import ArcageError, ImageError, ImageHereError, RemoteError, UsageError
+from arcage.errors import ArcageError, ImageError, RemoteError, UsageError
 from arcage.files import MAX_FILE_BYTES, read_bytes
-from arcage.sources.walk import WRAPPERS, Source, is_http, is_url, url_links
+from arcage.sources.url import WRAPPERS, is_http, url_links, url_scheme, url_server
 
 T = TypeVar("T")
-
-_READERS = 16
-"""Reads under way at once. They wait for the network, not for a core."""
 
 CONNECT_SECONDS, SILENT_SECONDS, WHOLE_SECONDS = 10, 20, 300
 """Time limits of an HTTP server, seconds: to connect, to send anything, and to send one object."""
@@ -128,99 +120,6 @@ def check_scheme(url: str) -> None:
         _kind(link, url)
 
 
-class ReadAhead:
-    """The same sources; what is not a file is being read already when it is given out.
-
-    So a network that takes its time is waited for many times at once, while the cores decode what is here.
-    No more is read ahead than the caller takes in advance. If a server is down, its images get an error,
-    the others are read, and :attr:`trouble` has the error at the end.
-
-    Closing it (it is a context manager) ends all waiting for servers.
-    """
-
-    def __init__(self, sources: Iterable[Source]) -> None:
-        self._sources = iter(sources)
-        # Daemons: Python joins threads of an executor at exit, however long a server takes.
-        self._threads: list[threading.Thread] = []
-        self._jobs: SimpleQueue[tuple[Future[bytes], Source] | None] = SimpleQueue()
-        self._waiting: set[Future[bytes]] = set()
-        self._errors: dict[str, RemoteError] = {}
-        # A new run: a server that was down may be up again.
-        _SERVERS.clear()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Source:
-        try:
-            source = next(self._sources)
-        except StopIteration:
-            self._end_threads()
-            raise
-        if source.error or (source.opener is None and not is_url(source.path)):
-            return source
-        future: Future[bytes] = Future()
-        self._waiting.add(future)
-        future.add_done_callback(self._waiting.discard)
-        self._jobs.put((future, source))
-        if len(self._threads) < _READERS:
-            thread = threading.Thread(target=self._work, name="arcage-read", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        return replace(source, opener=future.result)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop waiting for servers: images that are not read yet raise CancelledError."""
-        for future in list(self._waiting):
-            future.cancel()
-        self._end_threads()
-
-    @property
-    def trouble(self) -> RemoteError | None:
-        """The error of all servers from which images could not be read; None if there was none."""
-        errors = list(self._errors.items())
-        if len(errors) < 2:
-            return errors[0][1] if errors else None
-        others = ", ".join(server for server, _ in errors[1:4])
-        more = f" and {len(errors) - 4:,} more" if len(errors) > 4 else ""
-        return RemoteError(f"{errors[0][1]}; the same holds for {others}{more}")
-
-    def _end_threads(self) -> None:
-        for _ in self._threads:
-            self._jobs.put(None)
-        self._threads = []
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, source = job
-            if not future.cancelled():
-                self._read(future, source)
-            del job, future, source
-
-    def _read(self, future: Future[bytes], source: Source) -> None:
-        # The future may be cancelled at any time.
-        with suppress(InvalidStateError):
-            try:
-                future.set_result(source.read())
-            except RemoteError as error:
-                self._errors.setdefault(_server(source.path), error)
-                future.set_exception(ImageHereError(error.reason))
-            except InvalidStateError:
-                pass
-            except UsageError as error:
-                future.set_exception(ImageHereError(str(error)))
-            except BaseException as error:
-                future.set_exception(error)
-
-
 class _File(io.RawIOBase):
     """Says in arcage's words what goes wrong."""
 
@@ -272,7 +171,7 @@ def _system(url: str) -> tuple[Any, str]:
         options = {"use_listings_cache": False, **kinds[0]._get_kwargs_from_urls(links[0])}
         if is_http(url):
             options |= _http_options(kinds[0], links[0])
-        return fsspec.filesystem(_scheme(links[0]), **options), kinds[0]._strip_protocol(links[0])
+        return fsspec.filesystem(url_scheme(links[0]), **options), kinds[0]._strip_protocol(links[0])
     except _ABSENT as error:
         _check_base(url)
         if isinstance(error, IsADirectoryError):
@@ -301,7 +200,7 @@ def _check_base(url: str) -> None:
 
 def _kind(link: str, url: str) -> Any:
     """Return the fsspec class for one link of a URL; None for a local path."""
-    scheme = _scheme(link)
+    scheme = url_scheme(link)
     if "://" not in link and scheme not in WRAPPERS:
         return None
     try:
@@ -321,10 +220,6 @@ def _kind(link: str, url: str) -> Any:
         ) from None
     except ValueError:
         raise UsageError(f"cannot open {url}: fsspec knows no {scheme}://") from None
-
-
-def _scheme(link: str) -> str:
-    return link.split("://", 1)[0].lower()
 
 
 def _check_address(url: str) -> None:
@@ -461,9 +356,9 @@ class _Server:
 _SERVERS: dict[str, _Server] = {}
 
 
-def _server(url: str) -> str:
-    last = url_links(url)[-1]
-    return re.sub(r"(?<=://)([^/?#]*).*", r"\1", last, flags=re.DOTALL)
+def forget_failures() -> None:
+    """Forget which servers failed, so that the next request to each is sent."""
+    _SERVERS.clear()
 
 
 def _ask(url: str, request: Callable[[], T]) -> T:
@@ -474,7 +369,7 @@ def _ask(url: str, request: Callable[[], T]) -> T:
         ImageError: the server responds, but not with this object.
         RemoteError: the server is down, or refuses all requests of this user.
     """
-    server = _SERVERS.setdefault(_server(url), _Server())
+    server = _SERVERS.setdefault(url_server(url), _Server())
     for attempt in itertools.count():
         server.check()
         try:
@@ -542,7 +437,7 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
     if (malformed := _malformed(error)) is not None:
         first = [*malformed.message.strip().splitlines(), ""][0]
         words = f"the answer is not valid HTTP: {_clean(first).rstrip(':')}"
-        if not _SERVERS[_server(url)].speaks_http:
+        if not _SERVERS[url_server(url)].speaks_http:
             return _unreachable(url, words), False
         return ImageError(words), False
     if isinstance(error, TimeoutError):
@@ -567,7 +462,7 @@ def _meaning(url: str, error: Exception) -> tuple[ArcageError, bool]:
 
 def _damages(url: str) -> tuple[type[Exception], ...]:
     """What is raised where an archive or a file in it is damaged, encrypted or compressed in another way."""
-    if not {"zip", "tar"} & {_scheme(link) for link in url_links(url)[:-1]}:
+    if not {"zip", "tar"} & {url_scheme(link) for link in url_links(url)[:-1]}:
         return ()
     import lzma
     import struct

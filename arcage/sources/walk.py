@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import heapq
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
 
 from arcage.errors import ImageError, RemoteError, UsageError
-from arcage.files import read_bytes, reason
-from arcage.images.unsupported import SUFFIXES as _NOT_READ
-
-_PLAIN = {".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".png", ".apng", ".webp", ".gif"}
-_RESEARCH = {".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
-_BOXES = {".heic", ".heif", ".hif", ".avif"}
-_RAW = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".pef", ".srw", ".raf", ".rw2", ".orf"}
-CLIP_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"}
-    | {".3gp", ".ogv"}
-)
-"""Files that are read as films where they are named; folders are not searched for them."""
-IMAGE_SUFFIXES = frozenset(_PLAIN | _RESEARCH | _BOXES | _RAW | _NOT_READ)
-"""Suffixes that folders are searched for, in lower case. Some need an extra to be decoded, and some formats
-of photos are not read at all: each image gets an error, so that a folder of them does not look empty."""
+from arcage.files import reason
+from arcage.sources.source import Source
+from arcage.sources.suffixes import IMAGE_SUFFIXES, PARQUET_SUFFIX, is_one_image, is_video, suffix
+from arcage.sources.url import file_url_path, is_http, is_url, join_url, url_name
 
 SKIPPED_FOLDERS = frozenset(
     name.casefold()
@@ -43,107 +31,10 @@ SKIPPED_FOLDERS = frozenset(
 others begin with a dot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One image that was asked for, or a place where images could not be looked for."""
-
-    path: str
-    """To open and to show it: the argument as the user wrote it, joined with the way down from there. An
-    image inside a Parquet file is ``file.parquet#row``."""
-    name: str
-    """Relative to the folder that was asked for, with forward slashes; for a file, its base name; for a row
-    of a Parquet file, the name that the file gives it."""
-    error: str = ""
-    """Why there is nothing to read, such as ``cannot list folder: Permission denied``; empty for an image."""
-    data: bytes | None = field(default=None, repr=False)
-    """The encoded image itself, where it came by another way than a file; the path is then only shown."""
-    opener: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
-    """Reads the encoded image, where ``path`` is not enough for that."""
-    clip: bool = False
-    """A film: many pictures, read by :mod:`arcage.video`."""
-    unit: str = ""
-    """What is read in one go with others, and stays together when a run is split: the row group of a Parquet
-    file. Empty for an image that is read by itself."""
-
-    def read(self) -> bytes:
-        """The encoded image.
-
-        Raises:
-            ImageError: it cannot be had.
-            RemoteError: nothing can be had from there: no network, no credentials.
-        """
-        if self.error:
-            raise ImageError(self.error)
-        if self.data is not None:
-            return self.data
-        if self.clip:
-            raise ImageError("a film, not an image: `arcage predict` reads it")
-        if self.opener is not None:
-            return self.opener()
-        if is_url(self.path):
-            from arcage.sources.remote import read
-
-            return read(self.path)
-        return read_bytes(self.path)
-
-
-WRAPPERS = ("zip", "tar", "libarchive", "simplecache", "filecache", "blockcache")
-"""Protocols of fsspec that open the file of another URL, as in ``zip://photo.jpg::s3://bucket/photos.zip``."""
-_SCHEME = re.compile(rf"(?:(?:{'|'.join(WRAPPERS)})::)*([A-Za-z][A-Za-z0-9+.-]+)://", re.IGNORECASE)
-
-
-def is_url(path: str) -> bool:
-    """Whether this is a URL, as in ``s3://bucket/photo.jpg``; a single letter is a Windows drive."""
-    return _SCHEME.match(path) is not None
-
-
-def is_http(url: str) -> bool:
-    """Whether this is a plain ``http://`` or ``https://`` URL."""
-    return re.match(r"https?://", url, re.IGNORECASE) is not None
-
-
-def file_url_path(path: str) -> str:
-    """The path in a URL of this machine's files; any other path or URL as it is."""
-    return re.sub(r"^(file|local)://(/(?=[a-z]:))?", "", path, flags=re.IGNORECASE)
-
-
 def is_whole_disk(path: str) -> bool:
     """Whether a path leads to the root of a disk."""
     real = os.path.realpath(file_url_path(path))
     return os.path.dirname(real) == real
-
-
-def url_links(url: str) -> list[str]:
-    """Split a chained URL: ``zip://a.jpg::s3://b/c.zip`` into ``zip://a.jpg`` and ``s3://b/c.zip``.
-
-    A URL that is not chained is one link, even if it contains colons.
-    """
-    first, *rest = url.split("::")
-    scheme = first.split("://", 1)[0].lower()
-    if not rest or scheme not in WRAPPERS:
-        return [url]
-    return [first, *url_links("::".join(rest))]
-
-
-def url_name(url: str) -> str:
-    """Return the name of the object at a URL: its last part, decoded and without a query."""
-    place = next((link for link in url_links(url) if "://" in link), url)
-    if is_http(place):
-        server, path = re.match(r"https?://([^/?#]*)([^?#]*)", place, re.IGNORECASE).groups()  # type: ignore[union-attr]
-        place = unquote(path).strip("/") or server
-    return place.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _suffix(path: str) -> str:
-    return os.path.splitext(url_name(path) if is_url(path) else path)[1].lower()
-
-
-def is_one_image(path: str) -> bool:
-    """Whether an argument stands for one image, as far as can be told without asking a network."""
-    suffix = _suffix(path)
-    if is_url(path):
-        return suffix in IMAGE_SUFFIXES | CLIP_SUFFIXES
-    return suffix != ".parquet" and not os.path.isdir(path)
 
 
 def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
@@ -211,14 +102,14 @@ def _expand_url(url: str) -> Iterator[Source]:
     from arcage.sources.remote import is_folder, list_folder
 
     name = url_name(url)
-    if is_clip(url):
-        yield Source(url, name, "films are read from this machine's files only: download it first")
+    if is_video(url):
+        yield Source(url, name, "videos are read from local files only: download it first")
         return
     try:
-        if is_one_image(url) or _suffix(url) == ".parquet" or not is_folder(url):
+        if is_one_image(url) or suffix(url) == PARQUET_SUFFIX or not is_folder(url):
             yield from _file(url, name)
         else:
-            for source in _search(url, name, _wanted_of(list_folder), _join_url):
+            for source in _search(url, name, _wanted_of(list_folder), join_url):
                 yield replace(source, name=unquote(source.name)) if is_http(url) else source
     except FileNotFoundError as error:
         yield Source(url, name, reason(error))
@@ -232,25 +123,13 @@ def _raise(error: RemoteError) -> NoReturn:
     raise error
 
 
-def _join_url(folder: str, entry: str) -> str:
-    links = url_links(folder)
-    at = next(i for i, link in enumerate(links) if "://" in link)
-    head = links[at] if links[at].endswith("://") else links[at].rstrip("/") + "/"
-    return "::".join([*links[:at], head + entry, *links[at + 1 :]])
-
-
 def _file(path: str, name: str) -> Iterator[Source]:
-    if _suffix(path) == ".parquet":
+    if suffix(path) == PARQUET_SUFFIX:
         from arcage.sources.parquet import images
 
         yield from images(path, name)
     else:
-        yield Source(path, name, clip=is_clip(path))
-
-
-def is_clip(path: str) -> bool:
-    """Whether a path has the suffix of a video."""
-    return _suffix(path) in CLIP_SUFFIXES
+        yield Source(path, name, video=is_video(path))
 
 
 _List = Callable[[str], list[tuple[str, bool]]]

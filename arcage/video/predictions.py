@@ -15,7 +15,7 @@ from arcage.output.annotate import Annotator
 from arcage.output.rows import Estimate, face_row, row_without_face
 from arcage.predictor import Predictor
 from arcage.process.interrupt import forget, uninterrupted
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.types import U8, Face, ImageFaces, Prediction
 from arcage.video.person import Person
 from arcage.video.read import Frame, Reader, open_camera, open_video
@@ -61,7 +61,7 @@ class Videos:
         return self._stream(sources)
 
     def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        for is_video, group in groupby(sources, key=lambda source: source.clip and not source.error):
+        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
             if is_video:
                 for source in group:
                     yield source, self._video(source)
@@ -75,7 +75,7 @@ class Videos:
         Raises:
             DeviceError: there is no such camera.
         """
-        source = Source(f"webcam-{number}", f"webcam-{number}", clip=True)
+        source = Source(f"webcam-{number}", f"webcam-{number}", video=True)
         with open_camera(number, self._rate) as reader:
             try:
                 yield source, self._persons(source, reader)

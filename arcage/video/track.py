@@ -9,7 +9,7 @@ from arcage.types import F32, Array, Face
 SIMILAR = 0.65
 """Minimum cosine of two faces of one person anywhere in the picture. In LFW's photos with one face, 99.99 %
 of the pairs of different persons are below it. So are half of the pairs of one person, but frames of a video
-are more alike, and the mean of a person's descriptors is closer to each of them than they are to each other."""
+are more alike, and the mean of a person's descriptors is closer to each than they are to each other."""
 SIMILAR_NEARBY = 0.45
 """Minimum cosine where the person was seen recently. In LFW, 97 % of the pairs of different persons are below
 it."""

@@ -35,7 +35,8 @@ from arcage.cache import Cache
 from arcage.data.labels import Label
 from arcage.data.tables import read_table
 from arcage.embedder.extractor import Extractor
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 Answers = dict[str, Answer]
 

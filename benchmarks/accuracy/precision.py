@@ -22,7 +22,7 @@ from arcage.data.labels import Label
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation.metrics import figures
 from arcage.heads.store import load_heads
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 from arcage.training.fit import fitted_on
 from arcage.types import F32
 

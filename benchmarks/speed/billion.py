@@ -1,6 +1,6 @@
 """What a billion images take: machines, hours, bytes and money, from rates that were measured.
 
-    python benchmarks/speed/billion.py benchmarks/speed/rates.json --price 1.0 --into docs/scaling.md
+    python benchmarks/speed/billion.py benchmarks/speed/rates.json --price 1.0 --into docs/guide/scaling.md
 
 The rates are read from a JSON file (see :class:`Rates`); prices are what you say they are. What a reader of
 the cache needs is measured here, on a made-up cache that arcage's own code writes and opens, and its other

@@ -151,7 +151,7 @@ def score(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.output.formats import write_file
     from arcage.output.save import save
     from arcage.predictor import Predictor
-    from arcage.sources.walk import Source
+    from arcage.sources.source import Source
 
     def sources() -> Iterator[Source]:
         for number in range(faces):

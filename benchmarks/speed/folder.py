@@ -38,7 +38,8 @@ from protocol import run_arcage
 
 from arcage.embedder.packs.record import Pack, bundled
 from arcage.predictor import Predictor
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = Peer("the common recipe", "insightface==2.1", "peer_recipe.py", "")

@@ -39,11 +39,11 @@ from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled
 from arcage.embedder.yunet import YuNet
-from arcage.extraction.run import extract as extract_to_cache
-from arcage.extraction.run import open_cache
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
 from arcage.predictor import Predictor
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 READ, DECODE, ALIGN, HEADS = "read files", "decode", "align", "heads"
 CANVAS, SECOND, CANDIDATES = "detector: canvases", "detector: second look", "detector: before and after"

@@ -17,7 +17,8 @@ from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.images.decode import decode
 from arcage.output.annotate import Annotator, draw
 from arcage.predictor import Predictor
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 from arcage.types import Prediction
 
 
@@ -268,7 +269,7 @@ def test_an_image_is_never_replaced_by_a_picture(tmp_path: Path, overwrite: bool
 def test_names_of_drawn_videos(tmp_path: Path) -> None:
     annotator = Annotator(tmp_path / "out", [str(tmp_path)[:-1]])
     for name, expected in (("a.mp4", "a.mp4"), ("a.MP4", "a.MP4"), ("a.avi", "a.avi.mp4")):
-        assert annotator.target(Source(str(tmp_path / name), name, clip=True)).name == expected
+        assert annotator.target(Source(str(tmp_path / name), name, video=True)).name == expected
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
@@ -311,5 +312,5 @@ def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPat
     draw(image, several)
     assert said[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
     said.clear()
-    draw(image, [alone], film=True)
+    draw(image, [alone], video=True)
     assert said == [["#0: 34 (27-42)", "female 97 %"]]

@@ -23,7 +23,7 @@ from arcage.errors import OutputError, UsageError
 from arcage.images.decode import decode
 from arcage.output.rows import json_row
 from arcage.report.faces import check_page_file, write_page
-from arcage.sources.walk import Source
+from arcage.sources.source import Source
 
 
 def picture(colour: tuple[int, int, int] = (0, 0, 200)) -> bytes:

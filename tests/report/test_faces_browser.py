@@ -21,7 +21,7 @@ from pages import EVIL, FACE, NO_FACE, written  # noqa: E402
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-from arcage.sources.walk import Source  # noqa: E402
+from arcage.sources.source import Source  # noqa: E402
 from arcage.types import Prediction  # noqa: E402
 
 PHOTO = (Path(__file__).parents[2] / "examples" / "astronaut.jpg").read_bytes()

@@ -25,7 +25,11 @@ from fakes import face, image
 
 from arcage.errors import ImageError, RemoteError
 from arcage.sources import remote
-from arcage.sources.walk import Source, is_one_image, url_links, url_name, walk
+from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.source import Source
+from arcage.sources.suffixes import is_one_image
+from arcage.sources.url import url_links, url_name
+from arcage.sources.walk import walk
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("fsspec")
@@ -331,7 +335,7 @@ def test_a_server_is_asked_again_after_a_while(server: str, monkeypatch: pytest.
     for _ in range(3):
         with pytest.raises(RemoteError):
             remote.read(url)
-    (source,) = remote.ReadAhead([Source(f"{server}/b.jpg", "b.jpg")])
+    (source,) = ReadAhead([Source(f"{server}/b.jpg", "b.jpg")])
     assert source.read() == PHOTO
 
 

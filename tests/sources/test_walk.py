@@ -18,7 +18,8 @@ import pytest
 from arcage.errors import ImageError, UsageError
 from arcage.files import read_bytes
 from arcage.sources.lists import read_list
-from arcage.sources.walk import Source, walk
+from arcage.sources.source import Source
+from arcage.sources.walk import walk
 
 
 def touch(root: Path, *names: str) -> None:
