@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from arcage.output.annotate import Annotator
     from arcage.predictor import Predictor
     from arcage.report.faces import Add
-    from arcage.video.answers import Films
+    from arcage.video.predictions import Videos
     from arcage.video.write import WriteFrame
 
 Rows = Generator[tuple[Source, list[Prediction]]]
@@ -199,15 +199,15 @@ class _Stream:
         self._progress = progress
 
     @cached_property
-    def _videos(self) -> Films:
-        from arcage.video.answers import Films
+    def _videos(self) -> Videos:
+        from arcage.video.predictions import Videos
 
-        return Films(
+        return Videos(
             self._predictor,
             self._rate,
             frames=self._write_frame,
             annotator=self._annotator,
-            progress=lambda frames: self._progress("Reading frames", lambda: range(frames)),
+            progress=lambda frames: self._progress("Reading frames", frames),
         )
 
     @property

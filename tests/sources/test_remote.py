@@ -24,7 +24,7 @@ from fakes import FINGERPRINT, face, image
 
 from arcage.cache import Cache
 from arcage.errors import ImageError, RemoteError
-from arcage.output.progress import progress
+from arcage.output.progress import item_progress
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.suffixes import is_one_image
@@ -255,7 +255,7 @@ def test_the_count_for_the_progress_bar_is_silent(
     broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress("Extracting", lambda: walk(["broken://b/photos"])):
+    with item_progress("Extracting", lambda: walk(["broken://b/photos"])):
         for thread in threading.enumerate():
             if thread.name == "arcage-count":
                 thread.join(10)
