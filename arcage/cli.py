@@ -1282,7 +1282,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     named = [url for url in arguments if is_url(url) and not is_video(url)]
     by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_video(url)}
     if named or by_scheme:
-        from arcage.sources.remote import check_scheme
+        from arcage.sources.filesystems import check_scheme
 
         for url in named:
             check_scheme(url)
