@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arcage._version import __version__
+
 if TYPE_CHECKING:
     from arcage.heads.estimators import AgeHead, GenderHead
     from arcage.predictor import Predictor
     from arcage.types import Prediction
 
-__version__ = "0.1.0"
 __all__ = ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ArcageError
 from arcage.files import user_home
 

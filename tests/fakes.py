@@ -84,7 +84,7 @@ class FakeExtractor:
         sha256 = ""
         try:
             data = read()
-            if not isinstance(data, bytes):  # a frame of a film
+            if not isinstance(data, bytes):  # a frame of a video
                 data = image(face(), width=data.shape[1], height=data.shape[0])
             sha256 = hashlib.sha256(data).hexdigest()
             before = known(sha256) if known else None

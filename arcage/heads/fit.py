@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from arcage._version import __version__
 from arcage.errors import UsageError
 from arcage.heads.boosting import LOSSES, Boosting, Objective, boost, dataset, mean_loss, some
 from arcage.heads.calibrate import conformal, platt
@@ -519,5 +520,5 @@ def versions() -> dict[str, Any]:
     """Of what takes part in a fit."""
     from importlib.metadata import version
 
-    names = ("arcage", "numpy", "scipy", "scikit-learn", "lightgbm")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "lightgbm")}
+    return {"python": platform.python_version(), "arcage": __version__, **packages}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from arcage.types import Prediction
 
 if TYPE_CHECKING:
     from arcage.output.annotate import Annotator
-    from arcage.report.faces import Add
 
 
 def save(
@@ -23,7 +22,7 @@ def save(
     output: AbstractContextManager[Write],
     *,
     annotator: Annotator | None = None,
-    report: AbstractContextManager[Add] | None = None,
+    report: AbstractContextManager[Callable[[Source, Sequence[Prediction]], None]] | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
     """Write the answers of :meth:`arcage.Predictor.stream` and, where asked, draw them and fill a page.

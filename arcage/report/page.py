@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.bootstrap import FEWEST

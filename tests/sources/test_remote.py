@@ -22,7 +22,7 @@ from stores import FILES, LISTED, Broken, fill
 
 from arcage.cache import Cache
 from arcage.errors import ImageError, RemoteError
-from arcage.output.progress import progress
+from arcage.output.progress import item_progress
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
@@ -162,7 +162,7 @@ def test_the_count_for_the_progress_bar_is_silent(
     broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress("Extracting", lambda: walk(["broken://b/photos"])):
+    with item_progress("Extracting", lambda: walk(["broken://b/photos"])):
         for thread in threading.enumerate():
             if thread.name == "arcage-count":
                 thread.join(10)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.embedder.packs.insightface import LICENCE, find_insightface, insightface_home
 from arcage.embedder.packs.record import write_lock
 from arcage.errors import ArcageError, ModelError, OutputError, UsageError
