@@ -100,7 +100,7 @@ class Predictor:
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.multi_frame = 0
-        """Number of animations and files of several pages so far, of which the first frame or page was read."""
+        """Number of animations and files of several pages so far; of each, the first frame was read."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
