@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from enum import Enum
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -71,10 +71,11 @@ def _accepted(error: Any) -> str:
     """Describe the values that an option accepts, from its declaration."""
     declared = get_type_hints(inspect.unwrap(error.ctx.command.callback), include_extras=True)
     kind, info = get_args(declared[error.param.name])
-    kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
-    if issubclass(kinds[0], Enum):
-        return either([one.value for one in kinds[0]])
-    number = {int: "a whole number", float: "a number"}.get(kinds[0], "")
+    if get_origin(kind) is UnionType:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        return either(get_args(kind))
+    number = {int: "a whole number", float: "a number"}.get(kind, "")
     if not number or info.min is None:
         return number
     if info.max is None:

@@ -55,21 +55,22 @@ class Summary:
             text += f"; {counted(self.from_cache, 'image was', 'images were')} in the cache"
         return text
 
-    def messages(self, asked: str) -> list[str]:
-        """Return what to report at the end of a run; a single image needs no counts.
+    def messages(self, asked: str, *, quiet: bool = False) -> list[str]:
+        """Return what to report at the end of a run. A single image needs no counts.
 
         Args:
             asked: what the user named, for the message that it holds no images.
+            quiet: report only that there are no images.
         """
-        out = []
         if not self.images:
-            out.append(f"no images found in {asked}")
-        elif self.images > 1:
-            out.append(str(self))
-        if self.firsts:
-            have = "an image has" if self.firsts == 1 else f"{self.firsts:,} images have"
-            out.append(f"{have} more than one picture (an animation or pages): the first was read")
-        return out
+            return [f"no images found in {asked}"]
+        if quiet:
+            return []
+        counts = [str(self)] if self.images > 1 else []
+        if not self.multi_frame:
+            return counts
+        have = "an image has" if self.multi_frame == 1 else f"{self.multi_frame:,} images have"
+        return [*counts, f"{have} more than one picture (an animation or pages): the first was read"]
 
     def exit_code(self, *, only: str | None = None, strict: bool = False, shard: bool = False) -> int:
         """Return 1 if the run counts as failed, otherwise 0.

@@ -100,7 +100,7 @@ def predict(
             summary = save(
                 rows, outputs.rows, annotator=outputs.annotator, report=outputs.page, progress=advance
             )
-        summary.firsts = predictor.firsts
+        summary.multi_frame = predictor.multi_frame
         summary.drawn += stream.drawn
         summary.error = images.error
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.metrics import worst_sets
-from arcage.files import atomic_write, make_folder, refuse_foreign
+from arcage.files import atomic_write, check_replaceable, make_folder, refuse_foreign
 from arcage.heads.model import Heads, Predictions
 from arcage.report.curves import curves
 from arcage.report.page import PLOTS, page
@@ -22,6 +22,47 @@ from arcage.report.worst import thumbnails, worst_faces
 
 HTML, JSON = "report.html", "report.json"
 HTML_MARK = rb"<title>arcage report: "
+
+
+def check_report(
+    folder: Path | None, images: Sequence[Path], check: Callable[[Path], None], *, overwrite: bool
+) -> None:
+    """Check that a report can be written, and make its folder, before any work is done.
+
+    Args:
+        folder: for the report; None for no report.
+        images: folders of the images for the thumbnails.
+        check: :func:`check_report_files`, or the same for another report.
+        overwrite: replace files that arcage did not write.
+
+    Raises:
+        UsageError: there are images without a report, or one of them is not a folder.
+        ForeignFileError: the report would replace a file that arcage did not write.
+        OutputError: ``folder`` cannot be made.
+        ArcageError: matplotlib is missing.
+    """
+    if folder is None:
+        if images:
+            raise UsageError("`images` is for the report's thumbnails: say with `report` DIR where it goes")
+        return
+    check_replaceable(folder, check, overwrite=overwrite)
+    prepare(folder, images)
+
+
+def missing_thumbnails(faces: Sequence[Mapping[str, Any]], images: Sequence[Path]) -> str:
+    """Return a message if images of a report's faces are missing in ``images``; otherwise empty.
+
+    Args:
+        faces: with ``sha256`` and ``thumbnail``, as :func:`write_report` returns them.
+        images: the folders of the images; no message without any.
+    """
+    missing = len({face["sha256"] for face in faces if not face["thumbnail"]})
+    if not images or not missing:
+        return ""
+    return (
+        f"thumbnails missing: {missing}; `images` is to be the folder that was extracted, with its files "
+        "unchanged, and the cache must have their names"
+    )
 
 
 def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
@@ -35,7 +76,7 @@ def prepare(folder: Path, images: Sequence[Path] = ()) -> None:
     check_matplotlib()
     for place in images:
         if not os.path.isdir(place):
-            raise UsageError(f"--images {place} is not a folder: name the one that was extracted")
+            raise UsageError(f"`images` {place} is not a folder: name the one that was extracted")
     make_folder(folder)
 
 

@@ -18,7 +18,7 @@ from arcage.heads.fit import Settings
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads, named_heads
 from arcage.heads.watch import Watch
-from arcage.report import check_report, missing_thumbnails, write_report
+from arcage.report import check_report, check_report_files, missing_thumbnails, write_report
 from arcage.text import counted
 from arcage.training.fit import (
     adapt_labelled,
@@ -179,7 +179,7 @@ def evaluate(
         check_replaceable(
             request.out, lambda path: refuse_foreign(EVALUATION_MARK, path), overwrite=request.overwrite
         )
-    check_report(request.report, request.images, overwrite=request.overwrite)
+    check_report(request.report, request.images, check_report_files, overwrite=request.overwrite)
     extractor = embedder.Extractor(request.pack)
     heads = load_heads(request.heads)
     heads.check(extractor.fingerprint, extractor.pack.name)
