@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,14 @@ class Finding:
     level: Level
     """``problem``: arcage does not work, or not as asked; ``note``: it works, and should be known."""
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<8}  {self.check}: {self.text}"
+
+
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Return whether no check found a problem."""
+    return all(finding.level != "problem" for finding in findings)
 
 
 _OPENCV = (

@@ -90,7 +90,12 @@ def check_exist(paths: Mapping[str, Iterable[str | Path | None]]) -> None:
     Raises:
         UsageError: some do not exist; the message names up to five of them.
     """
-    given = [(f"`{name}` " if name else "", os.fspath(path)) for name, ps in paths.items() for path in ps if path is not None]
+    given = [
+        (f"`{name}` " if name else "", os.fspath(path))
+        for name, ps in paths.items()
+        for path in ps
+        if path is not None
+    ]
     absent = [(name, path) for name, path in given if is_absent(path)]
     if not absent:
         return

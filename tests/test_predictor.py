@@ -170,13 +170,13 @@ def test_a_stream_reads_no_further_than_it_must(fake: None) -> None:
     stream = Predictor().stream(endless())
     for _ in range(1000):
         next(stream)
-    ahead = 1 + arcage.predictor._ANSWERING
-    assert taken <= 1000 + ahead * arcage.predictor._ROWS_AT_ONCE
+    ahead = 1 + arcage.predictor._THREADS
+    assert taken <= 1000 + ahead * arcage.predictor._BATCH_ROWS
     stream.close()
 
 
 def test_a_stream_answers_while_it_reads(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.predictor._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("arcage.predictor._BATCH_ROWS", 10)
     begun, read_on = threading.Event(), threading.Event()
     original = FakeHeads.predict
 
@@ -209,7 +209,7 @@ def test_an_error_of_the_heads_reaches_the_caller(fake: None, monkeypatch: pytes
 
 
 def test_answers_come_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.predictor._SECONDS_AT_MOST", 0.0)
+    monkeypatch.setattr("arcage.predictor._BATCH_SECONDS", 0.0)
     stream = Predictor().stream(many(10**9))
     assert next(stream)[1][0].path == "0.jpg"
     stream.close()

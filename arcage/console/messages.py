@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import json
 import re
+from collections.abc import Callable, Iterable
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from arcage.text import either
 
+Record = TypeVar("Record")
 _NAME = re.compile(r"`(\w+)`")
 _flags: dict[str, str] = {}
 
@@ -32,6 +36,32 @@ def with_flags(text: str) -> str:
 def say(text: str) -> None:
     """Print a message on standard error."""
     typer.echo(with_flags(text), err=True)
+
+
+def reporter(quiet: bool) -> Callable[[str], None]:
+    """Return :func:`say`, or a function that does nothing."""
+    return (lambda _: None) if quiet else say
+
+
+def print_records(records: Iterable[Record], *, as_json: bool = False) -> list[Record]:
+    """Print dataclasses on standard output: each as a line as soon as it is known, or all as JSON."""
+    from arcage.output.formats import print_stdout
+
+    printed = []
+    for record in records:
+        printed.append(record)
+        if not as_json:
+            print_stdout(str(record))
+    if as_json:
+        print_json(printed)
+    return printed
+
+
+def print_json(value: Any) -> None:
+    """Print lists, dictionaries and dataclasses as JSON on standard output."""
+    from arcage.output.formats import print_stdout
+
+    print_stdout(json.dumps(value, indent=2, default=dataclasses.asdict))
 
 
 def usage_message(error: Any) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-
 Faces = Literal["all", "largest", "center"]
 Runner = Literal["local", "ray"]
 RowFormat = Literal["table", "csv", "excel-csv", "jsonl"]
@@ -65,7 +64,7 @@ Device = Annotated[
 HeadsFolder = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Use heads that `arcage fit` wrote, not the bundled ones.")
 ]
-FitCaches = Annotated[
+CacheFolders = Annotated[
     list[Path],
     typer.Option(
         "--cache",
@@ -84,9 +83,7 @@ Labels = Annotated[
 ]
 Columns = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME=COLUMN,...", help="Name the columns of a table, as in age=Years,gender=sex."
-    ),
+    typer.Option(metavar="NAME=COLUMN,...", help="Name the columns of a table, as in age=Years,gender=sex."),
 ]
 Images = Annotated[
     list[Path] | None,

@@ -38,15 +38,15 @@ class ExtractRequest:
 def extract(
     request: ExtractRequest,
     *,
-    report: Callable[[str], object] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
     progress: ShowProgress = no_progress,
 ) -> Summary:
     """Extract images into a cache. Images that the cache has are only counted.
 
     Args:
         request: the images and the cache.
-        report: called with messages, such as damaged parts of the cache.
-        progress: called with a title and the images; see :data:`~arcage.output.progress.ShowProgress`.
+        warn: called with warnings: a fallback to the CPU, and damaged parts of the cache.
+        progress: see :data:`~arcage.output.progress.ShowProgress`.
 
     Returns:
         Counts of the images, without their variants. If a server failed, ``error`` is set, and the
@@ -72,7 +72,7 @@ def extract(
         extractor = Extractor(request.pack, request.device, variant=variant, min_face=request.min_face)
         cache = open_cache(request.cache, extractor)
         if extractor.engine.note and not variant:
-            report(extractor.engine.note)
+            warn(extractor.engine.note)
         title = f"Variant {variant} of {request.augment}" if variant else "Extracting"
         names = request.names and not variant
         try:
@@ -82,7 +82,7 @@ def extract(
                 summary = run(images, cache, extractor, names=names, progress=advance)
         finally:
             for damage in cache.damaged:
-                report(str(damage))
+                warn(str(damage))
         if not variant:
             total = summary
         total.error = ahead.error

@@ -217,6 +217,12 @@ class Heads:
         """Whether they were adapted to another source of faces than they were fitted on."""
         return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
+    @property
+    def pipeline_name(self) -> str:
+        """The pipeline whose descriptors the heads take, as in ``pack compact``."""
+        pack = self.manifest.get("pack")
+        return f"pack {pack}" if pack else f"pipeline {self.fingerprint}"
+
     def check(self, fingerprint: str, pack: str = "") -> None:
         """Refuse descriptors of another pipeline.
 

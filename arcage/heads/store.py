@@ -153,9 +153,14 @@ def fitted_images(heads: Heads) -> Array | None:
     return np.asarray(images)
 
 
+def heads_folder(name: str | None) -> str | None:
+    """Return the folder of heads; None for :data:`SHIPPED`, the bundled ones."""
+    return None if name == SHIPPED else name
+
+
 def named_heads(name: str) -> Heads:
     """Load heads by name: a folder, or :data:`SHIPPED`. Raises like :func:`load_heads`."""
-    return load_heads(None if name == SHIPPED else name)
+    return load_heads(heads_folder(name))
 
 
 def load_heads(folder: str | Path | None = None) -> Heads:

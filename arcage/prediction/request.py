@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from arcage.sources.inputs import Inputs
+from arcage.errors import UsageError
+from arcage.sources.inputs import Inputs, named_inputs
 
 if TYPE_CHECKING:
     from arcage.predictor import Faces
@@ -25,7 +26,7 @@ class PredictRequest:
     out: Path | None = None
     """File for the rows; None for standard output."""
     format: Format | None = None
-    """Format of the rows; None chooses by the suffix of ``out``, or a table on a terminal and CSV elsewhere."""
+    """Format of the rows; by default that of ``out``, a table on a terminal, or CSV."""
     annotate: Path | None = None
     """Folder for pictures and videos with boxes and labels."""
     report: Path | None = None
@@ -47,3 +48,18 @@ class PredictRequest:
     min_face: int = 40
     max_width: float = math.inf
     min_confidence: float = 0.5
+
+
+def images_or_webcam(
+    paths: list[str] | None, from_file: str | None, shard: str | None, webcam: int | None
+) -> Inputs:
+    """Return the named images, as :func:`arcage.sources.inputs.named_inputs`, or a placeholder for a camera.
+
+    Raises:
+        UsageError: both images and a camera are named.
+    """
+    if webcam is None:
+        return named_inputs(paths, from_file, shard)
+    if paths or from_file or shard:
+        raise UsageError("`webcam` stands alone: run arcage once more for the paths")
+    return Inputs((f"webcam-{webcam}",))

@@ -18,7 +18,7 @@ from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.summary import Summary
 from arcage.prediction.request import PredictRequest
 from arcage.prediction.save import save
-from arcage.sources.inputs import STDIN, Inputs, named_inputs
+from arcage.sources.inputs import STDIN
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.text import counted
@@ -34,26 +34,11 @@ if TYPE_CHECKING:
 Rows = Generator[tuple[Source, list[Prediction]]]
 
 
-def images_or_webcam(
-    paths: list[str] | None, from_file: str | None, shard: str | None, webcam: int | None
-) -> Inputs:
-    """Return the named images, as :func:`arcage.sources.inputs.named_inputs`, or a placeholder for a camera.
-
-    Raises:
-        UsageError: both images and a camera are named.
-    """
-    if webcam is None:
-        return named_inputs(paths, from_file, shard)
-    if paths or from_file or shard:
-        raise UsageError("`webcam` stands alone: run arcage once more for the paths")
-    return Inputs((f"webcam-{webcam}",))
-
-
 def predict(
     request: PredictRequest,
     *,
-    report: Callable[[str], object] = lambda _: None,
-    warn: Callable[[str], object] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
     progress: ShowProgress = no_progress,
 ) -> Summary:
     """Predict images and videos, and write the results.

@@ -128,7 +128,7 @@ def _check_schemes(arguments: Sequence[str], listed: Sequence[str]) -> None:
     if not named and not by_scheme:
         return
     # Imported here because most inputs have no URL.
-    from arcage.sources.remote import check_scheme
+    from arcage.sources.filesystems import check_scheme
 
     for url in named:
         check_scheme(url)

@@ -15,7 +15,7 @@ from arcage.errors import UsageError
 from arcage.text import counted, percent
 from arcage.training.fit import join_names_of_labels
 
-Say = Callable[[str], object]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class LabelledRequest:
     """Names of a table's columns, such as ``age=Years``; one for all labels, or one for each."""
     pack: str = "compact"
 
-    def paths(self) -> dict[str, Sequence[str | Path]]:
+    def paths(self) -> dict[str, Sequence[str | Path | None]]:
         """Return the paths that must exist, for :func:`arcage.files.check_exist`."""
         return {"cache": self.caches, "labels": label_files(self.labels)}
 

@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from arcage.errors import UsageError
 from arcage.files import check_exist
+from arcage.heads.store import heads_folder
 from arcage.training.load import LabelledRequest, label_files
 
 if TYPE_CHECKING:
     from arcage.data.sampling import Balance
     from arcage.heads.fit import Kind
-
-BUNDLED_NAME = "wheel"
-"""Name of the bundled heads."""
-
-
-def heads_folder(name: str | None) -> str | None:
-    """Return the folder of heads; None for the bundled ones."""
-    return None if name == BUNDLED_NAME else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +30,7 @@ class FitRequest(LabelledRequest):
     reference: tuple[Path, str] | None = None
     """A cache and labels of other faces, on which the adapted heads are evaluated too."""
     forget: float | None = None
-    """Years by which ages of the old faces may move on average; see :func:`arcage.heads.adapt.adapt_heads`."""
+    """Years by which ages of the old faces may change; see :func:`arcage.heads.adapt.adapt_heads`."""
     only: Literal["age", "gender"] | None = None
     """Fit for one attribute."""
     holdout: float = 0.0
@@ -78,7 +71,7 @@ class FitRequest(LabelledRequest):
 
     def paths(self) -> dict[str, Sequence[str | Path | None]]:
         """Return the paths that must exist."""
-        others = [] if self.reference is None else [self.reference[0], *label_files([self.reference[1]])]
+        others: list[str | Path | None] = [] if self.reference is None else [self.reference[0], *label_files([self.reference[1]])]
         return {**LabelledRequest.paths(self), "base": [heads_folder(self.base)], "reference": others}
 
 
@@ -107,3 +100,14 @@ class CompareRequest(LabelledRequest):
     heads_b: str
     """Folders, or ``wheel`` for the bundled heads."""
     holdout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRequest(LabelledRequest):
+    """Labelled faces to describe, and a place for the report."""
+
+    report: Path | None = None
+    """Folder for a page with plots."""
+    images: Sequence[Path] = ()
+    """Folders of the images, for the thumbnails of the page."""
+    overwrite: bool = False

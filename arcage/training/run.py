@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from arcage.audit.describe import describe
 from arcage.cache import Cache, CacheTable, join_tables
 from arcage.data.sampling import Sampling, parse_ages, sampling_words
 from arcage.embedder import extractor as embedder
@@ -16,9 +17,10 @@ from arcage.evaluation.metrics import as_table
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
 from arcage.heads.fit import Settings
 from arcage.heads.model import Heads
-from arcage.heads.store import load_heads, named_heads
+from arcage.heads.store import heads_folder, load_heads, named_heads
 from arcage.heads.watch import Watch
 from arcage.report import check_report, check_report_files, missing_thumbnails, write_report
+from arcage.report.labels import HTML, check_label_report_files, faces_shown, write_label_report
 from arcage.text import counted
 from arcage.training.fit import (
     adapt_labelled,
@@ -31,7 +33,7 @@ from arcage.training.fit import (
     report_on,
 )
 from arcage.training.load import Labelled, LabelledRequest, Say, load_labelled, select_held_out
-from arcage.training.request import CompareRequest, EvaluateRequest, FitRequest, heads_folder
+from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
 
 EVALUATION_MARK = rb'\A\{\s*"images": \{\s*"labelled": '
 
@@ -94,7 +96,9 @@ def fit(
     if chosen := fitted.heads.manifest.get("sampling"):
         text += f"\n\n{sampling_words(chosen, tables=False)}"
     where = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
-    return FitResult(text, (f"above: errors on {where}; the heads and their model card are in {request.out}",))
+    return FitResult(
+        text, (f"above: errors on {where}; the heads and their model card are in {request.out}",)
+    )
 
 
 def _adapt(request: FitRequest, report: Say, warn: Say) -> FitResult:
@@ -127,9 +131,7 @@ def _adapt(request: FitRequest, report: Say, warn: Say) -> FitResult:
     return FitResult(text, (*adapted.notes, f"the adapted heads and their model card are in {request.out}"))
 
 
-def _load(
-    request: FitRequest, extractor: embedder.Extractor, report: Say, warn: Say
-) -> Labelled:
+def _load(request: FitRequest, extractor: embedder.Extractor, report: Say, warn: Say) -> Labelled:
     labelled = load_labelled(request, extractor, report=report, warn=warn)
     if request.only is None:
         return labelled
@@ -248,6 +250,36 @@ def compare(
         "images": asdict(labelled.faces.counts),
         **compare_labelled(a, b, labelled.faces),
     }
+
+
+def describe_labels(
+    request: DescribeRequest, *, report: Say = lambda _: None, warn: Say = lambda _: None
+) -> dict[str, Any]:
+    """Describe labelled faces before a fit, and write a report if one was asked for.
+
+    Args:
+        request: the faces and the report.
+        report: called with messages about the labels and the progress.
+        warn: called with damaged parts of the caches.
+
+    Returns:
+        The description, see :func:`arcage.audit.describe.describe`.
+
+    Raises:
+        UsageError: the request is invalid.
+        ForeignFileError: the report would replace a file that arcage did not write.
+        CacheError, OutputError: a cache or the report cannot be read or written.
+    """
+    check_exist(request.paths())
+    check_report(request.report, request.images, check_label_report_files, overwrite=request.overwrite)
+    labelled = load_labelled(request, embedder.Extractor(request.pack), report=report, warn=warn)
+    description = describe(labelled.faces, labelled.names(), report)
+    if request.report is not None:
+        write_label_report(request.report, description, labels=labelled.labels, images=request.images)
+        report(f"report: {request.report / HTML}")
+        if missing := missing_thumbnails(faces_shown(description), request.images):
+            report(missing)
+    return description
 
 
 def as_json(report: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ class Videos:
         with (
             self._progress(reader.expected) as advance,
             self._drawing(source, reader.rate) as draw,
-            closing(self._predictor.look(_pictures(reader), chunk=chunk)) as results,
+            closing(self._predictor.predict_pixels(_pictures(reader), chunk=chunk)) as results,
         ):
             try:
                 for frame, image, p in (_whole(*result) for result in results):

@@ -149,7 +149,7 @@ def feed(folder: Path, faces: int) -> dict[str, Any]:
 
 def score(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.output.formats import write_file
-    from arcage.output.save import save
+    from arcage.prediction.save import save
     from arcage.predictor import Predictor
     from arcage.sources.source import Source
 

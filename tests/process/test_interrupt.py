@@ -22,7 +22,7 @@ from arcage.cache import Cache
 from arcage.files import atomic_write
 from arcage.heads.store import load_heads, save_heads
 from arcage.output.formats import write_file
-from arcage.output.save import save
+from arcage.prediction.save import save
 from arcage.predictor import Predictor
 from arcage.process import interrupt
 from arcage.process.interrupt import listening, uninterrupted

@@ -152,7 +152,7 @@ def test_no_more_frames_are_in_memory_than_are_worked_on(predictor: Predictor) -
             taken += 1
             yield number, GREEN
 
-    for number, image, p in predictor.look(pictures(), chunk=4):
+    for number, image, p in predictor.predict_pixels(pictures(), chunk=4):
         assert number == given
         assert (image.faces, len(p.age)) == ((), 0)
         given += 1

@@ -65,6 +65,12 @@ class Offer:
     folder: Path
     """Where it would be."""
 
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: about {self.megabytes} MB from {self.url} into {self.folder}\n"
+            f"Licence: {self.licence}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -112,6 +118,14 @@ def offer(name: str, mirror: str = "", sha256: str = "") -> Offer:
     if home is None:
         raise ModelError("this user has no home folder for model packs: set INSIGHTFACE_HOME to a folder")
     return Offer(name, url, MEGABYTES[name], LICENCE, sha256, home / name)
+
+
+def is_installed(wanted: Offer) -> bool:
+    """Return whether a pack is on this machine; if so, remove what an interrupted download left."""
+    if not os.path.exists(wanted.folder):
+        return False
+    remove_leftovers(wanted)
+    return True
 
 
 def check_possible() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from arcage.embedder.packs.download import MEGABYTES
 from arcage.embedder.packs.find import recorded_pack, unknown_pack
 from arcage.embedder.packs.insightface import LICENCE, SOURCE, insightface_files, list_insightface
 from arcage.embedder.packs.record import DEFAULT, LOCK, Pack, bundled, read_lock, refetch
@@ -30,6 +31,14 @@ class ModelInfo:
     source: str
     """Who publishes it."""
     path: str
+
+    def __str__(self) -> str:
+        sha256 = (self.sha256 or "")[:12] or "-"
+        limits = "RESEARCH ONLY: " if self.research_only else ""
+        return (
+            f"{self.pack:<10}  {self.model:<28}  {self.dimension or '-':>5}  {sha256:<12}  "
+            f"{limits}{self.licence}  {self.path}"
+        )
 
 
 def list_models() -> list[ModelInfo]:
@@ -75,6 +84,12 @@ def _of_record(pack: Pack) -> list[ModelInfo]:
     ]
 
 
+def fetchable(models: Iterable[ModelInfo]) -> list[str]:
+    """Return the packs that can be downloaded and are not among ``models``, with their sizes."""
+    present = {model.pack for model in models}
+    return [f"{name} ({size} MB)" for name, size in MEGABYTES.items() if name not in present]
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What one model file turned out to be."""
@@ -88,6 +103,9 @@ class Verified:
     """Of the file as it is; None where it cannot be read."""
     remedy: str
     """What to do, empty where nothing is wrong."""
+
+    def __str__(self) -> str:
+        return f"{self.state:<10}  {self.pack:<10}  {self.sha256 or '-':<64}  {self.file}"
 
 
 def verify_models(name: str = "") -> Iterator[Verified]:
