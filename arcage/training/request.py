@@ -71,7 +71,9 @@ class FitRequest(LabelledRequest):
 
     def paths(self) -> dict[str, Sequence[str | Path | None]]:
         """Return the paths that must exist."""
-        others: list[str | Path | None] = [] if self.reference is None else [self.reference[0], *label_files([self.reference[1]])]
+        others: list[str | Path | None] = (
+            [] if self.reference is None else [self.reference[0], *label_files([self.reference[1]])]
+        )
         return {**LabelledRequest.paths(self), "base": [heads_folder(self.base)], "reference": others}
 
 
