@@ -11,39 +11,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arcage._version import __version__
+from arcage.console import options
 from arcage.console.group import ENVIRONMENT, FAILED, INTERRUPTED, commands
 from arcage.console.messages import print_json, print_records, reporter, say, with_flags
-from arcage.console.options import (
-    AsJson,
-    Attribute,
-    Balance,
-    CacheFolders,
-    Columns,
-    Device,
-    Faces,
-    FromFile,
-    HeadsFolder,
-    Holdout,
-    Images,
-    Kind,
-    Labels,
-    MinFace,
-    Overwrite,
-    Pack,
-    Paths,
-    Quiet,
-    QuietTable,
-    ReportFormat,
-    RowFormat,
-    Runner,
-    Shard,
-)
 from arcage.errors import UsageError
 from arcage.process import interrupt
 
@@ -83,68 +58,28 @@ def _common(
 
 @app.command()
 def predict(
-    paths: Paths = None,
-    from_file: FromFile = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to FILE.csv, FILE.jsonl or FILE.parquet.")
-    ] = None,
-    format_: Annotated[
-        RowFormat | None,
-        typer.Option(
-            "--format",
-            help="Output format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
-            "with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
-        ),
-    ] = None,
-    faces: Annotated[Faces, typer.Option(help="Predict these faces of an image.")] = "all",
-    min_score: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Minimum detector score of a face; none is below 0.5."),
-    ] = 0,
-    min_face: MinFace = 40,
-    max_width: Annotated[
-        float,
-        typer.Option(min=0, metavar="YEARS", help="Hide ages whose 90 % interval is wider than this."),
-    ] = math.inf,
-    min_confidence: Annotated[
-        float, typer.Option(min=0.5, max=1, help="Minimum gender confidence; hide less probable genders.")
-    ] = 0.5,
-    annotate: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write pictures, and videos, with boxes and labels into DIR."),
-    ] = None,
-    webcam: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Read from camera N (0, 1, ...) until Ctrl-C.")
-    ] = None,
-    rate: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1000, metavar="FPS", help="Frames per second to process, of videos and webcams."
-        ),
-    ] = 5,
-    frames: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write FILE.csv with every face in every processed frame."),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.html", help="Write a page with all faces and predictions, to sort and filter."
-        ),
-    ] = None,
-    pack: Pack = "compact",
-    device: Device = "auto",
-    heads: HeadsFolder = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep descriptors in DIR; an interrupted run continues from there."),
-    ] = None,
-    shard: Shard = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
-    ] = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    paths: options.Paths = None,
+    from_file: options.FromFile = None,
+    out: options.RowsFile = None,
+    format_: options.RowsFormat = None,
+    faces: options.SelectedFaces = "all",
+    min_score: options.MinScore = 0,
+    min_face: options.MinFace = 40,
+    max_width: options.MaxWidth = math.inf,
+    min_confidence: options.MinConfidence = 0.5,
+    annotate: options.Annotate = None,
+    webcam: options.Webcam = None,
+    rate: options.FrameRate = 5,
+    frames: options.FramesFile = None,
+    report: options.FacesPage = None,
+    pack: options.Pack = "compact",
+    device: options.Device = "auto",
+    heads: options.HeadsFolder = None,
+    cache: options.Cache = None,
+    shard: options.Shard = None,
+    strict: options.Strict = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict age and gender of every face in images.
 
@@ -180,33 +115,17 @@ def predict(
 
 @app.command()
 def extract(
-    cache: Annotated[Path, typer.Option(metavar="DIR", help="Keep the descriptors in DIR.")],
-    paths: Paths = None,
-    from_file: FromFile = None,
-    shard: Shard = None,
-    no_names: Annotated[
-        bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
-    ] = False,
-    augment: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=9,
-            metavar="N",
-            help="Extract N degraded variants of each face as well, for `arcage fit --augment`.",
-        ),
-    ] = 0,
-    engine: Annotated[
-        Runner,
-        typer.Option(
-            help="Run in this process (local), or in actors of Ray (ray; needs [ray]), on this machine or in "
-            "the cluster of RAY_ADDRESS, whose machines share the images and the cache."
-        ),
-    ] = "local",
-    min_face: MinFace = 40,
-    pack: Pack = "compact",
-    device: Device = "auto",
-    quiet: Quiet = False,
+    cache: options.ExtractTo,
+    paths: options.Paths = None,
+    from_file: options.FromFile = None,
+    shard: options.Shard = None,
+    no_names: options.NoNames = False,
+    augment: options.ExtractVariants = 0,
+    engine: options.Engine = "local",
+    min_face: options.MinFace = 40,
+    pack: options.Pack = "compact",
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
 ) -> None:
     """Compute the descriptors of all faces in images, and keep them in a cache for `arcage fit`.
 
@@ -232,74 +151,25 @@ def extract(
 
 @app.command()
 def fit(
-    cache: CacheFolders,
-    labels: Labels,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Write the heads and their model card into DIR.")],
-    columns: Columns = None,
-    kind: Annotated[
-        Kind, typer.Option(help="Fit heads of this kind: boosted is the best; linear takes seconds.")
-    ] = "boosted",
-    base: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="wheel|DIR",
-            help="Start from the bundled heads (wheel) or those in DIR, and adapt them to these faces.",
-        ),
-    ] = None,
-    reference: Annotated[
-        tuple[Path, str] | None,
-        typer.Option(
-            "--rest",
-            metavar="DIR NAME|FILE",
-            help="Evaluate on the cache and labels of other faces as well, to see what --from forgets.",
-        ),
-    ] = None,
-    forget: Annotated[
-        float | None,
-        typer.Option(
-            metavar="YEARS",
-            help="Let --from change the ages of faces like the old ones by up to YEARS on average, to gain "
-            "more on these; 0.25 by default.",
-        ),
-    ] = None,
-    only: Annotated[Attribute | None, typer.Option(help="Fit for age alone, or for gender alone.")] = None,
-    holdout: Holdout = 0,
-    augment: Annotated[
-        int,
-        typer.Option(
-            min=0, max=9, metavar="N", help="Fit on N degraded variants of each face too, for poor pictures."
-        ),
-    ] = 0,
-    ages: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOW-HIGH", help="Leave out faces of other ages, in the fit and in all metrics: 0-90."
-        ),
-    ] = None,
-    per_age: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Fit on at most N faces of each year of age, drawn by --seed."),
-    ] = None,
-    balance: Annotated[
-        Balance | None,
-        typer.Option(
-            help="Give faces of rare ages, or of small sources, more weight: up to four times. Each of "
-            "these three options is compared with a fit without it."
-        ),
-    ] = None,
-    search: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MINUTES", help="Search for the best heads and settings for MINUTES first, then fit."
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same heads, except where --search runs out.")
-    ] = 0,
-    pack: Pack = "compact",
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    out: options.HeadsTo,
+    columns: options.Columns = None,
+    kind: options.HeadsKind = "boosted",
+    base: options.Base = None,
+    reference: options.Reference = None,
+    forget: options.Forget = None,
+    only: options.OnlyFor = None,
+    holdout: options.Holdout = 0,
+    augment: options.FitVariants = 0,
+    ages: options.Ages = None,
+    per_age: options.PerAge = None,
+    balance: options.BalanceBy = None,
+    search: options.Search = None,
+    seed: options.Seed = 0,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fit age and gender heads on cached descriptors; takes seconds to minutes, on the CPU.
 
@@ -326,23 +196,18 @@ def fit(
 
 @app.command()
 def evaluate(
-    cache: CacheFolders,
-    labels: Labels,
-    columns: Columns = None,
-    heads: HeadsFolder = None,
-    holdout: Holdout = 0,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write the metrics to this file as well.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write report.html, report.json and plots there; needs [report]."),
-    ] = None,
-    images: Images = None,
-    as_json: AsJson = False,
-    pack: Pack = "compact",
-    overwrite: Overwrite = False,
-    quiet: QuietTable = False,
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    columns: options.Columns = None,
+    heads: options.HeadsFolder = None,
+    holdout: options.Holdout = 0,
+    out: options.MetricsFile = None,
+    report: options.ReportFolder = None,
+    images: options.Images = None,
+    as_json: options.AsJson = False,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.QuietTable = False,
 ) -> None:
     """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
 
@@ -372,20 +237,15 @@ def evaluate(
 
 @app.command()
 def compare(
-    heads_a: Annotated[
-        str,
-        typer.Argument(
-            metavar="HEADS_A", help="Compare the heads in this folder; wheel means the bundled ones."
-        ),
-    ],
-    heads_b: Annotated[str, typer.Argument(metavar="HEADS_B", help="Compare them with these heads.")],
-    cache: CacheFolders,
-    labels: Labels,
-    columns: Columns = None,
-    holdout: Holdout = 0,
-    format_: Annotated[ReportFormat, typer.Option("--format", help="Print in this format.")] = "table",
-    pack: Pack = "compact",
-    quiet: QuietTable = False,
+    heads_a: options.HeadsA,
+    heads_b: options.HeadsB,
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    columns: options.Columns = None,
+    holdout: options.Holdout = 0,
+    format_: options.PrintFormat = "table",
+    pack: options.Pack = "compact",
+    quiet: options.QuietTable = False,
 ) -> None:
     """Compare two heads on the same labelled faces: which is better, by how much, and how certain that is.
 
@@ -411,23 +271,15 @@ def compare(
 
 @data_app.command("describe")
 def data_describe(
-    cache: CacheFolders,
-    labels: Labels,
-    columns: Columns = None,
-    format_: Annotated[
-        ReportFormat,
-        typer.Option("--format", help="Print in this format; JSON contains all lists in full."),
-    ] = "table",
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Write labels.html, labels.json and suspicious.csv there; needs [report]."
-        ),
-    ] = None,
-    images: Images = None,
-    pack: Pack = "compact",
-    overwrite: Overwrite = False,
-    quiet: QuietTable = False,
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    columns: options.Columns = None,
+    format_: options.DescriptionFormat = "table",
+    report: options.LabelReportFolder = None,
+    images: options.Images = None,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.QuietTable = False,
 ) -> None:
     """Describe labels before a fit: ages, heaping, copies, persons, suspicious labels.
 
@@ -453,10 +305,10 @@ def data_describe(
 
 @data_app.command("clean")
 def data_clean(
-    mat: Annotated[Path, typer.Argument(metavar="FILE.mat", help="Read IMDB-WIKI's imdb.mat or wiki.mat.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the cleaned labels to this file.")],
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    mat: options.MatFile,
+    out: options.CleanedFile,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write IMDB-WIKI's labels as a CSV file for --labels, and count the labels that each rule leaves out.
 
@@ -473,26 +325,12 @@ def data_clean(
 
 @app.command(name="app")
 def page(
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Listen on this address; 0.0.0.0 lets others in, without a password."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")
-    ] = 7860,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Allow this host name too: a name in the local network, or that of a proxy; repeatable. "
-            "*.example.org allows all subdomains of example.org.",
-        ),
-    ] = None,
-    pack: Pack = "compact",
-    device: Device = "auto",
-    heads: HeadsFolder = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 7860,
+    allow_host: options.AllowHost = None,
+    pack: options.Pack = "compact",
+    device: options.Device = "auto",
+    heads: options.HeadsFolder = None,
 ) -> None:
     """Serve a web page that predicts photos which are dropped on it; needs arcage[app].
 
@@ -509,19 +347,11 @@ def page(
 
 @heads_app.command("export")
 def heads_export(
-    heads: Annotated[
-        str,
-        typer.Argument(
-            metavar="HEADS_DIR", help="Export the heads in this folder; wheel means the bundled ones."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")],
-    format_: Annotated[
-        Literal["onnx"],
-        typer.Option("--format", help="Write ONNX, in plain operators; needs the package onnx."),
-    ] = "onnx",
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    heads: options.ExportedHeads,
+    out: options.OnnxFile,
+    format_: options.ModelFormat = "onnx",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write heads as one model file: descriptors in; age, age_low, age_high and p_female out."""
     from arcage.heads.export import export_heads
@@ -531,7 +361,7 @@ def heads_export(
 
 
 @models_app.command("list")
-def models_list(as_json: AsJson = False) -> None:
+def models_list(as_json: options.AsJson = False) -> None:
     """List the models on this machine: the bundled ones, and InsightFace packs.
 
     Standard error names the packs that `arcage models fetch` can download.
@@ -546,25 +376,11 @@ def models_list(as_json: AsJson = False) -> None:
 
 @models_app.command("fetch")
 def models_fetch(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Download this pack of InsightFace, such as buffalo_l.")
-    ],
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Download without asking: the licence is known and accepted.")
-    ] = False,
-    mirror: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            envvar="ARCAGE_MIRROR",
-            help="Download from a folder on another server that has NAME.zip, not from InsightFace's "
-            "release on GitHub.",
-        ),
-    ] = "",
-    sha256: Annotated[
-        str, typer.Option(metavar="HEX", help="Refuse a zip file that has another SHA-256 than this.")
-    ] = "",
-    quiet: Quiet = False,
+    name: options.PackName,
+    yes: options.Yes = False,
+    mirror: options.Mirror = "",
+    sha256: options.ArchiveSha256 = "",
+    quiet: options.Quiet = False,
 ) -> None:
     """Download a pack of InsightFace. Its weights are for non-commercial research only.
 
@@ -597,10 +413,8 @@ def models_fetch(
 
 @models_app.command("verify")
 def models_verify(
-    name: Annotated[
-        str, typer.Argument(metavar="[NAME|DIR]", help="Check this pack; by default all on this machine.")
-    ] = "",
-    as_json: AsJson = False,
+    name: options.AnyPack = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare the SHA-256 of model files with their record. Exits with 3 if one is damaged."""
     from arcage.embedder.packs.inventory import verify_models
@@ -615,11 +429,8 @@ def models_verify(
 
 @app.command()
 def doctor(
-    cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Check a cache of descriptors as well: read every byte of it."),
-    ] = None,
-    as_json: AsJson = False,
+    cache: options.CheckedCache = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Check the installation: libraries, models, heads, device. Exits with 3 if something does not work.
 

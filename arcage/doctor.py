@@ -202,7 +202,7 @@ def _device() -> str:
     from arcage.embedder.engines.choose import make_engine
 
     engine = make_engine()
-    text = f"--device auto takes {engine.device} ({engine.name})"
+    text = f"auto takes {engine.device} ({engine.name})"
     if engine.note:
         return _Note(f"{text}; {engine.note}")
     if engine.device == "cpu" and _nvidia():

@@ -111,7 +111,7 @@ def test_an_age_that_is_too_unsure_is_left_out(fake: None, widest: float, told: 
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 1.0])
 def test_a_gender_that_is_too_unsure_is_left_out(fake: None, least: float) -> None:
-    plain, kept = Predictor().predict(THREE), Predictor(min_sure=least).predict(THREE)
+    plain, kept = Predictor().predict(THREE), Predictor(min_confidence=least).predict(THREE)
     for before, after in zip(plain, kept, strict=True):
         assert before.p_female is not None
         sure = max(before.p_female, 1 - before.p_female) >= least
@@ -126,7 +126,7 @@ def test_arguments_are_checked(fake: None) -> None:
     with pytest.raises(UsageError, match="number of years"):
         Predictor(max_width=math.nan)
     with pytest.raises(UsageError, match=r"between 0\.5 and 1"):
-        Predictor(min_sure=0.4)
+        Predictor(min_confidence=0.4)
     with pytest.raises(HeadsError):
         Predictor(pack="another")
 

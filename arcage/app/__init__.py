@@ -67,7 +67,7 @@ def serve(
         try:
             further.append(host_name(name))
         except ValueError as error:
-            raise UsageError(f"--allow-host {name} {error}") from None
+            raise UsageError(f"`allow_host` {name} {error}") from None
     with _listen(host, port) as listener:
         # Now, and not with the first photo: a device that cannot be had is found before anyone waits.
         warm_up(predictor)
@@ -76,12 +76,12 @@ def serve(
         address = ipaddress.ip_address(listener.getsockname()[0])
         if not address.is_loopback:
             said(
-                f"warning: with --host {host} everyone who can reach this machine can use arcage: "
+                f"warning: with `host` {host} everyone who can reach this machine can use arcage: "
                 "there is no password, and photos travel unencrypted"
             )
             said(
                 f"from another machine, open it by this machine's IP address or as {socket.gethostname()}; "
-                "--allow-host NAME adds another name"
+                "`allow_host` NAME adds another name"
             )
         shown = "127.0.0.1" if address.is_unspecified else f"[{address}]" if address.version == 6 else address
         print_stdout(f"http://{shown}:{listener.getsockname()[1]}")
@@ -138,7 +138,7 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host} is not an address of this machine: {error}") from None
+        raise UsageError(f"`host` {host} is not an address of this machine: {error}") from None
     try:
         # Not dual-stack: "::1" shall be what it says.
         return socket.create_server(address[:2], family=family)
@@ -146,8 +146,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # Python appends the address to strerror.
         why = os.strerror(error.errno) if error.errno else str(error)
         advice = {
-            errno.EADDRINUSE: "if arcage app is running already, open its page, or use another --port",
-            errno.EACCES: "choose a port of 1024 or above with --port",
-            errno.EADDRNOTAVAIL: "choose an address of this machine with --host",
-        }.get(error.errno or 0, "choose another --host or --port")
+            errno.EADDRINUSE: "if arcage app is running already, open its page, or use another `port`",
+            errno.EACCES: "choose a port of 1024 or above with `port`",
+            errno.EADDRNOTAVAIL: "choose an address of this machine with `host`",
+        }.get(error.errno or 0, "choose another `host` or `port`")
         raise ArcageError(f"cannot listen on {host}, port {port}: {why}; {advice}") from None

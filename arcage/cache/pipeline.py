@@ -55,12 +55,12 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     if schema != SCHEMA:
         raise CacheError(
             f"{folder} was written by another version of arcage (schema {schema}, this one reads {SCHEMA})."
-            " Choose another folder with --cache, or take the arcage that wrote it."
+            " Choose another folder with `cache`, or take the arcage that wrote it."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(
             f"{folder} holds descriptors of {found.dimension} columns and this pipeline makes {dimension},"
-            " under one fingerprint. Choose another folder with --cache."
+            " under one fingerprint. Choose another folder with `cache`."
         )
     return found
 

@@ -121,7 +121,7 @@ class ShardBuffer:
         if not np.isfinite(descriptors).all():
             raise CacheError(
                 f"image {image.sha256} came with descriptors that are not finite in float16: the model or the"
-                " device computes nonsense. Try --device cpu, and check the model files (arcage doctor)."
+                " device computes nonsense. Try `device` cpu, and check the model files (arcage doctor)."
             )
         if (image.status == "ok") != bool(image.faces):
             raise CacheError(

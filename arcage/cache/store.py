@@ -293,11 +293,11 @@ def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, obje
         others.append(pipelines.pipeline_name(found.description if found else {}, other))
     if not others:
         return (
-            f"{directory} is not a descriptor cache yet. Run `arcage extract` with --cache {directory} first."
+            f"{directory} is not a descriptor cache yet. Run `arcage extract` with `cache` {directory} first."
         )
     wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
         f"{directory} has no descriptors of the pipeline {wanted}, only of "
-        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made them with --pack, or run "
+        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made them with `pack`, or run "
         "`arcage extract` with the current one first."
     )

@@ -58,7 +58,7 @@ def find(folder: Path) -> list[Path]:
     if not there:
         raise UsageError(
             f"neither imdb.mat nor wiki.mat is in {folder.absolute()}, imdb_crop/ or wiki_crop/ below it: "
-            "give the path, as in --labels photos/imdb_crop/imdb.mat"
+            "give the path, as in `labels` photos/imdb_crop/imdb.mat"
         )
     return there
 
@@ -78,8 +78,8 @@ def csv_of(mat: Path) -> Path:
         raise UsageError(f"cannot read {mat}: {reason(error)}") from None
     if os.path.isdir(mat.parent) and not os.access(mat.parent, os.W_OK):
         raise UsageError(
-            f"{mat.parent} is read-only: run `arcage data clean {mat} --out FILE.csv` and give --labels "
-            "FILE.csv"
+            f"{mat.parent} is read-only: write FILE.csv elsewhere with `arcage data clean {mat}`, and give "
+            "`labels` FILE.csv"
         )
     clean(mat, out)
     return out

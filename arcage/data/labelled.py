@@ -183,7 +183,7 @@ class LabelledFaces:
             out += [str(note) for note in notes[:SHOWN]]
             if len(notes) > SHOWN:
                 more = f"{len(notes) - SHOWN:,} more like the last"
-                out.append(f"... and {more}: `arcage data describe --format json` lists them")
+                out.append(f"... and {more}: `arcage data describe` lists them in its JSON output")
         return out
 
     def sha256(self) -> list[str]:
@@ -259,10 +259,10 @@ def pair(
     Raises:
         UsageError: the numbers do not fit.
     """
-    for what, count in (("--cache", len(caches)), ("--columns", len(columns) or 1)):
+    for what, count in (("`cache`", len(caches)), ("`columns`", len(columns) or 1)):
         if count not in (1, len(labels)):
             raise UsageError(
-                f"{len(labels)} --labels and {count} {what}: give one {what} for all, or one for each, in "
+                f"{len(labels)} `labels` and {count} {what}: give one {what} for all, or one for each, in "
                 "the same order"
             )
     return [
@@ -350,7 +350,7 @@ def _parts(labels: str) -> list[str]:
     path = Path(labels)
     if os.path.isdir(path):
         raise UsageError(
-            f"{labels} is a folder: give a file of labels, or --labels folders for genders by the names of "
+            f"{labels} is a folder: give a file of labels, or `labels` folders for genders by the names of "
             "sub-folders (male, female)"
         )
     if not path.suffix and not os.path.isfile(path):

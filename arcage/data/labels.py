@@ -82,7 +82,7 @@ FROM_NAMES: dict[str, Callable[[PurePosixPath], Label | None]] = {
     "agedb": _agedb,
     "folders": _folders,
 }
-"""What ``--labels`` takes beside files, and what reads a label from the name of an image (relative to the
+"""What ``labels`` takes beside files, and what reads a label from the name of an image (relative to the
 folder that was extracted); None where the name is not of that set."""
 
 

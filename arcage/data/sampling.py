@@ -48,9 +48,9 @@ class Sampling:
     def check(self, faces: LabelledFaces) -> None:
         """Raises UsageError where the labels have nothing to choose by."""
         if (self.ages or self.per_age or self.balance == "age") and not np.isfinite(faces.age).any():
-            raise UsageError("no face has an age to choose by: leave out --ages, --per-age and --balance age")
+            raise UsageError("no face has an age to choose by: leave out `ages`, `per_age` and `balance` age")
         if self.balance == "source" and len(np.unique(faces.source)) < 2:
-            raise UsageError("--balance source is for several --labels: there is one")
+            raise UsageError("`balance` source is for several `labels`: there is one")
 
     def inside(self, faces: LabelledFaces) -> Array:
         """Which faces take part, shape (n,), bool. Those of unknown age do."""
@@ -95,7 +95,7 @@ def parse_ages(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"([0-9]{1,3})-([0-9]{1,3})", text.strip())
     if not found or int(found[1]) > int(found[2]):
-        raise UsageError(f"--ages {text} is no range of ages: give the youngest and the oldest, as in 0-90")
+        raise UsageError(f"`ages` {text} is no range of ages: give the youngest and the oldest, as in 0-90")
     return int(found[1]), int(found[2])
 
 

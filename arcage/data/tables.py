@@ -128,7 +128,7 @@ def parse_columns(text: str) -> dict[str, str]:
         name, _, own = (word.strip() for word in part.partition("="))
         if name not in READ or not own or name in columns:
             raise UsageError(
-                f"--columns takes NAME=COLUMN,... with each of the names {', '.join(READ)} once at most, "
+                f"`columns` takes NAME=COLUMN,... with each of the names {', '.join(READ)} once at most, "
                 f"such as age=Years,gender=sex, not {text!r}"
             )
         columns[name] = own
@@ -276,7 +276,7 @@ def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> di
     if "path" not in at or not {"age", "gender"} & set(at):
         raise UsageError(
             f"{path} needs a first line with the columns path and age or gender, separated by commas, "
-            f"semicolons or tabs; it has {listed}. Others can be named: --columns path=file,age=years"
+            f"semicolons or tabs; it has {listed}. Others can be named: `columns` path=file,age=years"
         )
     if twice := [called[name] for name in at if header.count(called[name]) > 1]:
         raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")

@@ -235,16 +235,16 @@ class Heads:
         if fingerprint == self.fingerprint:
             return
         own = self.manifest.get("pack")
-        fit = "or fit heads on this one: arcage fit --cache DIR --labels ... --out HEADS"
+        fit = "or fit heads on this one with `arcage fit`"
         if not own or not pack or own == pack:
             raise HeadsError(
                 f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not "
                 f"{fingerprint}{f' (another version of the pack {pack})' if own == pack else ''}; choose the "
-                f"pack that they were fitted with (--pack), {fit}"
+                f"pack that they were fitted with (`pack`), {fit}"
             )
         raise HeadsError(
             f"these heads were fitted with the model pack {own}, not with {pack}; choose it with "
-            f"--pack {own}, {fit}"
+            f"`pack` {own}, {fit}"
         )
 
     def predict(self, descriptors: Array) -> Predictions:

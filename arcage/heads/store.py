@@ -87,7 +87,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
             words = f"cannot write to the folder {folder}: {error.strerror}"
-            raise HeadsError(f"{words}; choose another --out") from error
+            raise HeadsError(f"{words}; choose another `out`") from error
         with atomic_write(folder / ARRAYS) as file:
             file.write(data)
         if images is not None:
@@ -175,7 +175,7 @@ def load_heads(folder: str | Path | None = None) -> Heads:
     remedy = (
         "reinstall them: pip install --force-reinstall --no-deps arcage"
         if folder == BUNDLED
-        else "fit them again: arcage fit --cache DIR --labels ... --out " + str(folder)
+        else f"fit them again with `arcage fit`, into {folder}"
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))

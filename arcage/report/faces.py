@@ -36,7 +36,7 @@ def check_page_file(path: Path) -> None:
         UsageError: the name is not that of a page, or arcage did not write the existing file.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the report is a page for the browser: end the name of --report {path} in .html")
+        raise UsageError(f"the report is a page for the browser: end the name of `report` {path} in .html")
     refuse_foreign(rb"<title>arcage: ", path)
 
 

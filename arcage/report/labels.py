@@ -126,7 +126,7 @@ def _page(
         _left_out(report["left_out"]),
     ]
     if not pictures:
-        note = "Thumbnails: run again with --images and the folder that was extracted."
+        note = "No thumbnails: the folder of the images was not given."
         sections.append(f'<p class="note">{note}</p>')
     return document(f"arcage labels: {labels}", f"The labels of {labels}", sections, JSON)
 

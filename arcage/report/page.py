@@ -290,7 +290,7 @@ def _faces(worst: dict[str, Any], pictures: Mapping[str, bytes]) -> str:
         out.append(
             f"<h3>{title}</h3>\n" + (f'<div class="faces">{cards}</div>' if cards else f"<p>{empty}</p>")
         )
-    note = "" if pictures else " Thumbnails: run again with --images and the folder that was extracted."
+    note = "" if pictures else " No thumbnails: the folder of the images was not given."
     return (
         "<h2>Worst faces</h2>\n"
         '<p class="note">Often it is the label that is wrong. This page holds file names and, where found, '

@@ -630,12 +630,12 @@ def test_pipeline_json(cache: Cache, reopened: Callable[[], Cache]) -> None:
 
 
 def test_another_dimension_or_schema_is_refused(cache: Cache, reopened: Callable[[], Cache]) -> None:
-    with pytest.raises(CacheError, match=r"8 columns .* makes 9.*--cache"):
+    with pytest.raises(CacheError, match=r"8 columns .* makes 9.*`cache`"):
         Cache(cache.directory, "f1", dimension=9)
     path = cache.path / "pipeline.json"
     text = path.read_text()
     path.write_text(text.replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(CacheError, match=r"another version .*--cache"):
+    with pytest.raises(CacheError, match=r"another version .*`cache`"):
         reopened()
     for damaged in ("", "[]", "{}", '{"schema": 1, "dimension": "x", "pipeline": {}}'):
         path.write_text(damaged)

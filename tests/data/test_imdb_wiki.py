@@ -134,7 +134,7 @@ def test_the_labels_of_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.chdir(folder)
         assert len(labelled_faces(cache, "imdb-wiki")) == 2
     monkeypatch.chdir(tmp_path / "cache")
-    with pytest.raises(UsageError, match=r"neither imdb\.mat nor wiki\.mat is in .*--labels photos"):
+    with pytest.raises(UsageError, match=r"neither imdb\.mat nor wiki\.mat is in .*`labels` photos"):
         labelled_faces(cache, "imdb-wiki")
 
 
@@ -251,7 +251,7 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="create the folder first"):
         clean(path, tmp_path / "new" / "out.csv")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(UsageError, match=r"arcage data clean .*imdb\.mat --out FILE\.csv"):
+    with pytest.raises(UsageError, match=r"FILE\.csv elsewhere with `arcage data clean .*imdb\.mat`"):
         csv_of(path)
     monkeypatch.setattr(imdb_wiki, "MAX_FILE_BYTES", 100)
     with pytest.raises(UsageError, match="100 bytes or less"):

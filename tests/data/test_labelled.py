@@ -274,7 +274,7 @@ def test_genders_by_folder(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare", [("a.jpg", image("a"))])
     with pytest.raises(UsageError, match=r"called male, female, man or woman, as 'a\.jpg' shows"):
         labelled_faces(bare, "folders")
-    with pytest.raises(UsageError, match="--labels folders"):
+    with pytest.raises(UsageError, match="`labels` folders"):
         labelled_faces(bare, str(tmp_path))
 
 
@@ -299,7 +299,7 @@ def test_what_is_wrong_in_a_table_is_told_with_its_lines(tmp_path: Path) -> None
     assert counted(faces)["missing"] == 4
     said = faces.remarks()
     assert said[0] == "nowhere.jpg (labels.csv, line 3) is not in the cache"
-    assert said[3] == "... and 1 more like the last: `arcage data describe --format json` lists them"
+    assert said[3] == "... and 1 more like the last: `arcage data describe` lists them in its JSON output"
     assert said[4] == (
         "a.jpg (labels.csv, line 2), copy.jpg (labels.csv, line 4) are the same image with different labels"
     )
@@ -386,9 +386,9 @@ def test_which_labels_belong_to_which_cache(tmp_path: Path) -> None:
         (a, {}),
         (b, {"age": "A"}),
     ]
-    with pytest.raises(UsageError, match=r"1 --labels and 2 --cache: .* the same order"):
+    with pytest.raises(UsageError, match=r"1 `labels` and 2 `cache`: .* the same order"):
         pair([a, b], ["1"])
-    with pytest.raises(UsageError, match="3 --labels and 2 --columns"):
+    with pytest.raises(UsageError, match="3 `labels` and 2 `columns`"):
         pair([a], ["1", "2", "3"], [{}, {}])
 
 

@@ -77,7 +77,7 @@ def test_balancing_sources_by_hand(everyone: LabelledFaces) -> None:
     some = of_ages(everyone, [30.0] * 9, source=source, weight=np.full(9, np.nan, np.float32))
     weight = Sampling(balance="source").weight(some, seed=0)
     assert weight.tolist() == [1] * 6 + [3] * 2 + [4]
-    with pytest.raises(UsageError, match="several --labels"):
+    with pytest.raises(UsageError, match="several `labels`"):
         Sampling(balance="source").check(everyone)
 
 
@@ -164,5 +164,5 @@ def test_held_out_faces_stay_the_same(everyone: LabelledFaces, tmp_path: Path) -
 
 
 def test_no_face_of_these_ages(everyone: LabelledFaces, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="widen --ages"):
+    with pytest.raises(UsageError, match="widen `ages`"):
         fit(everyone, tmp_path, sampling=Sampling(ages=(118, 120)))

@@ -303,7 +303,7 @@ def test_thumbnails_only_of_the_images_themselves(made: Made, tmp_path: Path) ->
     full, page = report_on(tmp_path / "out", faces, answer(faces))
     assert full["worst_faces"]["age"][0]["names"] == []
     assert f"{full['worst_faces']['age'][0]['sha256'][:12]}..." in page.texts
-    assert "run again with --images" in page.words
+    assert "No thumbnails: the folder of the images was not given." in page.words
     assert not any("jpeg" in (attributes.get("src") or "") for _, attributes in page.tags)
 
 

@@ -527,7 +527,7 @@ def test_limits_of_sureness_hold_for_persons(tmp_path: Path, compiled: Path, por
     path = write_video(tmp_path / "a.mp4", [frame] * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
-        strict = Predictor(device="cpu", max_width=5, min_sure=0.99)
+        strict = Predictor(device="cpu", max_width=5, min_confidence=0.99)
         ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
         assert (person.age, person.gender, person.status) == (None, None, "ok")
         assert person.age_low is not None

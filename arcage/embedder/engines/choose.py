@@ -1,4 +1,4 @@
-"""``--device``: what was asked for -> an engine that really has it."""
+"""Choose the engine for a device."""
 
 from __future__ import annotations
 

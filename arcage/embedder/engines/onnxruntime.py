@@ -182,7 +182,7 @@ class _Session:
                 raise
             raise DeviceError(
                 f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
-                "another program may hold its memory; --device cpu does without it"
+                "another program may hold its memory; `device` cpu does without it"
             ) from error
         return dict(zip(self._outputs, arrays, strict=True))
 

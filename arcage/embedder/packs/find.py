@@ -1,4 +1,4 @@
-"""``--pack``: a name or a folder -> a model pack."""
+"""Find a model pack by its name or folder."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class ModelInfo:
     """One model file."""
 
     pack: str
-    """What ``--pack`` takes."""
+    """Name of the pack."""
     model: str
     sha256: str | None
     """None where the file has not been opened: a pack outside the package has no record of its own."""

@@ -231,7 +231,7 @@ def test_a_run_that_fails_on_a_gpu_is_the_devices_fault(act: Callable[..., Runti
     runtime = act(Runtime([CUDA, CPU]))
     network = make_engine("cuda").load(b"", (1, 3))
     runtime.factor = None  # type: ignore[assignment]
-    with pytest.raises(DeviceError, match="--device cpu"):
+    with pytest.raises(DeviceError, match="`device` cpu"):
         network(np.ones((1, 3), np.float32))
 
 
