@@ -178,9 +178,7 @@ def draw(arrows: Arrows) -> str:
     """Return the drawing as SVG."""
     if found := circle(arrows):
         raise SystemExit(f"circle of imports: {' > '.join(found)}")
-    upper = {
-        name: targets - set(GROUND) for name, targets in arrows.items() if name not in (*GROUND, *WHOLE)
-    }
+    upper = {name: targets - set(GROUND) for name, targets in arrows.items() if name not in (*GROUND, *WHOLE)}
     places, paths = place(reduced(upper))
     least = min(x for x, _ in places.values()) - BOX / 2
     width = max(x for x, _ in places.values()) + BOX / 2 - least + 2 * MARGIN

@@ -47,6 +47,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return linked(markdown, source, uri).replace(COMMANDS, "\n".join(reference()))
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Show the names in docstrings without their roles, which Markdown does not know: ``:func:`x```."""
+    role = r":(?:attr|class|data|exc|func|meth|mod):<code>~?(?:[\w.]*\.)?(\w+)</code>"
+    return re.sub(role, r"<code>\1</code>", html)
+
+
 def linked(markdown: str, source: str, uri: str) -> str:
     """Rewrite the links of a page from places in the repository to places in the site.
 
@@ -70,7 +76,11 @@ def linked(markdown: str, source: str, uri: str) -> str:
         return f"{match[1]}[{match[2]}]({relative}{'#' + anchor if anchor else ''})"
 
     parts = re.split(r"(^```.*?^```)", markdown, flags=re.DOTALL | re.MULTILINE)
-    parts[::2] = [re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", replace, part) for part in parts[::2]]
+    for i, part in enumerate(parts):
+        if not i % 2:
+            part = re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", replace, part)
+            # In a table, GitHub needs the backslash and Python-Markdown shows it.
+            parts[i] = re.sub(r"`[^`\n]+`", lambda code: code[0].replace(r"\|", "|"), part)
     return "".join(parts)
 
 
@@ -93,7 +103,9 @@ def described(command: Any, name: str, parent: Any) -> Iterator[str]:
         ]
         if records:
             yield from (f"| {title} | Meaning |", "|---|---|")
-            yield from (f"| `{cell(left)}` | {cell(right)} |" for left, right in records)
+            yield from (
+                f"| `{left.replace(' <list[str]>', '')}` | {cell(right)} |" for left, right in records
+            )
             yield ""
     for child in getattr(command, "commands", {}).values():
         if not child.hidden:
