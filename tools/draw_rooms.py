@@ -3,14 +3,15 @@
     python tools/draw_rooms.py
 
 A room is a package or module directly in ``arcage/``. An arrow from A to B means that A imports B, at the top
-of a module or inside a function. An arrow is left out if a longer path of arrows says the same. The drawing is
-committed, so that it can be read without a build; a test compares it with the imports.
+of a module or inside a function. An arrow is omitted if a longer path of arrows implies it. The drawing is
+committed so that it can be read without a build, and a test compares it with the imports.
 """
 
 from __future__ import annotations
 
 import ast
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +125,7 @@ def place(arrows: Arrows) -> tuple[dict[str, tuple[float, int]], list[list[str]]
     rows = [sorted(p for p in row if row[p] == level) for level in range(max(row.values()) + 1)]
     neighbours: dict[str, list[str]] = {p: [] for p in row}
     for path in paths:
-        for upper, lower in zip(path, path[1:], strict=False):
+        for upper, lower in pairwise(path):
             neighbours[upper].append(lower)
             neighbours[lower].append(upper)
 
@@ -139,7 +140,7 @@ def place(arrows: Arrows) -> tuple[dict[str, tuple[float, int]], list[list[str]]
             left += width + GAP
 
     def crossings() -> int:
-        edges = [(u, v) for path in paths for u, v in zip(path, path[1:], strict=False)]
+        edges = [(u, v) for path in paths for u, v in pairwise(path)]
         return sum(
             row[a] == row[c] and (x[a] - x[c]) * (x[b] - x[d]) < 0
             for i, (a, b) in enumerate(edges)
