@@ -96,7 +96,7 @@ def _errors_reported() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
         # Some libraries raise this if an interrupt arrives while they are imported.
-        if interrupt.stopping():
+        if interrupt.is_stopping():
             raise _interrupted() from None
         if isinstance(error, SystemError):
             raise
@@ -1184,15 +1184,15 @@ def main() -> None:
     """Run the command in ``sys.argv``."""
     from arcage.process import streams
 
-    with interrupt.listening():
-        streams.prepare()
+    with interrupt.handle_signals():
+        streams.prepare_streams()
         try:
             app(prog_name="arcage")
         except KeyboardInterrupt:  # before or after the command
-            interrupt.leave(INTERRUPTED)
+            interrupt.exit_now(INTERRUPTED)
         except SystemExit as left:
-            if interrupt.stopping():
-                interrupt.leave(left.code if isinstance(left.code, int) else FAILED)
+            if interrupt.is_stopping():
+                interrupt.exit_now(left.code if isinstance(left.code, int) else FAILED)
             raise
 
 
