@@ -451,15 +451,15 @@ def main() -> None:
     """Run the command in ``sys.argv``."""
     from arcage.process import streams
 
-    with interrupt.listening():
-        streams.prepare()
+    with interrupt.handle_signals():
+        streams.prepare_streams()
         try:
             app(prog_name="arcage")
         except KeyboardInterrupt:  # before or after the command
-            interrupt.leave(INTERRUPTED)
+            interrupt.exit_now(INTERRUPTED)
         except SystemExit as left:
-            if interrupt.stopping():
-                interrupt.leave(left.code if isinstance(left.code, int) else FAILED)
+            if interrupt.is_stopping():
+                interrupt.exit_now(left.code if isinstance(left.code, int) else FAILED)
             raise
 
 

@@ -97,7 +97,7 @@ def _errors_reported() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
         # Some libraries raise this if an interrupt arrives while they are imported.
-        if interrupt.stopping():
+        if interrupt.is_stopping():
             raise _interrupted() from None
         if isinstance(error, SystemError):
             raise

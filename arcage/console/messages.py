@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from arcage.text import either
+from arcage.text import alternatives
 
 Record = TypeVar("Record")
 _NAME = re.compile(r"`(\w+)`")
@@ -73,7 +73,7 @@ def usage_message(error: Any) -> str:
     elif isinstance(error, typer.BadParameter) and error.param is not None:
         words = f"{_shown(error.param)} takes {_accepted(error) or 'another value'}"
     elif kind == "NoSuchOption":
-        near = f" (did you mean {either(error.possibilities)}?)" if error.possibilities else ""
+        near = f" (did you mean {alternatives(error.possibilities)}?)" if error.possibilities else ""
         words = f"no such option {name}{near}"
     elif name:
         needed = re.search(r"requires (an?|\d+) ", error.message)
@@ -104,7 +104,7 @@ def _accepted(error: Any) -> str:
     if get_origin(kind) is UnionType:
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
-        return either(get_args(kind))
+        return alternatives(get_args(kind))
     number = {int: "a whole number", float: "a number"}.get(kind, "")
     if not number or info.min is None:
         return number

@@ -17,7 +17,7 @@ from arcage.training.run import as_json, compare, describe_labels, evaluate, fit
 LABELLED: dict[str, Any] = {"caches": [Path("cache")], "labels": ["utkface"]}
 
 
-def test_fit(ready: Path) -> None:
+def test_fit(ready: Path) -> None:  # noqa: F811
     reported: list[str] = []
     request = FitRequest(**LABELLED, out=Path("fitted"), kind="linear", holdout=SHARE)
     result = fit(request, report=reported.append)
@@ -26,18 +26,18 @@ def test_fit(ready: Path) -> None:
     assert any(line.startswith("images: ") for line in reported)
 
 
-def test_fit_for_one_attribute(ready: Path) -> None:
+def test_fit_for_one_attribute(ready: Path) -> None:  # noqa: F811
     request = FitRequest(**LABELLED, out=Path("aged"), kind="linear", only="age")
     assert "gender" not in fit(request).text
 
 
-def test_degraded_variants_that_the_cache_lacks(ready: Path) -> None:
+def test_degraded_variants_that_the_cache_lacks(ready: Path) -> None:  # noqa: F811
     words = "the cache cache lacks 2 degraded variants of its faces: run `arcage extract` on the same images"
     with pytest.raises(UsageError, match=re.escape(words)):
         fit(FitRequest(**LABELLED, out=Path("new"), kind="linear", augment=2))
 
 
-def test_outputs_are_checked_first(ready: Path) -> None:
+def test_outputs_are_checked_first(ready: Path) -> None:  # noqa: F811
     Path("mine").mkdir()
     Path("mine/photo.jpg").write_bytes(b"")
     Path("mine.json").write_text("{}")
@@ -54,7 +54,7 @@ def test_outputs_are_checked_first(ready: Path) -> None:
         describe_labels(DescribeRequest(**LABELLED, images=[Path()]))
 
 
-def test_evaluate(ready: Path) -> None:
+def test_evaluate(ready: Path) -> None:  # noqa: F811
     reported: list[str] = []
     request = EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=SHARE, out=Path("metrics.json"))
     metrics = evaluate(request, report=reported.append)
@@ -65,12 +65,12 @@ def test_evaluate(ready: Path) -> None:
     assert "too optimistic; use other faces, or fit and evaluate with the same `holdout`" in reported[-1]
 
 
-def test_nothing_is_held_out(ready: Path) -> None:
+def test_nothing_is_held_out(ready: Path) -> None:  # noqa: F811
     with pytest.raises(UsageError, match="held out: increase `holdout`"):
         evaluate(EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=1e-9))
 
 
-def test_compare(ready: Path) -> None:
+def test_compare(ready: Path) -> None:  # noqa: F811
     reported: list[str] = []
     request = CompareRequest(**LABELLED, heads_a="heads", heads_b="heads", holdout=SHARE)
     comparison = compare(request, report=reported.append)
@@ -81,7 +81,7 @@ def test_compare(ready: Path) -> None:
     assert [line[:3] for line in reported if "too optimistic" in line] == ["A: ", "B: "]
 
 
-def test_describe(ready: Path) -> None:
+def test_describe(ready: Path) -> None:  # noqa: F811
     warned: list[str] = []
     description = describe_labels(DescribeRequest(**LABELLED), warn=warned.append)
     assert json.loads(as_json(description))["images"]["labelled"] > 0
