@@ -17,7 +17,7 @@ from arcage.output.formats import Write, check_rows_file, format_of, write_file,
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.summary import Summary
 from arcage.prediction.request import PredictRequest
-from arcage.prediction.save import save
+from arcage.prediction.write import write_predictions
 from arcage.sources.inputs import STDIN
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
@@ -82,8 +82,8 @@ def predict(
             frames = progress if one and request.webcam is None else no_progress
             stream = _Stream(predictor, request.rate, write_frame, outputs.annotator, frames)
             rows = stream.images(images) if request.webcam is None else stream.camera(request.webcam)
-            summary = save(
-                rows, outputs.rows, annotator=outputs.annotator, report=outputs.page, progress=advance
+            summary = write_predictions(
+                rows, outputs.rows, annotator=outputs.annotator, page=outputs.page, progress=advance
             )
         summary.multi_frame = predictor.multi_frame
         summary.drawn += stream.drawn

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 
@@ -54,20 +53,6 @@ class Videos:
         self._annotator = annotator
         self.drawn = 0
         """Number of annotated videos."""
-
-    def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        """Yield the rows of images and videos in their order, like :meth:`Predictor.stream`."""
-        self._predictor.open()
-        return self._stream(sources)
-
-    def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
-            if is_video:
-                for source in group:
-                    yield source, self.predict(source)
-            else:
-                with closing(self._predictor.stream(group)) as predictions:
-                    yield from predictions
 
     def camera(self, number: int) -> Generator[tuple[Source, list[Prediction]]]:
         """Yield the rows of a webcam, like those of a video. Ctrl-C ends the recording.

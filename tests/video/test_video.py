@@ -461,7 +461,8 @@ def test_one_who_leaves_and_comes_back_is_one_row(
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
         videos = Videos(predictor, 5, frames=write)
-        ((source, (person,)),) = videos.stream(walk([str(path)]))
+        (source,) = walk([str(path)])
+        (person,) = videos.predict(source)
     assert (source.path, person.path, person.face, person.faces) == (*[str(path)] * 2, 0, 1)
     # A whole frame: a picture as small as the portrait is taken for a crop, and gets a margin.
     (photo,) = predictor.predict(cv2.imencode(".png", frames[5][:, :, ::-1])[1].tobytes())
@@ -504,7 +505,7 @@ def test_two_who_cross_and_one_who_comes_back(
     path = write_video(tmp_path / "a.mp4", frames)
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
-        ((_, persons),) = Videos(predictor, 5, frames=write).stream(walk([str(path)]))
+        persons = Videos(predictor, 5, frames=write).predict(*walk([str(path)]))
     assert [(person.face, person.faces) for person in persons] == [(0, 2), (1, 2)]
     by_gender = {person.gender: person for person in persons}
     assert by_gender.keys() == {"male", "female"}
@@ -528,11 +529,11 @@ def test_limits_of_sureness_hold_for_persons(tmp_path: Path, compiled: Path, por
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
         strict = Predictor(device="cpu", max_width=5, min_confidence=0.99)
-        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
+        (person,) = Videos(strict, 5).predict(*walk([str(path)]))
         assert (person.age, person.gender, person.status) == (None, None, "ok")
         assert person.age_low is not None
         strict = Predictor(device="cpu", min_score=0.99)
-        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
+        (person,) = Videos(strict, 5).predict(*walk([str(path)]))
         assert person.status == "no_face"
 
 
@@ -549,7 +550,7 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         put(frame, portrait, 100 + 4 * t, 90)
     path = write_video(tmp_path / "a.mov", frames)
     videos = Videos(predictor, 10, annotator=Annotator(tmp_path / "out", [str(path)]))
-    ((_, (person,)),) = videos.stream(walk([str(path)]))
+    (person,) = videos.predict(*walk([str(path)]))
     assert videos.drawn == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.mov.mp4"]
     with open_video(str(tmp_path / "out" / "a.mov.mp4"), 1000) as reader:
@@ -567,11 +568,11 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         assert len(x) > 300
         assert left - 60 < x.min() < x.max() < left + 240
     # Again: a video that was drawn here may be replaced, another may not.
-    list(videos.stream(walk([str(path)])))
+    videos.predict(*walk([str(path)]))
     for others in (path.read_bytes(), b"short"):
         (tmp_path / "out" / "a.mov.mp4").write_bytes(others)
         with pytest.raises(ForeignFileError, match=r"a\.mov\.mp4 was not written by arcage"):
-            list(videos.stream(walk([str(path)])))
+            videos.predict(*walk([str(path)]))
     assert person.status == "ok"
 
 
@@ -1013,5 +1014,5 @@ def test_progress_of_the_frames_of_a_video(predictor: Predictor, tmp_path: Path)
 
     path = write_video(tmp_path / "a.mp4", grey(30))
     videos = Videos(predictor, 5, progress=progress)
-    assert [rows[0].status for _, rows in videos.stream(walk([path]))] == ["no_face"]
+    assert [row.status for row in videos.predict(*walk([path]))] == ["no_face"]
     assert calls == [6, *["frame"] * 6]
