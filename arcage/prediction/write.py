@@ -43,7 +43,7 @@ def write_predictions(
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None
     start = time.monotonic()
-    # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row, or lose
+    # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row or lose
     # the file at the end.
     with uninterrupted(), page or nullcontext() as add, rows_output as write, closing(predictions):
         try:
