@@ -28,6 +28,7 @@ from arcage.errors import (
     UsageError,
 )
 from arcage.process.interrupt import uninterrupted
+from arcage.text import shortened
 
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
@@ -99,15 +100,12 @@ def check_exist(paths: Mapping[str, Iterable[str | Path | None]]) -> None:
     absent = [(name, path) for name, path in given if is_absent(path)]
     if not absent:
         return
-    shown = [f"{name}{path}".strip()[:200] or "''" for name, path in absent[:5]]
-    more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+    shown = shortened([f"{name}{path}".strip()[:200] or "''" for name, path in absent], 5)
     makers = {"`cache` ": "`arcage extract` makes a cache", "`heads` ": "`arcage fit` makes heads"}
     advice = dict.fromkeys(makers[name] for name, _ in absent if name in makers)
     if any(letter in path for _, path in absent for letter in "*?["):
         advice["no file matches the pattern: name a folder to search it for images"] = None
-    raise UsageError(
-        f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
-    )
+    raise UsageError(f"no such file or folder: {shown}; {'; '.join(advice) or 'check the spelling'}")
 
 
 def check_replaceable(path: Path, check: Callable[[Path], None], *, overwrite: bool) -> None:

@@ -131,6 +131,12 @@ def test_arguments_are_checked(fake: None) -> None:
         Predictor(pack="another")
 
 
+def test_the_old_name_of_the_minimum_confidence(fake: None) -> None:
+    with pytest.warns(DeprecationWarning, match="min_sure is now called min_confidence"):
+        old = Predictor(min_sure=0.8)
+    assert old.predict(THREE) == Predictor(min_confidence=0.8).predict(THREE)
+
+
 def test_heads_without_an_attribute(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     original = FakeHeads.predict
 

@@ -21,11 +21,19 @@ from pages import Page, picture
 from arcage.cache import Cache
 from arcage.data.labelled import Counts, LabelledFaces, labelled_faces
 from arcage.data.rows import picture_key
-from arcage.errors import ArcageError, OutputError, UsageError
+from arcage.errors import ArcageError, ForeignFileError, OutputError, UsageError
 from arcage.evaluation.metrics import COLUMNS, as_text, evaluate
 from arcage.heads.model import Heads, Predictions
 from arcage.images.decode import decode
-from arcage.report import HTML, JSON, prepare, write_report
+from arcage.report import (
+    HTML,
+    JSON,
+    check_report,
+    check_report_files,
+    missing_thumbnails,
+    prepare,
+    write_report,
+)
 from arcage.report.curves import curves
 from arcage.report.page import COUNTS, PLOTS
 from arcage.report.thumbnail import SIDE, cut
@@ -422,6 +430,29 @@ def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         prepare(tmp_path / "new")
     assert raised.value.exit_code == 3
     assert not (tmp_path / "new").exists()
+
+
+def test_a_report_is_checked_before_any_work(tmp_path: Path) -> None:
+    check_report(None, [], check_report_files, overwrite=False)
+    with pytest.raises(UsageError, match="^`images` is for the report's thumbnails: say with `report` DIR"):
+        check_report(None, [tmp_path], check_report_files, overwrite=False)
+    with pytest.raises(UsageError, match=r"^`images` .*none is not a folder"):
+        check_report(tmp_path / "new", [tmp_path / "none"], check_report_files, overwrite=False)
+    check_report(tmp_path / "new", [tmp_path], check_report_files, overwrite=False)
+    (tmp_path / "new" / "report.html").write_text("mine")
+    with pytest.raises(ForeignFileError):
+        check_report(tmp_path / "new", [], check_report_files, overwrite=False)
+    check_report(tmp_path / "new", [], check_report_files, overwrite=True)
+
+
+def test_missing_thumbnails() -> None:
+    faces = [
+        {"sha256": name, "thumbnail": there} for name, there in (("a", True), ("b", False), ("b", False))
+    ]
+    assert missing_thumbnails(faces, []) == missing_thumbnails(faces[:1], [Path()]) == ""
+    assert missing_thumbnails(faces, [Path()]).startswith(
+        "thumbnails missing: 1; `images` is to be the folder"
+    )
 
 
 def test_matplotlib_is_loaded_only_for_a_report() -> None:
