@@ -487,9 +487,7 @@ def test_paths_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "no such file or folder: x, `cache` c, `heads` h; `arcage extract` makes a cache; "
         "`arcage fit` makes heads"
     )
-    with pytest.raises(
-        UsageError, match=r"^no such file or folder: 0, 1, 2, 3, 4 and 1,195 more; check the spe"
-    ):
+    with pytest.raises(UsageError, match=r"^no such file or folder: 0, 1, 2, 3, 4 and 1,195 more; "):
         check_exist({"": map(str, range(1200))})
 
 

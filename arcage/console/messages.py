@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -101,7 +101,7 @@ def _accepted(error: Any) -> str:
     """Describe the values that an option accepts, from its declaration."""
     declared = get_type_hints(inspect.unwrap(error.ctx.command.callback), include_extras=True)
     kind, info = get_args(declared[error.param.name])
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (Union, UnionType):
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return alternatives(get_args(kind))

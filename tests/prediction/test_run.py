@@ -38,7 +38,10 @@ def request(**settings: Any) -> PredictRequest:
 def test_rows_go_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     summary = predict(request(out=Path("out.csv")))
     assert (summary.images, summary.faces, summary.error) == (2, 1, None)
-    assert [row["status"] for row in csv.DictReader(open("out.csv"))] == ["ok", "no_face"]  # noqa: SIM115
+    assert [row["status"] for row in csv.DictReader(Path("out.csv").read_text().splitlines())] == [
+        "ok",
+        "no_face",
+    ]
     assert capsys.readouterr().out == ""
 
 
@@ -131,7 +134,7 @@ def test_the_cache_is_used() -> None:
         FakeExtractor.computed = staticmethod(counted.append)
         predict(request(out=Path("out.jsonl"), cache=Path("cache")))
         assert len(counted) == computed
-    assert [json.loads(line)["age"] for line in open("out.jsonl")] == [30, None]  # noqa: SIM115
+    assert [json.loads(line)["age"] for line in Path("out.jsonl").read_text().splitlines()] == [30, None]
     FakeExtractor.computed = staticmethod(lambda sha256: None)
 
 

@@ -434,7 +434,7 @@ def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_report_is_checked_before_any_work(tmp_path: Path) -> None:
     check_report(None, [], check_report_files, overwrite=False)
-    with pytest.raises(UsageError, match="^`images` is for the report's thumbnails: say with `report` DIR"):
+    with pytest.raises(UsageError, match=r"^`images` is for the report's thumbnails: say with `report` DIR"):
         check_report(None, [tmp_path], check_report_files, overwrite=False)
     with pytest.raises(UsageError, match=r"^`images` .*none is not a folder"):
         check_report(tmp_path / "new", [tmp_path / "none"], check_report_files, overwrite=False)
