@@ -46,13 +46,13 @@ def test_fairface_by_hand(load: Any) -> None:
         "c.jpg": ("70+", "male"),
         "d.jpg": ("3-9", "female"),
     }
-    answers = {
+    estimates = {
         "a.jpg": (2.4, "female"),  # right
         "b.jpg": (29.6, "female"),  # the next bin, wrong gender
         "c.jpg": (50.0, "male"),  # two bins off
         "other.jpg": (1.0, "male"),  # no label: counts nowhere
     }
-    assert load("fairface").score(truth, answers) == {
+    assert load("fairface").score(truth, estimates) == {
         "images": 4,
         "dropped": 1,
         "age_bin": pytest.approx(1 / 3),
@@ -62,13 +62,13 @@ def test_fairface_by_hand(load: Any) -> None:
     assert load("fairface").score(truth, {})["age_bin"] is None
 
 
-def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(load: Any) -> None:
-    answer = load("protocol").Answer
+def test_peers_are_judged_on_what_they_estimated_and_arcage_on_the_same_images(load: Any) -> None:
+    estimate = load("protocol").Estimate
     labels = {"a": Label(30, 1), "b": Label(5, 0), "c": Label(60, 0)}
-    ours = {"a": answer(34, True), "b": answer(15, True), "c": answer(60, False)}
-    theirs = {"a": answer(20, True), "b": answer(), "c": answer(66, True)}
+    ours = {"a": estimate(34, True), "b": estimate(15, True), "c": estimate(60, False)}
+    theirs = {"a": estimate(20, True), "b": estimate(), "c": estimate(66, True)}
     result = load("peers").compare(labels, {"ours": ours, "theirs": theirs})
-    assert result["ours"]["answered"] == {
+    assert result["ours"]["estimated"] == {
         "images": 3,
         "dropped": 0,
         "mae": pytest.approx(14 / 3),
@@ -77,24 +77,24 @@ def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(lo
         "gender_accuracy": pytest.approx(2 / 3),
         "gender_accuracy_10_and_older": 1,
     }
-    assert result["theirs"]["answered"]["dropped"] == 1
-    assert result["theirs"]["answered"]["mae"] == 8
-    assert result["theirs"]["answered"]["gender_accuracy"] == 0.5
+    assert result["theirs"]["estimated"]["dropped"] == 1
+    assert result["theirs"]["estimated"]["mae"] == 8
+    assert result["theirs"]["estimated"]["gender_accuracy"] == 0.5
     assert result["theirs"]["arcage_on_these"]["images"] == 2
     assert result["theirs"]["arcage_on_these"]["mae"] == 2
     bins = {"a": ("30-39", "female"), "b": ("3-9", "male"), "c": ("60-69", "male")}
     by_bin = load("peers").compare_bins(bins, {"ours": ours, "theirs": theirs})
-    assert by_bin["theirs"]["answered"]["dropped"] == 1
-    assert by_bin["theirs"]["answered"]["age_bin"] == 0.5
+    assert by_bin["theirs"]["estimated"]["dropped"] == 1
+    assert by_bin["theirs"]["estimated"]["age_bin"] == 0.5
     assert by_bin["theirs"]["arcage_on_these"]["images"] == 2
     assert by_bin["theirs"]["arcage_on_these"]["age_bin"] == 1
     lines = load("peers").as_text(result).splitlines()
     assert [line[:17].rstrip() for line in lines[1:]] == ["ours", "theirs", "  arcage on these"]
 
 
-def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path) -> None:
+def test_a_peers_rows_become_one_estimate_for_each_image(load: Any, tmp_path: Path) -> None:
     peers = load("peers")
-    file = tmp_path / "answers.csv"
+    file = tmp_path / "estimates.csv"
     file.write_text(
         "path,width,height,x1,y1,x2,y2,age,gender,status\r\n"
         '"a, b.jpg",200,100,0,0,20,20,70.5,male,ok\r\n'  # small and in a corner
@@ -105,12 +105,12 @@ def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path
         newline="",
     )
     sources = [Source(path, path) for path in ("a, b.jpg", "c.jpg", "d.jpg")]
-    answer = load("protocol").Answer
+    estimate = load("protocol").Estimate
     for peer in peers.PEERS:  # all are kept in the file: none is run
-        assert peers.ask(peer, tmp_path / "nothing", sources, 0, file) == {
-            "a, b.jpg": answer(31.25, True),
-            "c.jpg": answer(),
-            "d.jpg": answer(0.0, False),
+        assert peers.predict(peer, tmp_path / "nothing", sources, 0, file) == {
+            "a, b.jpg": estimate(31.25, True),
+            "c.jpg": estimate(),
+            "d.jpg": estimate(0.0, False),
         }
 
 
