@@ -1,7 +1,7 @@
 """Score age bins and gender on photos with FairFace labels: path, age_bin, gender.
 
-arcage predict FOLDER --faces center --out predictions.csv && python benchmarks/accuracy/fairface.py predictions.csv LABELS.csv
-"""  # noqa: E501
+arcage predict FOLDER --faces center --out predictions.csv && python benchmarks/accuracy/fairface.py
+predictions.csv LABELS.csv"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main(predictions: str, labels: str) -> None:
         read_truth(labels), {PurePath(r["path"]).name: (float(r["age"]), r["gender"]) for r in rows}
     )
     print(f"{metrics['images']} photos, {metrics['dropped']} without a face; of the others:")
-    if figures["age_bin"] is not None:
+    if metrics["age_bin"] is not None:
         print(f"age bin {metrics['age_bin']:.1%}, within one bin {metrics['within_one_bin']:.1%},")
         print(f"gender {metrics['gender_accuracy']:.1%}")
 

@@ -4,13 +4,13 @@
 
 UTKFace: the 20 % held out by content; arcage uses heads fitted on the other 80 % (``work/heads80``, fitted if
 missing). LFW and FairFace: all labelled photos, with the same heads. If an image has several faces, the large
-central one counts, by the same rule for all packages. An image without a prediction is dropped. Errors are over
-the other images, with the share of dropped images, and each peer is followed by arcage's errors on the same
-images, because the images in which a detector finds a face are the easier ones.
+central one counts, by the same rule for all packages. An image without a prediction is dropped. Errors are
+over the other images, with the share of dropped images, and each peer is followed by arcage's errors on the
+same images, because the images in which a detector finds a face are the easier ones.
 
-Each peer is installed unchanged into a folder under ``work/peers``: a virtual environment, or ``node_modules``
-for JavaScript (needs Node 20 and npm). The peers are packages that contain their weights. insightface, uniface
-and deepface are not included, because they download theirs at the first call.
+Each peer is installed unchanged into a folder under ``work/peers``: a virtual environment, or
+``node_modules`` for JavaScript (needs Node 20 and npm). The peers are packages that contain their weights.
+insightface, uniface and deepface are not included, because they download theirs at the first call.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ PEERS = (
         "peer_face_api.cjs",
         "AgeGenderNet of face-api.js, trained, according to its README, on 80 % of each of UTKFace, FG-NET, "
         "ChaLearn, Wiki, IMDB, CACD, MegaAge and MegaAge-Asian. Most images of UTKFace are among them, so "
-        "its results on UTKFace are not on held-out images. FairFace is not among them; people of LFW may be.",
+        "its results on UTKFace are not on held-out images. FairFace is not among them; people of LFW may "
+        "be.",
     ),
     Peer(
         "human 3.3.6",
@@ -90,11 +91,11 @@ PEERS = (
     ),
 )
 OURS = (
-    "The heads were fitted on none of these images. The projection was fitted, without labels, on all of UTKFace. "
-    "The frozen networks were trained for recognition on web photos of celebrities, some of whom are in LFW."
+    "The heads were fitted on none of these images. The projection was fitted, without labels, on all of "
+    "UTKFace. The frozen networks were trained for recognition on web photos of celebrities, some of whom are in LFW."
 )
 MARGIN = 50
-"""Pixels added around the UTKFace crops in a second run of each peer; arcage adds a margin to crops itself."""
+"""Pixels added around the UTKFace crops in a second run of each peer; arcage adds its own margin."""
 
 
 def install(peer: Peer, work: Path) -> Path:
@@ -177,7 +178,7 @@ def _mean(values: Any) -> float | None:
 
 
 def compare(labels: dict[str, Label], contenders: dict[str, Estimates]) -> dict[str, Any]:
-    """Return the metrics of each package on its own images, and of arcage, the first, on each peer's images."""
+    """Return the metrics of each package on its own images, and of the first one on each peer's images."""
     first = next(iter(contenders))
     results = {first: {"estimated": errors(labels, contenders[first])}}
     for name, estimates in contenders.items():

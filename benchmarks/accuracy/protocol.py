@@ -1,8 +1,8 @@
 """Shared by the accuracy benchmarks: the faces, the split, and arcage's predictions.
 
-UTKFace is split by content, as ``arcage fit --holdout`` does: an image is held out if the first 32 bits of its
-SHA-256, as a fraction of 2^32, are below ``SHARE``. Copies stay on one side, every run makes the same split, and
-an image counts whether or not a face is found in it.
+UTKFace is split by content, as ``arcage fit --holdout`` does: an image is held out if the first 32 bits of
+its SHA-256, as a fraction of 2^32, are below ``SHARE``. Copies stay on one side, every run makes the same
+split, and an image counts whether or not a face is found in it.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def fit(work: Path, augment: int = 0) -> Heads:
 
 
 def fitted(work: Path, fingerprint: str) -> Heads | None:
-    """Load the heads of an earlier :func:`fit`. Return None if they are missing, belong to another pipeline, or
-    were fitted on the faces held out here."""
+    """Load the heads of an earlier :func:`fit`. Return None if they are missing, belong to another pipeline,
+    or were fitted on the faces held out here."""
     try:
         heads = load_heads(work / "heads80")
         heads.check(fingerprint)

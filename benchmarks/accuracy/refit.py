@@ -2,12 +2,12 @@
 
     python benchmarks/accuracy/refit.py --data ../shared/data --work /tmp/accuracy
 
-Needs the ``--work`` folder of table.py. Two heads are adapted: heads fitted on 55 % of UTKFace, and table.py's,
-fitted on 80 % with degraded variants. Sources and reference sets are made of held-out faces: children (0 to
-``OLDEST`` years) and all older people; people from ``OLD`` years on and all younger ones; strongly blurred copies
-and other faces, unchanged. Heads are adapted to ``FACES`` faces of a source and evaluated on the others, in
-``DRAWS`` draws. If a source has fewer than twice as many faces, all are used, and the evaluation is out of fold.
-"""  # noqa: E501
+Needs the ``--work`` folder of table.py. Two heads are adapted: heads fitted on 55 % of UTKFace, and
+table.py's, fitted on 80 % with degraded variants. Sources and reference sets are made of held-out faces:
+children (0 to ``OLDEST`` years) and all older people; people from ``OLD`` years on and all younger ones;
+strongly blurred copies and other faces, unchanged. Heads are adapted to ``FACES`` faces of a source and
+evaluated on the others, in ``DRAWS`` draws. If a source has fewer than twice as many faces, all are used, and
+the evaluation is out of fold."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -92,8 +92,10 @@ def measure(
 
 
 def blurred(data: Path, extractor: Extractor) -> tuple[list[Faces], str]:
-    """Blur images that both heads held out, for each of ``SIGMAS``; also return their highest SHA-256. The images
-    are sorted by it, so the first ones are a random sample."""
+    """Blur images that both heads held out, for each of ``SIGMAS``; also return their highest SHA-256.
+
+    The images are sorted by it, so the first ones are a random sample.
+    """
     sample = protocol.held_out_images(data / "utkface")[:BLURRED]
     pictures = [decode(read_bytes(source.path)) for source, _ in sample]
     labels = [label for _, label in sample]

@@ -3,9 +3,8 @@
     python benchmarks/accuracy/robustness.py --data ../shared/data --heads /tmp/accuracy/heads80 --out /tmp/curves
 
 Takes a fixed sample of the images of UTKFace that ``arcage fit --holdout 0.2`` holds out, degrades each
-(degradations.py), and runs the encoded images through detection, descriptors and heads. Writes robustness.json
-and, with matplotlib, robustness.png.
-"""  # noqa: E501
+(degradations.py), and runs the encoded images through detection, descriptors and heads. Writes
+robustness.json and, with matplotlib, robustness.png."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -115,9 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
     parser.add_argument("--heads", type=Path, required=True, help="fitted with --holdout 0.2")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for robustness.json and robustness.png"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the JSON file and the plot")
     parser.add_argument("--count", type=int, default=600, help="faces; default 600")
     args = parser.parse_args()
 

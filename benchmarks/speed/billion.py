@@ -2,8 +2,8 @@
 
     python benchmarks/speed/billion.py benchmarks/speed/rates.json --price 1.0 --into docs/guide/scaling.md
 
-The rates come from a JSON file (see :class:`Rates`), the price from the command line. The needs of a reader of
-the cache are measured here, on a synthetic cache that arcage writes and opens.
+The rates come from a JSON file (see :class:`Rates`), the price from the command line. The needs of a reader
+of the cache are measured here, on a synthetic cache that arcage writes and opens.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Reader:
     """Memory of a name with 20 letters, in `arcage fit`."""
     names_peak_bytes: float
     seconds_per_shard: float
-    """Time to open a shard that is in the page cache: a marker, two sizes, and the hashes of a Parquet file."""
+    """Time to open a shard in the page cache: a marker, two sizes, and the hashes of a Parquet file."""
     sort_seconds: float
     """Time to sort a million hashes."""
 

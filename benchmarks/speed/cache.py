@@ -2,11 +2,11 @@
 
     pip install '.[report]' && python benchmarks/speed/cache.py --out results/ --work /tmp
 
-Writes ``cache.json`` and ``cache.png``. Needs 3 GB of temporary disk space under --work; the largest size needs
-6 GB of memory while its descriptors are read for a fit.
+Writes ``cache.json`` and ``cache.png``. Needs 3 GB of temporary disk space under --work; the largest size
+needs 6 GB of memory while its descriptors are read for a fit.
 
-Descriptors, boxes and labels are synthetic; the width (1,024 columns), the type (float16), the files, the heads
-and the code are real. Each part runs in its own process, which measures its peak memory:
+Descriptors, boxes and labels are synthetic; the width (1,024 columns), the type (float16), the files, the
+heads and the code are real. Each part runs in its own process, which measures its peak memory:
 
 - ``write``: every face through ``ShardWriter``, with a file name.
 - ``open``: ``Cache(...)`` on the finished folder.
@@ -14,8 +14,8 @@ and the code are real. Each part runs in its own process, which measures its pea
   index. Reading the files to hash them is not included.
 - ``feed``: labels from the file names, and the descriptors of all labelled faces as ``arcage fit`` reads
   them, float32.
-- ``score``: ``arcage predict --cache --out FILE.csv`` without reading files: an image is a few bytes in memory,
-  which are hashed and looked up like those of a file.
+- ``score``: ``arcage predict --cache --out FILE.csv`` without reading files: an image is a few bytes in
+  memory, which are hashed and looked up like those of a file.
 
 The files have just been written, so they are in the page cache as far as it has room.
 """
@@ -247,9 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for cache.json and cache.png")
-    parser.add_argument(
-        "--work", type=Path, help="folder for the caches; default: the system's temporary folder"
-    )
+    parser.add_argument("--work", type=Path, help="folder for the caches; default: the temporary folder")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="FACES")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

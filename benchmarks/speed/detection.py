@@ -2,10 +2,10 @@
 
     python benchmarks/speed/detection.py --data ../shared/data --work /tmp/speed
 
-Canvases of 320 pixels contain one UTKFace crop with a margin, as arcage searches crops; canvases of 640 pixels
-contain nine. The detectors alternate, and use all cores for one canvas at a time. A time is from the pixels to
-the faces after non-maximum suppression. CPU milliseconds are the sum over all cores, and hardly depend on other
-load.
+Canvases of 320 pixels contain one UTKFace crop with a margin, as arcage searches crops; canvases of 640
+pixels contain nine. The detectors alternate, and use all cores for one canvas at a time. A time is from the
+pixels to the faces after non-maximum suppression. CPU milliseconds are the sum over all cores, and hardly
+depend on other load.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
     parser.add_argument(
-        "--out", type=Path, help="folder for detection.json and detection.png; default WORK/results"
+        "--out", type=Path, help="folder for the JSON file and the plot; default WORK/results"
     )
     parser.add_argument("--faces", type=int, default=450, help="number of faces, evenly spaced in UTKFace")
     args = parser.parse_args()

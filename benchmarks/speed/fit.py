@@ -2,9 +2,9 @@
 
     python benchmarks/speed/fit.py --cache /tmp/accuracy/utkface [--labels utkface] [--augment 1]
 
-Fits the default heads on all faces of a cache, and on 200,000 faces drawn with replacement, with noise added to
-each descriptor (copies of a face stay on one side of every split). Each fit is a new process, timed from its
-start, including imports and reading. Writes fit.json.
+Fits the default heads on all faces of a cache, and on 200,000 faces drawn with replacement, with noise added
+to each descriptor (copies of a face stay on one side of every split). Each fit is a new process, timed from
+its start, including imports and reading. Writes fit.json.
 """
 
 from __future__ import annotations

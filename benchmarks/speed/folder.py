@@ -4,14 +4,14 @@
 
 The photos (1 to 12 megapixels, 1 to 10 faces, JPEG) are generated once and are the same everywhere: see
 photos.py. The recipe is OpenCV's FaceDetectorYN, on the full photo and on one of 640 pixels, InsightFace's
-norm_crop and ArcFaceONNX on ONNX Runtime, and arcage's heads, one face at a time: see peer_recipe.py. It runs in
-its own virtual environment. Its networks are the bundled ones, from the input of the published graphs on
-(float16 weights, computed in float32). Like arcage, it averages each face and its mirror image. Its rates without
-the mirror image are reported too; that is less computation for less accurate predictions.
+norm_crop and ArcFaceONNX on ONNX Runtime, and arcage's heads, one face at a time: see peer_recipe.py. It runs
+in its own virtual environment. Its networks are the bundled ones, from the input of the published graphs on
+(float16 weights, computed in float32). Like arcage, it averages each face and its mirror image. Its rates
+without the mirror image are reported too; that is less computation for less accurate predictions.
 
 arcage's rates are those of ``arcage predict FOLDER --out FILE.csv``, including start-up, and of the library
-alone. The contenders alternate in blocks, so that other load on the machine affects all of them. Also prints a
-profile of arcage: see stages.py.
+alone. The contenders alternate in blocks, so that other load on the machine affects all of them. Also prints
+a profile of arcage: see stages.py.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def command(folder: Path, out: Path) -> tuple[float, float]:
 def compare(
     ask: Any, predictor: Predictor, sources: Sequence[Source], arcage: Callable[[], tuple[float, float]]
 ) -> dict[str, Any]:
-    """Return the runs of arcage, each over all photos, and the seconds of the recipe by part, over all photos."""
+    """Return the runs of arcage and the seconds of the recipe by part, each over all photos."""
     theirs: dict[str, dict[str, float]] = {name: defaultdict(float) for name in SIDES}
     library_runs, command_runs = [], []
     for block in range(BLOCKS):
@@ -140,11 +140,9 @@ def results(runs: dict[str, Any], count: int) -> dict[str, tuple[int, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the photos and the environment")
     parser.add_argument(
-        "--work", type=Path, required=True, help="folder for the photos and the peer's environment"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="folder for folder.json and folder.png; default WORK/results"
+        "--out", type=Path, help="folder for the JSON file and the plot; default WORK/results"
     )
     parser.add_argument("--photos", type=int, default=60)
     args = parser.parse_args()
@@ -188,8 +186,8 @@ def main() -> None:
     useful, helped = profile.share(*stages.USEFUL), profile.share(*stages.USEFUL, stages.OPENCV)
     print("\nThe library:\n" + measure.as_text(stages.HEAD, stages.as_rows(profile)))
     print(
-        f"\nDecoding, detection and inference: {useful:.1%} of the time of all cores; {helped:.1%} with OpenCV's "
-        "own threads, which work for these and for the alignment."
+        f"\nDecoding, detection and inference: {useful:.1%} of the time of all cores; {helped:.1%} with "
+        "OpenCV's own threads, which work for these and for the alignment."
     )
     report |= {
         "peer": versions,

@@ -1,4 +1,4 @@
-"""Variants of the bundled networks, without the mirror image and as peers run them, and their multiply-adds."""
+"""Variants of the bundled networks (without the mirror image, as peers run them), and multiply-adds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Measure the parts of ``arcage predict photo.jpg``: ``python benchmarks/speed/one_photo.py [PHOTO]``.
 
-Starts new processes and prints the median of each part in seconds, and the peak memory. The first run fills the
-cache of compiled networks and is not counted.
+Starts new processes and prints the median of each part in seconds, and the peak memory. The first run fills
+the cache of compiled networks and is not counted.
 """
 
 from __future__ import annotations

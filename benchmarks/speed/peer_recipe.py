@@ -2,9 +2,9 @@
 
     python peer_recipe.py SETTINGS.json < requests        # folder.py runs this in its own environment
 
-SETTINGS contains ``repository`` (for the heads), ``detector`` and ``embedders`` (file, mean, std). A request is a
-line of JSON, ``{"photos": [...], "side": 640 or null}``. The reply is a line of JSON with the seconds of each part
-and the number of faces. The first output line lists package versions.
+SETTINGS contains ``repository`` (for the heads), ``detector`` and ``embedders`` (file, mean, std). A request
+is a line of JSON, ``{"photos": [...], "side": 640 or null}``. The reply is a line of JSON with the seconds of
+each part and the number of faces. The first output line lists package versions.
 """
 
 from __future__ import annotations

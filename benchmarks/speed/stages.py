@@ -2,10 +2,10 @@
 
     python benchmarks/speed/stages.py predict FOLDER     # folder.py and crops.py run this
 
-Prints JSON. Must run in its own process, because it wraps arcage's functions with a clock and tells the libraries'
-threads apart by when they start. Python's threads are timed function by function. Networks run in OpenVINO's
-threads, which get the CPU time that neither Python's nor OpenCV's threads used. OpenCV's threads, which help to
-resize, are only recognised on Linux; elsewhere their time counts as OpenVINO's.
+Prints JSON. Must run in its own process, because it wraps arcage's functions with a clock and tells the
+libraries' threads apart by when they start. Python's threads are timed function by function. Networks run in
+OpenVINO's threads, which get the CPU time that neither Python's nor OpenCV's threads used. OpenCV's threads,
+which help to resize, are only recognised on Linux; elsewhere their time counts as OpenVINO's.
 """
 
 from __future__ import annotations
@@ -161,8 +161,10 @@ def profiled(make: Callable[[], Callable[[], Any]], pack: Pack) -> tuple[Profile
 
 
 def _rows(stages: dict[str, Spent], cpu: float, helping: float) -> tuple[Row, ...]:
-    """Attribute the CPU time outside Python's and OpenCV's threads to the networks, in proportion to the time of
-    their calls."""
+    """Attribute the CPU time outside Python's and OpenCV's threads to the networks.
+
+    Each gets a share in proportion to the time of its calls.
+    """
     others = max(cpu - helping - sum(s.cpu for s in stages.values()), 0.0)
     waited = sum(s.wall for name, s in stages.items() if name.startswith(NETWORK))
     rows = []
