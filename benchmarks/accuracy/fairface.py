@@ -1,7 +1,8 @@
 """Score age bins and gender on photos with FairFace labels: path, age_bin, gender.
 
-arcage predict FOLDER --faces center --out predictions.csv && python benchmarks/accuracy/fairface.py
-predictions.csv LABELS.csv"""  # noqa: E501
+arcage predict FOLDER --faces center --out predictions.csv
+python benchmarks/accuracy/fairface.py predictions.csv LABELS.csv
+"""
 
 from __future__ import annotations
 

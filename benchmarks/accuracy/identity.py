@@ -57,7 +57,7 @@ def crops(faces: LabelledFaces, folder: Path, cache: Cache) -> Iterator[U8]:
 
 
 def embeddings(faces: LabelledFaces, folder: Path, cache: Cache) -> F32:
-    """Return SFace embeddings, shape (n, 128), of unit length, averaged over each face and its mirror image."""
+    """Return SFace embeddings, shape (n, 128), of unit length, averaged over face and mirror image."""
     model = onnx.load(BUNDLED / "sface.onnx")
     name = next(node for node in model.graph.node if node.output[0] == "arcage_levels").input[-1]
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))

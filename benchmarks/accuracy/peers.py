@@ -92,7 +92,8 @@ PEERS = (
 )
 OURS = (
     "The heads were fitted on none of these images. The projection was fitted, without labels, on all of "
-    "UTKFace. The frozen networks were trained for recognition on web photos of celebrities, some of whom are in LFW."
+    "UTKFace. The frozen networks were trained for recognition on web photos of celebrities, some of whom "
+    "are in LFW."
 )
 MARGIN = 50
 """Pixels added around the UTKFace crops in a second run of each peer; arcage adds its own margin."""

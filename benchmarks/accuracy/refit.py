@@ -7,7 +7,8 @@ table.py's, fitted on 80 % with degraded variants. Sources and reference sets ar
 children (0 to ``OLDEST`` years) and all older people; people from ``OLD`` years on and all younger ones;
 strongly blurred copies and other faces, unchanged. Heads are adapted to ``FACES`` faces of a source and
 evaluated on the others, in ``DRAWS`` draws. If a source has fewer than twice as many faces, all are used, and
-the evaluation is out of fold."""  # noqa: E501
+the evaluation is out of fold.
+"""
 
 from __future__ import annotations
 

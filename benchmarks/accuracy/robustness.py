@@ -4,7 +4,8 @@
 
 Takes a fixed sample of the images of UTKFace that ``arcage fit --holdout 0.2`` holds out, degrades each
 (degradations.py), and runs the encoded images through detection, descriptors and heads. Writes
-robustness.json and, with matplotlib, robustness.png."""  # noqa: E501
+robustness.json and, with matplotlib, robustness.png.
+"""  # noqa: E501
 
 from __future__ import annotations
 
