@@ -1,4 +1,4 @@
-"""Small encoded images of many formats, and what they should decode to."""
+"""Small encoded images in several formats, and checks of decoded ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def picture(height: int = 24, width: int = 40) -> np.ndarray:
-    """RGB without any symmetry: each corner and each edge differs."""
+    """Return an RGB image without symmetry: all corners and edges differ."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + 2 * y) % 97], -1).astype(np.uint8)
 
@@ -34,7 +34,10 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def gif(width: int, height: int, indices: bytes, palette: bytes, transparent: int | None = None) -> bytes:
-    """128 colours. A clear code before the table grows keeps every LZW code at 8 bits: one byte a pixel."""
+    """Return a GIF with 128 colours.
+
+    Clear codes keep the LZW table small, so that every code has 8 bits: one byte per pixel.
+    """
     codes = b"".join(b"\x80" + indices[at : at + 100] for at in range(0, len(indices), 100)) + b"\x81"
     blocks = [codes[at : at + 255] for at in range(0, len(codes), 255)]
     control = b"" if transparent is None else b"\x21\xf9\x04\x01\0\0" + bytes([transparent]) + b"\0"
@@ -57,11 +60,11 @@ def assert_rgb(image: Any) -> None:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean absolute difference of two images of equal shape."""
     assert first.shape == second.shape
     return float(np.abs(first.astype(int) - second).mean())
 
 
-# How a camera that was held so stores what should be seen upright.
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda upright: upright,
     2: np.fliplr,
@@ -72,9 +75,11 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
     8: lambda upright: np.rot90(upright, -1),
 }
+"""By EXIF orientation, the function from the upright image to the stored pixels."""
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Return the data with a few random changes, deletions and insertions."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 5, 20))):
         at = chance.randrange(len(changed))

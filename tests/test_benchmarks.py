@@ -1,4 +1,4 @@
-"""What the benchmarks count, time and compare, and how they spoil pictures, by hand; people run them."""
+"""The computations of the benchmarks, checked by hand. The benchmarks themselves are run by people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a benchmark's module as its script does."""
+    """Import a module of the benchmarks, as their scripts do."""
     import importlib
 
     monkeypatch.syspath_prepend(str(BENCHMARKS / "accuracy"))
@@ -62,7 +62,7 @@ def test_fairface_by_hand(load: Any) -> None:
     assert load("fairface").score(truth, {})["age_bin"] is None
 
 
-def test_peers_are_judged_on_what_they_estimated_and_arcage_on_the_same_images(load: Any) -> None:
+def test_peers_are_compared_with_arcage_on_the_same_images(load: Any) -> None:
     estimate = load("protocol").Estimate
     labels = {"a": Label(30, 1), "b": Label(5, 0), "c": Label(60, 0)}
     ours = {"a": estimate(34, True), "b": estimate(15, True), "c": estimate(60, False)}
@@ -114,8 +114,8 @@ def test_a_peers_rows_become_one_estimate_for_each_image(load: Any, tmp_path: Pa
         }
 
 
-def test_peers_are_pinned_and_keep_apart(load: Any) -> None:
-    peers = load("peers").PEERS
+def test_peers_are_pinned_and_have_separate_folders(load: Any) -> None:
+    peers = (*load("peers").PEERS, load("folder").RECIPE)
     assert len({peer.folder for peer in peers}) == len(peers)
     for peer in peers:
         assert (BENCHMARKS / "accuracy" / peer.runner).is_file()
@@ -158,7 +158,7 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert (np.ptp(worse.grey(picture), axis=2) == 0).all()
     assert worse.brighten(np.array([[[10, 100, 200]]], np.uint8), 2).ravel().tolist() == [20, 200, 255]
     assert worse.gamma(np.array([[[0, 128, 255]]], np.uint8), 2).ravel().tolist() == [0, 64, 255]
-    # A quarter turn moves every pixel and loses none; nothing is cut off at 45 degrees.
+    # A quarter turn keeps all pixels; nothing is cut off at 45 degrees.
     assert (worse.rotate(picture, 90) == np.rot90(picture)).all()
     turned = worse.rotate(picture, 45)
     assert turned.shape[:2] == (64, 64)
@@ -166,14 +166,14 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert turned[0, 0].tolist() == [0, 0, 0]
 
 
-def test_the_cache_in_small(
+def test_the_cache_at_small_sizes(
     load: Any, bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = load("cache")
     own = cache.measure
 
     def measure(part: str, folder: Path, faces: int) -> Any:
-        if part == "open":  # as the others are, too, in a process of its own; that takes a while
+        if part == "open":  # only one part in its own process, because that takes a while
             return own(part, folder, faces)
         return {**cache.PARTS[part](folder, faces), "peak_mb": cache.peak()}
 
@@ -191,7 +191,7 @@ def test_the_cache_in_small(
     assert large["feed"]["array_mb"] == pytest.approx(700 * 1024 * 4 / 1e6)
     for row in (small, large):
         assert all(row[part]["seconds"] > 0 for part in cache.PARTS)
-        # How much it is is the tests' own peak, which a new process begins with.
+        # A new process starts with the peak memory of the tests.
         assert all(row[part]["peak_mb"] > 10 for part in cache.PARTS)
     image = cv2.imread(str(out / "cache.png"))
     assert image is not None
@@ -203,14 +203,14 @@ def test_the_cache_in_small(
 
 @pytest.fixture
 def load_speed(load: Any, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Any:
-    """The same for benchmarks that load networks."""
+    """Import a benchmark that loads networks."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
     return load
 
 
 @pytest.fixture
 def tiny_photos(load_speed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photo: bytes) -> Any:
-    """Make a few photos of 0.1 megapixels from the one in the repository."""
+    """Generate a few photos of 0.1 megapixels from the example photo."""
     photos = load_speed("photos")
     monkeypatch.setattr(photos, "MEGAPIXELS", (0.1, 0.12))
     portrait, crop = tmp_path / "portrait.jpg", tmp_path / "crop.png"
@@ -233,7 +233,7 @@ def test_photos_are_the_same_everywhere(tiny_photos: Any) -> None:
     again = [path.read_bytes() for path in tiny_photos("b", 8)]
     assert [path.read_bytes() for path in first] == again
     assert [path.read_bytes() for path in tiny_photos("c", 8, seed=1)] != again
-    # What is there is kept.
+    # Existing files are kept.
     first[0].write_bytes(b"")
     assert tiny_photos("a", 8)[0].read_bytes() == b""
 
@@ -312,13 +312,13 @@ def test_an_embedder_alone_sees_each_face_once(
     mean = (once(faces)["descriptors"] + once(faces[:, :, ::-1])["descriptors"]) / 2
     both = openvino.load(pack.read(model), (-1, 112, 112, 3))(faces)["descriptors"]
     assert np.abs(mean - both).max() < 0.05 < 0.2 < np.abs(once(faces)["descriptors"] - both).max()
-    # As a peer runs it.
+    # As the recipe runs it.
     parse = load_speed("onnx").load_from_string
     graph, centre, scale = networks.plain(parse(pack.read(model)))
     plain = openvino.load(graph.SerializeToString(), (-1, 3, 112, 112))
     pixels = ((faces.transpose(0, 3, 1, 2) - centre) / scale).astype(np.float32)
     assert np.abs(plain(pixels)["descriptors"] - once(faces)["descriptors"]).max() < 0.05
-    # Half the network's work; the projection is done once either way.
+    # Half the work of the network; the projection runs once in both.
     full, half = (
         networks.multiply_adds(parse(data), (1, 112, 112, 3))
         for data in (pack.read(model), alone.read(record))
@@ -366,7 +366,7 @@ def test_limits_by_hand(bundled: None, load_speed: Any) -> None:
     pack = load_speed("arcage.embedder.packs.record").bundled()
     amounts = crops.of_crop(pack)
     assert list(amounts) == ["detector: network", "embedder: mobilefacenet", "embedder: sface"]
-    # Three looks at 320 pixels. The detector is all convolutions: twice the side is four times the work.
+    # Three canvases of 320 pixels. The detector is fully convolutional: twice the side, four times the work.
     detector = load_speed("onnx").load_from_string(pack.read(pack.detector))
     at_640 = load_speed("networks").multiply_adds(detector, (1, 3, 640, 640))
     assert amounts["detector: network"] == 3 * at_640 / 4
