@@ -143,7 +143,7 @@ def test_an_embedder_among_the_packs_of_insightface(
         ("surprise", 1, "surprise"),
     ],
 )
-def test_an_invalid_record_is_reported(
+def test_invalid_records_are_refused(
     bundled: None, tmp_path: Path, field: str, value: object, words: str
 ) -> None:
     (tmp_path / "mine").mkdir()

@@ -1,7 +1,7 @@
 """The documentation is correct: names exist, links resolve, every option is documented, and examples run.
 
-A command line in a block marked ``sh`` or in backquotes is run on synthetic data (``folder``), unless it is in
-``NOT_RUN``: then only its options and arguments are checked.
+A command line in a block marked ``sh`` or in backquotes is run on synthetic data (``folder``). If ``NOT_RUN``
+matches it, only its options and arguments are checked.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}"
 """Values for the variables that a shell or xargs replaces."""
 
 PLACEHOLDER = re.compile(r"\.\.\.|(?<![\w=])[A-Z]+\b")
-"""Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. A missing required option also
-does, as in ``arcage fit --augment 1``. Incomplete command lines are not run, but their options are checked."""
+"""Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. So does a missing required option,
+as in ``arcage fit --augment 1``. Incomplete command lines are not run, but their options are checked."""
 
 FACES = 100
 """Faces in each synthetic data set: the minimum for fitting heads, and some to hold out."""
