@@ -52,8 +52,8 @@ VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}"
 """Values for the variables that a shell or xargs replaces."""
 
 PLACEHOLDER = re.compile(r"\.\.\.|(?<![\w=])[A-Z]+\b")
-"""Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. So does a missing required option,
-as in ``arcage fit --augment 1``. Incomplete command lines are not run, but their options are checked."""
+"""Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. So does a missing required
+option, as in ``arcage fit --augment 1``. Incomplete command lines are not run, but their options are checked."""
 
 FACES = 100
 """Faces in each synthetic data set: the minimum for fitting heads, and some to hold out."""
