@@ -53,7 +53,7 @@ VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}"
 
 PLACEHOLDER = re.compile(r"\.\.\.|(?<![\w=])[A-Z]+\b")
 """Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. So does a missing required
-option, as in ``arcage fit --augment 1``. Incomplete command lines are not run, but their options are checked."""
+option, as in ``arcage fit --augment 1``. Their options are checked, but they are not run."""
 
 FACES = 100
 """Faces in each synthetic data set: the minimum for fitting heads, and some to hold out."""
