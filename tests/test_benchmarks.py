@@ -115,12 +115,18 @@ def test_a_peers_rows_become_one_estimate_for_each_image(load: Any, tmp_path: Pa
 
 
 def test_peers_are_pinned_and_have_separate_folders(load: Any) -> None:
-    peers = (*load("peers").PEERS, load("folder").RECIPE)
+    peers = load("peers").PEERS
     assert len({peer.folder for peer in peers}) == len(peers)
     for peer in peers:
         assert (BENCHMARKS / "accuracy" / peer.runner).is_file()
         for package in peer.packages:
             assert re.search(r"@\d+\.\d+\.\d+$" if peer.javascript else r"==\d+\.\d+\.\d+$", package)
+
+
+def test_the_recipe_is_pinned(load_speed: Any) -> None:
+    recipe = load_speed("folder").RECIPE
+    assert (BENCHMARKS / "speed" / recipe.runner).is_file()
+    assert recipe.packages == ("insightface==2.1",)
 
 
 def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:
