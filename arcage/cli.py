@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
-from arcage.text import counted, either, percent
+from arcage.text import alternatives, counted, percent
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -403,7 +403,7 @@ def predict(
             videos = Videos(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
             answers = videos.stream(images) if webcam is None else videos.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
-        summary.firsts = predictor.firsts
+        summary.multi_frame = predictor.multi_frame
         summary.drawn += videos.drawn
     finally:
         for damage in predictor.damaged:
@@ -1207,7 +1207,7 @@ def _report_usage_error(error: Any) -> NoReturn:
     elif isinstance(error, typer.BadParameter) and error.param is not None:
         words = f"{_parameter(error.param)} takes {_accepted(error) or 'another value'}"
     elif type(error).__name__ == "NoSuchOption":
-        near = f" (did you mean {either(error.possibilities)}?)" if error.possibilities else ""
+        near = f" (did you mean {alternatives(error.possibilities)}?)" if error.possibilities else ""
         words = f"no such option {name}{near}"
     elif name:
         needed = re.search(r"requires (an?|\d+) ", error.message)
@@ -1237,7 +1237,7 @@ def _accepted(error: Any) -> str:
     kind, info = get_args(declared[error.param.name])
     kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
     if issubclass(kinds[0], Enum):
-        return either([one.value for one in kinds[0]])
+        return alternatives([one.value for one in kinds[0]])
     number = {int: "a whole number", float: "a number"}.get(kinds[0], "")
     if not number or info.min is None:
         return number
@@ -1284,7 +1284,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     named = [url for url in arguments if is_url(url) and not is_video(url)]
     by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_video(url)}
     if named or by_scheme:
-        from arcage.sources.remote import check_scheme
+        from arcage.sources.filesystems import check_scheme
 
         for url in named:
             check_scheme(url)
@@ -1430,8 +1430,8 @@ def _finish(
         _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
-    if summary.firsts and not quiet:
-        one_of = "an image has" if summary.firsts == 1 else f"{summary.firsts:,} images have"
+    if summary.multi_frame and not quiet:
+        one_of = "an image has" if summary.multi_frame == 1 else f"{summary.multi_frame:,} images have"
         _say(f"{one_of} more than one picture (an animation or pages): the first was read")
     if trouble is not None:
         raise trouble

@@ -42,8 +42,8 @@ def pair_sources(
     for what, count in (("cache", len(caches)), ("column mapping", len(columns) or 1)):
         if count not in (1, len(labels)):
             raise UsageError(
-                f"{counted(len(labels), 'label set')} and {counted(count, what)}: give one {what} for all, or "
-                "one for each, in the same order"
+                f"{counted(len(labels), 'label set')} and {counted(count, what)}: give one {what} for all, "
+                "or one for each, in the same order"
             )
     return [
         LabelSource(caches[i % len(caches)], one, columns[i % len(columns)] if columns else {})
