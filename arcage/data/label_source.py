@@ -12,7 +12,6 @@ from arcage.cache import Cache
 from arcage.data import imdb_wiki
 from arcage.data.labels import FROM_NAMES
 from arcage.errors import UsageError
-from arcage.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,11 @@ def pair_sources(
     Raises:
         UsageError: the lengths do not match.
     """
-    for what, count in (("cache", len(caches)), ("column mapping", len(columns) or 1)):
+    for what, count in (("cache", len(caches)), ("columns", len(columns) or 1)):
         if count not in (1, len(labels)):
             raise UsageError(
-                f"{counted(len(labels), 'label set')} and {counted(count, what)}: give one {what} for all, "
-                "or one for each, in the same order"
+                f"{len(labels)} `labels` and {count} `{what}`: give one `{what}` for all, or one for each, "
+                "in the same order"
             )
     return [
         LabelSource(caches[i % len(caches)], one, columns[i % len(columns)] if columns else {})

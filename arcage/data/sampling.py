@@ -47,9 +47,9 @@ class Sampling:
     def check(self, faces: LabelledFaces) -> None:
         """Raise UsageError if the labels lack what the options need."""
         if (self.ages or self.per_age or self.balance == "age") and not np.isfinite(faces.age).any():
-            raise UsageError("no face has an age, so faces cannot be selected or weighted by age")
+            raise UsageError("no face has an age: leave out `ages`, `per_age` and `balance` age")
         if self.balance == "source" and len(np.unique(faces.source)) < 2:
-            raise UsageError("faces cannot be weighted by source: there is only one set of labels")
+            raise UsageError("`balance` source needs several `labels`: there is only one")
 
     def inside(self, faces: LabelledFaces) -> Array:
         """Return which faces are within :attr:`ages`, shape (n,), bool. Faces of unknown age are."""
@@ -98,5 +98,5 @@ def parse_ages(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"([0-9]{1,3})-([0-9]{1,3})", text.strip())
     if not found or int(found[1]) > int(found[2]):
-        raise UsageError(f"{text!r} is not a range of ages: give the minimum and the maximum, as in 0-90")
+        raise UsageError(f"`ages` {text} is not a range: give the minimum and the maximum, as in 0-90")
     return int(found[1]), int(found[2])

@@ -107,8 +107,8 @@ def parse_columns(text: str) -> dict[str, str]:
         name, _, own = (word.strip() for word in part.partition("="))
         if name not in READ or not own or name in columns:
             raise UsageError(
-                f"{text!r} does not name columns: give NAME=COLUMN,... with each of the names "
-                f"{', '.join(READ)} at most once, such as age=Years,gender=sex"
+                f"`columns` is NAME=COLUMN,... with each of the names {', '.join(READ)} at most once, such "
+                f"as age=Years,gender=sex, not {text!r}"
             )
         columns[name] = own
     return columns
@@ -255,7 +255,7 @@ def _find_columns(path: Path, header: Sequence[str], columns: Mapping[str, str])
     if "path" not in at or not {"age", "gender"} & set(at):
         raise UsageError(
             f"{path} needs a first line with the columns path and age or gender, separated by commas, "
-            f"semicolons or tabs; it has {listed}. Other names can be given, such as path=file,age=years"
+            f"semicolons or tabs; it has {listed}. Others can be named: `columns` path=file,age=years"
         )
     if twice := [called[name] for name in at if header.count(called[name]) > 1]:
         raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")

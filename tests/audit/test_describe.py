@@ -136,7 +136,7 @@ def test_names_of_groups_in_any_script(
     assert "中文" in Page((tmp_path / HTML).read_text("utf-8")).texts
 
 
-def test_no_ages_at_all(tmp_path: Path) -> None:
+def test_labels_without_ages(tmp_path: Path) -> None:
     x, _, gender = made_up(120)
     faces, cache = labelled(tmp_path, x, {"gender": gender.tolist()})
     report = describe(faces, cache.names())
@@ -213,7 +213,7 @@ def test_the_command(run: Callable[..., Any]) -> None:
         (("--report", "labels.csv"), 3, "choose another place"),
         (("--format", "xml"), 2, "table"),
         (("--labels", "none.csv"), 2, "no such file"),
-        (("--columns", "age=nothing"), 2, "2 column mappings"),
+        (("--columns", "age=nothing"), 2, "2 `columns`"),
         (
             ("--labels", "labels.csv", "--columns", "age=Jahre"),
             2,

@@ -14,7 +14,7 @@ from arcage.data.join import labelled_faces
 
 
 def test_heaping_by_hand(tmp_path: Path) -> None:
-    # Ten of each year from 20 to 69, and thirty more of 40.
+    # Ten faces of each year from 20 to 69, and thirty more of 40.
     ages = [year for year in range(20, 70) for _ in range(10)] + [40] * 30
     faces, cache = labelled(tmp_path, np.ones((530, 2), np.float32), {"age": ages})
     report = describe(faces, cache.names())

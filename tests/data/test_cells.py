@@ -43,7 +43,7 @@ UNKNOWN = (
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
+def test_spellings_of_unknown_values(tmp_path: Path, suffix: str) -> None:
     """In every column except group and path, in every file format."""
     rows = [
         {"path": f"{n}.jpg", "age": word, "gender": word, "person": word, "split": word, "weight": word}
@@ -74,7 +74,7 @@ def test_one_rule_for_what_is_unknown(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     "text", ["4_6", "4２", "４６", "١٢", "1e1", "0x1e", "inf", "Infinity", "1_0.5", "30y5", "9" * 400, "+-3"]
 )
-def test_what_python_takes_for_a_number_and_people_do_not(tmp_path: Path, text: str) -> None:
+def test_notations_that_only_python_accepts_are_refused(tmp_path: Path, text: str) -> None:
     assert f"{text!r} is not an age in years from 0 to 120" in refused(tmp_path, f"path,age\na,{text}\n")
 
 
@@ -102,7 +102,7 @@ def test_what_python_takes_for_a_number_and_people_do_not(tmp_path: Path, text: 
         ("5-5", 5),
     ],
 )
-def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: float) -> None:
+def test_a_range_is_read_as_its_midpoint(tmp_path: Path, text: str, age: float) -> None:
     table = read_table(write(tmp_path, f'path,age\na,30\nb,"{text}"\n'))
     assert [label.age for label in table.labels.values()] == [30, age]
     assert table.remarks == (
@@ -117,7 +117,7 @@ def test_a_range_of_ages_counts_as_its_midpoint(tmp_path: Path, text: str, age: 
         *("(60, 100)", "0-120", "(60.0, inf]", "[60, inf)", "(-inf, 18.0]", "[60;Inf)"),
     ],
 )
-def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
+def test_an_open_range_is_unknown(tmp_path: Path, text: str) -> None:
     table = read_table(write(tmp_path, f'path,age,gender\na,30,f\nb,"{text}",m\n'))
     assert [plain(label) for label in table.labels.values()] == [plain(Label(30, 1)), plain(Label(gender=0))]
     assert table.remarks == ("open age ranges (60+) and ranges of more than 20 years, read as unknown: 1",)
@@ -127,7 +127,7 @@ def test_an_open_range_is_no_age(tmp_path: Path, text: str) -> None:
     "text",
     ["32-25", "25,32", "25, 32", "25;32", "(25, 32", "100-140", "1-2-3", "25_32", "3-Sep", "[25, 25)"],
 )
-def test_what_is_no_range_of_ages(tmp_path: Path, text: str) -> None:
+def test_ranges_that_are_refused(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f'path,age\na,"{text}"\n')
     assert f"line 2: {text!r} is not an age in years from 0 to 120, nor a range such as 25-32" in message
 
@@ -148,7 +148,7 @@ def test_words_for_a_gender(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["1_0", "١", "inf", "-1", "1e39", "1e-46", "1e-400", "0x1"])
-def test_what_is_no_weight(tmp_path: Path, text: str) -> None:
+def test_weights_that_are_refused(tmp_path: Path, text: str) -> None:
     message = refused(tmp_path, f"path,age,weight\na,30,{text}\n")
     assert f"{text!r} is not a weight, 0 or a number from 1e-30 to 1e+30" in message
 

@@ -226,7 +226,7 @@ def test_a_file_of_another_form(tmp_path: Path, changes: dict[str, Any], words: 
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_strange_values_are_left_out_not_fatal(tmp_path: Path) -> None:
+def test_strange_values_are_left_out(tmp_path: Path) -> None:
     n = len(ENTRIES)
     path = mat(
         tmp_path / "imdb.mat",

@@ -21,10 +21,10 @@ def test_labels_are_paired_with_caches_and_columns(tmp_path: Path) -> None:
         (a, {}),
         (b, {"age": "A"}),
     ]
-    words = "1 label set and 2 caches: give one cache for all, or one for each, in the same order"
+    words = "1 `labels` and 2 `cache`: give one `cache` for all, or one for each, in the same order"
     with pytest.raises(UsageError, match=words):
         pair_sources([a, b], ["1"])
-    with pytest.raises(UsageError, match="3 label sets and 2 column mappings: give one column mapping"):
+    with pytest.raises(UsageError, match="3 `labels` and 2 `columns`: give one `columns` for all"):
         pair_sources([a], ["1", "2", "3"], [{}, {}])
 
 

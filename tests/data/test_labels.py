@@ -19,7 +19,7 @@ from arcage.data.labels import Label, is_number, label_from_name, merge, person_
         ("0_0_3_20170116174525125.png", Label(0, 0, group="Indian")),
         ("120_0_1_20170116174525125.png", Label(120, 0, group="Black")),
         ("part1/deep/25_0_2_20170116174525125.jpg", Label(25, 0, group="Asian")),
-        # As they are in the set: two without a race, one without the dot; a blank.
+        # From the data set: without a race, without a dot, with a blank.
         ("61_1_20170109142408075.jpg.chip.jpg", Label(61, 1)),
         ("61_1_20170109150557335.jpg.chip.jpg", Label(61, 1)),
         ("39_1_20170116174525125.jpg.chip.jpg", Label(39, 1)),
@@ -94,7 +94,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "utkface"
 
 
 @pytest.mark.shared
-def test_the_names_of_utkface_itself() -> None:
+def test_the_file_names_in_utkface() -> None:
     if not SHARED.is_dir():
         pytest.skip("../shared/data is absent")
     labels = [label_from_name("utkface", path.name) for path in SHARED.iterdir()]
@@ -105,7 +105,7 @@ def test_the_names_of_utkface_itself() -> None:
     assert (min(label.age for label in known), max(label.age for label in known)) == (1, 116)
 
 
-def test_copies_of_an_image_are_joined_unless_they_contradict() -> None:
+def test_labels_of_copies_are_merged_unless_they_contradict() -> None:
     assert same(merge([Label(30, 1), Label(30, 1)]), Label(30, 1))
     assert same(merge([Label(30), Label(gender=0, person="Ada"), Label(30, 0)]), Label(30, 0, "Ada"))
     assert same(merge([Label()]), Label())
@@ -135,13 +135,13 @@ def test_identifiers_of_persons_differ_by_every_character(tmp_path: Path) -> Non
     numbers = ("1_23", "12_3", "-123", "12.3", "123", "1", "10", "1.10", "p1", "p-1", "p_1_2", "p_12")
     assert len({person_key(one) for one in numbers}) == len(numbers)
     assert person_key("P12") == person_key("p12")
-    # Accents are spelling, vowels are not.
+    # Accents do not distinguish persons, vowels do.
     assert person_key("José") == person_key("Jose\u0301") == person_key("jose")
     assert len({person_key(name) for name in ("राम", "रमा", "रम")}) == 3
     assert [is_number(one) for one in ("1_23", "-123", "12.3", "１２", "p1", "Ada")] == [True] * 4 + [
         False
     ] * 2
-    # pandas makes 1.0 of 1 in a column with gaps.
+    # pandas writes 1 as 1.0 in a column with gaps.
     found = read(tmp_path, "path,age,person\na,1,1.0\nb,1,1\nc,1,10.0\nd,1,10\ne,1,1.5\nf,1,-1.00\n")
     assert [label[2] for label in found.values()] == ["1", "1", "10", "10", "1.5", "-1"]
     assert same(merge([Label(1, person="1"), Label(1, person="1")]), Label(1, person="1"))

@@ -78,7 +78,7 @@ def test_balancing_sources_by_hand(everyone: LabelledFaces) -> None:
     some = of_ages(everyone, [30.0] * 9, source=source, weight=np.full(9, np.nan, np.float32))
     weight = Sampling(balance="source").weight(some, seed=0)
     assert weight.tolist() == [1] * 6 + [3] * 2 + [4]
-    with pytest.raises(UsageError, match="only one set of labels"):
+    with pytest.raises(UsageError, match="needs several `labels`"):
         Sampling(balance="source").check(everyone)
 
 

@@ -52,7 +52,7 @@ def test_ways_to_write_the_same_table(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text) == {"a.jpg": plain(Label(30)), "b/c.jpg": plain(Label(40))}
 
 
-def test_a_table_of_one_attribute_or_of_none_in_a_line(tmp_path: Path) -> None:
+def test_a_table_of_one_attribute_and_lines_without_labels(tmp_path: Path) -> None:
     nothing = plain(Label())
     table = read(tmp_path, "path,gender\na,f\nb,\nc\n")
     assert table == {"a": plain(Label(NAN, 1)), "b": nothing, "c": nothing}
@@ -96,7 +96,7 @@ def test_a_table_that_is_refused(tmp_path: Path, text: str | bytes, words: list[
         assert word in message
 
 
-def test_every_wrong_line_is_told(tmp_path: Path) -> None:
+def test_every_wrong_line_is_reported(tmp_path: Path) -> None:
     lines = [f"{n}.jpg,{age},f,train,1" for n, age in enumerate([30, 121, 30, -1, 40, 200, 300, 400, "x"])]
     lines.append("9.jpg,30,f,some day,1")
     lines.append("10.jpg,30,f,,-2")
@@ -109,12 +109,12 @@ def test_every_wrong_line_is_told(tmp_path: Path) -> None:
         assert words in message
 
 
-def test_lines_are_known(tmp_path: Path) -> None:
+def test_labels_have_line_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, 'path,age\n\n"a\nb",30\nc,40\n')
     assert {name: label.line for name, label in by_path(path).items()} == {"a\nb": 4, "c": 5}
 
 
-def test_a_line_that_says_nothing_contradicts_none(tmp_path: Path) -> None:
+def test_a_line_without_labels_contradicts_no_other(tmp_path: Path) -> None:
     expected = {"a": plain(Label(30)), "b": plain(Label(40))}
     assert read(tmp_path, "path,age\na,30\na,\nb,\nb,40\n") == expected
 
@@ -142,7 +142,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
         read_table(twice, {"gender": "path"})
 
 
-def test_columns_as_an_option() -> None:
+def test_parse_columns() -> None:
     assert parse_columns("age=Years, gender = the sex ,") == {"age": "Years", "gender": "the sex"}
     for text in ("Years", "years=age", "age=", "=Age", "age=a,age=b", "age:Years"):
         with pytest.raises(UsageError, match=r"NAME=COLUMN.*age=Years,gender=sex"):
@@ -208,7 +208,7 @@ def test_other_separators(tmp_path: Path, text: str) -> None:
 
 
 def test_numbers_and_rows_of_a_spreadsheet(tmp_path: Path) -> None:
-    """A decimal comma in every column of numbers, and rows that were emptied."""
+    """Decimal commas in all columns of numbers, and cleared rows."""
     text = "path;age;gender;person;weight\na;30,0;1,0;7,0;1,0\nb;30 years;0,0;8;\n;;;;\n;;;;\n"
     assert read(tmp_path, text) == {
         "a": plain(Label(30, 1, person="7", weight=1)),
@@ -245,7 +245,7 @@ def test_a_table_of_predictions_has_a_label_for_each_face(tmp_path: Path) -> Non
     twice = text + "p/two.jpg,1,2,-5,6,7,8,41,male,ok\n"
     assert "line 5: another label for face 1 of p/two.jpg than in line 3" in refused(tmp_path, twice)
     assert "'a' is not a face number" in refused(tmp_path, text.replace("two.jpg,0", "two.jpg,a"))
-    # A column of that name in any other table is ignored, as others are.
+    # In any other table, a column face is ignored.
     other = read_table(write(tmp_path, "path,face,age\na,happy,30\n"))
     assert (list(other.labels), other.predictions) == ([Place("a")], False)
 
