@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
-from arcage.text import alternatives, counted, percent
+from arcage.text import alternatives, counted, percent, shortened
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -96,7 +96,7 @@ def _errors_reported() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
         # Some libraries raise this if an interrupt arrives while they are imported.
-        if interrupt.stopping():
+        if interrupt.is_stopping():
             raise _interrupted() from None
         if isinstance(error, SystemError):
             raise
@@ -1185,15 +1185,15 @@ def main() -> None:
     """Run the command in ``sys.argv``."""
     from arcage.process import streams
 
-    with interrupt.listening():
-        streams.prepare()
+    with interrupt.handle_signals():
+        streams.prepare_streams()
         try:
             app(prog_name="arcage")
         except KeyboardInterrupt:  # before or after the command
-            interrupt.leave(INTERRUPTED)
+            interrupt.exit_now(INTERRUPTED)
         except SystemExit as left:
-            if interrupt.stopping():
-                interrupt.leave(left.code if isinstance(left.code, int) else FAILED)
+            if interrupt.is_stopping():
+                interrupt.exit_now(left.code if isinstance(left.code, int) else FAILED)
             raise
 
 
@@ -1303,15 +1303,12 @@ def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
     absent = [(option, os.fspath(path)) for option, path in given if is_absent(path)]
     if not absent:
         return
-    shown = [f"{option} {path}".strip()[:200] or "''" for option, path in absent[:5]]
-    more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+    shown = shortened([f"{option} {path}".strip()[:200] or "''" for option, path in absent], 5)
     makers = {"--cache": "`arcage extract` makes a cache", "--heads": "`arcage fit` makes heads"}
     advice = dict.fromkeys(makers[option] for option, _ in absent if option in makers)
     if any(letter in path for _, path in absent for letter in "*?["):
         advice["no file matches the pattern: name a folder to search it for images"] = None
-    raise UsageError(
-        f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
-    )
+    raise UsageError(f"no such file or folder: {shown}; {'; '.join(advice) or 'check the spelling'}")
 
 
 def _label_files(labels: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arcage._version import CACHE_SCHEMA
 from arcage.cache.parts import (
     TEMPORARY,
     read_error,
@@ -17,7 +18,6 @@ from arcage.cache.parts import (
     write_error,
     write_file,
 )
-from arcage.cache.shard import SCHEMA
 from arcage.errors import CacheError
 
 FILE = "pipeline.json"
@@ -60,10 +60,10 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
             f"{path} is damaged ({error}). Delete this one file and run the extraction again: it is written"
             " again, and the descriptors next to it stay valid."
         ) from error
-    if schema != SCHEMA:
+    if schema != CACHE_SCHEMA:
         raise CacheError(
-            f"{folder} was written by another version of arcage (schema {schema}, this one reads {SCHEMA})."
-            " Choose another `cache`, or use the version that wrote it."
+            f"{folder} was written by another version of arcage (schema {schema}, this one reads"
+            f" {CACHE_SCHEMA}). Choose another `cache`, or use the version that wrote it."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(
@@ -86,7 +86,7 @@ def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: 
     """Create a pipeline's folder. Concurrent writers write the same content, because they have the same
     fingerprint."""
     content = {
-        "schema": SCHEMA,
+        "schema": CACHE_SCHEMA,
         "fingerprint": fingerprint,
         "dimension": dimension,
         "pipeline": dict(description),

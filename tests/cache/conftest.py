@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stored import DIMENSION
+from invented import DIMENSION
 
 from arcage.cache import Cache
 

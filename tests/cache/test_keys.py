@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from stored import assert_same, image, store
+from invented import assert_same, image, store
 
 from arcage.cache import Cache, to_hex, to_keys
 from arcage.types import ImageFaces

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from stored import assert_same, image, sha
+from invented import assert_same, image, sha
 
 from arcage.cache import Cache, ShardWriter
 

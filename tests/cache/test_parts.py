@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stored import assert_same, files, image, sha, store
+from invented import assert_same, files, image, sha, store
 
 from arcage.cache import Cache
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from stored import DIMENSION, assert_same, image, sha, store
+from invented import DIMENSION, assert_same, image, sha, store
 
 from arcage.cache import Cache
 from arcage.errors import CacheError

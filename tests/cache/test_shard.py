@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stored import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
+from invented import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import CacheError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stored import DIMENSION, EVERY_KIND, FINGERPRINT, assert_same, files, image, searched, sha, store
+from invented import DIMENSION, EVERY_KIND, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter, to_keys
 from arcage.cache.shard import read_rows

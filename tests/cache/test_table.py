@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stored import DIMENSION, EVERY_KIND, FINGERPRINT, image, searched, sha, store
+from invented import DIMENSION, EVERY_KIND, FINGERPRINT, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter, to_keys
 from arcage.cache.table import join_tables

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from stored import DIMENSION, assert_same, files, image, sha, store
+from invented import DIMENSION, assert_same, files, image, sha, store
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import CacheError
