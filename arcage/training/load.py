@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arcage.cache import Cache, Names, join_names
-from arcage.data.labelled import LabelledFaces, join_labelled, pair
+from arcage.data.join import join_labelled
+from arcage.data.label_source import pair_sources
+from arcage.data.labelled import LabelledFaces
 from arcage.data.tables import parse_columns
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
@@ -83,7 +85,9 @@ def load_labelled(
     }
     columns = [parse_columns(one) for one in request.columns]
     try:
-        faces = join_labelled(pair([caches[folder] for folder in request.caches], request.labels, columns))
+        faces = join_labelled(
+            pair_sources([caches[folder] for folder in request.caches], request.labels, columns)
+        )
     finally:
         for cache in caches.values():
             for damage in cache.damaged:

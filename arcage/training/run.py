@@ -9,7 +9,7 @@ from typing import Any
 
 from arcage.audit.describe import describe
 from arcage.cache import Cache, CacheTable, join_tables
-from arcage.data.sampling import Sampling, parse_ages, sampling_words
+from arcage.data.sampling import Sampling, parse_ages
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
@@ -21,6 +21,7 @@ from arcage.heads.store import heads_folder, load_heads, named_heads
 from arcage.heads.watch import Watch
 from arcage.report import check_report, check_report_files, missing_thumbnails, write_report
 from arcage.report.labels import HTML, check_label_report_files, faces_shown, write_label_report
+from arcage.report.sampling import sampling_text
 from arcage.text import counted
 from arcage.training.fit import (
     adapt_labelled,
@@ -94,7 +95,7 @@ def fit(
         warn(f"{what} is not fitted, only {other} (as with `only` {other}): {why}")
     text = as_table(fitted.held_out or fitted.out_of_fold)
     if chosen := fitted.heads.manifest.get("sampling"):
-        text += f"\n\n{sampling_words(chosen, tables=False)}"
+        text += f"\n\n{sampling_text(chosen, tables=False)}"
     where = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
     return FitResult(
         text, (f"above: errors on {where}; the heads and their model card are in {request.out}",)

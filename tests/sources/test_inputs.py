@@ -83,7 +83,7 @@ def test_parts_are_the_whole(folder: Path) -> None:
         ((["in", "-"],), "- (one image on standard input) stands alone: run arcage once more for the paths"),
         ((["-"], "list.txt"), "- (one image on standard input) stands alone"),
         ((["-"], None, "1/2"), "- is one image, which cannot be split: leave out `shard`"),
-        ((["in"], None, "3/2"), "'3/2' is not a part"),
+        ((["in"], None, "3/2"), "`shard` is i/n with i from 1 to n, such as 1/4"),
         ((["x", "y.jpg", ""],), "no such file or folder: x, y.jpg, ''; check the spelling"),
         ((["*.png"],), "no such file or folder: *.png; no file matches the pattern: name a folder"),
         ((["/"],), "/ is the whole disk: name the folders that have the photos"),
