@@ -24,8 +24,8 @@ from arcage.cache import Cache
 from arcage.data.imdb_wiki import counts
 from arcage.data.labelled import LabelledFaces, labelled_faces
 from arcage.errors import UsageError
-from arcage.report import prepare
-from arcage.report.labels import CSV, HTML, JSON, write_label_report
+from arcage.report.labels_report import CSV, HTML, JSON, write_label_report
+from arcage.report.prepare import prepare
 
 DIMENSION = 24
 HOSTILE = "<script>alert('&\")<:script>.jpg"

@@ -17,7 +17,7 @@ from arcage.data.sampling import BOUND, Sampling, parse_ages, sampling_words
 from arcage.errors import UsageError
 from arcage.heads.fit import fit_heads
 from arcage.heads.store import ARRAYS, CARD, MANIFEST
-from arcage.report.page import _sampling
+from arcage.report.evaluation_page import _sampling
 
 BAND = (20, 60)
 
@@ -131,7 +131,7 @@ def test_what_each_option_costs_is_told(everyone: LabelledFaces, tmp_path: Path)
     assert training["faces"] + told["thinned"] + training["held_out"] == inside.sum()
     assert "with - without" in sampling_words(told)
     assert "with - without" not in sampling_words(told, tables=False)
-    assert "Choice of the faces" in _sampling(told)
+    assert "Selection of the training faces" in _sampling(told)
     assert _sampling(None) == ""
 
 

@@ -18,7 +18,7 @@ from arcage.heads.fit import Settings, fit_heads
 from arcage.heads.store import ARRAYS, load_heads, save_heads
 from arcage.heads.watch import Curves, Step
 from arcage.output.progress import FitProgress
-from arcage.report.rounds import EVENTS, JSON, LOG, PNG, write_curves
+from arcage.report.boosting_curves import EVENTS, JSON, LOG, PNG, write_curves
 
 LOSS = "mean absolute error (years)"
 ROWS: list[dict[str, Any]] = [
