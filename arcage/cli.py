@@ -403,7 +403,7 @@ def predict(
             videos = Videos(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
             answers = videos.stream(images) if webcam is None else videos.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
-        summary.firsts = predictor.firsts
+        summary.multi_frame = predictor.multi_frame
         summary.drawn += videos.drawn
     finally:
         for damage in predictor.damaged:
@@ -1283,7 +1283,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     named = [url for url in arguments if is_url(url) and not is_video(url)]
     by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_video(url)}
     if named or by_scheme:
-        from arcage.sources.remote import check_scheme
+        from arcage.sources.filesystems import check_scheme
 
         for url in named:
             check_scheme(url)
@@ -1428,8 +1428,8 @@ def _finish(
         _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
-    if summary.firsts and not quiet:
-        one_of = "an image has" if summary.firsts == 1 else f"{summary.firsts:,} images have"
+    if summary.multi_frame and not quiet:
+        one_of = "an image has" if summary.multi_frame == 1 else f"{summary.multi_frame:,} images have"
         _say(f"{one_of} more than one picture (an animation or pages): the first was read")
     if trouble is not None:
         raise trouble

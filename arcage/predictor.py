@@ -99,8 +99,8 @@ class Predictor:
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
-        self.firsts = 0
-        """Images so far of which only the first picture was read: animations, files of several pages."""
+        self.multi_frame = 0
+        """Number of animations and files of several pages so far; of each, the first frame was read."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
@@ -166,7 +166,7 @@ class Predictor:
         ):
             for result in results:
                 image = result.image
-                self.firsts += image.more
+                self.multi_frame += image.multi_frame
                 batch.append((result.source, image))
                 rows += len(image.faces) or 1
                 full = rows >= _ROWS_AT_ONCE

@@ -77,10 +77,10 @@ class Page:
 
     def upload(self, *files: Path) -> None:
         self.one("#files").send_keys("\n".join(map(str, files)))
-        self.answered()
+        self.wait_for_results()
 
-    def answered(self) -> None:
-        self.until(lambda: self.js("return asked > 0 && running === 0"))
+    def wait_for_results(self) -> None:
+        self.until(lambda: self.js("return requested > 0 && running === 0"))
 
     def slide(self, name: str, value: int) -> None:
         self.js(

@@ -87,9 +87,7 @@ def _check_photo(content_type: str, data: bytes) -> None:
     if content_type in _ZIPS:
         raise HTTPException(415, "this is a zip: send it to /api/batch")
     if data.startswith(b"data:") or (content_type and _is_text(data)):
-        raise HTTPException(
-            415, f"the body is text ({content_type or 'a data URL'}), not a photo: {_HOW}"
-        )
+        raise HTTPException(415, f"the body is text ({content_type or 'a data URL'}), not a photo: {_HOW}")
 
 
 def _is_text(data: bytes) -> bool:

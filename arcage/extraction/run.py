@@ -60,7 +60,7 @@ def extract_to_cache(
         for result in results:
             summary.add(result.source.path, result.image.status, len(result.image.faces))
             summary.from_cache += result.from_cache
-            summary.firsts += result.image.more
+            summary.multi_frame += result.image.multi_frame
             progress()
     summary.seconds = time.monotonic() - start
     return summary

@@ -112,7 +112,7 @@ function drawRow(row) {
   }
   if (row.faces > 1) path.append(make("small", { textContent: `face #${row.face} of ${row.faces}` }));
   return make(
-    "tr", { className: row.age === null ? "unsure" : "" },
+    "tr", { className: row.age === null ? "low-confidence" : "" },
     make("td", { className: "picture" }, picture),
     make("td", { className: "age", textContent: row.age === null ? "–" : row.age.toFixed(0) }),
     make("td", { className: "range" }, drawInterval(row)),
