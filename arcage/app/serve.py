@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from arcage.app.listen import address_of, listen, url_of
 from arcage.errors import ArcageError, UsageError
 from arcage.predictor import Predictor
-from arcage.process.interrupt import forget
+from arcage.process.interrupt import forget_signal
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -117,7 +117,7 @@ def _run(app: Starlette, listener: socket.socket) -> None:
     _keep_ignored_signals(server)
     with suppress(KeyboardInterrupt):  # the normal end
         server.run([listener])
-    forget()
+    forget_signal()
 
 
 def _keep_ignored_signals(server: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from arcage._version import __version__
 from arcage.report.plots import Plots
-from arcage.text import gender_words
+from arcage.text import gender_text
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -117,7 +117,7 @@ def comparison_lines(face: dict[str, Any], attribute: str) -> list[str]:
     if attribute == "age":
         interval = f"90 %: {face['age_low']:.0f} to {face['age_high']:.0f}"
         return [f"label {face['label_age']:g}", f"predicted {face['age']:.1f}", interval]
-    lines = [f"label {face['label_gender']}", f"predicted {gender_words(face['p_female'])}"]
+    lines = [f"label {face['label_gender']}", f"predicted {gender_text(face['p_female'])}"]
     if face["label_age"] is not None:
         lines.append(f"labelled age {face['label_age']:g}")
     return lines

@@ -22,7 +22,7 @@ from arcage.report.elements import (
 )
 from arcage.report.evaluation_plots import CAPTIONS
 from arcage.report.plots import Plots
-from arcage.text import counted, in_words, percent
+from arcage.text import counted, format_number, percent
 
 
 def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[str, bytes]) -> str:
@@ -172,7 +172,7 @@ def _table(rows: dict[str, Any], intervals: dict[str, Any], word: str) -> str:
 
 
 def _interval(ends: list[float] | None, style: str) -> str:
-    return "" if ends is None else f"{in_words(style, ends[0])} to {in_words(style, ends[1])}"
+    return "" if ends is None else f"{format_number(style, ends[0])} to {format_number(style, ends[1])}"
 
 
 def _sampling(sampling: dict[str, Any] | None) -> str:

@@ -20,7 +20,7 @@ from videos import GREEN, FakeCamera, Told, grey, put, rows, write_video
 from arcage.errors import ImageError
 from arcage.images.decode import decode
 from arcage.predictor import Predictor
-from arcage.process.interrupt import listening, stopping
+from arcage.process.interrupt import handle_signals, is_stopping
 from arcage.sources.walk import walk
 from arcage.video import person as person_module
 from arcage.video import read
@@ -245,9 +245,9 @@ def test_ctrl_c_in_the_middle_of_a_frame_of_a_camera(
         signal.raise_signal(signal.SIGINT)
         seen.append(len(found))
 
-    with listening():
+    with handle_signals():
         ((source, (row,)),) = Videos(predictor, 1000, frames=write).camera(0)
-        assert not stopping()  # so that the next one counts as the first
+        assert not is_stopping()  # so that the next one counts as the first
     assert seen == [0, 1]
     assert (source.path, row.status, row.gender) == ("webcam-0", "ok", "female")
 
