@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
-from arcage.text import alternatives, counted, percent
+from arcage.text import alternatives, counted, percent, shortened
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -647,10 +647,11 @@ def fit(
     )
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
-    from arcage.data.sampling import Sampling, parse_ages, sampling_words
+    from arcage.data.sampling import Sampling, parse_ages
     from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
     from arcage.output.formats import print_stdout
+    from arcage.report.sampling import sampling_text
     from arcage.training.fit import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
@@ -729,7 +730,7 @@ def fit(
     if not quiet:
         print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
         if chosen := fitted.heads.manifest.get("sampling"):
-            print_stdout(f"\n{sampling_words(chosen, tables=False)}")
+            print_stdout(f"\n{sampling_text(chosen, tables=False)}")
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
@@ -1302,15 +1303,12 @@ def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
     absent = [(option, os.fspath(path)) for option, path in given if is_absent(path)]
     if not absent:
         return
-    shown = [f"{option} {path}".strip()[:200] or "''" for option, path in absent[:5]]
-    more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+    shown = shortened([f"{option} {path}".strip()[:200] or "''" for option, path in absent], 5)
     makers = {"--cache": "`arcage extract` makes a cache", "--heads": "`arcage fit` makes heads"}
     advice = dict.fromkeys(makers[option] for option, _ in absent if option in makers)
     if any(letter in path for _, path in absent for letter in "*?["):
         advice["no file matches the pattern: name a folder to search it for images"] = None
-    raise UsageError(
-        f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
-    )
+    raise UsageError(f"no such file or folder: {shown}; {'; '.join(advice) or 'check the spelling'}")
 
 
 def _label_files(labels: Iterable[str]) -> list[str]:
@@ -1358,7 +1356,8 @@ def _labelled(
 ) -> tuple[LabelledFaces, list[Cache]]:
     """The faces, and the caches that they are from."""
     from arcage.cache import Cache
-    from arcage.data.labelled import join_labelled, pair
+    from arcage.data.join import join_labelled
+    from arcage.data.label_source import pair_sources
     from arcage.data.tables import parse_columns
 
     caches = {
@@ -1367,7 +1366,7 @@ def _labelled(
     }
     try:
         faces = join_labelled(
-            pair(
+            pair_sources(
                 [caches[folder] for folder in folders], labels, [parse_columns(one) for one in columns or []]
             )
         )

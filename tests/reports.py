@@ -12,7 +12,8 @@ from caches import FINGERPRINT, image, write
 from pages import Page, picture
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.model import Heads, Predictions
 from arcage.report.evaluation_report import HTML, Evaluation, write_report

@@ -17,6 +17,7 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
+from arcage._version import PIPELINE_SCHEMA
 from arcage.embedder import align, degrade, detect
 from arcage.embedder import rotated as turned
 from arcage.embedder.detect import FaceDetector
@@ -30,8 +31,6 @@ from arcage.images.decode import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
-SCHEMA = 2
-"""Raised whenever the same files would give other descriptors than before."""
 THRESHOLD = 0.5
 """The least detector score of a face that is kept."""
 CHUNK = 32
@@ -134,7 +133,7 @@ class Extractor:
         """All that decides what a descriptor is; not the device, the batch size or the path."""
         variant = {"recipe": degrade.RECIPE, "number": self.variant}
         return {
-            "schema": SCHEMA,
+            "schema": PIPELINE_SCHEMA,
             "decode": "RGB, 8 bits, EXIF orientation applied",
             "detector": {
                 "sha256": self.pack.detector.sha256,

@@ -25,7 +25,7 @@ COUNTS = {
     "missing": "labels without an image in the cache",
     "ambiguous": "labels that match several images",
 }
-"""Descriptions of :class:`arcage.data.labelled.Counts`."""
+"""Descriptions of :class:`arcage.data.notes.Counts`."""
 
 NO_THUMBNAILS = "There are no thumbnails: they need the folder of the images."
 
@@ -94,7 +94,7 @@ def face_card(face: dict[str, Any], lines: Iterable[str], thumbnail: bytes | Non
     """Return a card with a face, some lines of text, and the file name.
 
     Args:
-        face: from :func:`arcage.data.rows.face_rows`.
+        face: from :func:`arcage.audit.records.face_records`.
         lines: text.
         thumbnail: a JPEG, if there is one.
     """

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from arcage.data.rows import picture_key
-from arcage.data.sampling import sampling_words
+from arcage.audit.records import picture_key
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
 from arcage.report.elements import (
@@ -22,6 +21,7 @@ from arcage.report.elements import (
 )
 from arcage.report.evaluation_plots import CAPTIONS
 from arcage.report.plots import Plots
+from arcage.report.sampling import sampling_text
 from arcage.text import counted, format_number, percent
 
 
@@ -31,7 +31,7 @@ def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[st
     Args:
         report: the content of ``report.json``.
         plots: PNG files by name.
-        thumbnails: JPEG files by :func:`arcage.data.rows.picture_key`.
+        thumbnails: JPEG files by :func:`arcage.audit.records.picture_key`.
     """
     labels = escape(report["measured"]["labels"])
     sections = [
@@ -179,7 +179,7 @@ def _sampling(sampling: dict[str, Any] | None) -> str:
     """Return what the selection of the training faces changed."""
     if not sampling:
         return ""
-    return f"<h2>Selection of the training faces</h2>\n<pre>{escape(sampling_words(sampling))}</pre>"
+    return f"<h2>Selection of the training faces</h2>\n<pre>{escape(sampling_text(sampling))}</pre>"
 
 
 def _plots(plots: Plots) -> str:

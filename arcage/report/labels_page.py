@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from arcage.audit.describe import FAR, NEAR_COPY, SURE
-from arcage.audit.text import heaping_words
-from arcage.data.rows import picture_key
+from arcage.audit.duplicates import NEAR_COPY
+from arcage.audit.label_errors import CONTRADICTED, FAR_OUTSIDE
+from arcage.audit.records import picture_key
+from arcage.audit.text import heaping_lines
 from arcage.report.elements import (
     NO_THUMBNAILS,
     comparison_lines,
@@ -36,14 +37,14 @@ def labels_page(
     Args:
         report: the content of ``labels.json``.
         plots: PNG files by name.
-        thumbnails: JPEG files by :func:`arcage.data.rows.picture_key`.
+        thumbnails: JPEG files by :func:`arcage.audit.records.picture_key`.
         files: names of the JSON file with all numbers and of the CSV file with all suspicious labels.
     """
     json_file, csv_file = files
     labels = escape(report["labels"])
     sections = [
         _overview(report),
-        "<h2>Ages</h2>" + _table(report["ages"]["bands"]) + _sentences(heaping_words(report["heaping"], 20)),
+        "<h2>Ages</h2>" + _table(report["ages"]["bands"]) + _sentences(heaping_lines(report["heaping"], 20)),
         gallery(CAPTIONS, plots),
         _suspicious(report["suspicious"], thumbnails, csv_file),
         _copies(report["copies"], thumbnails, json_file),
@@ -66,8 +67,12 @@ def _overview(report: dict[str, Any]) -> str:
             f"{report['persons']['named']:,}",
             f"{report['persons']['several']:,} with several faces",
         ),
-        ("Ages far off", f"{suspicious['far']:,}", f"{FAR:g} years or more outside the interval"),
-        ("Contradicted genders", f"{suspicious['contradicted']:,}", f"probability {percent(SURE)} or more"),
+        ("Ages far off", f"{suspicious['far']:,}", f"{FAR_OUTSIDE:g} years or more outside the interval"),
+        (
+            "Contradicted genders",
+            f"{suspicious['contradicted']:,}",
+            f"probability {percent(CONTRADICTED)} or more",
+        ),
         ("Contradictory copies", f"{len(report['copies']['contradictory']):,}", "excluded"),
         ("Near copies", f"{len(report['copies']['near']):,}", f"pairs, cosine {NEAR_COPY:g} or more"),
     ]

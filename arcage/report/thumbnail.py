@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from arcage.data.rows import picture_key
+from arcage.audit.records import picture_key
 from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.images.decode import decode
@@ -24,18 +24,18 @@ QUALITY = 85
 """JPEG quality."""
 
 
-def thumbnails(rows: Mapping[str, Sequence[dict[str, Any]]], folders: Sequence[Path]) -> dict[str, bytes]:
-    """Return a JPEG of each face whose image is found, by :func:`arcage.data.rows.picture_key`.
+def thumbnails(faces: Mapping[str, Sequence[dict[str, Any]]], folders: Sequence[Path]) -> dict[str, bytes]:
+    """Return a JPEG of each face whose image is found, by :func:`arcage.audit.records.picture_key`.
 
     An image is used only if its content has the SHA-256 of the cache: a file may have been replaced, and a
     wrong face next to a label is worse than none.
 
     Args:
-        rows: lists of rows from :func:`arcage.data.rows.face_rows`. ``thumbnail`` of each row is set.
+        faces: records of :func:`arcage.audit.records.face_records`. ``thumbnail`` of each is set.
         folders: the folders that were extracted.
     """
     found: dict[str, bytes] = {}
-    for face in (face for faces in rows.values() for face in faces):
+    for face in chain.from_iterable(faces.values()):
         key = picture_key(face)
         if key not in found and (image := _read(folders, face["names"], face["sha256"])) is not None:
             found[key] = thumbnail(image, np.array(face["box"]))

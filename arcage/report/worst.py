@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from arcage.audit.records import Records, face_records, names_by_hash
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
-from arcage.data.rows import Rows, face_rows, names_of
 from arcage.heads.model import Predictions
 from arcage.types import Array
 
@@ -16,20 +16,20 @@ MANY = 24
 
 def worst_faces(
     predictions: Predictions, faces: LabelledFaces, names: Names | None = None
-) -> dict[str, Rows]:
+) -> dict[str, Records]:
     """Return the faces with the largest errors, largest first, for JSON.
 
     Returns:
-        ``age``: by absolute error. ``gender``: wrong predictions, by their probability. Each face is a row of
-        :func:`arcage.data.rows.face_rows`; its ``thumbnail`` is False until
+        ``age``: by absolute error. ``gender``: wrong predictions, by their probability. Each is a record of
+        :func:`arcage.audit.records.face_records`; its ``thumbnail`` is False until
         :func:`arcage.report.thumbnail.thumbnails` finds the image.
     """
     error = np.abs(predictions.age - faces.age)
     wrong = np.where(faces.gender == 1, 1 - predictions.p_female, predictions.p_female)
     wrong[~np.isfinite(faces.gender) | ((predictions.p_female >= 0.5) == (faces.gender == 1))] = np.nan
     chosen = {"age": _largest(error), "gender": _largest(wrong)}
-    called = names_of(names, faces.table.sha256(faces.rows[np.concatenate(list(chosen.values()))]))
-    return {attribute: face_rows(rows, faces, predictions, called) for attribute, rows in chosen.items()}
+    called = names_by_hash(names, faces.table.sha256(faces.rows[np.concatenate(list(chosen.values()))]))
+    return {attribute: face_records(rows, faces, predictions, called) for attribute, rows in chosen.items()}
 
 
 def _largest(values: Array) -> Array:

@@ -443,7 +443,7 @@ def test_the_fingerprint_names_the_pipeline_alone(tmp_path: Path, monkeypatch: p
         Pack("x", tmp_path, dataclasses.replace(detector, sha256="0" * 64), (first, second), False),
     ]
     found = {extract.Extractor(p).fingerprint for p in packs}
-    monkeypatch.setattr(extract, "SCHEMA", extract.SCHEMA + 1)
+    monkeypatch.setattr(extract, "PIPELINE_SCHEMA", extract.PIPELINE_SCHEMA + 1)
     found.add(extract.Extractor().fingerprint)
     monkeypatch.setattr(align, "VISIBLE", (0, 0, 112, 112))
     found.add(extract.Extractor().fingerprint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from arcage.data.labelled import Counts
+from arcage.data.notes import Counts
 from arcage.report.elements import COUNTS
 
 

@@ -10,8 +10,8 @@ import pytest
 from caches import FINGERPRINT, image
 from reports import Made, answer, report_on
 
+from arcage.audit.records import picture_key
 from arcage.cache import Cache
-from arcage.data.rows import picture_key
 from arcage.images.decode import decode
 from arcage.report.thumbnail import SIDE, cut, thumbnails
 from arcage.report.worst import worst_faces
