@@ -27,7 +27,7 @@ from arcage.embedder.packs.record import BUNDLED_NAME, Pack
 from arcage.embedder.tiles import needs_tiles
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decode import decode, out_of_memory
-from arcage.images.multi_frame import has_more
+from arcage.images.multi_frame import is_multi_frame
 from arcage.types import U8, Face, ImageFaces, Status
 
 SCHEMA = 2
@@ -78,7 +78,7 @@ class _Detected:
     faces: tuple[Face, ...] = ()
     crops: U8 | None = None
     """Shape (faces, 112, 112, 3), RGB; None without faces."""
-    more: bool = False
+    multi_frame: bool = False
     cached: ImageFaces | None = None
     """The result, if it was cached. The other fields are then unused."""
 
@@ -280,13 +280,13 @@ class Extractor:
         sha256 = ""
         try:
             data = read()
-            more = False
+            multi_frame = False
             if isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
                 cached = lookup(sha256) if lookup else None
-                more = has_more(data)
+                multi_frame = is_multi_frame(data)
                 if cached is not None and self.accepts(cached):
-                    return _Detected(cached=replace(cached, more=True) if more else cached)
+                    return _Detected(cached=replace(cached, multi_frame=True) if multi_frame else cached)
             image = decode(data) if isinstance(data, bytes) else data
             faces = self._find_faces(image)
             crops = [self._crop(image, face, sha256, i) for i, face in enumerate(faces)]
@@ -299,7 +299,7 @@ class Extractor:
             if not out_of_memory(error):
                 raise
             return _Detected(error="not enough memory for this image")
-        return _Detected(sha256, image.shape[1], image.shape[0], "", faces, stacked, more)
+        return _Detected(sha256, image.shape[1], image.shape[0], "", faces, stacked, multi_frame)
 
     def _find_faces(self, image: U8) -> tuple[Face, ...]:
         detector = self.networks.detector
@@ -338,7 +338,7 @@ class Extractor:
                     error=d.error,
                     faces=d.faces,
                     descriptors=descriptors[start:stop],
-                    more=d.more,
+                    multi_frame=d.multi_frame,
                     min_face=self.min_face,
                 ),
             )

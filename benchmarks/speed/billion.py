@@ -25,7 +25,7 @@ import numpy as np
 
 from arcage.cache import Cache, ShardWriter
 from arcage.cache.shard import SUFFIXES
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.extraction.distributed import _BATCH
 from arcage.files import atomic_write
 from arcage.types import Face, ImageFaces
@@ -141,7 +141,7 @@ def limits(reader: Reader, images: float) -> list[str]:
     """The table of what grows in one cache folder, in lines of Markdown."""
     per_shard = inspect.signature(ShardWriter).parameters["images_per_shard"].default
     files = len(SUFFIXES) + 1
-    dimension = sum(model.dimension or 0 for model in bundled().embedders)
+    dimension = sum(model.dimension or 0 for model in bundled_pack().embedders)
     lines = [
         f"In one cache folder (descriptors of {dimension:,} columns, {2 * dimension:,} bytes; shards of at "
         f"most {per_shard:,} images, {_BATCH:,} under Ray, or of a minute; {files} files a shard):",

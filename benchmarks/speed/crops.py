@@ -29,14 +29,14 @@ from threadpoolctl import threadpool_limits
 from arcage.embedder import align, detect, landmarks
 from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
-from arcage.extraction.run import extract, open_cache
+from arcage.embedder.packs.record import Pack, bundled_pack
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"
-LOOKS = (detect.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
+LOOKS = (views.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
 """Sides of the canvases on which a crop is searched."""
 MATRICES = (1024, 2048)
 
@@ -46,7 +46,7 @@ def rate(extractor: Extractor, sources: Sequence[Source]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         cache = open_cache(Path(folder), extractor)
         start = time.perf_counter()
-        extract(sources, cache, extractor)
+        extract_to_cache(sources, cache, extractor)
         return len(sources) / (time.perf_counter() - start)
 
 
@@ -127,7 +127,7 @@ def main() -> None:
     speeds = machine_rates()
     with tempfile.TemporaryDirectory() as place:
         packs = {
-            "both embedders, mirror": bundled(),
+            "both embedders, mirror": bundled_pack(),
             f"{ALONE}, no mirror": networks.alone(ALONE, Path(place)),
         }
         extractors = {name: Extractor(pack, "cpu") for name, pack in packs.items()}

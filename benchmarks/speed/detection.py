@@ -25,7 +25,7 @@ import stages
 from arcage.embedder.detect import OVERLAP, _nms
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.embedder.yunet import YuNet
 from arcage.images.decode import decode
 from arcage.sources.walk import walk
@@ -138,7 +138,7 @@ def main() -> None:
     report: dict[str, Any] = {"machine": measure.machine()}
     sources = stages.thinned(list(walk([args.data / "utkface"])), args.faces)
     paths = [Path(source.path) for source in sources]
-    pack = bundled()
+    pack = bundled_pack()
     ours = of_arcage(YuNet(OpenVinoEngine("latency"), pack.read(pack.detector)))
     rates, rows = {}, []
     for side in CROPS:

@@ -37,10 +37,9 @@ from arcage.embedder import extractor as extract
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.embedder.yunet import YuNet
-from arcage.extraction.run import extract as extract_to_cache
-from arcage.extraction.run import open_cache
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
@@ -268,7 +267,7 @@ def predict(sources: Sequence[Source]) -> tuple[Profile, int]:
 
         return run
 
-    return profiled(make, bundled())
+    return profiled(make, bundled_pack())
 
 
 def to_cache(sources: Sequence[Source], pack: Pack) -> tuple[Profile, int]:
@@ -301,7 +300,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             profile, faces = to_cache(sources, networks.alone(args.alone, Path(folder)))
     else:
-        profile, faces = to_cache(sources, bundled())
+        profile, faces = to_cache(sources, bundled_pack())
     print(json.dumps({"images": len(sources), "faces": faces, **asdict(profile)}))
 
 

@@ -195,11 +195,11 @@ def test_a_tight_crop_and_the_photo_it_is_from_look_the_same(
 ) -> None:
     # Cut as UTKFace's crops are: brought to its geometry, 200x200, forehead and chin at the border.
     tight = cv2.warpAffine(astronaut, similarity(LANDMARKS, UTKFACE), (200, 200))
-    stage = extractor._ready()
+    stage = extractor.networks
 
     def cosine() -> float:
         crops = [align(im, find_faces(stage.detector, im, 0.5)[0].landmarks) for im in (astronaut, tight)]
-        a, b = stage._embed(np.stack(crops[:1])), stage._embed(np.stack(crops[1:]))
+        a, b = stage.embed_batch(np.stack(crops[:1])), stage.embed_batch(np.stack(crops[1:]))
         a, b = a[0].astype(np.float64), b[0].astype(np.float64)
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 

@@ -15,7 +15,7 @@ import pytest
 
 from arcage.embedder import detect
 from arcage.embedder.detect import FaceDetector, _nms, find_faces
-from arcage.embedder.packs.record import BUNDLED
+from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.types import F32, U8, Array
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 @pytest.fixture(scope="module")
 def yunet(extractor: Extractor) -> FaceDetector:
-    return extractor._ready().detector
+    return extractor.networks.detector
 
 
 def iou(a: Array, b: Array) -> float:
@@ -183,7 +183,7 @@ def test_yunet_equals_opencvs(yunet: FaceDetector, astronaut: U8) -> None:
     canvas = np.zeros((640, 640, 3), np.uint8)
     canvas[64:576, 64:576] = astronaut
     canvas[:200, :200] = resize(astronaut, 200, 200)
-    path = str(BUNDLED / "face_detection_yunet_2023mar.onnx")
+    path = str(BUNDLED_FOLDER / "face_detection_yunet_2023mar.onnx")
     theirs = cv2.FaceDetectorYN.create(path, "", (640, 640), score_threshold=0.5, nms_threshold=0.4)
     _, found = theirs.detect(np.ascontiguousarray(canvas[:, :, ::-1]))
     boxes, landmarks, scores = yunet.candidates(canvas, 0.5)
@@ -255,7 +255,7 @@ def test_a_face_at_the_border_is_searched_again_with_a_margin(yunet: FaceDetecto
     ratio = 900 / len(crop)
     image = resize(crop, round(crop.shape[1] * ratio), 900)
     # The first look is of no use.
-    boxes, _, scores = detect._search(yunet, image, detect.PHOTO, 0.5)
+    boxes, _, scores = detect._search(yunet, image, views.PHOTO, 0.5)
     assert scores.max(initial=0) < 0.7
     assert max((iou(found, box * ratio) for found in boxes), default=0) < 0.75
     (face,) = find_faces(yunet, image, 0.5)

@@ -25,7 +25,7 @@ import pytest
 from arcage.embedder import align, detect
 from arcage.embedder import extractor as extract
 from arcage.embedder.engines.openvino import OpenVinoEngine, cache_home
-from arcage.embedder.packs.record import BUNDLED, Pack, bundled
+from arcage.embedder.packs.record import BUNDLED_FOLDER, Pack, bundled_pack
 from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
 from arcage.images.decode import decode
 from arcage.types import U8, Array, Face, ImageFaces
@@ -33,7 +33,7 @@ from arcage.types import U8, Array, Face, ImageFaces
 if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
 
-pytestmark = pytest.mark.skipif(not (BUNDLED / "pack.json").exists(), reason="the models are not built")
+pytestmark = pytest.mark.skipif(not (BUNDLED_FOLDER / "pack.json").exists(), reason="the models are not built")
 
 
 @pytest.fixture(scope="module")
@@ -136,20 +136,20 @@ def test_hints_give_the_same(extractor: Extractor, throughput: Extractor, astron
 
 
 def test_a_face_does_not_depend_on_its_neighbours_in_the_batch(throughput: Extractor, astronaut: U8) -> None:
-    stage = throughput._ready()
+    stage = throughput.networks
     faces = detect.find_faces(stage.detector, group(astronaut, 5), 0.5)
     crops = np.stack([align.align(group(astronaut, 5), face.landmarks) for face in faces])
-    alone = [stage._embed(crops[i : i + 1])[0] for i in range(len(crops))]
+    alone = [stage.embed_batch(crops[i : i + 1])[0] for i in range(len(crops))]
     for size in range(2, stage.batch + 1):
-        for face, expected in zip(stage._embed(crops[:size]), alone[:size], strict=True):
+        for face, expected in zip(stage.embed_batch(crops[:size]), alone[:size], strict=True):
             assert cosine(face, expected) > 0.99999
 
 
 def test_a_face_and_its_mirror_image_are_one(extractor: Extractor, astronaut: U8, photo: bytes) -> None:
-    stage = extractor._ready()
+    stage = extractor.networks
     crop = align.align(astronaut, extractor.extract(photo).faces[0].landmarks)
     mirrored = np.ascontiguousarray(crop[:, ::-1])
-    a, b = stage._embed(crop[None])[0], stage._embed(mirrored[None])[0]
+    a, b = stage.embed_batch(crop[None])[0], stage.embed_batch(mirrored[None])[0]
     assert cosine(a, b) > 0.9999
     # Of the whole photo the landmarks are found anew, not quite at the same places.
     flipped = extractor.extract(png(astronaut[:, ::-1])).descriptors[0]
@@ -335,7 +335,7 @@ def test_a_relative_pack_is_found_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pack = dataclasses.replace(bundled(), folder=Path("mine"))
+    pack = dataclasses.replace(bundled_pack(), folder=Path("mine"))
     data = pickle.dumps(extract.Extractor(pack))
     monkeypatch.chdir("/")
     assert pickle.loads(data).pack == dataclasses.replace(pack, folder=tmp_path / "mine")  # noqa: S301
@@ -404,7 +404,7 @@ def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.Monke
 
     def use() -> None:
         barrier.wait()
-        shared._ready()
+        shared.networks
 
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
@@ -418,7 +418,7 @@ def test_threads_that_share_one_load_its_networks_once(monkeypatch: pytest.Monke
 
 
 def test_the_fingerprint_names_the_pipeline_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pack = bundled()
+    pack = bundled_pack()
     expected = extract.Extractor().fingerprint
     assert len(expected) == 16
     assert int(expected, 16) >= 0
@@ -460,8 +460,8 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
     index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models"
-    shutil.copytree(BUNDLED, folder)
-    pack = dataclasses.replace(bundled(), folder=folder)
+    shutil.copytree(BUNDLED_FOLDER, folder)
+    pack = dataclasses.replace(bundled_pack(), folder=folder)
     record = pack.models[index]
     path = folder / record.file
     with path.open("r+b") as file:
@@ -490,16 +490,16 @@ def test_a_damaged_model_is_told_before_a_runtime_opens_it(
 
 
 def test_the_bundled_pack_says_how_to_get_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pack = bundled()
+    pack = bundled_pack()
     lost = dataclasses.replace(pack.detector, file="lost.onnx")
     with pytest.raises(ModelError, match="pip install --force-reinstall --no-deps arcage"):
         pack.read(lost)
-    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED", tmp_path)
+    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED_FOLDER", tmp_path)
     for text in (None, "", "{", "{}", '{"models": [{"name": 1}]}', "\xff"):
         if text is not None:
             (tmp_path / "pack.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(ModelError, match="reinstall"):
-            bundled()
+            bundled_pack()
 
 
 def test_what_a_runtime_refuses_is_a_model_error(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,7 +528,7 @@ def python(code: str, *arguments: str, **environment: str) -> str:
 def test_it_works_without_a_folder_for_compiled_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack = bundled()
+    pack = bundled_pack()
     model = pack.read(pack.detector)
     canvas = np.zeros((1, 3, 64, 64), np.float32)
     (tmp_path / "file").write_text("in the way")

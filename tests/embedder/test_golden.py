@@ -33,7 +33,7 @@ def detect(extractor: Extractor) -> Face:
 def describe(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, list[float]]:
     """The first 8 columns of each embedder."""
     crop = align(decode(PHOTO.read_bytes()), np.array(landmarks, np.float32))
-    descriptor = extractor._ready()._embed(crop[None])[0].astype(float)
+    descriptor = extractor.networks.embed_batch(crop[None])[0].astype(float)
     widths = [model.dimension or 0 for model in extractor.pack.embedders]
     starts = np.cumsum([0, *widths[:-1]])
     names = [model.name for model in extractor.pack.embedders]

@@ -74,7 +74,7 @@ def test_another_face_on_the_canvas_is_not_taken(astronaut: U8) -> None:
 
 
 def test_they_hardly_move_with_the_picture(extractor: Extractor, astronaut: U8) -> None:
-    detector: FaceDetector = extractor._ready().detector
+    detector: FaceDetector = extractor.networks.detector
     first, second = [], []
     for ratio, x, y in ((1, 0, 0), (0.6, 3, 9), (1.37, 7, 3), (1.9, 11, 5), (3, 4, 8)):
         image = cv2.resize(astronaut, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
@@ -100,6 +100,6 @@ def test_they_hardly_move_with_the_picture(extractor: Extractor, astronaut: U8) 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.full((5, 2), 1e6), -FIRST], ids=["one", "far", "-"])
 def test_landmarks_without_sense_stay(points: F64, extractor: Extractor, astronaut: U8) -> None:
     given = points.astype(np.float32)
-    got = refine(extractor._ready().detector, astronaut, given)
+    got = refine(extractor.networks.detector, astronaut, given)
     assert got.shape == (5, 2)
     assert np.isfinite(got).all()

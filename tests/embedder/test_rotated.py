@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arcage.embedder.detect import FaceDetector, find_faces
-from arcage.embedder.rotated import DOUBTFUL, find_turned, set_upright
+from arcage.embedder.rotated import DOUBTFUL, find_rotated, set_upright
 from arcage.types import U8, Array, Face
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NEAR = 12
 
 @pytest.fixture(scope="module")
 def yunet(extractor: Extractor) -> FaceDetector:
-    return extractor._ready().detector
+    return extractor.networks.detector
 
 
 def turn(image: U8, quarters: int) -> U8:
@@ -65,7 +65,7 @@ def test_a_turned_face_has_the_landmarks_of_the_upright_one(
     quarters: int, yunet: FaceDetector, astronaut: U8
 ) -> None:
     image = turn(astronaut, quarters)
-    found = find_faces(yunet, image, 0.5) or find_turned(yunet, image, 0.5)
+    found = find_faces(yunet, image, 0.5) or find_rotated(yunet, image, 0.5)
     (face,) = [set_upright(yunet, image, face) for face in found]
     assert np.abs(back(face.landmarks, quarters) - UPRIGHT).max() < NEAR
     assert np.abs(back(face.box.reshape(2, 2), quarters).mean(axis=0) - [223.5, 119]).max() < 15
@@ -79,17 +79,17 @@ def test_a_picture_in_which_nothing_was_found_is_turned(
     large = cv2.resize(astronaut, (1024, 1024), interpolation=cv2.INTER_LINEAR)
     for size, image in ((1, astronaut), (2, large)):
         turned = turn(image, quarters)
-        for face in find_turned(yunet, turned, 0.5):
+        for face in find_rotated(yunet, turned, 0.5):
             points = back(face.landmarks, quarters, 512 * size) / size
             assert np.abs(points - UPRIGHT).max() < NEAR
         if quarters % 2:
-            assert len(find_turned(yunet, turned, 0.5)) == 1
+            assert len(find_rotated(yunet, turned, 0.5)) == 1
 
 
 def test_some_of_the_faces_of_a_picture_are_turned(extractor: Extractor, astronaut: U8) -> None:
     head = astronaut[20:240, 110:330]
     image = np.concatenate([head, turn(head, 2), head[:, ::-1], turn(head, 2)], axis=1)
-    detector = extractor._ready().detector
+    detector = extractor.networks.detector
     faces = [set_upright(detector, image, face) for face in find_faces(detector, image, 0.5)]
     assert len(faces) == 4
     for face in faces:
@@ -122,4 +122,4 @@ def test_pictures_without_a_face(yunet: FaceDetector) -> None:
         np.full((1, 3000, 3), 255, np.uint8),
         np.full((200, 100, 3), 255, np.uint8),
     ):
-        assert find_turned(yunet, image, 0.5) == ()
+        assert find_rotated(yunet, image, 0.5) == ()

@@ -258,10 +258,10 @@ def test_a_batch_that_is_fixed_in_the_file_can_be_any() -> None:
 def test_the_bundled_detector_gives_what_openvino_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from arcage.embedder.packs.record import BUNDLED
+    from arcage.embedder.packs.record import BUNDLED_FOLDER
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    data = (BUNDLED / "face_detection_yunet_2023mar.onnx").read_bytes()
+    data = (BUNDLED_FOLDER / "face_detection_yunet_2023mar.onnx").read_bytes()
     blob = np.random.default_rng(6).uniform(0, 255, (1, 3, 320, 320)).astype(np.float32)
     ours, theirs = (e.load(data, blob.shape)(blob) for e in (OnnxRuntimeEngine("cpu"), OpenVinoEngine()))
     for name, value in ours.items():

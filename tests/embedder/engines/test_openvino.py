@@ -16,14 +16,14 @@ from arcage.embedder.engines import openvino
 from arcage.embedder.engines.base import Precision
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 
 PHOTO = Path(__file__).parents[3] / "examples" / "astronaut.jpg"
 
 RACE = """
 import sys, threading
 from arcage.embedder.engines.openvino import OpenVinoEngine
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 OpenVinoEngine()
 import openvino
 sys.setswitchinterval(1e-6)
@@ -111,7 +111,7 @@ def test_only_what_tolerates_it_is_computed_in_bfloat16(
     monkeypatch.setattr(openvino, "compiled_folder", lambda: None)
     engine = OpenVinoEngine(precision=precision)
     engine.load(b"a detector", (1, 3, 64, 64))
-    engine.load(b"an embedder", (1, 112, 112, 3), tolerant=True)
+    engine.load(b"an embedder", (1, 112, 112, 3), reduced_precision=True)
     assert compiled == ["f32", expected]
     assert ("bfloat16" in engine.name) == (expected == "bf16")
 
@@ -128,7 +128,7 @@ def test_a_compiled_network_is_kept_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    pack = bundled()
+    pack = bundled_pack()
     model = pack.read(pack.detector)
     canvas = np.random.default_rng(0).random((1, 3, 64, 64), np.float32) * 255
     compiled: list[int] = []

@@ -27,7 +27,7 @@ from arcage.embedder.packs.download import MEGABYTES, RELEASE, fetch, offer
 from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.insightface import insightface_home
 from arcage.embedder.packs.inventory import verify_models
-from arcage.embedder.packs.record import LOCK
+from arcage.embedder.packs.record import DIGESTS_FILE
 from arcage.errors import ModelError, OutputError, UsageError
 
 Run = Callable[..., Any]
@@ -150,10 +150,10 @@ def test_a_pack_is_downloaded_recorded_and_used(
     assert server.paths == ["/mirror/buffalo_s.zip"]
     assert left(home) == ["buffalo_s"]
     folder = home / "buffalo_s"
-    assert left(folder) == sorted([*members, LOCK])
+    assert left(folder) == sorted([*members, DIGESTS_FILE])
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
     archive = hashlib.sha256(server.data).hexdigest()
-    assert json.loads((folder / LOCK).read_text("utf-8")) == {
+    assert json.loads((folder / DIGESTS_FILE).read_text("utf-8")) == {
         "archive": {"url": f"{server.url}/buffalo_s.zip", "sha256": archive},
         "files": digests,
     }
@@ -191,7 +191,7 @@ def test_the_folder_within_the_zip_of_antelopev2_is_left_out(server: Server, hom
         }
     )
     fetched = fetch(offer("antelopev2", server.url))
-    assert left(fetched.folder) == ["glintr100.onnx", "scrfd_10g_bnkps.onnx", LOCK]
+    assert left(fetched.folder) == ["glintr100.onnx", "scrfd_10g_bnkps.onnx", DIGESTS_FILE]
     assert find_pack("antelopev2").folder == fetched.folder
 
 
@@ -223,7 +223,7 @@ def test_a_redirect_is_followed(server: Server) -> None:
     fetched = fetch(offer("buffalo_s", server.url))
     assert server.paths == ["/mirror/buffalo_s.zip", "/elsewhere?token=1"]
     # The address it led to may hold a key, and is not kept.
-    assert "token" not in (fetched.folder / LOCK).read_text("utf-8")
+    assert "token" not in (fetched.folder / DIGESTS_FILE).read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -715,8 +715,8 @@ def test_a_file_that_changed_is_found_and_not_loaded(fetched: Path, arcage: Run)
     [
         (lambda folder: (folder / "det_500m.onnx").unlink(), "missing"),
         (lambda folder: (folder / "extra.onnx").write_bytes(b"x"), "foreign"),
-        (lambda folder: (folder / LOCK).write_bytes(b"{"), "damaged"),
-        (lambda folder: (folder / LOCK).write_bytes(b'{"files": 1}'), "damaged"),
+        (lambda folder: (folder / DIGESTS_FILE).write_bytes(b"{"), "damaged"),
+        (lambda folder: (folder / DIGESTS_FILE).write_bytes(b'{"files": 1}'), "damaged"),
     ],
 )
 def test_other_harm(fetched: Path, harm: Callable[[Path], object], state: str) -> None:
@@ -753,13 +753,13 @@ def test_verify_everything(
 def test_verify_the_bundled_pack(
     bundled: None, arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from arcage.embedder.packs.record import BUNDLED
+    from arcage.embedder.packs.record import BUNDLED_FOLDER
 
     broken = tmp_path / "bundled"
     broken.mkdir()
-    for path in BUNDLED.iterdir():
+    for path in BUNDLED_FOLDER.iterdir():
         (broken / path.name).write_bytes(path.read_bytes()[: 1 << 20])
-    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED", broken)
+    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED_FOLDER", broken)
     done = arcage("models", "verify", "compact")
     assert done.exit_code == 3
     assert sum(line.startswith("damaged") for line in done.stdout.splitlines()) == 2
