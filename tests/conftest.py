@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
+    from arcage.embedder.candidates import FaceDetector
     from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
     from arcage.embedder.engines.openvino import OpenVinoEngine
     from arcage.embedder.extractor import Extractor
@@ -135,3 +136,9 @@ def make_extractor(compiled: Path) -> Callable[..., Extractor]:
 def extractor(make_extractor: Callable[..., Extractor]) -> Extractor:
     """The bundled pack, for one image at a time."""
     return make_extractor(hint="latency")
+
+
+@pytest.fixture(scope="session")
+def yunet(extractor: Extractor) -> FaceDetector:
+    """The bundled face detector."""
+    return extractor.networks.detector

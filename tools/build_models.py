@@ -107,7 +107,8 @@ def main() -> None:
     pack = Pack(BUNDLED_NAME, BUNDLED_FOLDER, detector, tuple(built), research_only=False)
     (BUNDLED_FOLDER / "pack.json").write_text(write_record(pack), "utf-8")
     for model in pack.models:
-        print(f"{model.file}: {len((BUNDLED_FOLDER / model.file).read_bytes()):,} bytes, sha256 {model.sha256}")
+        size = (BUNDLED_FOLDER / model.file).stat().st_size
+        print(f"{model.file}: {size:,} bytes, sha256 {model.sha256}")
 
 
 def fetch(work: Path) -> dict[str, bytes]:

@@ -13,14 +13,15 @@ SIDE = 112
 TEMPLATE: F64 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""Landmarks in the aligned picture, pixels (ArcFace, Deng et al., CVPR 2019; InsightFace's ``arcface_dst``)."""
+"""Landmarks in the aligned picture, pixels (ArcFace: Deng et al., CVPR 2019; ``arcface_dst`` of
+InsightFace)."""
 
 VISIBLE = (3, 17, 109, 112)
 """x1, y1, x2, y2 of the region of the aligned picture that is shown to the networks; the rest is black.
 
 The bundled heads were fitted on crops that end at forehead, ears and chin. Photos also show hair and
-background, which changes the descriptors. Every image is therefore cut to the region that tight crops have: in
-the aligned picture, an average UTKFace crop spans x 9 to 104 and y 24 to the lower border. This region is
+background, which changes the descriptors. Every image is therefore cut to the region that tight crops have:
+in the aligned picture, an average UTKFace crop spans x 9 to 104 and y 24 to the lower border. This region is
 about the largest that any of these crops shows. A smaller one costs gender accuracy on photos, a larger one
 age accuracy (docs/evidence/method.md)."""
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arcage.types import F32, F64, U8
+from arcage.types import F32, U8
 
 IOU_THRESHOLD = 0.4
 """Two boxes with a higher intersection over union are the same face."""
@@ -42,11 +42,11 @@ class Candidates:
         longer: F32 = (self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1)
         return longer
 
-    def scaled(self, ratio: F32 | F64) -> Candidates:
+    def scaled(self, ratio: F32) -> Candidates:
         """Return the candidates in the pixels of a resized picture; ``ratio`` is (x, y)."""
         return Candidates(self.boxes * np.tile(ratio, 2), self.landmarks * ratio, self.scores)
 
-    def shifted(self, offset: F32 | F64) -> Candidates:
+    def shifted(self, offset: F32) -> Candidates:
         """Return the candidates with ``offset``, (x, y) in pixels, added to all coordinates."""
         return Candidates(self.boxes + np.tile(offset, 2), self.landmarks + offset, self.scores)
 

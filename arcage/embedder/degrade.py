@@ -33,8 +33,8 @@ def degrade(canvas: U8, landmarks: F64, rng: np.random.Generator) -> tuple[U8, F
     """Return one face as a worse camera, codec or detector would give it.
 
     The changes and their strengths are drawn at random: low resolution (down to 8 pixels between the eyes),
-    blur, exposure and contrast, a colour cast or grey, noise, JPEG artefacts, an occlusion, and landmarks that
-    are slightly off. About one face in twenty stays nearly unchanged.
+    blur, exposure and contrast, a colour cast or grey, noise, JPEG artefacts, an occlusion, and shifted
+    landmarks. About one face in twenty stays nearly unchanged.
 
     Args:
         canvas: shape (side, side, 3), uint8, RGB, with one face.

@@ -23,9 +23,9 @@ def find_faces(
     """Return all faces of one image, highest score first.
 
     Small images are searched with a margin around them. Photos are searched at up to 640 pixels, large ones
-    also at up to 1,280 pixels. If nothing is found, or a face touches the border, the image is searched again,
-    small and with a margin. If faces of ``min_face`` pixels are too small for these views, tiles of the image
-    are searched as well.
+    also at up to 1,280 pixels. If nothing is found, or a face touches the border, the image is searched
+    again, small and with a margin. If faces of ``min_face`` pixels are too small for these views, tiles of
+    the image are searched as well.
 
     Args:
         detector: finds the candidates of one canvas.

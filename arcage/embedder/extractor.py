@@ -160,7 +160,7 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that identify the pipeline. Only descriptors with the same one may be mixed."""
+        """16 hexadecimal digits that identify the pipeline. Only descriptors of one pipeline may be mixed."""
         text = json.dumps(self.pipeline, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

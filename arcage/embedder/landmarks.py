@@ -1,4 +1,4 @@
-"""Refine a face's landmarks: detect the face again, upright and at the size that the detector handles best."""
+"""Refine a face's landmarks by detecting it again, upright and at the detector's best size."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ UTKFace's crops with a margin of 60 pixels."""
 MIN_SCORE = 0.3
 """Minimum score of a candidate. Cells next to a face's best one also detect it, with lower scores."""
 SAME_FACE = 10.0
-"""Maximum mean distance between the landmarks of two candidates of one face, pixels of the canvas; the eyes are
-80 apart."""
+"""Maximum mean distance between the landmarks of two candidates of one face, pixels of the canvas. The eyes
+are 80 apart."""
 MAX_OFFSET = 50.0
 """Maximum distance of a face's centre from where it is expected, pixels of the canvas. Beyond it is another
 face."""

@@ -14,8 +14,8 @@ from arcage.embedder.views import reduced
 from arcage.types import F64, U8, Face
 
 UPRIGHT_SCORE = 0.91
-"""Minimum detector score of faces that are taken as upright. Of 1,058 faces rotated by 90, 180 or 270 degrees,
-all that were found had a lower score, as have 1.5 % of the upright faces of UTKFace."""
+"""Minimum detector score of faces that are taken as upright. Of 1,058 faces rotated by 90, 180 or 270
+degrees, all that were found had a lower score, as have 1.5 % of the upright faces of UTKFace."""
 SEARCH_SIZE = 320
 """Long side of an image that is searched on its side, pixels. Most images in which no upright face is found
 have no rotated one either, so the second search has to be fast."""

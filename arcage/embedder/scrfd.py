@@ -17,8 +17,8 @@ from arcage.embedder.levels import parse
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
-# Number of outputs: the strides of the scales, and the anchors of a cell. The scores of all scales come first,
-# then their boxes, then their landmarks.
+# By the number of outputs: strides of the scales, and anchors of a cell. The scores of all scales come
+# first, then their boxes, then their landmarks.
 _FORMS = {9: ((8, 16, 32), 2), 15: ((8, 16, 32, 64, 128), 1)}
 _WITHOUT_LANDMARKS = (6, 10)
 
@@ -81,7 +81,7 @@ class Scrfd:
         return Candidates(boxes, landmarks, scores[keep])
 
     def _rows(self, out: Mapping[str, Array], part: int, width: int) -> F32:
-        """Return one part of the outputs (scores, boxes or landmarks) of all scales, shape (anchors, width)."""
+        """Return one part of the outputs (scores, boxes, landmarks) of all scales, shape (anchors, width)."""
         scales = len(self._strides)
         names = self._outputs[part * scales : (part + 1) * scales]
         # Exports have a batch dimension or not.

@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcage.embedder import detect
-from arcage.embedder import rotated
-from arcage.embedder.detect import FaceDetector, find_faces
+from arcage.embedder import detect, rotated
+from arcage.embedder.candidates import FaceDetector
+from arcage.embedder.detect import find_faces
 from arcage.embedder.extractor import THRESHOLD, Extractor
 from arcage.images.decode import decode
 from arcage.predictor import Predictor

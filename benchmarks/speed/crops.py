@@ -26,7 +26,7 @@ import stages
 from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
-from arcage.embedder import align, detect, landmarks
+from arcage.embedder import align, landmarks, views
 from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled_pack

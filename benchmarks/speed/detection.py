@@ -22,7 +22,7 @@ import measure
 import numpy as np
 import stages
 
-from arcage.embedder.detect import OVERLAP, _nms
+from arcage.embedder.candidates import IOU_THRESHOLD, non_maximum_suppression
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
 from arcage.embedder.packs.record import bundled_pack
@@ -51,7 +51,7 @@ class Agreement:
 
 
 def of_opencv(model: Path, side: int) -> Detect:
-    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, OVERLAP)
+    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, IOU_THRESHOLD)
 
     def detect(canvas: U8) -> Found:
         # OpenCV takes BGR; the pixels are turned before the clock starts, see `time_of`.
@@ -65,9 +65,9 @@ def of_opencv(model: Path, side: int) -> Detect:
 
 def of_arcage(network: YuNet) -> Detect:
     def detect(canvas: U8) -> Found:
-        boxes, landmarks, scores = network.candidates(canvas, THRESHOLD)
-        kept = _nms(boxes, scores)
-        return boxes[kept], landmarks[kept]
+        found = network.candidates(canvas, THRESHOLD)
+        found = found.select(non_maximum_suppression(found.boxes, found.scores))
+        return found.boxes, found.landmarks
 
     return detect
 

@@ -24,7 +24,9 @@ def main() -> None:
     engines = (OpenVinoEngine("latency"), OnnxRuntimeEngine("cpu"))
     pack = bundled_pack()
     for model in pack.embedders:
-        networks = [engine.load(pack.read(model), (1, 112, 112, 3), reduced_precision=True) for engine in engines]
+        networks = [
+            engine.load(pack.read(model), (1, 112, 112, 3), reduced_precision=True) for engine in engines
+        ]
         times: list[list[float]] = [[], []]
         for network in networks:
             network(face)

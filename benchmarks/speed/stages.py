@@ -33,7 +33,7 @@ import networks
 import numpy as np
 
 from arcage.embedder import align, detect, landmarks
-from arcage.embedder import extractor as extract
+from arcage.embedder import extractor as extractor_module
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
@@ -177,9 +177,9 @@ def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     def put(owner: Any, name: str, stage: str) -> None:
         stack.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
 
-    put(extract, "decode", DECODE)
+    put(extractor_module, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
-    put(extract, "refine", SECOND)
+    put(extractor_module, "refine", SECOND)
     put(landmarks, "warp", SECOND)
     put(align, "align", ALIGN)
 
@@ -187,7 +187,7 @@ def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             return super().submit(clock.timed(REST, fn), *args, **kwargs)
 
-    stack.enter_context(patch.object(extract, "ThreadPoolExecutor", Pool))
+    stack.enter_context(patch.object(extractor_module, "ThreadPoolExecutor", Pool))
 
     def method(owner: type, name: str, stage: str) -> None:
         plain = getattr(owner, name)

@@ -11,8 +11,8 @@ from arcage.types import Array
 Hint = Literal["latency", "throughput"]
 """``latency``: all cores work on one call; ``throughput``: one core per call, many calls at once."""
 Precision = Literal["auto", "float32"]
-"""Number format of networks that may run in reduced precision: ``auto`` is bfloat16 on processors with units for
-it, float32 on others."""
+"""Number format of networks that may run in reduced precision: ``auto`` is bfloat16 on processors with units
+for it, float32 on others."""
 
 
 def cores() -> int:

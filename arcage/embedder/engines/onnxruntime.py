@@ -1,10 +1,10 @@
 """The engine for GPUs and other accelerators: ONNX Runtime with one execution provider.
 
-A runtime can list a provider whose libraries or hardware are missing, and a session then falls back to the CPU
-without an error. The engine therefore runs a small network on the device before it is used.
+A runtime can list a provider whose libraries or hardware are missing, and a session then falls back to the
+CPU without an error. The engine therefore runs a small network on the device before it is used.
 
-The tests have no GPU: they compare the CPU provider with OpenVINO, and test the choice of a device with a fake
-runtime.
+The tests have no GPU: they compare the CPU provider with OpenVINO, and test the choice of a device with a
+fake runtime.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ _CUDA_OPTIONS = {
     "use_tf32": "0",
 }
 
-# An ONNX model, y = Conv(x, 2) of one number, operator set 13, made with onnx.helper (a test builds it again and
-# compares). A convolution needs cuDNN in addition to CUDA.
+# An ONNX model, y = Conv(x, 2) of one number, operator set 13, made with onnx.helper (a test builds it again
+# and compares). A convolution needs cuDNN in addition to CUDA.
 PROBE = (
     b'\x08\x07:g\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x05probe'
     b'*\x13\x08\x01\x08\x01\x08\x01\x08\x01\x10\x01"\x04\x00\x00\x00@B\x01w'

@@ -57,12 +57,13 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         match = re.fullmatch(r"(?:\w[\w.-]*/)?(\w[\w.-]*)", member.filename, re.ASCII)
         if not match or match[1] in found or stat.S_ISLNK(member.external_attr >> 16):
             raise ModelError(
-                f"the zip file contains {member.filename!a}, which does not belong in a model pack: it is not "
-                "InsightFace's, and was removed"
+                f"the zip file contains {member.filename!a}, which does not belong in a model pack: it is "
+                "not InsightFace's, and was removed"
             )
         found[match[1]] = member
     if sum(member.file_size for member in found.values()) > MAX_UNPACKED:
         raise ModelError(
-            f"the zip file unpacks to more than {MAX_UNPACKED:,} bytes, so it is not a model pack; it was removed"
+            f"the zip file unpacks to more than {MAX_UNPACKED:,} bytes, so it is not a model pack; it was "
+            "removed"
         )
     return found

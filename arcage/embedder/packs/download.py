@@ -3,7 +3,8 @@
 The SHA-256 of these packs is not known in advance. The first download is trusted: the SHA-256 of each file is
 recorded in the pack's folder, and checked whenever the pack is loaded.
 
-This is tested with servers on the same machine that interrupt, stall and send wrong data, not with the real one.
+This is tested with servers on the same machine that interrupt, stall and send wrong data, not with
+InsightFace's.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ def check_can_fetch() -> None:
 def fetch_pack(plan: DownloadPlan, progress: Progress | None = None) -> FetchedPack:
     """Download a pack, unpack its ONNX files and record their SHA-256.
 
-    An interrupted download is kept, and the next call continues it. The pack is installed completely or not at
-    all, and only if arcage can use it. All of its ONNX files are kept, because InsightFace reads the same
+    An interrupted download is kept, and the next call continues it. The pack is installed completely or not
+    at all, and only if arcage can use it. All of its ONNX files are kept, because InsightFace reads the same
     folder.
 
     Raises:

@@ -1,6 +1,7 @@
 """InsightFace's model packs on disk.
 
-A pack is a folder of ONNX files. The role of each file follows from its graph, as in InsightFace's ``model_zoo``.
+A pack is a folder of ONNX files. The role of each file follows from its graph, as in InsightFace's
+``model_zoo``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def list_insightface() -> tuple[PackFiles, ...]:
 
 
 def insightface_files(name: str) -> PackFiles | None:
-    """Return the ONNX files of a pack by name or folder; None if there is no such folder. No file is opened."""
+    """Return the ONNX files of a pack by name or folder; None if there is none. No file is opened."""
     folder = pack_folder(name)
     if folder is None:
         return None
@@ -160,7 +161,7 @@ def _unnested(folder: Path) -> Path:
 
 
 def _inspect(path: Path, digests: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
-    """Return the record of one file, and an empty reason; for a model that is not used, None and why, if known."""
+    """Return the record of one file; or None for a model that is not used, and the reason if there is one."""
     try:
         data = path.read_bytes()
     except OSError as error:

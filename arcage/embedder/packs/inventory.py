@@ -143,7 +143,7 @@ def _compare_record(pack: Pack) -> Iterator[VerifiedFile]:
 def _compare(
     pack: str, folder: Path, files: tuple[str, ...], recorded: Mapping[str, str] | None, remedy: str
 ) -> Iterator[VerifiedFile]:
-    """Yield the state of each file of a folder, and of each recorded file; ``recorded`` is the SHA-256 by name."""
+    """Yield the state of each file that is in the folder or in ``recorded``, the SHA-256 by name."""
     for file in sorted({*files, *(recorded or ())}):
         try:
             with open(folder / file, "rb") as opened:

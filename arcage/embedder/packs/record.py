@@ -32,8 +32,8 @@ class ModelRecord:
     file: str
     sha256: str
     kind: str
-    """``yunet`` or ``scrfd``: a detector. ``arcface``: an embedder as published, whose levels are found when it
-    is loaded. ``descriptor``: a network with one input, aligned faces, (n, 112, 112, 3) uint8 RGB, and the
+    """``yunet`` or ``scrfd``: a detector. ``arcface``: an embedder as published, whose levels are found when
+    it is loaded. ``descriptor``: a network with one input, aligned faces, (n, 112, 112, 3) uint8 RGB, and the
     output ``descriptors``, (n, dimension) float32."""
     licence: str
     source: str

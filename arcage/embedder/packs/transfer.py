@@ -49,7 +49,8 @@ def check_encrypted(url: str, sha256: str) -> None:
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if parts.scheme != "https" and not (parts.scheme == "http" and (local or sha256)):
         raise UsageError(
-            f"{parts.scheme}://{parts.hostname} is not encrypted: use https, or give the sha256 of the zip file"
+            f"{parts.scheme}://{parts.hostname} is not encrypted: use https, or give the sha256 of the zip "
+            "file"
         )
 
 
@@ -107,8 +108,8 @@ def download(url: str, sha256: str, file: IO[bytes], progress: Progress) -> None
             if not size:
                 if block != ZIP_MAGIC:
                     raise ModelError(
-                        f"{urlsplit(url).netloc} sent something else than a zip file, perhaps a web page: open "
-                        f"{url} with a browser; a proxy or a login may be in between"
+                        f"{urlsplit(url).netloc} sent something else than a zip file, perhaps a web page: "
+                        f"open {url} with a browser; a proxy or a login may be in between"
                     )
                 # Only now: a web page must not replace what was downloaded before.
                 file.truncate(0)
@@ -135,8 +136,8 @@ def _position(
     if not match or int(match[1]) != start:
         file.truncate(0)
         raise ModelError(
-            f"{urlsplit(url).netloc} sent another part of the file than was requested; what was downloaded is "
-            "removed: run the same command again to start over"
+            f"{urlsplit(url).netloc} sent another part of the file than was requested; what was downloaded "
+            "is removed: run the same command again to start over"
         )
     return start, int(match[2])
 
@@ -164,7 +165,8 @@ def _open(url: str, sha256: str, start: int) -> http.client.HTTPResponse | None:
                 return _open(url, sha256, 0)
         phrase = http.client.responses.get(error.code, "unknown status")
         raise ModelError(
-            f"{urlsplit(url).netloc} does not provide {url}: HTTP {error.code}, {phrase}; try later, {_BY_HAND}"
+            f"{urlsplit(url).netloc} does not provide {url}: HTTP {error.code}, {phrase}; try later, "
+            f"{_BY_HAND}"
         ) from None
 
 
