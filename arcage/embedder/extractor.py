@@ -26,7 +26,7 @@ from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import BUNDLED_NAME, Pack
 from arcage.embedder.tiles import needs_tiles
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
-from arcage.images.decode import decode, out_of_memory
+from arcage.images.decode import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import U8, Face, ImageFaces, Status
 
@@ -296,7 +296,7 @@ class Extractor:
         except ImageError as error:
             return _Detected(sha256, error=str(error))
         except (MemoryError, cv2.error) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return _Detected(error="not enough memory for this image")
         return _Detected(sha256, image.shape[1], image.shape[0], "", faces, stacked, multi_frame)

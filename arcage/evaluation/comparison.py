@@ -41,8 +41,7 @@ def compare(
     Both are judged by the faces that both answer. Differences are those of each face, and whole persons are
     drawn (a paired bootstrap): what makes a face hard is hard for both heads and cancels out.
 
-    Args:
-        age, gender, group, persons, source: as for :func:`arcage.evaluation.bootstrap.intervals`.
+    The labels are those of :func:`arcage.evaluation.bootstrap.intervals`.
 
     Returns:
         ``level``, ``resamples``, ``drawn``; and in the places of a report's figures, by name, ``faces``,

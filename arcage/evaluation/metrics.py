@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.model import Predictions
-from arcage.text import in_words
+from arcage.text import format_number
 from arcage.types import F32, F64, Array
 
 BAND = 10
@@ -209,4 +209,4 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 def as_text(row: Figures, key: str, style: str) -> str:
     """One figure of a table; - where there is none."""
     value = row[key]
-    return "-" if value is None else in_words(style, value)
+    return "-" if value is None else format_number(style, value)

@@ -7,7 +7,7 @@ from typing import Any
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.metrics import FEW, PARTS, as_table, worst_sets
-from arcage.text import counted, in_words, percent
+from arcage.text import counted, format_number, percent
 
 _FIGURES = (
     ("mae", "MAE", "{:.2f}"),
@@ -152,7 +152,7 @@ def _worst(report: dict[str, Any], ends: dict[str, Any]) -> str:
 
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
     figures = [
-        f"{label} {in_words(style, row[figure])}{_between(ends[figure], style)}"
+        f"{label} {format_number(style, row[figure])}{_between(ends[figure], style)}"
         for figure, label, style in _FIGURES
         if figure in chosen and row[figure] is not None
     ]
@@ -161,4 +161,4 @@ def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[st
 
 def _between(ends: list[float] | None, style: str) -> str:
     """The ends of an interval, in brackets; nothing where there is none."""
-    return f" ({in_words(style, ends[0])} to {in_words(style, ends[1])})" if ends else ""
+    return f" ({format_number(style, ends[0])} to {format_number(style, ends[1])})" if ends else ""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from arcage.errors import ImageError, OutputError
-from arcage.files import atomic_write, check_csv, make_folder, reason, temporary_path
-from arcage.images.quiet import quiet_libraries
+from arcage.files import atomic_path, atomic_write, check_csv, make_folder, reason
+from arcage.images.silence import silence_decoders
 from arcage.output.annotate import COMMENT, draw
 from arcage.output.rows import COLUMNS, text_cells
 from arcage.process.interrupt import interruptible, uninterrupted
@@ -96,17 +95,15 @@ def draw_video(target: Path, rate: float) -> Iterator[WriteFrame]:
         OutputError: the video cannot be written.
     """
     make_folder(target.parent)
-    # An absolute name: FFmpeg may take the start of a relative one for a protocol.
-    folder = os.path.dirname(os.path.abspath(target))
-    video = _VideoFile(Path(temporary_path(folder, ".mp4")), rate)
-    try:
-        yield video.add
-        if video.count:
-            video.finish(target)
-    finally:
-        video.release()
-        with suppress(OSError):
-            video.temporary.unlink()
+    # The temporary path is absolute: FFmpeg may take the start of a relative one for a protocol.
+    with atomic_path(target, ".mp4") as temporary:
+        video = _VideoFile(temporary, rate)
+        try:
+            yield video.add
+            if video.count:
+                video.finish(target)
+        finally:
+            video.release()
 
 
 class _VideoFile:
@@ -151,9 +148,6 @@ class _VideoFile:
         try:
             with self.temporary.open("ab") as file:
                 file.write(_MARK)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self.temporary, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {reason(error)}; choose another folder") from error
 
@@ -162,7 +156,7 @@ class _VideoFile:
             self._writer.release()
 
     def _open(self, width: int, height: int) -> Any:
-        with quiet_libraries:
+        with silence_decoders:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             writer = cv2.VideoWriter(str(self.temporary), cv2.CAP_FFMPEG, code, self._rate, (width, height))
         if not writer.isOpened():

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from arcage.embedder.packs.record import write_digests
 from arcage.embedder.packs.registry import PUBLISHED
 from arcage.embedder.packs.transfer import Progress, check_encrypted, download, partial_file
 from arcage.errors import ArcageError, ModelError, OutputError, UsageError
-from arcage.files import reason
+from arcage.files import atomic_folder, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +172,8 @@ def _emptied_if_wrong(archive: IO[bytes]) -> Iterator[None]:
 
 def _install(plan: DownloadPlan, archive: IO[bytes], digest: str) -> dict[str, str]:
     """Unpack and check the zip file, and move the pack to its folder. Return the SHA-256 of each file."""
-    # Only one process gets here: the partial file is locked.
-    temporary = plan.folder.with_name(f".arcage-{plan.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    # No other process writes to the folder: the partial file is locked.
+    with atomic_folder(plan.folder) as temporary:
         files = unpack(archive, plan.url, temporary)
         try:
             find_insightface(str(temporary))
@@ -186,7 +182,4 @@ def _install(plan: DownloadPlan, archive: IO[bytes], digest: str) -> dict[str, s
                 f"{plan.url} contains no pack that arcage can use, and was removed: {error}"
             ) from error
         write_digests(temporary, plan.url, digest, files)
-        temporary.rename(plan.folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return files

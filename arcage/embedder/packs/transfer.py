@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from arcage import __version__
+from arcage._version import __version__
 from arcage.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
