@@ -42,6 +42,12 @@ class DownloadPlan:
     folder: Path
     """Folder of the installed pack."""
 
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: about {self.megabytes} MB from {self.url} into {self.folder}\n"
+            f"Licence: {self.licence}"
+        )
+
     @property
     def partial(self) -> Path:
         """File that the zip file is downloaded to."""
@@ -140,11 +146,17 @@ def fetch_pack(plan: DownloadPlan, progress: Progress | None = None) -> FetchedP
     return FetchedPack(plan.folder, digest, files)
 
 
-def remove_leftovers(plan: DownloadPlan) -> None:
-    """Remove the zip file that remains if a download is killed just after its pack was installed."""
+def is_installed(plan: DownloadPlan) -> bool:
+    """Return whether the pack is on this machine.
+
+    If a download was killed just after its pack was installed, the zip file that it left is removed.
+    """
+    if not os.path.exists(plan.folder):
+        return False
     if plan.partial.exists():
         with suppress(OSError, ModelError), partial_file(plan.partial) as archive:
             archive.truncate(0)
+    return True
 
 
 def _check_mirror(mirror: str) -> None:

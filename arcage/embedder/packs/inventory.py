@@ -39,6 +39,14 @@ class ModelInfo:
     """Publisher of the weights."""
     path: str
 
+    def __str__(self) -> str:
+        sha256 = (self.sha256 or "")[:12] or "-"
+        limits = "RESEARCH ONLY: " if self.research_only else ""
+        return (
+            f"{self.pack:<10}  {self.model:<28}  {self.dimension or '-':>5}  {sha256:<12}  "
+            f"{limits}{self.licence}  {self.path}"
+        )
+
 
 def list_models() -> list[ModelInfo]:
     """Return the models of the bundled pack and of the packs in InsightFace's folder.
@@ -103,6 +111,9 @@ class VerifiedFile:
     """Of the file; None if it cannot be read."""
     remedy: str
     """What to do; empty if nothing is wrong."""
+
+    def __str__(self) -> str:
+        return f"{self.state:<10}  {self.pack:<10}  {self.sha256 or '-':<64}  {self.file}"
 
 
 def verify_models(name: str = "") -> Iterator[VerifiedFile]:

@@ -26,6 +26,9 @@ class PublishedPack:
     """Of the zip file; empty if it is unknown, so that the first download is trusted and recorded."""
     licence: str = LICENCE
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.megabytes} MB)"
+
     @property
     def file(self) -> str:
         """Name of the zip file."""
