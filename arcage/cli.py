@@ -1051,13 +1051,8 @@ def models_list(as_json: AsJson = False) -> None:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
         return
     for model in models:
-        sha256 = (model.sha256 or "")[:12] or "-"
-        limits = "RESEARCH ONLY: " if model.research_only else ""
-        print_stdout(
-            f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
-            f"{limits}{model.licence}  {model.path}"
-        )
-    more = [f"{pack.name} ({pack.megabytes} MB)" for pack in list_downloadable(models)]
+        print_stdout(str(model))
+    more = [str(pack) for pack in list_downloadable(models)]
     if more:
         _say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
 
@@ -1089,12 +1084,11 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, plan_download, remove_leftovers
+    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, is_installed, plan_download
     from arcage.output.progress import bytes_progress
 
     plan = plan_download(name, mirror, sha256)
-    if os.path.exists(plan.folder):
-        remove_leftovers(plan)
+    if is_installed(plan):
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
         return
@@ -1137,7 +1131,7 @@ def _verify(name: str, as_json: bool = False) -> None:
     for model in verify_models(name):
         checked.append(model)
         if not as_json:
-            print_stdout(f"{model.state:<10}  {model.pack:<10}  {model.sha256 or '-':<64}  {model.file}")
+            print_stdout(str(model))
     if as_json:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in checked], indent=2))
     remedies = dict.fromkeys(model.remedy for model in checked if model.remedy)
