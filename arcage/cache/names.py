@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arcage._version import NAMES_SCHEMA
 from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import Keys, find, to_hex
 from arcage.cache.parts import Damaged, DamageError, PartFolder, sync_folder
@@ -21,7 +22,6 @@ from arcage.files import DAY
 from arcage.types import Array
 
 FOLDER = "names"
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class NameLog:
     """The names under ``DIR/names``: append-only parts, as the shards are. Threads may share it."""
 
     def __init__(self, directory: Path) -> None:
-        self._folder = PartFolder(directory / FOLDER, ["parquet"], {"schema": SCHEMA})
+        self._folder = PartFolder(directory / FOLDER, ["parquet"], {"schema": NAMES_SCHEMA})
         self._lock = threading.Lock()
         self._known: Array | None = None
         self._unreadable: dict[str, Damaged] = {}

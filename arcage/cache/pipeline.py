@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arcage._version import CACHE_SCHEMA
 from arcage.cache.parts import (
     TEMPORARY,
     read_error,
@@ -17,7 +18,6 @@ from arcage.cache.parts import (
     write_error,
     write_file,
 )
-from arcage.cache.shard import SCHEMA
 from arcage.errors import CacheError
 
 FILE = "pipeline.json"
@@ -52,10 +52,10 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
             f"{path} is damaged ({error}). Delete this one file and run the extraction again: it is written"
             " anew, and the descriptors beside it are used as they are."
         ) from error
-    if schema != SCHEMA:
+    if schema != CACHE_SCHEMA:
         raise CacheError(
-            f"{folder} was written by another version of arcage (schema {schema}, this one reads {SCHEMA})."
-            " Choose another folder with --cache, or take the arcage that wrote it."
+            f"{folder} was written by another version of arcage (schema {schema}, this one reads"
+            f" {CACHE_SCHEMA}). Choose another folder with --cache, or take the arcage that wrote it."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(
@@ -77,7 +77,7 @@ def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
 def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: Mapping[str, object]) -> None:
     """Create a pipeline's folder. Writers that do so at once write the same: the fingerprint sees to that."""
     content = {
-        "schema": SCHEMA,
+        "schema": CACHE_SCHEMA,
         "fingerprint": fingerprint,
         "dimension": dimension,
         "pipeline": dict(description),

@@ -20,7 +20,6 @@ from arcage.cache.parts import DamageError, Part, PartFolder, raise_unless_damag
 from arcage.errors import CacheError
 from arcage.types import F16, F32, Array, Face, ImageFaces, Status
 
-SCHEMA = 1
 SUFFIXES = ("npy", "parquet")
 
 

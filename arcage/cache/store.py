@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from arcage._version import CACHE_SCHEMA
 from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
 from arcage.cache.parts import Damaged, DamageError, Part, PartFolder, read_error
 from arcage.cache.shard import (
-    SCHEMA,
     SUFFIXES,
     Rows,
     ShardBuffer,
@@ -92,7 +92,7 @@ class Cache:
         self._folder = PartFolder(
             self.path,
             SUFFIXES,
-            {"schema": SCHEMA, "fingerprint": fingerprint, "dimension": self.dimension},
+            {"schema": CACHE_SCHEMA, "fingerprint": fingerprint, "dimension": self.dimension},
         )
         self._names = NameLog(self.directory)
         self._lock = threading.RLock()

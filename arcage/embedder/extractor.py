@@ -17,6 +17,7 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
+from arcage._version import PIPELINE_SCHEMA
 from arcage.embedder import align, degrade, detect, rotated, views
 from arcage.embedder.engines.base import Engine, Hint, Precision, cores
 from arcage.embedder.engines.choose import make_engine
@@ -30,8 +31,6 @@ from arcage.images.decode import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import U8, Face, ImageFaces, Status
 
-SCHEMA = 2
-"""Increased whenever the same files would give other descriptors than before."""
 THRESHOLD = 0.5
 """Minimum detector score of a face."""
 CHUNK = 32
@@ -141,7 +140,7 @@ class Extractor:
         variant = {"recipe": degrade.RECIPE, "number": self.variant}
         # The fingerprint is computed from these keys and values.
         return {
-            "schema": SCHEMA,
+            "schema": PIPELINE_SCHEMA,
             "decode": "RGB, 8 bits, EXIF orientation applied",
             "detector": {
                 "sha256": self.pack.detector.sha256,

@@ -19,6 +19,7 @@ from arcage.heads.linear import cross_ridge
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, Stacked
 from arcage.heads.parallel import each
 from arcage.heads.watch import Step, Watch
+from arcage.text import counted
 from arcage.types import F32, F64, Array
 
 Kind = Literal["boosted", "linear", "lightgbm"]
@@ -171,7 +172,8 @@ def lacking(what: str, label: F32, groups: Array | None, folds: int, least: int 
         word = "female" if label[known[0]] else "male"
         return f"all labelled faces have the same gender, {word}: add faces of the other one"
     if len(known) < least:
-        return f"only {len(known)} faces have a label for {what}; at least {least} are needed"
+        have = counted(len(known), "face has", "faces have")
+        return f"only {have} a label for {what}; at least {least} are needed"
     persons = len(np.unique(groups[known])) if groups is not None else len(known)
     if persons < folds:
         return (

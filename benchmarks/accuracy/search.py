@@ -32,6 +32,7 @@ ANGLES = 0, 30, 45, 60, 90, 180, 270
 
 
 def thinned(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return a random subset in the original order."""
     rng = np.random.default_rng(0)
     return [paths[i] for i in sorted(rng.choice(len(paths), min(count, len(paths)), replace=False))]
 
@@ -51,6 +52,7 @@ def middle(faces: Sequence[Face], image: U8) -> Face | None:
 
 
 def hit(box: F32, faces: Sequence[Face]) -> bool:
+    """Return whether a face overlaps the box with an intersection over union above 0.4."""
     for face in faces:
         low, high = np.maximum(box[:2], face.box[:2]), np.minimum(box[2:], face.box[2:])
         shared = np.prod(np.clip(high - low, 0, None))
@@ -134,7 +136,7 @@ def changed(detector: FaceDetector, paths: Sequence[Path], name: str) -> None:
             doubtful += face.score < rotated.UPRIGHT_SCORE
             if rotated.set_upright(detector, image, face) is not face:
                 others.append(f"{path.name} {np.round(face.box).astype(int).tolist()}")
-    words = f"{faces} faces, {doubtful} looked at again, {len(others)} set upright"
+    words = f"{faces} faces, {doubtful} checked for rotation, {len(others)} set upright"
     print(f"{name}, upright: {words}", *others, flush=True)
 
 

@@ -1,8 +1,8 @@
-"""The bundled embedders on OpenVINO and on ONNX Runtime, one aligned face (and its mirror) at a time.
+"""Compare the bundled embedders on OpenVINO and on ONNX Runtime, one aligned face (and its mirror) at a time.
 
     pip install . onnxruntime && python benchmarks/speed/engines.py
 
-Prints milliseconds per face, the median of several interleaved rounds, and the ratio.
+Prints milliseconds per face, the median of several alternating rounds, and the ratio.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def main() -> None:
         for network in networks:
             network(face)
         for _ in range(ROUNDS):
-            for network, seen in zip(networks, times, strict=True):
+            for network, measured in zip(networks, times, strict=True):
                 start = time.perf_counter()
                 for _ in range(CALLS):
                     network(face)
-                seen.append((time.perf_counter() - start) / CALLS * 1000)
+                measured.append((time.perf_counter() - start) / CALLS * 1000)
         first, second = (statistics.median(t) for t in times)
         print(
             f"{model.name}: {engines[0].name} {first:.1f} ms, {engines[1].name} {second:.1f} ms, "

@@ -407,7 +407,7 @@ def test_the_fingerprint_depends_on_the_pipeline_only(
         Pack("x", tmp_path, dataclasses.replace(detector, sha256="0" * 64), (first, second), False),
     ]
     found = {module.Extractor(p).fingerprint for p in packs}
-    monkeypatch.setattr(module, "SCHEMA", module.SCHEMA + 1)
+    monkeypatch.setattr(module, "PIPELINE_SCHEMA", module.PIPELINE_SCHEMA + 1)
     found.add(module.Extractor().fingerprint)
     monkeypatch.setattr(align, "VISIBLE", (0, 0, 112, 112))
     found.add(module.Extractor().fingerprint)
