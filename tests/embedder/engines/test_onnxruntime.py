@@ -89,7 +89,7 @@ def test_the_bundled_detector_gives_the_numbers_of_openvino(
 
 @pytest.mark.parametrize("data", [b"", b"no model", graphs.attribute().SerializeToString()[:-20]])
 def test_a_damaged_model_is_an_error(data: bytes) -> None:
-    with pytest.raises(ModelError, match="ONNX FakeRuntime cannot load"):
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load"):
         OnnxRuntimeEngine("cpu").load(data, (1, 3))
 
 

@@ -152,8 +152,8 @@ def test_a_pack_runs_from_canvas_to_descriptor(home: Path) -> None:
     assert pack is not None
     engine = OnnxRuntimeEngine("cpu")
     canvas = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
-    boxes, _, _ = Scrfd(engine, pack.read(pack.detector)).candidates(canvas, 0.1)
-    assert boxes.shape[1] == 4
+    found = Scrfd(engine, pack.read(pack.detector)).candidates(canvas, 0.1)
+    assert found.boxes.shape[1] == 4
     data, dimension = descriptor_model(pack.read(pack.embedders[0]))
     faces = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
     out = engine.load(data, (-1, 112, 112, 3))(faces)["descriptors"]
