@@ -647,10 +647,11 @@ def fit(
     )
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
-    from arcage.data.sampling import Sampling, parse_ages, sampling_words
+    from arcage.data.sampling import Sampling, parse_ages
     from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
     from arcage.output.formats import print_stdout
+    from arcage.report.sampling import sampling_text
     from arcage.training.fit import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
@@ -729,7 +730,7 @@ def fit(
     if not quiet:
         print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
         if chosen := fitted.heads.manifest.get("sampling"):
-            print_stdout(f"\n{sampling_words(chosen, tables=False)}")
+            print_stdout(f"\n{sampling_text(chosen, tables=False)}")
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
@@ -1345,7 +1346,8 @@ def _labelled(
 ) -> tuple[LabelledFaces, list[Cache]]:
     """The faces, and the caches that they are from."""
     from arcage.cache import Cache
-    from arcage.data.labelled import join_labelled, pair
+    from arcage.data.join import join_labelled
+    from arcage.data.label_source import pair_sources
     from arcage.data.tables import parse_columns
 
     caches = {
@@ -1354,7 +1356,7 @@ def _labelled(
     }
     try:
         faces = join_labelled(
-            pair(
+            pair_sources(
                 [caches[folder] for folder in folders], labels, [parse_columns(one) for one in columns or []]
             )
         )

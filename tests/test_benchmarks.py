@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
+from arcage.data.main_face import main_face
 from arcage.images.decode import decode
 from arcage.sources.source import Source
 
@@ -140,7 +140,7 @@ def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:
         corner = rng.uniform(-20, 200, (3, 2))
         Table.boxes = np.concatenate([corner, corner + rng.uniform(10, 120, (3, 2))], axis=1)
         ours = load("protocol").main_face(Table.boxes.tolist(), 300, 200)
-        assert ours == _main_face(Table, 0)  # type: ignore[arg-type]
+        assert ours == main_face(Table, 0)  # type: ignore[arg-type]
 
 
 def test_every_level_of_every_degradation_is_an_image(load: Any, picture: np.ndarray) -> None:

@@ -26,7 +26,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.align import align
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
