@@ -1044,8 +1044,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     What `arcage models fetch` could add is said on standard error.
     """
-    from arcage.embedder.packs.download import MEGABYTES
-    from arcage.embedder.packs.inventory import list_models
+    from arcage.embedder.packs.inventory import list_downloadable, list_models
     from arcage.output.formats import print_stdout
 
     models = list_models()
@@ -1053,13 +1052,8 @@ def models_list(as_json: AsJson = False) -> None:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
         return
     for model in models:
-        sha256 = (model.sha256 or "")[:12] or "-"
-        limits = "RESEARCH ONLY: " if model.research_only else ""
-        print_stdout(
-            f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
-            f"{limits}{model.licence}  {model.path}"
-        )
-    more = [f"{n} ({size} MB)" for n, size in MEGABYTES.items() if n not in {m.pack for m in models}]
+        print_stdout(str(model))
+    more = [str(pack) for pack in list_downloadable(models)]
     if more:
         _say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
 
@@ -1091,20 +1085,16 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.embedder.packs.download import check_possible, fetch, offer, remove_leftovers
+    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, is_installed, plan_download
     from arcage.output.progress import bytes_progress
 
-    wanted = offer(name, mirror, sha256)
-    if os.path.exists(wanted.folder):
-        remove_leftovers(wanted)
+    plan = plan_download(name, mirror, sha256)
+    if is_installed(plan):
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
         return
-    check_possible()
-    _say(
-        f"{name}: about {wanted.megabytes} MB from {wanted.url} into {wanted.folder}\n"
-        f"Licence: {wanted.licence}"
-    )
+    check_can_fetch()
+    _say(f"{name}: about {plan.megabytes} MB from {plan.url} into {plan.folder}\nLicence: {plan.licence}")
     try:
         agreed = yes or typer.confirm("Download it?", err=True)
     except typer.Abort:
@@ -1113,7 +1103,7 @@ def models_fetch(
         _say("nothing was downloaded")
         raise typer.Exit(FAILED)
     with bytes_progress(name, quiet=quiet) as progress:
-        fetched = fetch(wanted, progress)
+        fetched = fetch_pack(plan, progress)
     if not quiet:
         for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
             _say(f"{digest}  {file}")
@@ -1142,7 +1132,7 @@ def _verify(name: str, as_json: bool = False) -> None:
     for model in verify_models(name):
         checked.append(model)
         if not as_json:
-            print_stdout(f"{model.state:<10}  {model.pack:<10}  {model.sha256 or '-':<64}  {model.file}")
+            print_stdout(str(model))
     if as_json:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in checked], indent=2))
     remedies = dict.fromkeys(model.remedy for model in checked if model.remedy)
