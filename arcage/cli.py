@@ -351,7 +351,7 @@ def predict(
             annotator.check_all(sources())
     report = None
     if report_to is not None:
-        from arcage.report.faces import check_page_file, write_page
+        from arcage.report.predictions_page import check_page_file, write_page
 
         _may_replace(report_to, check_page_file, overwrite)
         report = write_page(report_to, _named(arguments))
@@ -776,7 +776,8 @@ def evaluate(
         mark = rb'\A\{\s*"images": \{\s*"labelled": '
         _may_replace(out, lambda path: refuse_foreign(mark, path), overwrite)
     if report_to is not None:
-        from arcage.report import check_report_files, prepare
+        from arcage.report.evaluation_report import check_report_files
+        from arcage.report.prepare import prepare
 
         _may_replace(report_to, check_report_files, overwrite)
         prepare(report_to, images or [])
@@ -809,10 +810,9 @@ def evaluate(
             file.write(text + "\n")
     if report_to is not None:
         from arcage.cache import join_names
-        from arcage.report import write_report
+        from arcage.report.evaluation_report import Evaluation, write_report
 
-        written = write_report(
-            report_to,
+        evaluation = Evaluation(
             report,
             answers,
             faces,
@@ -821,8 +821,8 @@ def evaluate(
             holdout=holdout,
             warning=warning,
             names=join_names([one.names() for one in caches]),
-            images=images or [],
         )
+        written = write_report(report_to, evaluation, images=images or [])
         if not quiet:
             _say(f"report: {report_to / 'report.html'}")
             _say_absent([face for rows in written["worst_faces"].values() for face in rows], images)
@@ -918,8 +918,8 @@ def data_describe(
     """
     _require(("--cache", cache), ("--labels", _label_files(labels)))
     if report_to is not None:
-        from arcage.report import prepare
-        from arcage.report.labels import check_label_report_files
+        from arcage.report.labels_report import check_label_report_files
+        from arcage.report.prepare import prepare
 
         _may_replace(report_to, check_label_report_files, overwrite)
         prepare(report_to, images or [])
@@ -938,7 +938,7 @@ def data_describe(
     names = join_names([one.names() for one in caches])
     report = describe(faces, names, (lambda text: None) if quiet else _say)
     if report_to is not None:
-        from arcage.report.labels import HTML, faces_shown, write_label_report
+        from arcage.report.labels_report import HTML, faces_shown, write_label_report
         from arcage.training.fit import join_names_of_labels
 
         write_label_report(report_to, report, labels=join_names_of_labels(labels), images=images or [])
@@ -998,11 +998,11 @@ def page(
     Prints the page's address. Nothing is kept, and nothing leaves this machine.
     """
     _require(("--heads", [heads]))
-    from arcage.app import serve
+    from arcage.app.serve import serve
     from arcage.predictor import Predictor
 
     predictor = Predictor(pack, device, heads=heads)
-    serve(predictor, host, port, allowed=allow_host or (), said=_say)
+    serve(predictor, host, port, allow_host=allow_host or (), report=_say)
 
 
 class ModelFormat(Enum):

@@ -1,4 +1,4 @@
-"""The numbers behind a report's plots, ready for JSON."""
+"""Compute the numbers behind the plots of an evaluation, for JSON."""
 
 from __future__ import annotations
 
@@ -12,21 +12,32 @@ from arcage.heads.model import Predictions
 from arcage.types import F32, F64, Array
 
 STEP = 5
-"""Years of true age in one point of the error by age."""
+"""Width of a bin of the error by age, years."""
 SHARES = 50
-"""Points of a curve over the share of faces kept."""
+"""Number of points of a curve over the share of faces kept."""
 
-Rows = list[dict[str, Any]]
+Points = list[dict[str, Any]]
 
 
-def curves(predictions: Predictions, age: F32, gender: F32, persons: Array | None = None) -> dict[str, Rows]:
-    """What is drawn; a list is empty where labels or answers are missing.
+def curves(
+    predictions: Predictions, age: F32, gender: F32, persons: Array | None = None
+) -> dict[str, Points]:
+    """Return the points of all curves; a curve is empty without labels or predictions.
+
+    Args:
+        predictions: of n faces.
+        age: labels, shape (n,), years, NaN if unknown.
+        gender: labels, shape (n,), 0 male, 1 female, NaN if unknown.
+        persons: the person of each face, shape (n,), for confidence intervals over persons; None for
+            intervals over faces.
 
     Returns:
-        ``error_by_age``: bias and MAE, with their intervals, in steps of the true age.
-        ``reliability``: in bins of ``p_female`` its mean and the share of females, with its interval.
-        ``kept_by_width`` and ``kept_by_confidence``: the figure on the share of faces that the heads are
-        surest of, by the interval's width and by the distance of ``p_female`` from one half.
+        ``error_by_age``: bias and MAE with their confidence intervals, in bins of the labelled age.
+        ``reliability``: mean of ``p_female`` and share of females with its confidence interval, in bins of
+        ``p_female``.
+        ``kept_by_width`` and ``kept_by_confidence``: MAE and gender accuracy on growing shares of the faces,
+        from the most certain ones, by the width of the interval and by the distance of ``p_female`` from one
+        half.
     """
     known = np.isfinite(age) & np.isfinite(predictions.age)
     error = predictions.age[known].astype(np.float64) - age[known]
@@ -44,9 +55,9 @@ def curves(predictions: Predictions, age: F32, gender: F32, persons: Array | Non
     }
 
 
-def _error_by_age(age: F32, error: F64, persons: Array | None) -> Rows:
+def _error_by_age(age: F32, error: F64, persons: Array | None) -> Points:
     steps = (age // STEP).astype(int)
-    rows: Rows = []
+    rows: Points = []
     for step in np.unique(steps).tolist():
         here = steps == step
         columns = np.stack([error[here], np.abs(error[here])], axis=1)
@@ -65,9 +76,9 @@ def _error_by_age(age: F32, error: F64, persons: Array | None) -> Rows:
     return rows
 
 
-def _reliability(p: F64, female: F64, persons: Array | None) -> Rows:
+def _reliability(p: F64, female: F64, persons: Array | None) -> Points:
     bins = calibration_bins(p)
-    rows: Rows = []
+    rows: Points = []
     for number in np.unique(bins).tolist():
         here = bins == number
         rows.append(
@@ -83,13 +94,13 @@ def _reliability(p: F64, female: F64, persons: Array | None) -> Rows:
     return rows
 
 
-def _kept(doubt: F64, value: F64, figure: str) -> Rows:
-    """The mean of ``value`` over growing shares of the faces, from the least doubtful to all."""
-    if not len(doubt):
+def _kept(uncertainty: F64, value: F64, metric: str) -> Points:
+    """Return the mean of ``value`` over growing shares of the faces, from the most certain ones to all."""
+    if not len(uncertainty):
         return []
-    total = np.cumsum(value[np.argsort(doubt, kind="stable")])
-    counts = np.unique(np.ceil(np.arange(1, SHARES + 1) / SHARES * len(doubt)).astype(int)).tolist()
-    return [{"share": n / len(doubt), "faces": n, figure: float(total[n - 1] / n)} for n in counts]
+    total = np.cumsum(value[np.argsort(uncertainty, kind="stable")])
+    counts = np.unique(np.ceil(np.arange(1, SHARES + 1) / SHARES * len(uncertainty)).astype(int)).tolist()
+    return [{"share": n / len(uncertainty), "faces": n, metric: float(total[n - 1] / n)} for n in counts]
 
 
 def _interval(columns: F64, persons: Array | None, here: Array) -> list[list[float] | None]:

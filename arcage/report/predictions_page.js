@@ -1,32 +1,32 @@
-// The rows stand in the page as JSON. Texts of others (names of files, errors) are only ever set as text.
+// The page contains the rows as JSON. File names and errors are only ever set as text.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const PER_PAGE = 100;
 const rows = JSON.parse($("rows").textContent);
 $("rows").remove();
-let seen = rows;       // those that pass the filters, in the order of the table
+let shown = rows;      // rows that match the filters, in the order of the table
 let page = 0;
 let key = "order", up = true;
 
-// Tenths, as the rows have them: 49.1 - 29.1 is more than 20 in binary.
+// Rounded to tenths like the rows: in binary, 49.1 - 29.1 is more than 20.
 const width = (row) => (row.age_low === null ? null : Math.round(10 * (row.age_high - row.age_low)) / 10);
-const sureness = (row) => (row.p_female === null ? null : Math.max(row.p_female, 1 - row.p_female));
+const confidence = (row) => (row.p_female === null ? null : Math.max(row.p_female, 1 - row.p_female));
 const KEYS = {
   order: (row) => row.order,
   age: (row) => row.age,
   width,
   gender: (row) => row.gender,
-  sure: sureness,
+  confidence,
   score: (row) => row.det_score,
   path: (row) => row.path,
 };
 const STATUS = ["ok", "no_face", "unreadable"];
 rows.forEach((row, order) => { row.order = order; });
 const oldest = rows.reduce((most, row) => Math.max(most, row.age_high ?? 0), 0);
-const AXIS = Math.max(80, 20 * Math.ceil(oldest / 20));  // years at its end
+const AXIS = Math.max(80, 20 * Math.ceil(oldest / 20));  // years at the end of the axis
 
-// Names may hold what turns the direction of text, or moves the cursor of who copies them.
+// Names may contain characters that change the direction of text, or move the cursor after they are copied.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const visible = (text) => text.replace(HIDDEN, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
 const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
@@ -40,30 +40,30 @@ function make(tag, properties = {}, ...children) {
 
 // Filters and order -----------------------------------------------------------------------------------
 
-function passes() {
+function filter() {
   const number = (id) => ($(id).value === "" ? null : Number($(id).value));
   const [status, gender, name] = [$("status").value, $("gender").value, $("name").value.toLowerCase()];
   const [from, to] = [number("from"), number("to")];
-  // At its end a slider asks for nothing.
-  const most = number("width") < Number($("width").max) ? number("width") : null;
-  const sure = number("sure") > 50 ? 100 * number("sure") : null;
+  // A slider at its end does not filter.
+  const maximum = number("width") < Number($("width").max) ? number("width") : null;
+  const minimum = number("confidence") > 50 ? 100 * number("confidence") : null;
   const score = number("score") > 50 ? 10 * number("score") : null;
   return (row) => {
     if (status && row.status !== status) return false;
     if (name && !row.path.toLowerCase().includes(name)) return false;
-    if (row.status !== "ok") return !(gender || from !== null || to !== null || most || sure || score);
+    if (row.status !== "ok") return !(gender || from !== null || to !== null || maximum || minimum || score);
     return (!gender || (row.gender ?? "none") === gender)
       && (from === null || (row.age !== null && row.age >= from))
       && (to === null || (row.age !== null && row.age <= to))
-      && (most === null || (width(row) !== null && width(row) <= most))
-      && (sure === null || (sureness(row) !== null && Math.round(10000 * sureness(row)) >= sure))
+      && (maximum === null || (width(row) !== null && width(row) <= maximum))
+      && (minimum === null || (confidence(row) !== null && Math.round(10000 * confidence(row)) >= minimum))
       && (score === null || Math.round(1000 * row.det_score) >= score);
   };
 }
 
 function compare(a, b) {
   const [x, y] = [KEYS[key](a), KEYS[key](b)];
-  // What has no value comes last, whichever way the others go, and by its status.
+  // Rows without a value come last in both directions, ordered by status.
   const status = (row) => STATUS.indexOf(row.status);
   if (x === null || y === null) return (x === null) - (y === null) || status(a) - status(b) || a.order - b.order;
   return (up ? 1 : -1) * (x < y ? -1 : x > y ? 1 : 0) || a.order - b.order;
@@ -71,9 +71,9 @@ function compare(a, b) {
 
 function update() {
   $("width-value").textContent = $("width").value === $("width").max ? "any" : `${$("width").value} years`;
-  $("sure-value").textContent = $("sure").value === "50" ? "any" : `${$("sure").value} %`;
+  $("confidence-value").textContent = $("confidence").value === "50" ? "any" : `${$("confidence").value} %`;
   $("score-value").textContent = $("score").value === "50" ? "any" : ($("score").value / 100).toFixed(2);
-  seen = rows.filter(passes()).sort(compare);
+  shown = rows.filter(filter()).sort(compare);
   for (const button of document.querySelectorAll("#faces thead button")) {
     if (button.dataset.key === key) button.parentElement.ariaSort = up ? "ascending" : "descending";
     else button.parentElement.removeAttribute("aria-sort");
@@ -85,11 +85,11 @@ function update() {
 // The table -------------------------------------------------------------------------------------------
 
 function turn(to) {
-  const last = Math.max(0, Math.ceil(seen.length / PER_PAGE) - 1);
+  const last = Math.max(0, Math.ceil(shown.length / PER_PAGE) - 1);
   page = Math.min(last, Math.max(0, to));
-  const part = seen.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
+  const part = shown.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
   document.querySelector("#faces tbody").replaceChildren(...part.map(drawRow));
-  $("nothing").hidden = seen.length > 0;
+  $("nothing").hidden = shown.length > 0;
   $("page").value = page + 1;
   $("page").max = last + 1;
   $("pages").textContent = `of ${count(last + 1)}`;
@@ -106,18 +106,18 @@ function drawRow(row) {
   if (row.status !== "ok") {
     const words = row.status === "no_face" ? "No face was found." : `Cannot be read: ${visible(row.error ?? "")}.`;
     return make(
-      "tr", { className: "problem" }, make("td", { className: "seen" }, picture),
+      "tr", { className: "problem" }, make("td", { className: "picture" }, picture),
       make("td", { className: "words", colSpan: 5, textContent: words }), path,
     );
   }
   if (row.faces > 1) path.append(make("small", { textContent: `face #${row.face} of ${row.faces}` }));
   return make(
-    "tr", { className: row.age === null ? "unsure" : "" },
-    make("td", { className: "seen" }, picture),
+    "tr", { className: row.age === null ? "low-confidence" : "" },
+    make("td", { className: "picture" }, picture),
     make("td", { className: "age", textContent: row.age === null ? "–" : row.age.toFixed(0) }),
     make("td", { className: "range" }, drawInterval(row)),
     make("td", { className: "gender", textContent: row.gender ?? "–" }),
-    make("td", { className: "sure", textContent: row.p_female === null ? "–" : percent(sureness(row)) }),
+    make("td", { className: "confidence", textContent: row.p_female === null ? "–" : percent(confidence(row)) }),
     make("td", { className: "score", textContent: row.det_score.toFixed(2) }),
     path,
   );
@@ -145,7 +145,7 @@ function drawInterval(row) {
 const STEP = 5;
 
 function drawHistograms() {
-  const faces = seen.filter((row) => row.status === "ok");
+  const faces = shown.filter((row) => row.status === "ok");
   const bins = Object.fromEntries(["female", "male", "none"].map((name) => [name, new Array(AXIS / STEP).fill(0)]));
   let ageless = 0;
   for (const row of faces) {
@@ -156,9 +156,9 @@ function drawHistograms() {
   $("histograms").replaceChildren(...Object.entries(bins)
     .filter(([name, heights]) => name !== "none" || heights.some(Boolean))
     .map(([name, heights]) => drawHistogram(name, heights, highest)));
-  $("counted").textContent = `Faces that pass the filters below: ${count(faces.length)}`
+  $("counted").textContent = `Faces that match the filters below: ${count(faces.length)}`
     + `${ageless ? `, of which ${count(ageless)} without an age` : ""}. `
-    + `Images without an answer: ${count(seen.length - faces.length)}.`;
+    + `Images without a prediction: ${count(shown.length - faces.length)}.`;
 }
 
 function drawHistogram(name, heights, highest) {
@@ -170,7 +170,7 @@ function drawHistogram(name, heights, highest) {
     return element;
   };
   const total = heights.reduce((sum, n) => sum + n, 0);
-  const title = `${name === "none" ? "gender left out" : name}: ${count(total)}`;
+  const title = `${name === "none" ? "gender hidden" : name}: ${count(total)}`;
   const svg = draw("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img" });
   const x = (years) => 12 + ((wide - 24) * years) / AXIS;
   const parts = heights.flatMap((n, i) => (n ? [`${i * STEP} to ${(i + 1) * STEP}: ${count(n)}`] : []));
@@ -195,11 +195,11 @@ function drawHistogram(name, heights, highest) {
   return make("figure", {}, make("strong", { textContent: title }), svg);
 }
 
-// What people do --------------------------------------------------------------------------------------
+// Events ----------------------------------------------------------------------------------------------
 
-const of = (status) => rows.filter((row) => row.status === status).length;
+const countOf = (status) => rows.filter((row) => row.status === status).length;
 $("tiles").replaceChildren(...[
-  ["Images", rows.filter((row) => row.first).length], ["Faces", of("ok")], ["Without a face", of("no_face")], ["Unreadable", of("unreadable")],
+  ["Images", rows.filter((row) => row.first).length], ["Faces", countOf("ok")], ["Without a face", countOf("no_face")], ["Unreadable", countOf("unreadable")],
 ].map(([name, n]) => make(
   "div", { className: "tile" }, make("div", { className: "name", textContent: name }),
   make("div", { className: "value", textContent: count(n) }),
@@ -213,10 +213,10 @@ const soon = () => {
 $("filters").oninput = soon;
 $("filters").onreset = () => setTimeout(soon);
 $("filters").onsubmit = (event) => event.preventDefault();
-const leaf = (to) => { turn(to); $("faces").scrollIntoView(); };
-$("previous").onclick = () => leaf(page - 1);
-$("next").onclick = () => leaf(page + 1);
-$("page").onchange = () => leaf(Number($("page").value) - 1);
+const goTo = (to) => { turn(to); $("faces").scrollIntoView(); };
+$("previous").onclick = () => goTo(page - 1);
+$("next").onclick = () => goTo(page + 1);
+$("page").onchange = () => goTo(Number($("page").value) - 1);
 document.querySelector("#faces thead").onclick = ({ target }) => {
   if (!target.dataset.key) return;
   up = target.dataset.key === key ? !up : true;

@@ -1,4 +1,4 @@
-"""Photos to rows, a bounded number at once and in a bounded time."""
+"""Predict photos, a limited number at once and in a limited time."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ from arcage.sources.source import Source
 from arcage.types import Prediction
 
 PICTURE = 800
-"""Pixels of the long side of a picture that comes back with its rows."""
+"""Longer side of a picture that is returned with its rows, pixels."""
 AT_ONCE = min(4, cores())
-"""Photos that are worked on at once: the largest takes a gigabyte while it is decoded."""
+"""Number of photos that are processed at once: the largest takes a gigabyte while it is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PhotoPrediction:
+    """The rows of a photo."""
+
     rows: list[Prediction]
     picture: dict[str, Any] | None = None
     """``width`` and ``height`` of the upright photo, and a smaller copy of it as ``jpeg`` in base64."""
 
-    def records(self) -> list[dict[str, Any]]:
-        """The rows with the columns of every output; the picture, if there is one, is in the first."""
-        records = [json_row(row) for row in self.rows]
+    def json_rows(self) -> list[dict[str, Any]]:
+        """Return the rows with the columns of every output; the first one includes the picture, if any."""
+        rows = [json_row(row) for row in self.rows]
         if self.picture is not None:
-            records[0]["picture"] = self.picture
-        return records
+            rows[0]["picture"] = self.picture
+        return rows
 
 
-class Answers:
+class PredictionPool:
     """Shares one Predictor among requests.
 
-    A thread cannot be ended: an answer that is given up is still worked on, and keeps its place until then.
+    A thread cannot be stopped: after a timeout it finishes its photo, and keeps its place until then.
+
+    Args:
+        predictor: called from several threads at once.
+        seconds: maximum time for one photo, including the time to wait for a thread.
     """
 
     def __init__(self, predictor: Predictor, seconds: float) -> None:
@@ -52,29 +58,37 @@ class Answers:
         """Call a function in one of the threads.
 
         Raises:
-            TimeoutError: there was no answer in time; if its turn had not come, it never will.
+            TimeoutError: there was no result in time; a call that was still waiting is cancelled.
         """
         async with asyncio.timeout(self._seconds):
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    async def answer(self, name: str, read: Callable[[], bytes], *, picture: bool = False) -> Answer:
-        """The rows of one photo; raises as :meth:`run` and as :meth:`Predictor.predict`."""
-        answer: Answer = await self.run(self._answer, name, read, picture)
-        return answer
+    async def predict(
+        self, name: str, read: Callable[[], bytes], *, picture: bool = False
+    ) -> PhotoPrediction:
+        """Predict one photo. Raises like :meth:`run` and :meth:`Predictor.predict`.
 
-    def _answer(self, name: str, read: Callable[[], bytes], picture: bool) -> Answer:
+        Args:
+            name: for the rows.
+            read: returns the encoded photo, or raises ImageError.
+            picture: include a smaller copy of the photo.
+        """
+        predicted: PhotoPrediction = await self.run(self._predict, name, read, picture)
+        return predicted
+
+    def _predict(self, name: str, read: Callable[[], bytes], picture: bool) -> PhotoPrediction:
         try:
             source = Source(name, name, data=read())
         except ImageError as error:
             source = Source(name, name, error=str(error))
-        with closing(self._predictor.stream([source])) as answers:
-            rows = next(answers)[1]
+        with closing(self._predictor.stream([source])) as predictions:
+            rows = next(predictions)[1]
         readable = rows[0].status != "unreadable"
-        return Answer(rows, _picture(source.read()) if picture and readable else None)
+        return PhotoPrediction(rows, _picture(source.read()) if picture and readable else None)
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Load the networks; raises as they do."""
+    """Load the networks. Raises like :meth:`Predictor.predict`."""
     import cv2
     import numpy as np
 
@@ -88,7 +102,7 @@ def _picture(data: bytes) -> dict[str, Any] | None:
 
     try:
         image = decode(data)
-    except ImageError:  # there was memory for it before
+    except ImageError:  # out of memory, although the first time there was enough
         return None
     height, width = image.shape[:2]
     zoom = min(1.0, PICTURE / max(height, width))

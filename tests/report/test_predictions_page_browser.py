@@ -34,7 +34,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 def answers() -> list[Prediction]:
-    """5,000 images, one of whom nothing is told but its name, one without a face, one unreadable."""
+    """5,000 images, one without age and gender, one without a face, one unreadable."""
     draw = random.Random(0)
     rows = [
         replace(NO_FACE, path="000-none.jpg"),
@@ -100,9 +100,9 @@ def put(page: Page, name: str, value: Any) -> None:
 
 
 def passing(page: Page) -> int:
-    """Faces that the page says pass the filters."""
-    count: int = page.js("return seen.filter((row) => row.status === 'ok').length")
-    assert f"pass the filters below: {count:,}" in page.one("#counted").text
+    """Return the number of faces that the page says match the filters."""
+    count: int = page.js("return shown.filter((row) => row.status === 'ok').length")
+    assert f"match the filters below: {count:,}" in page.one("#counted").text
     return count
 
 
@@ -145,7 +145,7 @@ def test_histograms_count_the_faces_that_pass(page: Page) -> None:
         ({"gender": "female"}, lambda row: row.gender == "female"),
         ({"gender": "none"}, lambda row: row.gender is None),
         ({"width": 20}, lambda row: round(row.age_high - row.age_low, 1) <= 20),
-        ({"sure": 90}, lambda row: max(row.p_female, round(1 - row.p_female, 4)) >= 0.9),
+        ({"confidence": 90}, lambda row: max(row.p_female, round(1 - row.p_female, 4)) >= 0.9),
         ({"score": 75}, lambda row: row.det_score >= 0.75),
         ({"gender": "male", "width": 10, "from": 50}, None),
         ({"name": "0042"}, lambda row: "0042" in row.path),
@@ -197,12 +197,12 @@ def test_sorting_and_pages(page: Page) -> None:
     for key, value in {
         "width": lambda row: round(row.age_high - row.age_low, 1),
         "gender": lambda row: row.gender or "none",
-        "sure": lambda row: max(row.p_female, round(1 - row.p_female, 4)),
+        "confidence": lambda row: max(row.p_female, round(1 - row.p_female, 4)),
         "score": lambda row: row.det_score,
         "path": lambda row: row.path,
     }.items():
         button(key).click()
-        first = page.js("return seen[0].path")
+        first = page.js("return shown[0].path")
         rows = ROWS if key == "path" else FACES
         assert first == min(rows, key=value).path
 
@@ -224,8 +224,8 @@ def test_by_keyboard(page: Page) -> None:
             soon(page)
             assert page.one("#width-value").text == "59 years"
     assert names == [
-        *("status", "gender", "from", "to", "width", "sure", "score", "name", "reset"),
-        *("order", "age", "width", "gender", "sure", "score", "path"),
+        *("status", "gender", "from", "to", "width", "confidence", "score", "name", "reset"),
+        *("order", "age", "width", "gender", "confidence", "score", "path"),
     ]
     page.browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert page.js("return [key, up]") == ["path", True]

@@ -1,4 +1,4 @@
-"""The curves of the boosting rounds, beside the heads: as numbers, as a picture, and for TensorBoard."""
+"""Write the errors of all boosting rounds next to the heads: as JSON, as a plot, and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from arcage.report.plots import png, style
 
 JSON, PNG, EVENTS = "curves.json", "curves.png", "tensorboard"
 LOG = "events.out.tfevents.arcage"
-"""TensorBoard reads files with ``tfevents`` in their name. Its own names hold that of the machine."""
+"""TensorBoard reads files with ``tfevents`` in their name. The default name contains the host name."""
 
-Rows = list[dict[str, Any]]
+CurveRows = list[dict[str, Any]]
 
 
-def write_curves(folder: Path, rows: Rows) -> str:
-    """Write the curves into a folder of heads, and take away those of heads that were there before.
+def write_curves(folder: Path, rows: CurveRows) -> str:
+    """Write the curves into a folder of heads, and remove curves of heads that were there before.
 
     Args:
-        rows: as :meth:`arcage.heads.watch.Curves.rows` gives them; none where nothing was boosted.
+        rows: from :meth:`arcage.heads.watch.Curves.rows`; empty if nothing was boosted.
 
     Returns:
-        What was left out for want of a library, in words; empty where nothing was.
+        A note on what is missing because a library is not installed; empty if nothing is.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -49,8 +49,8 @@ def write_curves(folder: Path, rows: Rows) -> str:
     return ""
 
 
-def draw_curves(rows: Rows) -> bytes:
-    """A PNG with a plot for each boosted answer: the folds thin, their mean thick.
+def draw_curves(rows: CurveRows) -> bytes:
+    """Draw a PNG with one plot for each boosted model: thin lines for the folds, a thick one for their mean.
 
     Raises:
         ImportError: matplotlib cannot be loaded.
@@ -64,9 +64,9 @@ def draw_curves(rows: Rows) -> bytes:
         places = figure.subplots(down, across, squeeze=False).flat
         for axes, row in zip(places, rows, strict=False):
             for number, fold in enumerate(row["folds"]):
-                label = None if number else "one fold's own faces"
-                axes.plot(row["rounds"], fold, color=colours["first"], alpha=0.35, linewidth=0.9, label=label)
-            axes.plot(row["rounds"], row["mean"], color=colours["second"], linewidth=1.8, label="mean")
+                label = None if number else "held-out faces of one fold"
+                axes.plot(row["rounds"], fold, color=colours.first, alpha=0.35, linewidth=0.9, label=label)
+            axes.plot(row["rounds"], row["mean"], color=colours.second, linewidth=1.8, label="mean")
             axes.set(title=f"{row['attribute']}: {row['stage']}", xlabel="boosting round", ylabel=row["loss"])
         for axes in list(figure.axes)[len(rows) :]:
             axes.remove()
@@ -74,8 +74,8 @@ def draw_curves(rows: Rows) -> bytes:
         return png(figure)
 
 
-def _write_events(folder: Path, rows: Rows) -> None:
-    """Event logs, a run for each fold and one for the mean; none where tensorboardX is not installed."""
+def _write_events(folder: Path, rows: CurveRows) -> None:
+    """Write event logs, a run for each fold and one for the mean; nothing without tensorboardX."""
     try:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.record_writer import RecordWriter

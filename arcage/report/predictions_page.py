@@ -1,4 +1,4 @@
-"""The answers as one page to look through: thumbnails, histograms, sorting and filters, in any browser."""
+"""Write predictions as a page with thumbnails, histograms, sorting and filters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decode import decode
 from arcage.output.rows import json_row
-from arcage.report.page import STYLE
+from arcage.report.elements import STYLE
 from arcage.report.thumbnail import thumbnail
 from arcage.sources.source import Source
 from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]
-"""Takes the rows of one more image."""
+"""Adds the rows of an image."""
 
 SUFFIXES = (".html", ".htm")
 
@@ -33,27 +33,28 @@ def check_page_file(path: Path) -> None:
     """Check whether :func:`write_page` may write ``path``.
 
     Raises:
-        UsageError: the name is not that of a page, or arcage did not write the existing file.
+        UsageError: the name does not end in ``.html``.
+        ForeignFileError: arcage did not write the existing file.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the report is a page for the browser: end the name of --report {path} in .html")
+        raise UsageError(f"the report is an HTML page: end the name of --report {path} in .html")
     refuse_foreign(rb"<title>arcage: ", path)
 
 
 @contextmanager
 def write_page(path: Path, title: str) -> Iterator[Add]:
-    """A page that needs nothing beside it, whole or not at all, with a row for each row that is added.
+    """Write a self-contained page; yields a function that adds the rows of an image.
 
-    Rows go to the disk as they come, so memory does not grow with them. An image with a face is read again
-    for its thumbnails: the cache holds no pixels, and predicting keeps none. Where that fails, its faces
-    are rows without one.
+    Rows are written to disk at once, so memory does not grow with their number. An image with a face is read
+    again for its thumbnails, because neither the cache nor the predictor keeps pixels. If that fails, its
+    rows have no thumbnail.
 
     Args:
-        path: takes the place of what is there when the ``with`` block ends without an exception.
-        title: what the images came from.
+        path: replaced when the ``with`` block ends without an exception.
+        title: name of the images.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the page cannot be written.
     """
     before, after = _shell(title)
     with atomic_write(path, "w") as file:
@@ -83,17 +84,17 @@ def _thumbnails(source: Source, rows: Sequence[Prediction]) -> list[str | None]:
 
 
 def _json(value: Any) -> str:
-    # In ASCII, and without a <, there is nothing that could end the element that holds it.
+    # ASCII without a < cannot end the script element that contains it.
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _shell(title: str) -> tuple[str, str]:
-    """The page before and after its rows."""
+    """Return the page before and after its rows."""
     here = Path(__file__)
     style = STYLE.read_text("utf-8") + here.with_suffix(".css").read_text("utf-8")
     script = here.with_suffix(".js").read_text("utf-8")
     body = here.with_suffix(".html").read_text("utf-8")
-    # What a file name might smuggle in would still not run, nor reach another place.
+    # Even if a file name could inject markup, it would neither run nor load anything.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     shown = escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in title))
