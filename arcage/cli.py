@@ -339,10 +339,10 @@ def page(
     from arcage.files import check_exist
 
     check_exist({"heads": [heads]})
-    from arcage.app import serve
+    from arcage.app.serve import serve
     from arcage.predictor import Predictor
 
-    serve(Predictor(pack, device, heads=heads), host, port, allowed=allow_host or (), said=say)
+    serve(Predictor(pack, device, heads=heads), host, port, allow_host=allow_host or (), report=say)
 
 
 @heads_app.command("export")
@@ -366,12 +366,12 @@ def models_list(as_json: options.AsJson = False) -> None:
 
     Standard error names the packs that `arcage models fetch` can download.
     """
-    from arcage.embedder.packs.inventory import fetchable, list_models
+    from arcage.embedder.packs.inventory import list_downloadable, list_models
 
     models = list_models()
     print_records(models, as_json=as_json)
-    if not as_json and (more := fetchable(models)):
-        say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
+    if not as_json and (more := list_downloadable(models)):
+        say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(map(str, more))}")
 
 
 @models_app.command("fetch")
@@ -387,21 +387,21 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. An interrupted download
     continues. No other command downloads models, and with ARCAGE_OFFLINE=1 this one does not either.
     """
-    from arcage.embedder.packs.download import check_possible, fetch, is_installed, offer
+    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, is_installed, plan_download
     from arcage.output.progress import bytes_progress
 
-    wanted = offer(name, mirror, sha256)
-    if is_installed(wanted):
+    plan = plan_download(name, mirror, sha256)
+    if is_installed(plan):
         say(f"{name} is here already, so nothing is downloaded:")
         models_verify(name)
         return
-    check_possible()
-    say(str(wanted))
+    check_can_fetch()
+    say(str(plan))
     if not (yes or _confirmed("Download it?")):
         say("nothing was downloaded")
         raise typer.Exit(FAILED)
     with bytes_progress(name, quiet=quiet) as progress:
-        fetched = fetch(wanted, progress)
+        fetched = fetch_pack(plan, progress)
     report = reporter(quiet)
     for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
         report(f"{digest}  {file}")

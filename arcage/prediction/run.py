@@ -27,7 +27,7 @@ from arcage.types import Prediction
 if TYPE_CHECKING:
     from arcage.output.annotate import Annotator
     from arcage.predictor import Predictor
-    from arcage.report.faces import Add
+    from arcage.report.predictions_page import Add
     from arcage.video.predictions import Videos
     from arcage.video.write import WriteFrame
 
@@ -121,7 +121,7 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
             annotator.check_all(request.inputs)
     page = None
     if request.report is not None:
-        from arcage.report.faces import check_page_file, write_page
+        from arcage.report.predictions_page import check_page_file, write_page
 
         check_replaceable(request.report, check_page_file, overwrite=request.overwrite)
         page = write_page(request.report, str(request.inputs))

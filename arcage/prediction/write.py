@@ -32,7 +32,7 @@ def write_predictions(
         rows_output: from :func:`arcage.output.formats.write_file` or
             :func:`~arcage.output.formats.write_stdout`.
         annotator: draws the images; None to draw none.
-        page: from :func:`arcage.report.faces.write_page`; None for no page.
+        page: from :func:`arcage.report.predictions_page.write_page`; None for no page.
         progress: called after each image.
 
     Raises:

@@ -19,8 +19,10 @@ from arcage.heads.fit import Settings
 from arcage.heads.model import Heads
 from arcage.heads.store import heads_folder, load_heads, named_heads
 from arcage.heads.watch import Watch
-from arcage.report import check_report, check_report_files, missing_thumbnails, write_report
-from arcage.report.labels import HTML, check_label_report_files, faces_shown, write_label_report
+from arcage.report.evaluation_report import HTML, Evaluation, check_report_files, write_report
+from arcage.report.labels_report import HTML as LABELS_HTML
+from arcage.report.labels_report import check_label_report_files, faces_shown, write_label_report
+from arcage.report.prepare import check_report, missing_thumbnails
 from arcage.report.sampling import sampling_text
 from arcage.text import counted
 from arcage.training.fit import (
@@ -197,8 +199,7 @@ def evaluate(
         with atomic_write(request.out, "w") as file:
             file.write(as_json(metrics) + "\n")
     if request.report is not None:
-        written = write_report(
-            request.report,
+        evaluation = Evaluation(
             metrics,
             predictions,
             faces,
@@ -207,9 +208,9 @@ def evaluate(
             holdout=request.holdout,
             warning=warning,
             names=labelled.names(),
-            images=request.images,
         )
-        report(f"report: {request.report / 'report.html'}")
+        written = write_report(request.report, evaluation, images=request.images)
+        report(f"report: {request.report / HTML}")
         shown = [face for rows in written["worst_faces"].values() for face in rows]
         if missing := missing_thumbnails(shown, request.images):
             report(missing)
@@ -277,7 +278,7 @@ def describe_labels(
     description = describe(labelled.faces, labelled.names(), report)
     if request.report is not None:
         write_label_report(request.report, description, labels=labelled.labels, images=request.images)
-        report(f"report: {request.report / HTML}")
+        report(f"report: {request.report / LABELS_HTML}")
         if missing := missing_thumbnails(faces_shown(description), request.images):
             report(missing)
     return description
