@@ -307,7 +307,7 @@ def test_an_embedder_alone_sees_each_face_once(
     bundled: None, load_speed: Any, tiny_photos: Any, tmp_path: Path, openvino: Any
 ) -> None:
     networks = load_speed("networks")
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     faces = (
         np.random.default_rng(0).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
     )
@@ -369,7 +369,7 @@ def test_limits_by_hand(bundled: None, load_speed: Any) -> None:
         "slow": 10,
         "fast": 100,
     }
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     amounts = crops.of_crop(pack)
     assert list(amounts) == ["detector: network", "embedder: mobilefacenet", "embedder: sface"]
     # Three canvases of 320 pixels. The detector is fully convolutional: twice the side, four times the work.
@@ -403,7 +403,7 @@ def test_opencv_and_arcage_find_the_same(
 ) -> None:
     detection = load_speed("detection")
     crop = tiny_photos("a", 1)[0].parents[1] / "crop.png"
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     ours = detection.of_arcage(detection.YuNet(openvino, pack.read(pack.detector)))
     for side, count in detection.CROPS.items():
         (canvas,) = detection.canvases([crop] * count, side)

@@ -137,7 +137,7 @@ def test_an_embedder_among_the_packs_of_insightface(
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("file", "../evil.onnx", "no name of a file"),
+        ("file", "../evil.onnx", "not the name of a file"),
         ("kind", "yolo", "a pack is a detector"),
         ("dimension", None, "no dimension"),
         ("surprise", 1, "surprise"),

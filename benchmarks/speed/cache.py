@@ -165,7 +165,7 @@ def score(folder: Path, faces: int) -> dict[str, Any]:
         summary = save(predictions, write_file(csv))
     seconds = time.perf_counter() - begun
     assert (summary.images, summary.ok, summary.faces) == (faces, faces, faces)
-    assert predictor._extractor._stage is None
+    assert predictor._extractor._networks is None
     with csv.open() as lines:
         assert sum(1 for _ in lines) == faces + 1
     csv.unlink()

@@ -28,7 +28,7 @@ from arcage.data.sampling import Sampling
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.fit import FOLDS, Settings, fit_heads
 from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, fitted_images, load_heads
-from arcage.report.rounds import EVENTS, JSON, PNG
+from arcage.report.boosting_curves import EVENTS, JSON, PNG
 from arcage.training.fit import Fitted, evaluate_labelled, fitted_on, fitted_words
 
 
