@@ -35,8 +35,8 @@ from arcage.heads.store import (
     save_heads,
 )
 from arcage.heads.watch import Curves, Watch
-from arcage.report import rounds
-from arcage.report.rounds import write_curves
+from arcage.report import boosting_curves
+from arcage.report.boosting_curves import write_curves
 from arcage.text import counted, percent
 from arcage.training.model_card import model_card
 from arcage.types import F32, Array
@@ -531,9 +531,18 @@ def check_heads_folder(folder: Path) -> None:
         return
     refuse_foreign(rb'"arrays": \{\s*"file": "heads.npz"', folder / MANIFEST)
     refuse_foreign(rb"\A# Model card: age and gender heads\r?\n", folder / CARD)
-    refuse_foreign(rb'\A\{"curves": \[', folder / rounds.JSON)
+    refuse_foreign(rb'\A\{"curves": \[', folder / boosting_curves.JSON)
     # A stopped fit may have left files without a manifest.
-    ours = {MANIFEST, ARRAYS, CARD, IMAGES, TRIALS, rounds.JSON, rounds.PNG, rounds.EVENTS}
+    ours = {
+        MANIFEST,
+        ARRAYS,
+        CARD,
+        IMAGES,
+        TRIALS,
+        boosting_curves.JSON,
+        boosting_curves.PNG,
+        boosting_curves.EVENTS,
+    }
     if not os.path.exists(folder / MANIFEST) and any(
         path.name not in ours and not path.name.startswith(".") for path in folder.iterdir()
     ):

@@ -129,7 +129,7 @@ def known(folder: Path, faces: int) -> dict[str, Any]:
 
 def feed(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.cache import Cache
-    from arcage.data.labelled import labelled_faces
+    from arcage.data.join import labelled_faces
 
     (fingerprint,) = Cache.fingerprints(folder)
     begun = time.perf_counter()
@@ -165,7 +165,7 @@ def score(folder: Path, faces: int) -> dict[str, Any]:
         summary = save(predictions, write_file(csv))
     seconds = time.perf_counter() - begun
     assert (summary.images, summary.ok, summary.faces) == (faces, faces, faces)
-    assert predictor._extractor._stage is None
+    assert predictor._extractor._networks is None
     with csv.open() as lines:
         assert sum(1 for _ in lines) == faces + 1
     csv.unlink()
