@@ -46,6 +46,30 @@ def boosted() -> Heads:
     return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
 
 
+@pytest.fixture(scope="module")
+def one_stage() -> dict[str, Heads]:
+    """Heads without a kernel stage, by kind."""
+    return {
+        kind: fit_heads(*faces(300, 0), fingerprint="f", settings=Settings(kind=kind, folds=3))[0]  # type: ignore[arg-type]
+        for kind in ("linear", "lightgbm")
+    }
+
+
+@pytest.fixture(scope="module")
+def at_thresholds(one_stage: dict[str, Heads]) -> tuple[F32, F32]:
+    """Faces with values at and next to every threshold of the trees, and their ages."""
+    heads = one_stage["lightgbm"]
+    assert heads.age is not None
+    trees = heads.age.stack.last[0]
+    assert isinstance(trees, Trees)
+    inner = np.flatnonzero(trees.left != np.arange(len(trees.left)))
+    x = np.repeat(faces(1, 1)[0], 3 * len(inner), axis=0)
+    at = trees.threshold[inner].astype(np.float32)
+    for k, value in enumerate((at, np.nextafter(at, np.float32(-9e9)), np.nextafter(at, np.float32(9e9)))):
+        x[np.arange(len(inner)) + k * len(inner), trees.feature[inner]] = value
+    return x, heads.predict(x).age
+
+
 def check(runtime: Runtime, heads: Heads, x: F32, file: Path) -> Answers:
     """Rounding moves a few faces across a tree's threshold: nearly all answers are equal, and none is far."""
     write_onnx(heads, file)
@@ -83,9 +107,11 @@ def test_adapted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None
 
 @RUNTIMES
 @pytest.mark.parametrize("kind", ["linear", "lightgbm"])
-def test_other_heads_without_a_kernel_are_equal(runtime: Runtime, kind: str, tmp_path: Path) -> None:
+def test_other_heads_without_a_kernel_are_equal(
+    runtime: Runtime, kind: str, one_stage: dict[str, Heads], tmp_path: Path
+) -> None:
     """Trees that see the descriptors themselves go the same way to the last leaf."""
-    heads = fit_heads(*faces(300, 0), fingerprint="f", settings=Settings(kind=kind, folds=3))[0]  # type: ignore[arg-type]
+    heads = one_stage[kind]
     write_onnx(heads, tmp_path / "heads.onnx")
     x = faces(500, 1)[0]
     got, expected = runtime(tmp_path / "heads.onnx", x), heads.predict(x)
@@ -95,19 +121,13 @@ def test_other_heads_without_a_kernel_are_equal(runtime: Runtime, kind: str, tmp
 
 
 @RUNTIMES
-def test_values_at_a_threshold_go_the_same_way(runtime: Runtime, tmp_path: Path) -> None:
+def test_values_at_a_threshold_go_the_same_way(
+    runtime: Runtime, one_stage: dict[str, Heads], at_thresholds: tuple[F32, F32], tmp_path: Path
+) -> None:
     """Thresholds are double precision, and lie between two float32 or on one."""
-    heads = fit_heads(*faces(300, 0), fingerprint="f", settings=Settings(kind="lightgbm", folds=3))[0]
-    assert heads.age is not None
-    trees = heads.age.stack.last[0]
-    assert isinstance(trees, Trees)
-    inner = np.flatnonzero(trees.left != np.arange(len(trees.left)))
-    x = np.repeat(faces(1, 1)[0], 3 * len(inner), axis=0)
-    at = trees.threshold[inner].astype(np.float32)
-    for k, value in enumerate((at, np.nextafter(at, np.float32(-9e9)), np.nextafter(at, np.float32(9e9)))):
-        x[np.arange(len(inner)) + k * len(inner), trees.feature[inner]] = value
-    write_onnx(heads, tmp_path / "heads.onnx")
-    np.testing.assert_allclose(runtime(tmp_path / "heads.onnx", x)["age"], heads.predict(x).age, atol=1e-3)
+    x, expected = at_thresholds
+    write_onnx(one_stage["lightgbm"], tmp_path / "heads.onnx")
+    np.testing.assert_allclose(runtime(tmp_path / "heads.onnx", x)["age"], expected, atol=1e-3)
 
 
 def test_one_attribute_and_what_the_file_says(tmp_path: Path) -> None:
