@@ -11,9 +11,9 @@ import pytest
 from faces import DIMENSION, FAST, elsewhere, faces
 from projects import Run, project, ready, run  # noqa: F401 (fixtures)
 
-from arcage.errors import HeadsError
+from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
-from arcage.heads.export import AGES, FEMALE, write_onnx
+from arcage.heads.export import AGES, FEMALE, export_heads, write_onnx
 from arcage.heads.fit import Settings, fit_heads
 from arcage.heads.layers import Trees
 from arcage.heads.model import Heads
@@ -161,3 +161,16 @@ def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F8
     assert "in .onnx" in failed.stderr
     assert run("heads", "export", "nowhere", "--out", tmp_path / "a.onnx").exit_code == 2
     assert run("heads", "export", "heads", "--out", tmp_path / "no" / "a.onnx").exit_code == 3
+
+
+def test_heads_by_name(tmp_path: Path, bundled: None) -> None:
+    file = tmp_path / "heads.onnx"
+    heads = export_heads("wheel", file)
+    assert (heads.pipeline_name, file.stat().st_size > 0) == ("pack compact", True)
+    with pytest.raises(UsageError, match=f"no such file or folder: {tmp_path / 'none'}; check the spelling"):
+        export_heads(str(tmp_path / "none"), file)
+    file.write_bytes(b"mine")
+    with pytest.raises(ForeignFileError):
+        export_heads("wheel", file)
+    export_heads("wheel", file, overwrite=True)
+    assert Heads("a" * 16, 2, None, None, {}).pipeline_name == f"pipeline {'a' * 16}"
