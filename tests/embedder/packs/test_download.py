@@ -618,7 +618,7 @@ def test_a_folder_that_cannot_be_written(
 
 
 def test_no_other_module_can_download() -> None:
-    package = Path(arcage.embedder.packs.download.__file__).parent
+    package = Path(arcage.__file__).parent
     network = {"http", "urllib.request", "requests", "urllib3", "httpx", "aiohttp", "ftplib"}
     found = {}
     for path in package.rglob("*.py"):
@@ -629,8 +629,8 @@ def test_no_other_module_can_download() -> None:
         names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         if any(name in network or name.split(".")[0] in network for name in names):
             found[path.relative_to(package).as_posix()] = names
-    # Remote images are read where the user names their URLs.
-    assert sorted(found) == ["fetch.py", "remote.py"]
+    # The sources read images at URLs that the user names.
+    assert sorted(found) == ["embedder/packs/download.py", "sources/failures.py", "sources/http.py"]
 
 
 @pytest.mark.parametrize(
