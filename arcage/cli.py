@@ -647,10 +647,11 @@ def fit(
     )
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
-    from arcage.data.sampling import Sampling, parse_ages, sampling_words
+    from arcage.data.sampling import Sampling, parse_ages
     from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
     from arcage.output.formats import print_stdout
+    from arcage.report.sampling import sampling_text
     from arcage.training.fit import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
@@ -729,7 +730,7 @@ def fit(
     if not quiet:
         print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
         if chosen := fitted.heads.manifest.get("sampling"):
-            print_stdout(f"\n{sampling_words(chosen, tables=False)}")
+            print_stdout(f"\n{sampling_text(chosen, tables=False)}")
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
@@ -1043,8 +1044,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     What `arcage models fetch` could add is said on standard error.
     """
-    from arcage.embedder.packs.download import MEGABYTES
-    from arcage.embedder.packs.inventory import list_models
+    from arcage.embedder.packs.inventory import list_downloadable, list_models
     from arcage.output.formats import print_stdout
 
     models = list_models()
@@ -1052,13 +1052,8 @@ def models_list(as_json: AsJson = False) -> None:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
         return
     for model in models:
-        sha256 = (model.sha256 or "")[:12] or "-"
-        limits = "RESEARCH ONLY: " if model.research_only else ""
-        print_stdout(
-            f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
-            f"{limits}{model.licence}  {model.path}"
-        )
-    more = [f"{n} ({size} MB)" for n, size in MEGABYTES.items() if n not in {m.pack for m in models}]
+        print_stdout(str(model))
+    more = [str(pack) for pack in list_downloadable(models)]
     if more:
         _say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
 
@@ -1090,20 +1085,16 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.embedder.packs.download import check_possible, fetch, offer, remove_leftovers
+    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, is_installed, plan_download
     from arcage.output.progress import bytes_progress
 
-    wanted = offer(name, mirror, sha256)
-    if os.path.exists(wanted.folder):
-        remove_leftovers(wanted)
+    plan = plan_download(name, mirror, sha256)
+    if is_installed(plan):
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
         return
-    check_possible()
-    _say(
-        f"{name}: about {wanted.megabytes} MB from {wanted.url} into {wanted.folder}\n"
-        f"Licence: {wanted.licence}"
-    )
+    check_can_fetch()
+    _say(f"{name}: about {plan.megabytes} MB from {plan.url} into {plan.folder}\nLicence: {plan.licence}")
     try:
         agreed = yes or typer.confirm("Download it?", err=True)
     except typer.Abort:
@@ -1112,7 +1103,7 @@ def models_fetch(
         _say("nothing was downloaded")
         raise typer.Exit(FAILED)
     with bytes_progress(name, quiet=quiet) as progress:
-        fetched = fetch(wanted, progress)
+        fetched = fetch_pack(plan, progress)
     if not quiet:
         for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
             _say(f"{digest}  {file}")
@@ -1141,7 +1132,7 @@ def _verify(name: str, as_json: bool = False) -> None:
     for model in verify_models(name):
         checked.append(model)
         if not as_json:
-            print_stdout(f"{model.state:<10}  {model.pack:<10}  {model.sha256 or '-':<64}  {model.file}")
+            print_stdout(str(model))
     if as_json:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in checked], indent=2))
     remedies = dict.fromkeys(model.remedy for model in checked if model.remedy)
@@ -1355,7 +1346,8 @@ def _labelled(
 ) -> tuple[LabelledFaces, list[Cache]]:
     """The faces, and the caches that they are from."""
     from arcage.cache import Cache
-    from arcage.data.labelled import join_labelled, pair
+    from arcage.data.join import join_labelled
+    from arcage.data.label_source import pair_sources
     from arcage.data.tables import parse_columns
 
     caches = {
@@ -1364,7 +1356,7 @@ def _labelled(
     }
     try:
         faces = join_labelled(
-            pair(
+            pair_sources(
                 [caches[folder] for folder in folders], labels, [parse_columns(one) for one in columns or []]
             )
         )

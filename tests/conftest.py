@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
+    from arcage.embedder.candidates import FaceDetector
     from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
     from arcage.embedder.engines.openvino import OpenVinoEngine
     from arcage.embedder.extractor import Extractor
@@ -137,3 +138,9 @@ def make_extractor(compiled: Path) -> Callable[..., Extractor]:
 def extractor(make_extractor: Callable[..., Extractor]) -> Extractor:
     """An Extractor of the bundled pack, for one image at a time."""
     return make_extractor(hint="latency")
+
+
+@pytest.fixture(scope="session")
+def yunet(extractor: Extractor) -> FaceDetector:
+    """The bundled face detector."""
+    return extractor.networks.detector

@@ -75,11 +75,11 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
-    def stream(self, images: Iterable[Any], known: Any = None, *, chunk: int = 32) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], lookup: Any = None, *, chunk: int = 32) -> Generator[Any]:
         for item, read in images:
-            yield item, self._one(read, known)
+            yield item, self._one(read, lookup)
 
-    def _one(self, read: Callable[[], bytes], known: Any) -> ImageFaces:
+    def _one(self, read: Callable[[], bytes], lookup: Any) -> ImageFaces:
         none = np.empty((0, 2), np.float16)
         sha256 = ""
         try:
@@ -87,9 +87,9 @@ class FakeExtractor:
             if not isinstance(data, bytes):  # a frame of a video
                 data = image(face(), width=data.shape[1], height=data.shape[0])
             sha256 = hashlib.sha256(data).hexdigest()
-            before = known(sha256) if known else None
-            if before is not None:
-                return replace(before, multi_frame=is_multi_frame(data))
+            cached = lookup(sha256) if lookup else None
+            if cached is not None:
+                return replace(cached, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
             content = json.loads(data) if data.startswith(b"{") else _picture(data)

@@ -14,7 +14,8 @@ from caches import FINGERPRINT, image, write
 from faces import DIMENSION, faces
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.packs.record import ModelRecord, Pack
 from arcage.heads.fit import Settings
 from arcage.heads.store import load_heads

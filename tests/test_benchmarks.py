@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
+from arcage.data.main_face import main_face
 from arcage.images.decode import decode
 from arcage.sources.source import Source
 
@@ -140,7 +140,7 @@ def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:
         corner = rng.uniform(-20, 200, (3, 2))
         Table.boxes = np.concatenate([corner, corner + rng.uniform(10, 120, (3, 2))], axis=1)
         ours = load("protocol").main_face(Table.boxes.tolist(), 300, 200)
-        assert ours == _main_face(Table, 0)  # type: ignore[arg-type]
+        assert ours == main_face(Table, 0)  # type: ignore[arg-type]
 
 
 def test_every_level_of_every_degradation_is_an_image(load: Any, picture: np.ndarray) -> None:
@@ -307,7 +307,7 @@ def test_an_embedder_alone_sees_each_face_once(
     bundled: None, load_speed: Any, tiny_photos: Any, tmp_path: Path, openvino: Any
 ) -> None:
     networks = load_speed("networks")
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     faces = (
         np.random.default_rng(0).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
     )
@@ -369,7 +369,7 @@ def test_limits_by_hand(bundled: None, load_speed: Any) -> None:
         "slow": 10,
         "fast": 100,
     }
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     amounts = crops.of_crop(pack)
     assert list(amounts) == ["detector: network", "embedder: mobilefacenet", "embedder: sface"]
     # Three canvases of 320 pixels. The detector is fully convolutional: twice the side, four times the work.
@@ -403,7 +403,7 @@ def test_opencv_and_arcage_find_the_same(
 ) -> None:
     detection = load_speed("detection")
     crop = tiny_photos("a", 1)[0].parents[1] / "crop.png"
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     ours = detection.of_arcage(detection.YuNet(openvino, pack.read(pack.detector)))
     for side, count in detection.CROPS.items():
         (canvas,) = detection.canvases([crop] * count, side)

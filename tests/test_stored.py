@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from arcage.cache import Cache
 from arcage.cli import app
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.heads.boosting import Boosting
 from arcage.heads.fit import Settings

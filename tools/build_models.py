@@ -34,7 +34,7 @@ from tflite_to_onnx import convert
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.levels import Level, descriptor_graph, find_levels
-from arcage.embedder.packs.record import BUNDLED, DEFAULT, ModelRecord, Pack, write_record
+from arcage.embedder.packs.record import BUNDLED_FOLDER, BUNDLED_NAME, ModelRecord, Pack, write_record
 from arcage.files import read_bytes
 from arcage.sources.walk import walk
 
@@ -96,18 +96,19 @@ def main() -> None:
 
     projections = fit_projections(Pack("raw", args.work, detector, tuple(raw), False), args.faces)
 
-    BUNDLED.mkdir(exist_ok=True)
+    BUNDLED_FOLDER.mkdir(exist_ok=True)
     built = []
     for (name, model, mean, std, source, licence), projection in zip(embedders, projections, strict=True):
         graph = descriptor_graph(model, levels[name], mean=mean, std=std, projection=projection)
         data = in_half(graph).SerializeToString()
         built.append(record(name, data, source, licence, levels[name], COLUMNS))
-        (BUNDLED / built[-1].file).write_bytes(data)
-    (BUNDLED / detector.file).write_bytes(files[detector.file])
-    pack = Pack(DEFAULT, BUNDLED, detector, tuple(built), research_only=False)
-    (BUNDLED / "pack.json").write_text(write_record(pack), "utf-8")
+        (BUNDLED_FOLDER / built[-1].file).write_bytes(data)
+    (BUNDLED_FOLDER / detector.file).write_bytes(files[detector.file])
+    pack = Pack(BUNDLED_NAME, BUNDLED_FOLDER, detector, tuple(built), research_only=False)
+    (BUNDLED_FOLDER / "pack.json").write_text(write_record(pack), "utf-8")
     for model in pack.models:
-        print(f"{model.file}: {len((BUNDLED / model.file).read_bytes()):,} bytes, sha256 {model.sha256}")
+        size = (BUNDLED_FOLDER / model.file).stat().st_size
+        print(f"{model.file}: {size:,} bytes, sha256 {model.sha256}")
 
 
 def fetch(work: Path) -> dict[str, bytes]:

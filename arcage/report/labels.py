@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from arcage.audit.describe import FAR, NEAR_COPY, SURE
-from arcage.audit.text import heaping_words
-from arcage.data.rows import picture_key
+from arcage.audit.duplicates import NEAR_COPY
+from arcage.audit.label_errors import CONTRADICTED, FAR_OUTSIDE
+from arcage.audit.records import picture_key
+from arcage.audit.text import heaping_lines
 from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.report.page import answer_lines, card, counts, document, figures, tiles
 from arcage.report.plots import legend, new_axes, png, style
@@ -118,7 +119,7 @@ def _page(
     labels = escape(report["labels"])
     sections = [
         _overview(report),
-        "<h2>Ages</h2>" + _table(report["ages"]["bands"]) + _sentences(heaping_words(report["heaping"], 20)),
+        "<h2>Ages</h2>" + _table(report["ages"]["bands"]) + _sentences(heaping_lines(report["heaping"], 20)),
         figures(PLOTS, plots, dark),
         _suspicious(report["suspicious"], pictures),
         _copies(report["copies"], pictures),
@@ -142,8 +143,8 @@ def _overview(report: dict[str, Any]) -> str:
             f"{report['persons']['named']:,}",
             f"{report['persons']['several']:,} several times",
         ),
-        ("Ages far outside", f"{suspicious['far']:,}", f"{FAR:g} years or more outside the interval"),
-        ("Genders contradicted", f"{suspicious['contradicted']:,}", f"with {percent(SURE)} or more"),
+        ("Ages far outside", f"{suspicious['far']:,}", f"{FAR_OUTSIDE:g} years or more outside the interval"),
+        ("Genders contradicted", f"{suspicious['contradicted']:,}", f"with {percent(CONTRADICTED)} or more"),
         ("Contradictory copies", f"{len(report['copies']['contradictory']):,}", "left out"),
         ("Near copies", f"{len(report['copies']['near']):,}", f"pairs, cosine {NEAR_COPY:g} or more"),
     ]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from arcage._version import __version__
-from arcage.data.rows import picture_key
-from arcage.data.sampling import sampling_words
+from arcage.audit.records import picture_key
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
+from arcage.report.sampling import sampling_text
 from arcage.text import counted, format_number, gender_text, percent
 
 STYLE = Path(__file__).with_name("page.css")
@@ -28,7 +28,7 @@ COUNTS = {
     "missing": "labels without an image in the cache",
     "ambiguous": "labels that fit several images",
 }
-"""What became of the images; see :class:`arcage.data.labelled.Counts`."""
+"""What became of the images; see :class:`arcage.data.notes.Counts`."""
 
 PLOTS = {
     "scatter": (
@@ -73,7 +73,7 @@ def page(
     Args:
         report: as ``report.json`` holds it.
         plots, dark: PNGs by name, for light and for dark screens.
-        pictures: thumbnails (JPEG) by :func:`arcage.data.rows.picture_key`.
+        pictures: thumbnails (JPEG) by :func:`arcage.audit.records.picture_key`.
     """
     labels = escape(report["measured"]["labels"])
     sections = [
@@ -253,7 +253,7 @@ def _ends(both: list[float] | None, style: str) -> str:
 
 def _sampling(told: dict[str, Any] | None) -> str:
     """What the choice of the faces cost and gave when the heads were fitted."""
-    return f"<h2>Choice of the faces</h2>\n<pre>{escape(sampling_words(told))}</pre>" if told else ""
+    return f"<h2>Choice of the faces</h2>\n<pre>{escape(sampling_text(told))}</pre>" if told else ""
 
 
 def _plots(plots: Mapping[str, bytes], dark: Mapping[str, bytes]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from arcage.audit.records import Records, face_records, names_by_hash, picture_key
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
-from arcage.data.rows import Rows, face_rows, names_of, picture_key
 from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
 from arcage.heads.model import Predictions
@@ -21,23 +21,23 @@ from arcage.types import U8, Array
 MANY = 24
 
 
-def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None = None) -> dict[str, Rows]:
+def worst_faces(answers: Predictions, faces: LabelledFaces, names: Names | None = None) -> dict[str, Records]:
     """The faces with the largest errors, largest first, ready for JSON.
 
     Returns:
         ``age``: by absolute error in years. ``gender``: those that contradict their label, by how sure the
-        answer is. Each is a row of :func:`arcage.data.rows.face_rows`; its ``thumbnail`` is False until
-        :func:`thumbnails` finds the image.
+        answer is. Each is a record of :func:`arcage.audit.records.face_records`; its ``thumbnail`` is False
+        until :func:`thumbnails` finds the image.
     """
     error = np.abs(answers.age - faces.age)
     sure = np.where(faces.gender == 1, 1 - answers.p_female, answers.p_female)
     sure[~np.isfinite(faces.gender) | ((answers.p_female >= 0.5) == (faces.gender == 1))] = np.nan
     chosen = {"age": _largest(error), "gender": _largest(sure)}
-    called = names_of(names, faces.table.sha256(faces.rows[np.concatenate(list(chosen.values()))]))
-    return {which: face_rows(rows, faces, answers, called) for which, rows in chosen.items()}
+    called = names_by_hash(names, faces.table.sha256(faces.rows[np.concatenate(list(chosen.values()))]))
+    return {which: face_records(rows, faces, answers, called) for which, rows in chosen.items()}
 
 
-def thumbnails(worst: dict[str, Rows], folders: Sequence[Path]) -> dict[str, bytes]:
+def thumbnails(worst: dict[str, Records], folders: Sequence[Path]) -> dict[str, bytes]:
     """Small JPEGs of the faces, by :func:`picture_key`, read from the folders that were extracted.
 
     An image is taken only where its content is that of the cache: a file may have been replaced, and a

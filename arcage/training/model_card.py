@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from arcage.data.sampling import sampling_words
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.metrics import FEW, PARTS, as_table, worst_sets
+from arcage.report.sampling import sampling_text
 from arcage.text import counted, format_number, percent
 
 _FIGURES = (
@@ -115,7 +115,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         )
     )
     if sampling := manifest.get("sampling"):
-        parts.append(f"## Choice of the faces\n\n```\n{sampling_words(sampling)}\n```\n")
+        parts.append(f"## Choice of the faces\n\n```\n{sampling_text(sampling)}\n```\n")
     parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]))
     parts.append(USES)
     return "\n".join(parts)

@@ -26,11 +26,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.align import align
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import BUNDLED
+from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
 from arcage.heads.fit import Settings, fit_heads
@@ -58,7 +59,7 @@ def crops(faces: LabelledFaces, folder: Path, cache: Cache) -> Iterator[U8]:
 
 def embeddings(faces: LabelledFaces, folder: Path, cache: Cache) -> F32:
     """Return SFace embeddings, shape (n, 128), of unit length, averaged over face and mirror image."""
-    model = onnx.load(BUNDLED / "sface.onnx")
+    model = onnx.load(BUNDLED_FOLDER / "sface.onnx")
     name = next(node for node in model.graph.node if node.output[0] == "arcage_levels").input[-1]
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     network = OpenVinoEngine().load(model.SerializeToString(), (-1, 112, 112, 3))

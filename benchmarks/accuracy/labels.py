@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 import protocol
 
-from arcage.audit.describe import LOOK_ALIKE, NEAR_COPY, SHARE, most_suspicious
-from arcage.audit.duplicates import similar_pairs
-from arcage.audit.label_errors import suspicion
+from arcage.audit.duplicates import LOOK_ALIKE, NEAR_COPY, similar_pairs
+from arcage.audit.label_errors import MAX_SHARE, find_label_errors, most_suspicious
 from arcage.cache import Cache, CacheTable, Names
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
 from arcage.types import F32, U8
 
@@ -51,10 +51,10 @@ def planted(faces: LabelledFaces) -> dict[str, Any]:
         age, gender = faces.age.copy(), faces.gender.copy()
         age[wrong["age"]] = rng.choice(faces.age, count)
         gender[wrong["gender"]] = 1 - gender[wrong["gender"]]
-        doubts = suspicion(replace(faces, age=age, gender=gender))
-        found["age"].append(np.isin(wrong["age"], most_suspicious(doubts.years, -np.inf)).mean())
-        found["gender"].append(np.isin(wrong["gender"], most_suspicious(doubts.doubt, -np.inf)).mean())
-    print(f"{count:,} wrong labels among {len(faces):,}, the {SHARE:.0%} most suspicious, {SEEDS} times:")
+        errors = find_label_errors(replace(faces, age=age, gender=gender))
+        found["age"].append(np.isin(wrong["age"], most_suspicious(errors.years_outside, -np.inf)).mean())
+        found["gender"].append(np.isin(wrong["gender"], most_suspicious(errors.p_other, -np.inf)).mean())
+    print(f"{count:,} wrong labels among {len(faces):,}, the {MAX_SHARE:.0%} most suspicious, {SEEDS} times:")
     for name, shares in found.items():
         print(f"  {name}: found {np.mean(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})")
     return {
@@ -105,13 +105,13 @@ class Lookup:
 
 def pairs_of_persons(faces: LabelledFaces) -> dict[str, Any]:
     """Count the pairs of one person, and of different people, above the thresholds."""
-    first, second, cosine, _ = similar_pairs(faces.descriptors(), LOOK_ALIKE)
-    same = faces.person[first] == faces.person[second]
+    pairs = similar_pairs(faces.descriptors(), LOOK_ALIKE)
+    same = faces.person[pairs.first] == faces.person[pairs.second]
     sizes = np.unique(faces.person, return_counts=True)[1]
     of_one = int((sizes * (sizes - 1) // 2).sum())
     report = {"pairs of one person": of_one, "of two": len(faces) * (len(faces) - 1) // 2 - of_one}
     for limit in (LOOK_ALIKE, NEAR_COPY):
-        above = cosine >= limit
+        above = pairs.cosine >= limit
         report[f"of one, {limit:g} or more"] = int((above & same).sum())
         report[f"of two, {limit:g} or more"] = int((above & ~same).sum())
     print("LFW: " + "; ".join(f"{name}: {count:,}" for name, count in report.items()))

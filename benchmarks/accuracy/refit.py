@@ -22,7 +22,7 @@ import protocol
 from degradations import blur, png
 
 from arcage.cache import Cache
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation.metrics import figures
 from arcage.files import read_bytes, sha256_bytes

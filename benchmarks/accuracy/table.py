@@ -20,7 +20,8 @@ from protocol import SHARE, number, share
 
 from arcage import Predictor, __version__
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation.metrics import as_table
 from arcage.heads.model import Heads

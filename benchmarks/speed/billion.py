@@ -24,7 +24,7 @@ import numpy as np
 
 from arcage.cache import Cache, ShardWriter
 from arcage.cache.shard import SUFFIXES
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.extraction.distributed import _BATCH
 from arcage.files import atomic_write
 from arcage.types import Face, ImageFaces
@@ -140,7 +140,7 @@ def limits(reader: Reader, images: float) -> list[str]:
     """Return the table of what grows in one cache folder, as lines of Markdown."""
     per_shard = inspect.signature(ShardWriter).parameters["images_per_shard"].default
     files = len(SUFFIXES) + 1
-    dimension = sum(model.dimension or 0 for model in bundled().embedders)
+    dimension = sum(model.dimension or 0 for model in bundled_pack().embedders)
     lines = [
         f"In one cache folder (descriptors of {dimension:,} columns, {2 * dimension:,} bytes; shards of at "
         f"most {per_shard:,} images, {_BATCH:,} under Ray, or of one minute; {files} files a shard):",

@@ -129,7 +129,7 @@ def known(folder: Path, faces: int) -> dict[str, Any]:
 
 def feed(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.cache import Cache
-    from arcage.data.labelled import labelled_faces
+    from arcage.data.join import labelled_faces
 
     (fingerprint,) = Cache.fingerprints(folder)
     begun = time.perf_counter()

@@ -26,17 +26,17 @@ import stages
 from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
-from arcage.embedder import align, detect, landmarks
+from arcage.embedder import align, landmarks, views
 from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"
-LOOKS = (detect.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
+LOOKS = (views.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
 """Sides of the canvases on which the detector runs for a crop."""
 MATRICES = (1024, 2048)
 
@@ -127,7 +127,7 @@ def main() -> None:
     speeds = machine_rates()
     with tempfile.TemporaryDirectory() as place:
         packs = {
-            "both embedders, mirror": bundled(),
+            "both embedders, mirror": bundled_pack(),
             f"{ALONE}, no mirror": networks.alone(ALONE, Path(place)),
         }
         extractors = {name: Extractor(pack, "cpu") for name, pack in packs.items()}

@@ -22,10 +22,10 @@ import measure
 import numpy as np
 import stages
 
-from arcage.embedder.detect import OVERLAP, _nms
+from arcage.embedder.candidates import IOU_THRESHOLD, non_maximum_suppression
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.embedder.yunet import YuNet
 from arcage.images.decode import decode
 from arcage.sources.walk import walk
@@ -51,7 +51,7 @@ class Agreement:
 
 
 def of_opencv(model: Path, side: int) -> Detect:
-    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, OVERLAP)
+    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, IOU_THRESHOLD)
 
     def detect(canvas: U8) -> Found:
         # OpenCV takes BGR; the channels are swapped before the clock starts, see `time_of`.
@@ -65,9 +65,9 @@ def of_opencv(model: Path, side: int) -> Detect:
 
 def of_arcage(network: YuNet) -> Detect:
     def detect(canvas: U8) -> Found:
-        boxes, landmarks, scores = network.candidates(canvas, THRESHOLD)
-        kept = _nms(boxes, scores)
-        return boxes[kept], landmarks[kept]
+        found = network.candidates(canvas, THRESHOLD)
+        found = found.select(non_maximum_suppression(found.boxes, found.scores))
+        return found.boxes, found.landmarks
 
     return detect
 
@@ -140,7 +140,7 @@ def main() -> None:
     report: dict[str, Any] = {"machine": measure.machine()}
     sources = stages.thinned(list(walk([args.data / "utkface"])), args.faces)
     paths = [Path(source.path) for source in sources]
-    pack = bundled()
+    pack = bundled_pack()
     ours = of_arcage(YuNet(OpenVinoEngine("latency"), pack.read(pack.detector)))
     rates, rows = {}, []
     for side in CROPS:

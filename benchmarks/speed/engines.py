@@ -14,7 +14,7 @@ import numpy as np
 
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.engines.openvino import OpenVinoEngine
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 
 ROUNDS, CALLS = 7, 20
 
@@ -22,9 +22,11 @@ ROUNDS, CALLS = 7, 20
 def main() -> None:
     face = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
     engines = (OpenVinoEngine("latency"), OnnxRuntimeEngine("cpu"))
-    pack = bundled()
+    pack = bundled_pack()
     for model in pack.embedders:
-        networks = [engine.load(pack.read(model), (1, 112, 112, 3), tolerant=True) for engine in engines]
+        networks = [
+            engine.load(pack.read(model), (1, 112, 112, 3), reduced_precision=True) for engine in engines
+        ]
         times: list[list[float]] = [[], []]
         for network in networks:
             network(face)

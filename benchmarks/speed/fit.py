@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from arcage.cache import Cache
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.types import F32, Array
 

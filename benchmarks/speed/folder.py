@@ -36,7 +36,7 @@ import stages
 from peers import Peer, install, interpreter
 from protocol import run_arcage
 
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -162,7 +162,7 @@ def main() -> None:
     command(folder, csv)  # compiles the networks, and reads the photos into the page cache
     predictor = Predictor(hint="throughput")
     library(predictor, sources[:8])
-    with recipe(interpreter(environment), work, bundled()) as (ask, versions):
+    with recipe(interpreter(environment), work, bundled_pack()) as (ask, versions):
         ask([source.path for source in sources[:2]], 640)
         runs = compare(ask, predictor, sources, lambda: command(folder, csv))
     profile, raw = stages.in_own_process("predict", folder)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.levels import _drop_unused
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 
 
 def without_mirror(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -46,7 +46,7 @@ def plain(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float, float]:
 
 def alone(name: str, folder: Path) -> Pack:
     """Write a pack with one bundled embedder, without the mirror image, to ``folder``."""
-    pack = bundled()
+    pack = bundled_pack()
     record = next(model for model in pack.embedders if model.name == name)
     data = without_mirror(onnx.load_from_string(pack.read(record))).SerializeToString()
     (folder / pack.detector.file).write_bytes(pack.read(pack.detector))

@@ -32,11 +32,11 @@ import networks
 import numpy as np
 
 from arcage.embedder import align, detect, landmarks
-from arcage.embedder import extractor as extract
+from arcage.embedder import extractor as extractor_module
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
@@ -182,9 +182,9 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     def put(owner: Any, name: str, stage: str) -> None:
         stack.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
 
-    put(extract, "decode", DECODE)
+    put(extractor_module, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
-    put(extract, "refine", SECOND)
+    put(extractor_module, "refine", SECOND)
     put(landmarks, "warp", SECOND)
     put(align, "align", ALIGN)
 
@@ -192,7 +192,7 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             return super().submit(clock.timed(REST, fn), *args, **kwargs)
 
-    stack.enter_context(patch.object(extract, "ThreadPoolExecutor", Pool))
+    stack.enter_context(patch.object(extractor_module, "ThreadPoolExecutor", Pool))
 
     def method(owner: type, name: str, stage: str) -> None:
         plain = getattr(owner, name)
@@ -272,7 +272,7 @@ def predict(sources: Sequence[Source]) -> tuple[Profile, int]:
 
         return run
 
-    return profiled(make, bundled())
+    return profiled(make, bundled_pack())
 
 
 def to_cache(sources: Sequence[Source], pack: Pack) -> tuple[Profile, int]:
@@ -305,7 +305,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             profile, faces = to_cache(sources, networks.alone(args.alone, Path(folder)))
     else:
-        profile, faces = to_cache(sources, bundled())
+        profile, faces = to_cache(sources, bundled_pack())
     print(json.dumps({"images": len(sources), "faces": faces, **asdict(profile)}))
 
 

@@ -18,9 +18,11 @@ import pytest
 from caches import BOX, FINGERPRINT, image, write
 from pages import Page, picture
 
+from arcage.audit.records import picture_key
 from arcage.cache import Cache
-from arcage.data.labelled import Counts, LabelledFaces, labelled_faces
-from arcage.data.rows import picture_key
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
+from arcage.data.notes import Counts
 from arcage.errors import ArcageError, OutputError, UsageError
 from arcage.evaluation.metrics import COLUMNS, as_text, evaluate
 from arcage.heads.model import Heads, Predictions
