@@ -82,10 +82,10 @@ class Page:
     def upload(self, *files: Path) -> None:
         """Choose files, and wait for their predictions."""
         self.one("#files").send_keys("\n".join(map(str, files)))
-        self.answered()
+        self.wait_for_results()
 
-    def answered(self) -> None:
-        self.until(lambda: self.js("return asked > 0 && running === 0"))
+    def wait_for_results(self) -> None:
+        self.until(lambda: self.js("return requested > 0 && running === 0"))
 
     def slide(self, name: str, value: int) -> None:
         """Move a slider."""

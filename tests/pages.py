@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcage.report.faces import write_page
+from arcage.report.predictions_page import write_page
 from arcage.sources.source import Source
 from arcage.types import Prediction
 

@@ -21,8 +21,8 @@ from arcage.audit.text import as_text
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
-from arcage.report import prepare
-from arcage.report.labels import CSV, HTML, JSON, write_label_report
+from arcage.report.labels_report import CSV, HTML, JSON, write_label_report
+from arcage.report.prepare import prepare
 
 HOSTILE = "<script>alert('&\")<:script>.jpg"
 

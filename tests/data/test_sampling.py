@@ -17,7 +17,7 @@ from arcage.data.sampling import BOUND, Sampling, parse_ages
 from arcage.errors import UsageError
 from arcage.heads.fit import fit_heads
 from arcage.heads.store import ARRAYS, CARD, MANIFEST
-from arcage.report.page import _sampling
+from arcage.report.evaluation_page import _sampling
 from arcage.report.sampling import sampling_text
 
 BAND = (20, 60)
@@ -132,7 +132,7 @@ def test_the_effect_of_each_option_is_reported(everyone: LabelledFaces, tmp_path
     assert training["faces"] + manifest["thinned"] + training["held_out"] == inside.sum()
     assert "with - without" in sampling_text(manifest)
     assert "with - without" not in sampling_text(manifest, tables=False)
-    assert "Choice of the faces" in _sampling(manifest)
+    assert "Selection of the training faces" in _sampling(manifest)
     assert _sampling(None) == ""
 
 

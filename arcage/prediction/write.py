@@ -1,0 +1,68 @@
+"""Write the results of a run as they come, and lose none if it is interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING
+
+from arcage.output.formats import Write
+from arcage.output.summary import Summary
+from arcage.process.interrupt import interruptible, uninterrupted
+from arcage.sources.source import Source
+from arcage.types import Prediction
+
+if TYPE_CHECKING:
+    from arcage.output.annotate import Annotator
+
+
+def write_predictions(
+    predictions: Generator[tuple[Source, list[Prediction]]],
+    rows_output: AbstractContextManager[Write],
+    *,
+    annotator: Annotator | None = None,
+    page: AbstractContextManager[Callable[[Source, Sequence[Prediction]], None]] | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Write predictions to all outputs.
+
+    Args:
+        predictions: images with their rows, as from :meth:`arcage.Predictor.stream`.
+        rows_output: from :func:`arcage.output.formats.write_file` or
+            :func:`~arcage.output.formats.write_stdout`.
+        annotator: draws the images; None to draw none.
+        page: from :func:`arcage.report.predictions_page.write_page`; None for no page.
+        progress: called after each image.
+
+    Raises:
+        OutputError: an output cannot be written.
+        KeyboardInterrupt: raised again after the rows of all finished images are written.
+        CacheError, DeviceError, ModelError: as the predictions.
+    """
+    summary = Summary()
+    interrupt: KeyboardInterrupt | None = None
+    start = time.monotonic()
+    # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row or lose
+    # the file at the end.
+    with uninterrupted(), page or nullcontext() as add, rows_output as write, closing(predictions):
+        try:
+            while True:
+                with interruptible():
+                    prediction = next(predictions, None)
+                if prediction is None:
+                    break
+                source, rows = prediction
+                write(rows)
+                if add is not None:
+                    add(source, rows)
+                summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
+                if annotator is not None:
+                    summary.drawn += annotator.draw(source, rows)
+                progress()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    summary.seconds = time.monotonic() - start
+    if interrupt is not None:
+        raise interrupt
+    return summary
