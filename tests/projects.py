@@ -110,4 +110,4 @@ def ready(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-FIT = ("--cache", "cache", "--labels", "utkface", "--head", "linear")
+FIT = ("--cache", "cache", "--labels", "utkface", "--kind", "linear")

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 import arcage.data.labels
 import arcage.heads.fit
-from arcage.cli import Head, app
+from arcage.cli import app
+from arcage.console import options
 from arcage.heads.fit import ONE_STAGE, Kind
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +107,7 @@ def test_an_embedder(bundled: None, tmp_path: Path, photo: bytes) -> None:
     )
     lines = [f"{i}.jpg,{age[i]},{gender[i]}" for i in range(80)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,age,gender", *lines]))
-    fit = ("fit", "--cache", "cache", "--labels", "labels.csv", "--head", "linear", "--out", "heads")
+    fit = ("fit", "--cache", "cache", "--labels", "labels.csv", "--kind", "linear", "--out", "heads")
     run(*fit, "--pack", "mine/", "--quiet")
     answer = run(
         "predict", photos / "one.jpg", "--pack", "mine/", "--heads", "heads", "--format", "jsonl"
@@ -137,7 +138,7 @@ def test_an_embedder_among_the_packs_of_insightface(
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("file", "../evil.onnx", "no name of a file"),
+        ("file", "../evil.onnx", "not the name of a file"),
         ("kind", "yolo", "a pack is a detector"),
         ("dimension", None, "no dimension"),
         ("surprise", 1, "surprise"),
@@ -186,7 +187,7 @@ def test_a_data_set(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run("data", "describe", "--cache", "cache", "--labels", "fgnet", "--format", "json").stdout
     )
     assert described["faces"]["age"] == 80
-    run("fit", "--cache", "cache", "--labels", "fgnet", "--head", "linear", "--out", "heads")
+    run("fit", "--cache", "cache", "--labels", "fgnet", "--kind", "linear", "--out", "heads")
     training = json.loads((tmp_path / "heads" / "manifest.json").read_text())["training"]
     assert training["labels"] == "fgnet"
     assert training["faces"] == 80
@@ -217,4 +218,4 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_command_line_knows_every_kind_of_head() -> None:
-    assert {head.value for head in Head} == set(get_args(Kind)) == {"boosted", *ONE_STAGE}
+    assert set(get_args(options.Kind)) == set(get_args(Kind)) == {"boosted", *ONE_STAGE}

@@ -97,7 +97,7 @@ def adapt_heads(
     if base.adapted:
         raise UsageError(
             "these heads are adapted already: start again from those that they were adapted from, with all "
-            "of your faces (several --labels are joined)"
+            "of your faces (several `labels` are joined)"
         )
     age = age if base.age is not None else np.full_like(age, np.nan)
     gender = gender if base.gender is not None else np.full_like(gender, np.nan)
@@ -180,7 +180,7 @@ def _look(stack: Stacked, x: F32) -> Seen:
     if not stack.kernels:
         raise UsageError(
             "only boosted heads can be adapted: others keep nothing of the faces that they were fitted on; "
-            "start from heads of `arcage fit --head boosted`, or from wheel"
+            "start from boosted heads of `arcage fit`, or from wheel"
         )
     return stack.look(x)
 

@@ -44,7 +44,7 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
     """Age from descriptors, with a 90 % interval.
 
     Args:
-        kind: ``boosted``, ``linear`` or ``lightgbm``, as for ``arcage fit --head``.
+        kind: ``boosted``, ``linear`` or ``lightgbm``, as for ``arcage fit``.
         folds: of the cross-fitting by which intervals are calibrated; fewer are faster, but leave them too
             wide. Never more than there are faces.
         random_state: a number, a RandomState, or None for one of NumPy's own.

@@ -157,7 +157,7 @@ def check_labels(age: F32, gender: F32, groups: Array | None, folds: int, least:
         UsageError: there are too few labelled faces.
     """
     if not np.isfinite([age, gender]).any():
-        raise UsageError("no face has a label: check that --labels fits the extracted images")
+        raise UsageError("no face has a label: check that `labels` fits the extracted images")
     for what, label in (("age", age), ("gender", gender)):
         if reason := lacking(what, label, groups, folds, least):
             raise UsageError(reason)

@@ -84,7 +84,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
             words = f"cannot write to the folder {folder}: {error.strerror}"
-            raise HeadsError(f"{words}; choose another --out") from error
+            raise HeadsError(f"{words}; choose another `out`") from error
         with atomic_write(folder / ARRAYS) as file:
             file.write(data)
         if images is not None:
@@ -150,9 +150,14 @@ def fitted_images(heads: Heads) -> Array | None:
     return np.asarray(images)
 
 
+def heads_folder(name: str | None) -> str | None:
+    """Return the folder of heads; None for :data:`SHIPPED`, the bundled ones."""
+    return None if name == SHIPPED else name
+
+
 def named_heads(name: str) -> Heads:
     """Load heads by name: a folder, or :data:`SHIPPED`. Raises like :func:`load_heads`."""
-    return load_heads(None if name == SHIPPED else name)
+    return load_heads(heads_folder(name))
 
 
 def load_heads(folder: str | Path | None = None) -> Heads:
@@ -167,7 +172,7 @@ def load_heads(folder: str | Path | None = None) -> Heads:
     remedy = (
         "reinstall them: pip install --force-reinstall --no-deps arcage"
         if folder == BUNDLED
-        else "fit them again: arcage fit --cache DIR --labels ... --out " + str(folder)
+        else f"fit them again with `arcage fit`, into {folder}"
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))

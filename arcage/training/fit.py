@@ -115,8 +115,8 @@ def fit_labelled(
     train, judged = faces.select(~aside & inside), faces.select(aside & inside)
     if not len(train):
         if not inside.all():
-            raise UsageError("no face of these ages is left to fit on: widen --ages")
-        which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
+            raise UsageError("no face of these ages is left to fit on: widen `ages`")
+        which = "the labels' split leaves none" if faces.has_split else "take a smaller `holdout`"
         raise UsageError(f"all labelled faces ({len(faces):,}) are held out; {which}")
     degraded = _degraded(train, variants)
     weight = sampling.weight(train, settings.seed)
@@ -240,7 +240,7 @@ def _degraded(faces: LabelledFaces, variants: Sequence[CacheTable]) -> list[F32]
         if has.mean() < 0.5:
             raise UsageError(
                 f"the cache has variant {number} of {percent(has.mean())} of the faces only: run "
-                f"`arcage extract` with --augment {len(variants)} on the same images first"
+                f"`arcage extract` with `augment` {len(variants)} on the same images first"
             )
         out.append(x)
     return out
@@ -322,7 +322,7 @@ def adapt_labelled(
     aside = faces.held_out(holdout)
     train, judged = faces.select(~aside), faces.select(aside)
     if not len(train):
-        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; take a smaller --holdout")
+        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; take a smaller `holdout`")
     others, note = _rest(base, rest, rest_labels, faces) if rest is not None else (None, "")
     x, persons = train.descriptors(), train.persons()
     heads, seen, told = adapt_heads(
@@ -334,12 +334,12 @@ def adapt_labelled(
     if ages := told.get("age"):
         if others is None:
             notes.append(
-                f"without --rest: of {counted(ages['landmarks'], 'face')} that the old heads keep, the ages "
-                f"move by {ages['moved']:.2f} years on average"
+                f"without `reference`: of {counted(ages['landmarks'], 'face')} that the old heads keep, the "
+                f"ages move by {ages['moved']:.2f} years on average"
             )
         if forget is None and ages["moved"] > 0.99 * FORGET:
             notes.append(
-                f"held back, so that the ages move by {FORGET:g} years at most: with more (--forget YEARS) "
+                f"held back, so that the ages move by {FORGET:g} years at most: with more (`forget` YEARS) "
                 "these faces may gain, and others lose"
             )
     out_of_fold = report_on(seen, train)
@@ -393,7 +393,7 @@ def _rest(base: Heads, rest: LabelledFaces, labels: str, own: LabelledFaces) -> 
         else:
             others = others.select(others.held_out(share))
     if not len(others):
-        raise UsageError("no face of --rest is left that the heads can be judged by: give other ones")
+        raise UsageError("no face of `reference` is left that the heads can be judged by: give other ones")
     return others, note
 
 
@@ -553,9 +553,9 @@ def _check_folder(folder: Path) -> None:
     """Ask before a fit, which takes minutes, whether its heads can be written."""
     there = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p) or not p.name)
     if not os.path.isdir(there):
-        raise HeadsError(f"cannot write heads to {folder}: {there} is not a folder; choose another --out")
+        raise HeadsError(f"cannot write heads to {folder}: {there} is not a folder; choose another `out`")
     if not os.access(there, os.W_OK):
-        raise HeadsError(f"cannot write heads to {folder}: {there} is read-only; choose another --out")
+        raise HeadsError(f"cannot write heads to {folder}: {there} is read-only; choose another `out`")
 
 
 def evaluate_labelled(heads: Heads, faces: LabelledFaces) -> dict[str, Any]:

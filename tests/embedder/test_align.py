@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from detection import LANDMARKS, cosine
+from detectors import LANDMARKS, cosine
 
 from arcage.embedder import align as module
 from arcage.embedder.align import SIDE, TEMPLATE, VISIBLE, align, similarity, transform

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from detection import iou
+from detectors import iou
 
 from arcage.embedder.candidates import (
     IOU_THRESHOLD,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detection import FACE, FakeDetector, iou, resize
+from detectors import FACE, FakeDetector, iou, resize
 
 from arcage.embedder.candidates import FaceDetector
 from arcage.embedder.detect import find_faces

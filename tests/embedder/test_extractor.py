@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from detection import cosine, side_by_side
+from detectors import cosine, side_by_side
 from encoded import encode
 
 from arcage.embedder import align, detect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from detection import LANDMARKS
+from detectors import LANDMARKS
 
 from arcage.embedder.align import SIDE, similarity, transform
 from arcage.embedder.candidates import Candidates, FaceDetector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from detection import LANDMARKS, cosine
+from detectors import LANDMARKS, cosine
 from encoded import encode
 
 from arcage.embedder.candidates import Candidates, FaceDetector

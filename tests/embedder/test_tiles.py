@@ -7,7 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from detection import FACE, FakeDetector, iou, resize
+from detectors import FACE, FakeDetector, iou, resize
 
 from arcage.embedder import tiles
 from arcage.embedder.candidates import FaceDetector

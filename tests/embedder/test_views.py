@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from detection import FakeDetector
+from detectors import FakeDetector
 
 from arcage.embedder import views
 from arcage.embedder.detect import find_faces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from detection import iou, resize
+from detectors import iou, resize
 
 from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
 from arcage.embedder.packs.record import BUNDLED_FOLDER

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detection import cosine
+from detectors import cosine
 
 from arcage.embedder.engines import openvino
 from arcage.embedder.engines.base import Precision
