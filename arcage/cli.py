@@ -17,7 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -279,7 +279,7 @@ def predict(
     ] = 0.5,
     annotate: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write pictures, and films, with boxes and labels into DIR."),
+        typer.Option(metavar="DIR", help="Write pictures, and videos, with boxes and labels into DIR."),
     ] = None,
     webcam: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Look through camera N (0, 1, ...) until Ctrl-C.")
@@ -287,7 +287,7 @@ def predict(
     rate: Annotated[
         float,
         typer.Option(
-            min=0.01, max=1000, metavar="FPS", help="Frames a second to look at, of films and webcams."
+            min=0.01, max=1000, metavar="FPS", help="Frames per second to process, of videos and webcams."
         ),
     ] = 5,
     frames: Annotated[
@@ -321,7 +321,7 @@ def predict(
     """Read age and gender from every face in the images.
 
     One row per face, in the order of the paths. An image without a face, or that cannot be read, is a row
-    too. PATH may be - for one image on standard input, or a film, which has a row for each person.
+    too. PATH may be - for one image on standard input, or a video, which has a row for each person.
     """
     if webcam is not None and (paths or from_file or shard):
         raise UsageError("--webcam stands alone: run arcage once more for the paths")
@@ -364,12 +364,12 @@ def predict(
 
     from contextlib import nullcontext
 
-    from arcage.output.progress import progress
+    from arcage.output.progress import item_progress
     from arcage.output.save import save
     from arcage.predictor import Predictor
     from arcage.sources.read_ahead import ReadAhead
     from arcage.sources.suffixes import is_one_image
-    from arcage.video.answers import Films
+    from arcage.video.predictions import Videos
     from arcage.video.write import write_frames
 
     one = len(arguments) == 1 and is_one_image(arguments[0])
@@ -391,19 +391,20 @@ def predict(
     hidden = quiet or one or (out is None and sys.stdout.isatty())
     try:
         with (
-            progress("Predicting", sources, quiet=hidden) as advance,
+            item_progress("Predicting", sources, quiet=hidden) as advance,
             ReadAhead(sources()) as images,
             nullcontext() if frames is None else write_frames(frames) as write_frame,
         ):
             if webcam is not None and not quiet:
                 _say(f"camera {webcam}: Ctrl-C ends it, and the answers follow")
             # The progress of a single video counts frames instead of images.
-            watching = partial(_frames_progress, quiet=quiet or not one or webcam is not None)
-            films = Films(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
-            answers = films.stream(images) if webcam is None else films.camera(webcam)
+            hide_frames = quiet or not one or webcam is not None
+            watching = partial(item_progress, "Reading frames", quiet=hide_frames)
+            videos = Videos(predictor, rate, frames=write_frame, annotator=annotator, progress=watching)
+            answers = videos.stream(images) if webcam is None else videos.camera(webcam)
             summary = save(answers, output, annotator=annotator, report=report, progress=advance)
-        summary.firsts = predictor.firsts
-        summary.drawn += films.drawn
+        summary.multi_frame = predictor.multi_frame
+        summary.drawn += videos.drawn
     finally:
         for damage in predictor.damaged:
             _say(str(damage))
@@ -461,16 +462,16 @@ def extract(
 
     from arcage.embedder.extractor import Extractor
     from arcage.extraction import run as extraction
-    from arcage.output.progress import progress
+    from arcage.output.progress import item_progress
     from arcage.sources.read_ahead import ReadAhead
 
-    run = extraction.extract
+    run = extraction.extract_to_cache
     if engine is Runner.ray:
         if arguments == ["-"]:
             raise UsageError("- is one image: leave out --engine ray")
         from arcage.extraction import distributed
 
-        run = distributed.extract
+        run = distributed.extract_on_ray
 
     for variant in range(augment + 1):
         extractor = Extractor(pack, device, variant=variant, min_face=min_face)
@@ -479,7 +480,7 @@ def extract(
             _say(extractor.engine.note)
         title = f"Variant {variant} of {augment}" if variant else "Extracting"
         try:
-            with progress(title, sources, quiet=quiet) as advance, ReadAhead(sources()) as ahead:
+            with item_progress(title, sources, quiet=quiet) as advance, ReadAhead(sources()) as ahead:
                 # Ray actors read the images themselves.
                 images = sources() if engine is Runner.ray else ahead
                 done = run(images, store, extractor, names=not no_names and not variant, progress=advance)
@@ -695,7 +696,7 @@ def fit(
     from arcage.cache import Cache, join_tables
     from arcage.evaluation.metrics import as_table
     from arcage.heads.fit import Settings
-    from arcage.output.fit_progress import Live
+    from arcage.output.progress import FitProgress
     from arcage.training.fit import fit_labelled, join_names_of_labels
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
@@ -704,7 +705,7 @@ def fit(
             f"the cache {lacking[0]} lacks {counted(augment, 'degraded variant')} of its faces: "
             f"run `arcage extract` on the same images with --augment {augment} first"
         )
-    with Live() as live:
+    with FitProgress(quiet=quiet) as fit_progress:
         fitted = fit_labelled(
             faces,
             pack=extractor.pack,
@@ -719,8 +720,8 @@ def fit(
             ],
             sampling=sampling,
             search_seconds=60 * (search or 0),
-            progress=progress if quiet else live.say,
-            watch=(lambda step: None) if quiet else live,
+            progress=fit_progress.message,
+            watch=fit_progress,
         )
     for what, why in fitted.left_out.items():
         other = "gender" if what == "age" else "age"
@@ -1282,7 +1283,7 @@ def _arguments(paths: list[str] | None, from_file: str | None) -> list[str]:
     named = [url for url in arguments if is_url(url) and not is_video(url)]
     by_scheme = {url.split("://", 1)[0]: url for url in listed if is_url(url) and not is_video(url)}
     if named or by_scheme:
-        from arcage.sources.remote import check_scheme
+        from arcage.sources.filesystems import check_scheme
 
         for url in named:
             check_scheme(url)
@@ -1338,12 +1339,12 @@ def _sources(arguments: list[str], shard: str | None) -> Callable[[], Iterable[S
     from arcage.sources.walk import walk
 
     if shard is not None:
-        from arcage.extraction.run import in_shard, parse_shard
+        from arcage.extraction.shards import parse_shard
 
         part = parse_shard(shard)
         if arguments == ["-"]:
             raise UsageError("- is one image, which cannot be split: leave out --shard")
-        return lambda: (source for source in walk(arguments) if in_shard(source, part))
+        return lambda: (source for source in walk(arguments) if source in part)
     if arguments != ["-"]:
         return lambda: walk(arguments)
     if sys.stdin.isatty():
@@ -1413,12 +1414,6 @@ def _say_absent(faces: list[dict[str, Any]], images: list[Path] | None) -> None:
         )
 
 
-def _frames_progress(frames: int, *, quiet: bool) -> AbstractContextManager[Callable[[], object]]:
-    from arcage.output.progress import progress
-
-    return progress("Reading frames", lambda: range(frames), quiet=quiet)
-
-
 def _finish(
     summary: Summary,
     arguments: list[str],
@@ -1433,8 +1428,8 @@ def _finish(
         _say(f"no images found in {_named(arguments)}")
     elif summary.images > 1 and not quiet:
         _say(str(summary))
-    if summary.firsts and not quiet:
-        one_of = "an image has" if summary.firsts == 1 else f"{summary.firsts:,} images have"
+    if summary.multi_frame and not quiet:
+        one_of = "an image has" if summary.multi_frame == 1 else f"{summary.multi_frame:,} images have"
         _say(f"{one_of} more than one picture (an animation or pages): the first was read")
     if trouble is not None:
         raise trouble

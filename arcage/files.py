@@ -1,4 +1,4 @@
-"""Files read with a clear reason when it fails, and written whole or not at all."""
+"""Read files with clear errors, and write them atomically."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import stat
 import time
 import unicodedata
@@ -33,7 +34,7 @@ MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
 
 _ENDS = 1 << 16
-"""Bytes at either end of a file in which :func:`refuse_foreign` searches for a mark."""
+"""Number of bytes at the start and the end of a file in which :func:`refuse_foreign` searches for a mark."""
 
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another place",
@@ -46,7 +47,7 @@ _ADVICE = {
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why a path could not be used, in the fewest words: ``no such file``, ``Permission denied``, ..."""
+    """Return why a path cannot be used, such as ``no such file`` or ``Permission denied``."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, OSError):
@@ -55,8 +56,10 @@ def reason(error: OSError | ValueError) -> str:
 
 
 def user_home() -> Path | None:
-    """Return the user's home folder; None if there is neither HOME nor a passwd entry of the user, as in
-    containers with an arbitrary user id."""
+    """Return the user's home folder.
+
+    None if neither HOME nor a passwd entry defines it, as in containers with an arbitrary user id.
+    """
     if os.environ.get("HOME") == "":
         return None
     try:
@@ -67,7 +70,7 @@ def user_home() -> Path | None:
 
 
 def is_absent(path: str | Path) -> bool:
-    """Whether nothing has this name, not even a broken link or an unreadable file."""
+    """Return whether nothing exists at a path. Broken links and unreadable files exist."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -78,13 +81,14 @@ def is_absent(path: str | Path) -> bool:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of a regular file, or of the one that a link leads to.
+    """Return the content of a regular file, or of the file that a link leads to.
 
-    Raises :class:`ImageError` where that cannot be had: nothing there, not permitted, a folder, a pipe or a
-    device, more than :data:`MAX_FILE_BYTES`, a failing disk.
+    Raises:
+        ImageError: the path does not exist, may not be read, is a folder, pipe or device, or is larger than
+            :data:`MAX_FILE_BYTES`; or the disk fails.
     """
     try:
-        # Asked before opening: that would wait for a pipe's writer, or disturb it.
+        # Before opening the file: opening a pipe would wait for its writer.
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError("is a folder, not a file")
@@ -99,19 +103,26 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def spelled_on_disk(folder: Path, name: str) -> Path:
-    """Return ``folder / name`` in its spelling on disk: accents can be composed or decomposed, and most
-    systems distinguish the two. The given spelling comes first, and is returned if no spelling exists."""
+    """Return ``folder / name`` with its accented letters as on disk, composed or decomposed.
+
+    Most file systems distinguish the two. The given spelling takes precedence, and is returned if neither
+    exists.
+    """
     if name.isascii():
         return folder / name
     path = folder
     for part in Path(name).parts:
         spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
-        path = next((there for one in spellings if os.path.lexists(there := path / one)), path / part)
+        path = next((found for one in spellings if os.path.lexists(found := path / one)), path / part)
     return path
 
 
 def make_folder(folder: Path) -> None:
-    """Raises :class:`OutputError` where the folder is not there and cannot be made."""
+    """Create a folder and its parents unless they exist.
+
+    Raises:
+        OutputError: the folder cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,13 +132,15 @@ def make_folder(folder: Path) -> None:
 
 
 def refuse_foreign(mark: bytes, *paths: Path) -> None:
-    """Refuse to replace files that arcage did not write. Empty files may be replaced.
+    """Check that existing files were written by arcage or are empty, so that they may be replaced.
 
     Args:
-        mark: a regular expression that matches in the first or the last bytes of arcage's own files.
+        mark: regular expression that matches near the start or the end of the files that arcage writes.
+        paths: files to replace. Paths that do not exist or are not regular files are not checked here;
+            :func:`atomic_write` refuses the latter.
 
     Raises:
-        ForeignFileError: there is such a file. (:func:`atomic_write` handles what is not a regular file.)
+        ForeignFileError: a file lacks the mark.
     """
     for path in paths:
         if os.path.isfile(path) and not _has_mark(path, mark):
@@ -135,12 +148,12 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
 
 
 def check_csv(path: Path, columns: Sequence[str], content: str) -> None:
-    """Check whether a CSV file with these columns may be written to ``path``.
+    """Check that a CSV file with these columns may be written to ``path``.
 
     Args:
-        path: the file, which need not exist.
-        columns: its header.
-        content: what is written, for the message: "the labels".
+        path: file, which need not exist.
+        columns: names of the columns.
+        content: what the file contains, for the error: "the labels".
 
     Raises:
         UsageError: the name does not end in ``.csv``.
@@ -152,7 +165,7 @@ def check_csv(path: Path, columns: Sequence[str], content: str) -> None:
 
 
 def csv_mark(columns: Sequence[str]) -> bytes:
-    """Return a mark for :func:`refuse_foreign`: a CSV header with exactly these columns."""
+    """Return the mark of a CSV file with exactly these columns, for :func:`refuse_foreign`."""
     return rb"\A(\xef\xbb\xbf)?" + ",".join(columns).encode() + rb"\r?\n"
 
 
@@ -167,7 +180,7 @@ def _has_mark(path: Path, mark: bytes) -> bool:
 
 
 def sha256_bytes(data: bytes) -> str:
-    """The SHA-256 of ``data``: 64 lower-case hexadecimal digits."""
+    """Return the SHA-256 digest of ``data`` as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -178,9 +191,13 @@ def verified_bytes(
     error: type[ArcageError] = ModelError,
     hint: str = "reinstall arcage: pip install --force-reinstall arcage",
 ) -> bytes:
-    """The content of a file whose SHA-256 is known, checked before any parser sees it.
+    """Return the content of a file after checking its SHA-256 digest, so that no parser reads a damaged file.
 
-    Raises ``error``, with ``hint`` as what to do next, where it cannot be read or has another digest.
+    Args:
+        path: file.
+        sha256: expected digest.
+        error: exception to raise if the file cannot be read or has another digest.
+        hint: what to do then, for the message.
     """
     try:
         data = Path(path).read_bytes()
@@ -198,47 +215,88 @@ def atomic_write(path: str | Path, mode: Literal["wb"] = ...) -> AbstractContext
 def atomic_write(path: str | Path, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
 @contextmanager
 def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
-    """A file to write that takes the place of ``path`` when the ``with`` block ends without an exception.
+    """Open a file for writing that replaces ``path`` when the ``with`` block ends without an exception.
 
-    Until then it is a hidden file in the same folder; after an exception that is removed, and what was at
-    ``path`` is as before. On success the content is on the disk. Permissions are those that ``open`` would
-    leave, and a link stays a link. Text (``"w"``) is UTF-8, keeps surrogate escapes and does not translate
-    line ends.
+    Otherwise, ``path`` is not changed. See :func:`atomic_path`. Permissions are those that ``open`` would
+    give. Text (``"w"``) is encoded as UTF-8 with surrogate escapes; line ends are not translated.
 
-    Raises :class:`OutputError` where it cannot be written (an OSError of the block's own passes unchanged).
+    Raises:
+        OutputError: the file cannot be written. An OSError raised inside the block passes unchanged.
+    """
+    with atomic_path(path) as temporary:
+        file: IO[Any] | None = None
+        try:
+            with uninterrupted():
+                file = io.BufferedWriter(_create(temporary, path))
+                if mode == "w":
+                    file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+            yield file
+            with uninterrupted():
+                try:
+                    file.flush()
+                    file.close()
+                except OSError as error:
+                    raise _cannot_write(path, error) from error
+        except BaseException:
+            if file is not None:
+                with suppress(OSError, OutputError):
+                    file.close()
+            raise
+
+
+@contextmanager
+def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
+    """Yield a temporary path whose file replaces ``path`` when the ``with`` block ends without an exception.
+
+    For libraries that open files themselves; otherwise use :func:`atomic_write`. The temporary file is a
+    hidden file in the same folder. After an exception it is removed, and ``path`` is not changed. If the
+    block creates no file, nothing happens. On success, the content is on disk. An existing file keeps its
+    permissions, and a link remains a link.
+
+    Args:
+        path: file to write.
+        suffix: suffix of the temporary path, one of ``.tmp`` and ``.mp4``.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     try:
         target = os.path.realpath(path)
         permissions = _replaceable(target)
-        temporary = temporary_path(os.path.dirname(target))
+        temporary = temporary_path(os.path.dirname(target), suffix)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    file: IO[Any] | None = None
     try:
-        with uninterrupted():
-            file = raw = _create(temporary, path)
-            file = io.BufferedWriter(raw)
-            if mode == "w":
-                file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
-        yield file
-        with uninterrupted():
-            try:
-                file.flush()
-                if permissions is not None:
-                    os.chmod(temporary, permissions)
-                os.fsync(raw.fileno())
-                file.close()
-                os.replace(temporary, target)
-            except OSError as error:
-                raise _cannot_write(path, error) from error
-            _sync_folder(os.path.dirname(target))
-    except BaseException:
-        if file is not None:
-            with suppress(OSError, OutputError):
-                file.close()
-            with suppress(OSError):
-                os.unlink(temporary)
-        raise
+        yield Path(temporary)
+        if os.path.lexists(temporary):
+            with uninterrupted():
+                try:
+                    _replace(temporary, target, permissions)
+                except OSError as error:
+                    raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes ``path`` when the block ends without an exception.
+
+    Only one process at a time may write to ``path``: the temporary folder has a fixed name, so that what a
+    killed process left is removed.
+
+    Raises:
+        OSError: the folder cannot be created, or ``path`` exists.
+    """
+    temporary = path.with_name(f".arcage-{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def temporary_path(folder: str, suffix: str = ".tmp") -> str:
@@ -259,8 +317,8 @@ _TEMPORARY = re.compile(r"\.arcage-(?:([0-9a-f]{8})-)?([1-9][0-9]{0,9})-[0-9a-f]
 def _remove_leftovers(folder: str) -> None:
     """Remove the temporary files of processes that were killed.
 
-    The system knows which processes of this machine are alive. Another machine may share the folder: its
-    files are removed when they have not changed for a day.
+    If the folder is shared with other machines, files of their processes are removed when they have not
+    changed for a day.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -277,7 +335,7 @@ def _remove_leftovers(folder: str) -> None:
 def _process_space() -> str:
     """Return eight hexadecimal digits that identify the namespace of process numbers.
 
-    A host name is not enough: hosts may have the same name, and containers may share that of their host.
+    A host name is not sufficient: hosts may have the same name, and containers may share that of their host.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -300,7 +358,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _create(temporary: str, path: str | Path) -> _Output:
+def _create(temporary: Path, path: str | Path) -> _Output:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         return _Output(os.open(temporary, flags, 0o666), path)
@@ -309,7 +367,7 @@ def _create(temporary: str, path: str | Path) -> _Output:
 
 
 class _Output(io.FileIO):
-    """Names its path where writing fails: an OSError from ``write`` itself could have come from anywhere."""
+    """A file whose write errors name the path. A plain OSError could come from any file in the block."""
 
     def __init__(self, descriptor: int, path: str | Path) -> None:
         super().__init__(descriptor, "wb")
@@ -323,9 +381,11 @@ class _Output(io.FileIO):
 
 
 def _replaceable(target: str) -> int | None:
-    """The permissions of the file at ``target``, None where there is none; OSError where it must stay.
+    """Return the permissions of the file at ``target``; None if there is none.
 
-    Replacing asks less than writing does: it would succeed on a read-only file, and on /dev/null.
+    Raises:
+        OSError: ``target`` could not be opened for writing. Renaming would replace even a read-only file or
+            /dev/null.
     """
     try:
         mode = os.stat(target).st_mode
@@ -345,8 +405,18 @@ def _cannot_write(path: str | Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror or error}; {advice}")
 
 
+def _replace(temporary: str, target: str, permissions: int | None) -> None:
+    """Rename a file so that it is complete at ``target`` even after a power failure."""
+    if permissions is not None:
+        os.chmod(temporary, permissions)
+    with open(temporary, "ab") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, target)
+    _sync_folder(os.path.dirname(target))
+
+
 def _sync_folder(folder: str) -> None:
-    """Make a rename outlast a power cut, where the system can: not every one opens or syncs a folder."""
+    """Make a rename survive a power failure, on systems that can sync folders."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

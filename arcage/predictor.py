@@ -20,11 +20,12 @@ from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import DEFAULT
 from arcage.errors import UsageError
-from arcage.extraction.run import describe, open_cache
+from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
+from arcage.output.rows import Estimate, estimates, face_row, row_without_face
 from arcage.sources.source import Source
-from arcage.types import U8, Face, ImageFaces, Prediction
+from arcage.types import U8, ImageFaces, Prediction
 
 Item = TypeVar("Item")
 EMBEDDING = 512
@@ -98,8 +99,8 @@ class Predictor:
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
-        self.firsts = 0
-        """Images so far of which only the first picture was read: animations, files of several pages."""
+        self.multi_frame = 0
+        """Number of animations and files of several pages so far; of each, the first frame was read."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
@@ -161,11 +162,12 @@ class Predictor:
         since = time.monotonic()
         with (
             ThreadPoolExecutor(_ANSWERING, "arcage-heads") as heads,
-            closing(describe(sources, self._extractor, self._cache)) as images,
+            closing(extract_images(sources, self._extractor, self._cache)) as results,
         ):
-            for source, image, _ in images:
-                self.firsts += image.more
-                batch.append((source, image))
+            for result in results:
+                image = result.image
+                self.multi_frame += image.multi_frame
+                batch.append((result.source, image))
                 rows += len(image.faces) or 1
                 full = rows >= _ROWS_AT_ONCE
                 if full or time.monotonic() - since > _SECONDS_AT_MOST:
@@ -181,33 +183,26 @@ class Predictor:
     def _answer(self, batch: Sequence[tuple[Source, ImageFaces]]) -> list[tuple[Source, list[Prediction]]]:
         seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
         chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
-        told: list[list[float | None]] = []
+        found: list[Estimate] = []
         if any(chosen):
             descriptors = [
                 image.descriptors if len(faces) == len(image.faces) else image.descriptors[faces]
                 for (_, image), faces in zip(batch, chosen, strict=True)
             ]
-            told = self.told(self._heads.predict(np.concatenate(descriptors)))
-        rows = iter(told)
+            found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
+        rows = iter(found)
         return [
             (
                 source,
-                [face_row(source, i, count, image.faces[i], *next(rows)) for i in faces]
-                or [no_face_row(source, image)],
+                [face_row(source.path, i, count, image.faces[i], next(rows)) for i in faces]
+                or [row_without_face(source.path, image.error if image.status == "unreadable" else None)],
             )
             for (source, image), count, faces in zip(batch, seen, chosen, strict=True)
         ]
 
-    def told(self, p: Predictions) -> list[list[float | None]]:
-        """Age, its low and high end, p_female, and whether that is female (1 or 0), of each face.
-
-        None where the heads were fitted without this attribute, or are not as sure as was asked for.
-        """
-        sure = np.maximum(p.p_female, 1 - p.p_female) >= self._min_sure
-        age = np.where(p.age_high - p.age_low <= self._max_width, p.age, np.nan)
-        female = np.where(sure, p.p_female >= 0.5, np.nan)
-        table = np.stack([age, p.age_low, p.age_high, p.p_female, female], axis=1)
-        return [[None if value != value else value for value in row] for row in table.tolist()]
+    def estimates(self, predictions: Predictions) -> list[Estimate]:
+        """Return the estimate of each face, without values that are more uncertain than was asked for."""
+        return estimates(predictions, max_width=self._max_width, min_confidence=self._min_sure)
 
     def look(
         self, pictures: Iterable[tuple[Item, U8]], *, chunk: int
@@ -254,56 +249,3 @@ class Predictor:
 
 def _itself(picture: U8) -> U8:
     return picture
-
-
-def face_row(
-    source: Source,
-    index: int,
-    count: int,
-    face: Face,
-    age: float | None,
-    low: float | None,
-    high: float | None,
-    p_female: float | None,
-    female: float | None,
-) -> Prediction:
-    """The row of one face; ``index`` is its number and ``count`` how many there are."""
-    x1, y1, x2, y2 = face.box.tolist()
-    return Prediction(
-        path=source.path,
-        face=index,
-        faces=count,
-        x1=x1,
-        y1=y1,
-        x2=x2,
-        y2=y2,
-        det_score=face.score,
-        age=age,
-        age_low=low,
-        age_high=high,
-        gender=None if female is None else "female" if female else "male",
-        p_female=p_female,
-        status="ok",
-        error=None,
-    )
-
-
-def no_face_row(source: Source, image: ImageFaces) -> Prediction:
-    """The row of an image that gave no face."""
-    return Prediction(
-        path=source.path,
-        face=None,
-        faces=0,
-        x1=None,
-        y1=None,
-        x2=None,
-        y2=None,
-        det_score=None,
-        age=None,
-        age_low=None,
-        age_high=None,
-        gender=None,
-        p_female=None,
-        status="unreadable" if image.status == "unreadable" else "no_face",
-        error=image.error or None,
-    )

@@ -48,8 +48,8 @@ class ImageFaces:
     """From the highest detector score to the lowest."""
     descriptors: F16
     """Shape (len(faces), dimension)."""
-    more: bool = False
-    """Whether the file has more pictures than the first, which was read; not kept in a cache."""
+    multi_frame: bool = False
+    """Whether the file has more frames or pages than the first, which was read; not kept in a cache."""
     min_face: int | None = None
     """Minimum face width of the search, pixels; None if an older version of arcage did not record it."""
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
 from arcage.images.decode import decode
-from arcage.images.multi_frame import has_more
+from arcage.images.multi_frame import is_multi_frame
 from arcage.types import Face, ImageFaces
 
 FINGERPRINT = "fake"
@@ -84,12 +84,12 @@ class FakeExtractor:
         sha256 = ""
         try:
             data = read()
-            if not isinstance(data, bytes):  # a frame of a film
+            if not isinstance(data, bytes):  # a frame of a video
                 data = image(face(), width=data.shape[1], height=data.shape[0])
             sha256 = hashlib.sha256(data).hexdigest()
             before = known(sha256) if known else None
             if before is not None:
-                return replace(before, more=has_more(data))
+                return replace(before, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
             told = json.loads(data) if data.startswith(b"{") else _picture(data)
@@ -102,8 +102,8 @@ class FakeExtractor:
         )
         descriptors = np.array([f[5:] for f in told["faces"]], np.float16).reshape(-1, 2)
         status = "ok" if faces else "no_face"
-        more = has_more(data)
-        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors, more)
+        multi_frame = is_multi_frame(data)
+        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors, multi_frame)
 
 
 def _picture(data: bytes) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
-    # A document that needs a film shows how to make one.
+    # A document that needs a video shows how to make one.
     _, code = next(blocks(ROOT / "docs" / "guide" / "media.md", "python"))
     with chdir(root):
         exec(code, {})

@@ -17,7 +17,8 @@ from arcage.data.imdb_wiki import check_labels_file
 from arcage.errors import ForeignFileError, UsageError
 from arcage.files import refuse_foreign
 from arcage.heads.export import check_onnx_file
-from arcage.output.formats import COLUMNS, check_rows_file, write_file
+from arcage.output.formats import check_rows_file, write_file
+from arcage.output.rows import COLUMNS
 from arcage.report import check_report_files
 from arcage.report.faces import check_page_file, write_page
 from arcage.report.labels import check_label_report_files

@@ -49,6 +49,6 @@ def test_files_that_it_names_exist() -> None:
 
 
 def test_columns_are_those_of_the_output() -> None:
-    from arcage.output.formats import COLUMNS
+    from arcage.output.rows import COLUMNS
 
     assert f"`{', '.join(COLUMNS)}`" in README

@@ -12,7 +12,7 @@ from typing import Any
 
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
-from arcage.output.formats import COLUMNS, record
+from arcage.output.rows import json_row
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
 from arcage.types import Prediction
@@ -31,7 +31,7 @@ class Answer:
 
     def records(self) -> list[dict[str, Any]]:
         """The rows with the columns of every output; the picture, if there is one, is in the first."""
-        records = [record(row) for row in self.rows]
+        records = [json_row(row) for row in self.rows]
         if self.picture is not None:
             records[0]["picture"] = self.picture
         return records
@@ -71,13 +71,6 @@ class Answers:
             rows = next(answers)[1]
         readable = rows[0].status != "unreadable"
         return Answer(rows, _picture(source.read()) if picture and readable else None)
-
-
-def refused(name: str, error: str) -> list[Prediction]:
-    """The row of a photo that could not be read."""
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(path=name, faces=0, status="unreadable", error=error)
-    return [Prediction(**row)]
 
 
 def warm_up(predictor: Predictor) -> None:

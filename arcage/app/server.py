@@ -20,13 +20,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from arcage._version import __version__
-from arcage.app.answers import AT_ONCE, Answer, Answers, refused
+from arcage.app.answers import AT_ONCE, Answer, Answers
 from arcage.app.forms import FRAME, FormError, only_file
 from arcage.app.guard import Guard, discard
 from arcage.app.zips import Photo, ZipError, ZipTooLargeError, photos_in
 from arcage.errors import ArcageError
 from arcage.images.decode import MAX_PIXELS
-from arcage.output.formats import COLUMNS, DECIMALS, write_text
+from arcage.output.formats import write_text
+from arcage.output.rows import COLUMNS, DECIMALS, row_without_face
 from arcage.predictor import Predictor
 
 _FILES = {
@@ -214,11 +215,12 @@ class _Batch:
         async def answer(photo: Photo) -> Answer:
             if asyncio.get_running_loop().time() > end:
                 why = f"not looked at: all {limits.zip_seconds:g} seconds for one zip were over"
-                return Answer(refused(photo.name, why))
+                return Answer([row_without_face(photo.name, why)])
             try:
                 return await self._api.answers.answer(photo.name, photo.read, picture=picture)
             except TimeoutError:
-                return Answer(refused(photo.name, f"no answer within {limits.answer_seconds:g} seconds"))
+                why = f"no answer within {limits.answer_seconds:g} seconds"
+                return Answer([row_without_face(photo.name, why)])
 
         ahead: deque[asyncio.Task[Answer]] = deque()
         try:

@@ -27,7 +27,7 @@ from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decode import decode, out_of_memory
-from arcage.images.multi_frame import has_more
+from arcage.images.multi_frame import is_multi_frame
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
 SCHEMA = 2
@@ -78,7 +78,7 @@ class _Found:
     """Shape (faces, 112, 112, 3), RGB."""
     known: ImageFaces | None = None
     """The whole answer, where it was known before."""
-    more: bool = False
+    multi_frame: bool = False
 
 
 class Extractor:
@@ -264,13 +264,14 @@ class Extractor:
         none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
         try:
             data = read()
-            more = False
+            multi_frame = False
             if isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
                 before = known(sha256) if known else None
-                more = has_more(data)
+                multi_frame = is_multi_frame(data)
                 if before is not None and self.holds(before):
-                    return _Found(sha256, 0, 0, "", (), none, replace(before, more=True) if more else before)
+                    before = replace(before, multi_frame=True) if multi_frame else before
+                    return _Found(sha256, 0, 0, "", (), none, before)
             image = decode(data) if isinstance(data, bytes) else data
             stage = self._ready()
             found = [
@@ -291,7 +292,7 @@ class Extractor:
             if not out_of_memory(error):
                 raise
             return _Found("", 0, 0, "not enough memory for this image", (), none)
-        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops, more=more)
+        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops, multi_frame=multi_frame)
 
 
 class _Stage:
@@ -339,7 +340,14 @@ class _Stage:
             yield (
                 item,
                 ImageFaces(
-                    *(f.sha256, f.width, f.height, status, f.error, f.faces, descriptors[start:stop], f.more),
+                    sha256=f.sha256,
+                    width=f.width,
+                    height=f.height,
+                    status=status,
+                    error=f.error,
+                    faces=f.faces,
+                    descriptors=descriptors[start:stop],
+                    multi_frame=f.multi_frame,
                     min_face=self.min_face,
                 ),
             )

@@ -1,8 +1,7 @@
-"""Extraction on many machines at once: the same stage in the actors of Ray Data.
+"""Extract images on many machines, in the actors of Ray Data.
 
-Descriptors go from the actors straight into the cache, as its writers need no lock; only a small row for each
-image comes back. An actor that dies is started again and repeats the images that it had in hand: a batch is
-in the cache, or comes again.
+Actors write descriptors straight into the cache, whose writers need no lock, and return one small row per
+image. Ray restarts an actor that dies and repeats its batch, so each batch ends up in the cache.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from arcage.cache import Cache
 from arcage.cache.arrow import printable
 from arcage.embedder.engines.base import cores
 from arcage.errors import ArcageError, DeviceError
-from arcage.extraction.run import describe, open_cache
+from arcage.extraction.run import extract_images, open_cache
 from arcage.output.summary import Summary
 from arcage.process.interrupt import handlers_kept
 from arcage.sources.read_ahead import ReadAhead
@@ -39,26 +39,28 @@ if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
 
 _BATCH = 1024
-"""Most images in one batch: a shard of the cache, and what an actor that dies has to repeat."""
+"""Maximum images per batch. A batch is one shard of the cache, and is repeated if its actor dies."""
 _WINDOW = 1 << 18
-"""Sources that the driver holds at once."""
+"""Maximum sources in the driver's memory."""
 _CPUS = 4
-"""Most cores of one actor. A machine with more has several, which do not wait for one Python."""
+"""Maximum cores per actor. Larger machines run several actors, since one Python process would be the
+bottleneck."""
 _STORE_BYTES = 256 << 20
-"""Ray's shared memory on this machine: only paths and small rows pass through it."""
+"""Ray's shared memory on this machine. Only paths and small rows pass through it."""
 _FAILED = "failed"
+"""Status of a batch that raised an arcage error."""
 
 
 class CachedExtraction:
-    """Extracts batches of images into a cache; for ``map_batches`` of Ray Data, and picklable.
+    """Picklable callable that extracts batches of images into a cache, for ``map_batches`` of Ray Data.
 
-    The networks are loaded and the cache is opened with the first batch.
+    The first batch loads the networks and opens the cache.
 
     Args:
-        extractor: what is done with each image.
+        extractor: computes faces and descriptors.
         directory: the cache's folder, on a disk that all workers share.
-        names: keep the images' names too.
-        folder: where relative paths begin; the present one by default.
+        names: store the images' file names as well.
+        folder: base of relative paths; the current working directory by default.
         cpus: cores to use; None for all.
     """
 
@@ -82,28 +84,37 @@ class CachedExtraction:
         return {**self.__dict__, "_cache": None}
 
     def __call__(self, batch: Mapping[str, Array]) -> dict[str, Array]:
-        """Extract the images that the cache lacks, and have them in the cache when this returns.
+        """Extract the images that are not in the cache. On return they are.
 
         Args:
-            batch: ``path``, shape (n,): text, or bytes as the file system has them. Optional columns:
-                ``name`` (the base name by default), ``error`` and ``opener``, as :func:`as_columns` makes
+            batch: ``path``, shape (n,): str, or bytes in the encoding of the file system. Optional columns:
+                ``name`` (default: the base name), ``error`` and ``opener``, as :func:`as_columns` returns
                 them.
 
         Returns:
-            ``sha256`` (str, empty where there were no bytes), ``status`` (str), ``faces`` (int32), ``known``
-            (bool: the cache had it) and ``error`` (str), shape (n,) each, in the order of the batch.
+            ``sha256`` (str, empty if the image could not be read from disk), ``status`` (str), ``faces``
+            (int32), ``known`` (bool, whether the cache had the image) and ``error`` (str), each of shape (n,)
+            and in the order of the batch.
 
         Raises:
-            CacheError, DeviceError, ModelError, RemoteError: as :func:`arcage.extraction.run.extract`.
+            CacheError, DeviceError, ModelError, RemoteError: as
+                :func:`arcage.extraction.run.extract_to_cache`.
         """
         if self._cache is None:
             if self._cpus is not None:
                 os.environ["PYTHON_CPU_COUNT"] = str(self._cpus)
             self._cache = open_cache(Path(self._directory), self._extractor)
         with ReadAhead(self._sources(batch)) as sources:
+            # Without the descriptors, which would fill the memory.
             rows = [
-                (image.sha256, image.status, len(image.faces), known, printable(image.error))
-                for _, image, known in describe(sources, self._extractor, self._cache, names=self._names)
+                (
+                    result.image.sha256,
+                    result.image.status,
+                    len(result.image.faces),
+                    result.from_cache,
+                    printable(result.image.error),
+                )
+                for result in extract_images(sources, self._extractor, self._cache, names=self._names)
             ]
             if sources.error is not None:
                 raise sources.error
@@ -124,22 +135,22 @@ class CachedExtraction:
             opener = batch["opener"][row] if "opener" in batch else None
             if not is_url(path):
                 path = os.path.join(self._folder, path)
-            # Of our own making: it comes from the driver of this run.
+            # Safe to unpickle: the driver of this run made it.
             yield Source(path, name, error, opener=pickle.loads(opener) if opener is not None else None)  # noqa: S301
 
 
 def as_columns(sources: Iterable[Source]) -> dict[str, list[bytes | None]]:
-    """Sources as columns of bytes, for :class:`CachedExtraction`."""
+    """Return sources as columns of bytes, for :class:`CachedExtraction`."""
     columns: dict[str, list[bytes | None]] = {"path": [], "name": [], "error": [], "opener": []}
     for source in sources:
         for column, text in (("path", source.path), ("name", source.name), ("error", source.error)):
-            # A file name may be no UTF-8.
+            # File names need not be valid UTF-8.
             columns[column].append(text.encode("utf-8", "surrogateescape"))
         columns["opener"].append(None if source.opener is None else pickle.dumps(source.opener))
     return columns
 
 
-def extract(
+def extract_on_ray(
     sources: Iterable[Source],
     cache: Cache,
     extractor: Extractor,
@@ -147,38 +158,40 @@ def extract(
     names: bool = True,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Run :func:`arcage.extraction.run.extract` on Ray: on the cluster ``RAY_ADDRESS``, or on this machine.
+    """Extract all images into a cache on Ray: on the cluster ``RAY_ADDRESS``, or on this machine.
 
-    A Ray that is started here listens on the loopback interface only, asks for a token that no one else
-    has, sends no usage statistics, and is stopped again. One that this process has joined before is taken as
-    it is.
+    A Ray instance that is started here listens on the loopback interface only, requires a random token, sends
+    no usage statistics and is stopped at the end. If the process is already connected to Ray, that connection
+    is used.
 
     Args:
-        cache: on a disk that all workers share, under the same path; so are the images.
-        extractor: on a GPU, each actor has one.
+        sources: the images, on a disk that all workers share under the same path.
+        cache: on such a disk as well.
+        extractor: computes faces and descriptors. With a GPU device, each actor gets one GPU.
+        names, progress: as for :func:`arcage.extraction.run.extract_to_cache`.
 
     Raises:
         DeviceError: Ray is not installed, or cannot be started or joined.
-        CacheError, ModelError, RemoteError: as :func:`arcage.extraction.run.extract`.
-        KeyboardInterrupt: passed on; whole batches are in the cache.
+        CacheError, ModelError, RemoteError: as :func:`arcage.extraction.run.extract_to_cache`.
+        KeyboardInterrupt: raised again; finished batches are in the cache.
     """
     summary = Summary()
     start = time.monotonic()
     with _ray() as ray:
-        actors, each = _share(ray.nodes(), _on_gpu(extractor))
-        stage = {"names": names, "folder": os.getcwd(), "cpus": each["num_cpus"]}
+        pool = _plan_actors(ray.nodes(), gpu=extractor.engine.device != "cpu")
+        stage = {"names": names, "folder": os.getcwd(), "cpus": pool.resources["num_cpus"]}
         stream = iter(sources)
         while window := list(islice(stream, _WINDOW)):
-            # A few batches for each actor, so that all finish at about the same time.
-            size = min(_BATCH, max(1, -(-len(window) // (4 * actors))))
+            # Four batches per actor, so that all finish at about the same time.
+            size = min(_BATCH, max(1, -(-len(window) // (4 * pool.actors))))
             batches = [window[at : at + size] for at in range(0, len(window), size)]
             data = _dataset(batches).map_batches(
                 _Actor,
                 fn_constructor_args=(extractor, str(cache.directory)),
                 fn_constructor_kwargs=stage,
                 batch_size=None,
-                compute=ray.data.ActorPoolStrategy(size=min(actors, len(batches))),
-                **each,
+                compute=ray.data.ActorPoolStrategy(size=min(pool.actors, len(batches))),
+                **pool.resources,
             )
             for done in _results(ray, data):
                 for status, faces, known in zip(done["status"], done["faces"], done["known"], strict=True):
@@ -191,7 +204,7 @@ def extract(
 
 
 class _Actor(CachedExtraction):
-    """Hands back what was raised: Ray would keep no more of it than the text of a traceback."""
+    """Return arcage errors as rows: Ray would keep only the text of the traceback."""
 
     def __call__(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         try:
@@ -213,11 +226,11 @@ def _results(ray: Any, data: Any) -> Iterator[dict[str, Array]]:
                 raise getattr(errors, done["sha256"][0], ArcageError)(done["error"][0])
             yield done
     except ray.exceptions.RayTaskError:
-        raise  # an error of arcage, with its traceback
+        raise  # keeps the traceback of the actor
     except ray.exceptions.RayError as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise DeviceError(
-            f"Ray stopped: {words}; what was finished is in the cache, run the same command again"
+            f"Ray stopped: {words}; finished images are in the cache, run the same command again"
         ) from error
 
 
@@ -231,11 +244,11 @@ def _dataset(batches: list[list[Source]]) -> Any:
 
 @contextmanager
 def _ray() -> Iterator[Any]:
-    # Ray reads its environment while it is imported. Nothing leaves the machine.
+    # Ray reads these variables when it is imported. No statistics leave the machine.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     local = not os.environ.get("RAY_ADDRESS")
     if local:
-        # By this name it can be had on Linux too: the loopback address for all that Ray opens.
+        # Despite its name it applies on Linux as well: Ray then binds everything to the loopback address.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -244,15 +257,15 @@ def _ray() -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise DeviceError(f"--engine ray needs Ray ({error}): pip install 'arcage[ray]'") from None
+        raise DeviceError(f"Ray is not installed ({error}): pip install 'arcage[ray]'") from None
     if ray.is_initialized():
         yield ray
         return
     here = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
         if not local:
-            _knock(os.environ["RAY_ADDRESS"])
-        # Ray sets a handler for SIGTERM.
+            _check_reachable(os.environ["RAY_ADDRESS"])
+        # Ray installs a handler for SIGTERM.
         with _no_stderr(), handlers_kept():
             ray.init(
                 address="local" if local else None,
@@ -263,12 +276,10 @@ def _ray() -> Iterator[Any]:
     except Exception as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         where = "start Ray on this machine" if local else f"join Ray at {os.environ['RAY_ADDRESS']}"
-        raise DeviceError(
-            f"cannot {where}: {words}; or run without --engine ray, in parts by --shard"
-        ) from error
+        raise DeviceError(f"cannot {where}: {words}; extract without Ray, or in several parts") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    # What goes wrong is said here, and once.
+    # Errors are reported by the exceptions below, once.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
     try:
         yield ray
@@ -276,8 +287,8 @@ def _ray() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raise OSError where nobody is at ``host:port``. Ray would try for many minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at ``host:port``. Ray itself would retry for many minutes."""
     host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -285,7 +296,7 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    # Ray's C++ part says there that it has been told to be quiet.
+    # Ray's C++ core announces there that its log level was changed.
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -297,26 +308,30 @@ def _no_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _on_gpu(extractor: Extractor) -> bool:
-    return extractor.engine.device != "cpu"
+@dataclass(frozen=True, slots=True)
+class _ActorPool:
+    actors: int
+    """Number of actors."""
+    resources: dict[str, int]
+    """Options of each actor: ``num_cpus`` and, on GPUs, ``num_gpus``."""
 
 
-def _share(nodes: list[dict[str, Any]], gpu: bool) -> tuple[int, dict[str, int]]:
-    """How many actors the machines of a cluster hold, and what each is given.
+def _plan_actors(nodes: list[dict[str, Any]], *, gpu: bool) -> _ActorPool:
+    """Divide the machines of a cluster, as ``ray.nodes()`` lists them, into actors.
 
     Raises:
-        DeviceError: none.
+        DeviceError: no machine has the resources of one actor.
     """
     machines = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if gpu:
         machines = [machine for machine in machines if machine.get("GPU", 0) >= 1]
         cpus = min((int(m["CPU"] // m["GPU"]) for m in machines), default=0)
-        count, each = sum(int(m["GPU"]) for m in machines), {"num_cpus": max(1, cpus), "num_gpus": 1}
+        pool = _ActorPool(sum(int(m["GPU"]) for m in machines), {"num_cpus": max(1, cpus), "num_gpus": 1})
     else:
         cpus = min((int(min(m["CPU"], _CPUS)) for m in machines), default=1)
-        count, each = sum(int(m["CPU"] // cpus) for m in machines), {"num_cpus": cpus}
-    if not count:
+        pool = _ActorPool(sum(int(m["CPU"] // cpus) for m in machines), {"num_cpus": cpus})
+    if not pool.actors:
         raise DeviceError(
             f"the Ray cluster has no machine with a {'GPU' if gpu else 'CPU'}: see `ray status`"
         )
-    return count, each
+    return pool

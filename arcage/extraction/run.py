@@ -1,17 +1,16 @@
-"""Images to faces with descriptors, by way of a cache: what it has is not computed again."""
+"""Extract images into a descriptor cache, in this process."""
 
 from __future__ import annotations
 
-import re
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcage.cache import Cache, ShardWriter
-from arcage.errors import CacheError, UsageError
+from arcage.errors import CacheError
 from arcage.output.summary import Summary
 from arcage.sources.source import Source
 from arcage.types import ImageFaces
@@ -20,7 +19,17 @@ if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
 
 
-def extract(
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The result for one image."""
+
+    source: Source
+    image: ImageFaces
+    from_cache: bool
+    """Whether the cache had the image before."""
+
+
+def extract_to_cache(
     sources: Iterable[Source],
     cache: Cache,
     extractor: Extractor,
@@ -28,59 +37,61 @@ def extract(
     names: bool = True,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Bring the descriptors of all images into a cache; those that it has are only counted.
+    """Extract all images into a cache. Images that the cache has are only counted.
 
-    However this ends, what was finished is kept; a process that is killed loses the last minute at most.
-    Run again, it goes on where it stopped.
+    Finished images are kept if the run is interrupted; a killed process loses at most the last minute. The
+    next run continues where this one stopped.
 
     Args:
-        cache: as :func:`open_cache` gives it.
-        names: keep the images' names too, for labels that are found by name.
+        sources: the images.
+        cache: as :func:`open_cache` returns it.
+        extractor: computes faces and descriptors.
+        names: store the images' file names as well, for labels that are found by name.
         progress: called after each image.
 
     Raises:
         CacheError: the cache cannot be written.
         ModelError, DeviceError: as :class:`~arcage.embedder.extractor.Extractor`.
-        KeyboardInterrupt: passed on, once everything finished is in the cache.
+        KeyboardInterrupt: raised again after all finished images are in the cache.
     """
     summary = Summary()
     start = time.monotonic()
-    with closing(describe(sources, extractor, cache, names=names)) as results:
-        for source, image, known in results:
-            summary.add(source.path, image.status, len(image.faces))
-            summary.from_cache += known
-            summary.firsts += image.more
+    with closing(extract_images(sources, extractor, cache, names=names)) as results:
+        for result in results:
+            summary.add(result.source.path, result.image.status, len(result.image.faces))
+            summary.from_cache += result.from_cache
+            summary.multi_frame += result.image.multi_frame
             progress()
     summary.seconds = time.monotonic() - start
     return summary
 
 
-def describe(
+def extract_images(
     sources: Iterable[Source], extractor: Extractor, cache: Cache | None = None, *, names: bool = False
-) -> Generator[tuple[Source, ImageFaces, bool]]:
-    """Yield for each image, in order, what it gave and whether the cache had it.
+) -> Generator[Extracted]:
+    """Yield the result for each image, in the order of ``sources``.
 
-    Each file is read once, in a worker thread: those that the cache has as well, because an image is known
-    by its content and by nothing else. What is new is written to the cache, together with the
-    images' names where asked; close the iterator, and it is written at once. Raises as :func:`extract`.
+    Every file is read once, in a worker thread, even if the cache has the image: images are identified by
+    content only. New results are written to the cache, with the images' file names if ``names`` is set.
+    Closing the iterator writes what is pending. Raises the errors of :func:`extract_to_cache`.
     """
     images = ((source, source.read) for source in sources)
     known = cache.get if cache is not None else None
     writing = ShardWriter(cache) if cache is not None else nullcontext()
     with writing as writer, closing(extractor.stream(images, known)) as results:
         for source, image in results:
-            before = writer is not None and writer.add(image, source.name if names else None)
-            yield source, image, before
+            from_cache = writer is not None and writer.add(image, source.name if names else None)
+            yield Extracted(source, image, from_cache)
 
 
 def open_cache(directory: Path, extractor: Extractor) -> Cache:
-    """The cache of an extractor's pipeline, made where there is none.
+    """Open the cache of an extractor's pipeline, or create it.
 
-    Files that killed writers left there more than a day ago are removed.
+    Files that killed writers left more than a day ago are removed.
 
     Raises:
-        CacheError: it cannot be read or made.
-        ModelError, DeviceError: the extractor cannot tell its dimension.
+        CacheError: the cache cannot be read or created.
+        ModelError, DeviceError: the extractor cannot determine its dimension.
     """
     cache = Cache(
         directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.description
@@ -88,28 +99,3 @@ def open_cache(directory: Path, extractor: Extractor) -> Cache:
     with suppress(CacheError):  # a read-only folder
         cache.clean()
     return cache
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/8``, the second of eight parts, as (2, 8).
-
-    Raises:
-        UsageError: it is no such text.
-    """
-    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-    if match and 1 <= int(match[1]) <= int(match[2]):
-        return int(match[1]), int(match[2])
-    raise UsageError(
-        f"--shard takes i/n with i from 1 to n, such as 1/4 for the first of four parts, not {text!r}"
-    )
-
-
-def in_shard(source: Source, shard: tuple[int, int]) -> bool:
-    """Whether an image belongs to a part.
-
-    By its name, so that all machines agree, whatever is added; by its row group inside a Parquet file, so
-    that a part reads only the groups that are its own.
-    """
-    number, count = shard
-    key = source.unit or source.name
-    return zlib.crc32(key.encode("utf-8", "surrogateescape")) % count == number - 1

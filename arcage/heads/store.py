@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from arcage.errors import HeadsError
-from arcage.files import atomic_write, reason, verified_bytes
+from arcage.files import atomic_write, make_folder, reason, verified_bytes
 from arcage.heads.layers import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.process.interrupt import uninterrupted
@@ -80,8 +80,8 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
         manifest["images"] = _record(IMAGES, listed.getvalue())
     # All or nothing: without the manifest there are no heads.
     with uninterrupted():
+        make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             # Old heads must not be mistaken for the new ones while the files are being replaced.
             (folder / MANIFEST).unlink(missing_ok=True)
             (folder / IMAGES).unlink(missing_ok=True)

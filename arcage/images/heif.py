@@ -49,7 +49,7 @@ def kind(data: bytes) -> str:
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether the first picture is one of a film."""
+    """Whether the first picture is one of a video."""
     return data[4:8] == b"ftyp" and data[8:12] in {b"avis", b"hevc", b"hevx", b"msf1"}
 
 

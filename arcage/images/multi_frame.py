@@ -10,7 +10,7 @@ _BLOCKS = 1_000_000
 """Of a GIF, up to 255 bytes each, to look through at most."""
 
 
-def has_more(data: bytes) -> bool:
+def is_multi_frame(data: bytes) -> bool:
     """True for an animated GIF, WebP, PNG or AVIF, and for a TIFF of several pages.
 
     Takes no time for other files. What is damaged counts as having none.

@@ -1,4 +1,4 @@
-"""Pictures with a box and a label around every face."""
+"""Draw boxes and labels on copies of images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from arcage.text import gender_words
 from arcage.types import F64, U8, Prediction
 
 QUALITY = 92
+"""JPEG quality."""
 _READABLE = 480
-"""Smaller pictures are enlarged to this long side: letters need pixels."""
+"""Smaller pictures are enlarged to this length of the longer side, so that letters are legible."""
 _FACE, _CROWD = 160, 2400
-"""Where small faces crowd, the picture is enlarged until the middle one has this height, or its long side
-this length."""
+"""With many small faces, the picture is enlarged until the median face has this height, or the longer side
+has this length, pixels."""
 
-# A comment in every picture and video, by which arcage recognises its own files.
+# A comment in every picture and video, by which arcage recognises the files that it wrote.
 COMMENT = b"drawn by arcage"
 _MARK = b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(COMMENT)) + COMMENT
 
@@ -34,28 +35,28 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPITAL = 22
 """Height of the font's capital letters at scale 1, in pixels."""
 _LINE, _GROUND, _TEXT = (255, 200, 40), (24, 24, 24), (255, 255, 255)
-"""RGB. The line has an edge in the ground's colour: one of the two stands out from any picture, by its
-lightness, so that no eye needs to tell hues apart."""
+"""RGB. The line has an outline in the background colour: one of the two contrasts with any picture by its
+lightness alone, also for people with colour blindness."""
 _SHRINK = (1.0, 0.85, 0.7, 0.5, 0.4)
-"""Sizes of the letters that are tried, until no label covers much of a face."""
+"""Letter sizes to try, until no label covers too much of a face."""
 _COVERED = 0.2
-"""What a label may cover of faces, as a share of its own face's box, before smaller letters are tried."""
+"""Maximum area of faces under a label, as a share of its own face's box, before smaller letters are tried."""
 
 
 class Annotator:
-    """Draws the answers into copies of the images, in a folder of their own.
+    """Writes annotated copies of images into a folder.
 
-    A picture keeps its image's path below the folder that holds all arguments, so that two images of one
-    name do not meet, and ends in ``.jpg``; that of a video ends in ``.mp4``.
+    A copy keeps the path of its image relative to the common parent of all arguments, so images of the same
+    name do not collide. It ends in ``.jpg``; that of a video ends in ``.mp4``.
 
     Args:
-        folder: made where it does not exist.
+        folder: created if it does not exist.
         arguments: the files and folders that the images come from.
-        overwrite: replace files that arcage did not draw. The images themselves are never replaced.
+        overwrite: replace files that arcage did not write. The images themselves are never replaced.
 
     Raises:
-        UsageError: pictures in ``folder`` would be in the way of the images themselves.
-        OutputError: the folder cannot be made.
+        UsageError: ``folder`` is among the images.
+        OutputError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str], *, overwrite: bool = False) -> None:
@@ -82,25 +83,26 @@ class Annotator:
 
     @cached_property
     def _images(self) -> set[str]:
-        """The source files and folders of the images; a list can make them many."""
+        """Real paths of the arguments; computed when needed, because a list may have millions."""
         return {os.path.realpath(argument) for argument in self._arguments}
 
     def target(self, source: Source) -> Path:
-        """Where the picture of an image goes."""
+        """Return the path of the annotated copy of an image."""
         if source.data is not None:
             return self._folder / "stdin.jpg"
-        way = os.path.relpath(os.path.abspath(source.path), self._root)
-        # It leads up only where the name of an object in a store does.
-        path = self._folder.joinpath(*(part for part in way.split(os.sep) if part != os.pardir))
+        relative = os.path.relpath(os.path.abspath(source.path), self._root)
+        # Only the name of an object in a store can contain "..".
+        path = self._folder.joinpath(*(part for part in relative.split(os.sep) if part != os.pardir))
         suffixes = (".mp4",) if source.video else (".jpg", ".jpeg")
-        # The old suffix stays, as a.png and a.jpg may be two images.
+        # The original suffix stays: a.png and a.jpg may be two images.
         return path if path.suffix.lower() in suffixes else path.with_name(path.name + suffixes[0])
 
     def check(self, target: Path) -> None:
-        """Check whether a picture may be written.
+        """Check whether an annotated copy may be written.
 
         Raises:
-            UsageError: it would replace a file that arcage did not draw.
+            UsageError: it would replace one of the images.
+            ForeignFileError: it would replace a file that arcage did not write.
         """
         try:
             refuse_foreign(COMMENT, target)
@@ -114,17 +116,17 @@ class Annotator:
                 raise
 
     def check_all(self, sources: Iterable[Source]) -> None:
-        """Check the pictures of all images, see :meth:`check`. Returns at once if the folder is empty."""
+        """Check the copies of all images, see :meth:`check`. Returns at once if the folder is empty."""
         if any(self._folder.iterdir()):
             for source in sources:
                 self.check(self.target(source))
 
     def draw(self, source: Source, rows: Sequence[Prediction]) -> bool:
-        """Write the picture of one image; False where it has no face, or can no longer be read.
+        """Write the annotated copy of one image. Return False if it has no face, or cannot be read any more.
 
         Raises:
-            UsageError: see :meth:`check`.
-            OutputError: the picture cannot be written.
+            UsageError, ForeignFileError: see :meth:`check`.
+            OutputError: the copy cannot be written.
         """
         if all(row.face is None for row in rows):
             return False
@@ -142,25 +144,26 @@ class Annotator:
         return True
 
 
-def draw(image: U8, rows: Sequence[Prediction], *, film: bool = False) -> U8:
-    """A copy of an image with a box and a label around every face.
+def draw(image: U8, rows: Sequence[Prediction], *, video: bool = False) -> U8:
+    """Return a copy of an image with a box and a label around every face.
 
-    Labels touch their box, stay inside the picture and do not overlap one another. Where faces crowd,
-    they get smaller and move, at last over their own face; one for which there is no place is left out.
+    Labels touch their box, stay inside the picture and do not overlap each other. In crowds they get smaller
+    and move, in the end over their own face. A label without a free place is left out.
 
     Args:
         image: shape (height, width, 3), uint8, RGB, upright.
-        rows: of this image.
-        film: it is a frame of one. Its size depends on nothing but the image's, and each label begins with
-            the number of the person. Labels of an image are numbered if it has several faces.
+        rows: the rows of this image.
+        video: the image is a frame of a video. Its size then depends only on that of the image, and each
+            label begins with the number of the person. Otherwise labels are numbered if there are several
+            faces.
 
     Returns:
-        Shape (height, width, 3), uint8, RGB; small images, and crowds of small faces, are enlarged.
+        Shape (height, width, 3), uint8, RGB. Small images, and images with many small faces, are enlarged.
     """
     faces = [row for row in rows if row.face is not None]
     boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in faces], float).reshape(-1, 4)
-    words = [_words(row, numbered=film or row.faces > 1) for row in faces]
-    plan = min(_plans(image.shape[:2], boxes, words, crowds=not film), key=lambda plan: plan.badness)
+    words = [_words(row, numbered=video or row.faces > 1) for row in faces]
+    plan = min(_plans(image.shape[:2], boxes, words, crowds=not video), key=lambda plan: plan.badness)
     picture: U8 = (
         cv2.resize(image, plan.size, interpolation=cv2.INTER_CUBIC)
         if plan.size != image.shape[1::-1]
@@ -179,18 +182,22 @@ class _Plan:
     size: tuple[int, int]
     """Width and height of the picture."""
     boxes: F64
-    """Shape (n, 4), in its pixels, inside it."""
+    """Shape (n, 4): x1, y1, x2, y2, pixels of the picture, inside it."""
     line: int
+    """Width of the boxes' lines, pixels."""
     placed: Sequence[tuple[_Label, F64]]
     """Labels and their upper left corners."""
     badness: tuple[int, float]
-    """Labels without a place; the most that one covers of faces, as :func:`_place` counts it."""
+    """Number of labels without a place, and the largest area of faces under a label, see :func:`_place`."""
 
 
 def _plans(
     shape: Sequence[int], boxes: F64, words: Sequence[Sequence[str]], *, crowds: bool
 ) -> Iterator[_Plan]:
-    """Ways to draw, from the plainest on, up to the first that is good enough; ``crowds`` may be enlarged."""
+    """Yield plans, from the simplest, up to the first one that is good enough.
+
+    ``crowds`` allows enlarging pictures with many small faces.
+    """
     long = max(shape)
     zooms = [max(1.0, _READABLE / long)]
     if len(boxes) and crowds:
@@ -199,7 +206,7 @@ def _plans(
     for zoom in zooms[: 2 if zooms[-1] > zooms[0] else 1]:
         height, width = (round(zoom * side) for side in shape)
         line = max(2, round(max(height, width) / 400))
-        # A box may reach past the border, where its lines would not be seen.
+        # A box may reach past the border, where its lines would be invisible.
         least = line // 2
         most = np.maximum(np.array([width, height, width, height]) - 1 - least, least)
         zoomed = np.clip(boxes * zoom, least, most)
@@ -217,7 +224,7 @@ def _plans(
 
 
 def _words(row: Prediction, *, numbered: bool) -> list[str]:
-    # Two short lines fit beside their face; OpenCV's font has ASCII only.
+    # Two short lines fit next to a face. OpenCV's font is limited to ASCII.
     words = []
     number = f"#{row.face}: " if numbered else ""
     if row.age_low is not None:
@@ -234,13 +241,13 @@ def _words(row: Prediction, *, numbered: bool) -> list[str]:
 class _Label:
     words: Sequence[str]
     capital: float
-    """Height of its capital letters, pixels."""
+    """Height of capital letters, pixels."""
     size: F64
     """Width and height, pixels."""
 
     @classmethod
     def fit(cls, words: Sequence[str], capital: float, width: int) -> _Label:
-        """A label with letters of this height, or lower ones where the picture is too narrow for them."""
+        """Return a label with letters of this height, or smaller if the picture is too narrow."""
         pad = round(0.5 * capital)
         widest = max(cv2.getTextSize(word, _FONT, capital / _CAPITAL, 1)[0][0] for word in words)
         narrow = min(1.0, max(width - 2 * pad, 1) / widest)
@@ -249,7 +256,7 @@ class _Label:
         return cls(words, capital, np.ceil(np.maximum(size, 1)))
 
     def write(self, picture: U8, corner: F64) -> None:
-        """Draw it with its upper left corner there."""
+        """Draw the label; ``corner`` is its upper left corner."""
         pad, step = round(0.5 * self.capital), round(1.7 * self.capital)
         scale = self.capital / _CAPITAL
         left, top, right, bottom = np.concatenate([corner, corner + self.size]).astype(int).tolist()
@@ -262,16 +269,16 @@ class _Label:
 def _place(
     labels: Sequence[_Label | None], boxes: F64, room: F64
 ) -> tuple[int, float, list[tuple[_Label, F64]]]:
-    """Where labels go, one after the other, each where it covers the least of faces.
+    """Place labels one after the other, each where it covers the least area of faces.
 
     Args:
-        labels: None for a face about which nothing is told.
-        boxes: shape (n, 4), pixels.
+        labels: None for a face without estimates.
+        boxes: shape (n, 4): x1, y1, x2, y2, pixels.
         room: width and height of the picture.
 
     Returns:
-        How many found no place; the most that one covers of faces, as a share of its own face's box (the
-        faces of others count ten times); the others with their upper left corners.
+        The number of labels without a place; the largest area of faces under a label, as a share of its own
+        face's box (other faces count ten times); the placed labels with their upper left corners.
     """
     placed: list[tuple[_Label, F64]] = []
     taken = np.empty((0, 4))
@@ -281,12 +288,12 @@ def _place(
             continue
         places = np.clip(_places(box, label.size), 0, np.maximum(room - label.size, 0)).round()
         spots = np.concatenate([places, places + label.size], axis=1)
-        # On another's face it would be taken for that one's.
+        # A label on another face would be read as the label of that face.
         weights = np.full(len(boxes), 10.0)
         weights[i] = 1.0
-        covered = (_shared(spots, boxes) * weights).sum(axis=1) / max(1.0, np.prod(box[2:] - box[:2]))
-        covered[_shared(spots, taken).any(axis=1)] = np.inf
-        # Rounded, or half a pixel would move a label from the place where people look for it.
+        covered = (_intersections(spots, boxes) * weights).sum(axis=1) / max(1.0, np.prod(box[2:] - box[:2]))
+        covered[_intersections(spots, taken).any(axis=1)] = np.inf
+        # Rounded, so that half a pixel does not move a label away from its usual place.
         best = int(np.argmin((covered / 0.03).round()))
         if np.isinf(covered[best]):
             lost += 1
@@ -298,7 +305,7 @@ def _place(
 
 
 def _places(box: F64, size: F64) -> F64:
-    """Upper left corners of places for a label at a box, the best first; shape (m, 2)."""
+    """Return the upper left corners of places for a label at a box, the best first; shape (m, 2)."""
     (x1, y1, x2, y2), (w, h) = box, size
     along = [x1, x2 - w, (x1 + x2 - w) / 2]
     down = [y1, y2 - h, (y1 + y2 - h) / 2]
@@ -309,15 +316,15 @@ def _places(box: F64, size: F64) -> F64:
             *((x2, y) for y in down),
             *((x1 - w, y) for y in down),
             *((x, y) for y in (y1 - h, y2) for x in (x1 - w / 2, x2 - w / 2, x1 - w, x2)),
-            # On the face itself the chin tells the least.
+            # Over the face, the chin matters least.
             *((x, y2 - h) for x in along),
             *((x, y1) for x in along),
         ]
     )
 
 
-def _shared(a: F64, b: F64) -> F64:
-    """The areas that rectangles share, shapes (m, 4) and (n, 4); shape (m, n)."""
+def _intersections(a: F64, b: F64) -> F64:
+    """Return the intersection areas of rectangles, shapes (m, 4) and (n, 4) -> (m, n)."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     area: F64 = np.prod(np.clip(high - low, 0, None), axis=2)
     return area

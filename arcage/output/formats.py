@@ -1,4 +1,4 @@
-"""Rows of the answer as CSV, JSON lines, parquet or a table for people, as they come."""
+"""Write rows as CSV, JSON lines, Parquet or a terminal table, one after the other."""
 
 from __future__ import annotations
 
@@ -10,42 +10,31 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
-from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
+from arcage.output.rows import COLUMNS, DECIMALS, json_row, text_cells, values
 from arcage.output.table import write_table
 from arcage.process.streams import drop
 from arcage.types import Prediction
 
 Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
 Write = Callable[[Sequence[Prediction]], None]
-"""Takes more rows."""
+"""Writes more rows."""
 
-COLUMNS = tuple(field.name for field in fields(Prediction))
-_cells: Callable[[Prediction], tuple[Any, ...]] = attrgetter(*COLUMNS)
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
-
-DECIMALS = {
-    **dict.fromkeys(("x1", "y1", "x2", "y2", "age", "age_low", "age_high"), 1),
-    "det_score": 3,
-    "p_female": 4,
-}
-"""What text formats keep: more would be noise. Parquet keeps all."""
-_PLACES = [DECIMALS.get(name) for name in COLUMNS]
 
 _ROWS_PER_GROUP = 1 << 14
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's suffix stands for.
+    """Return the format of a file, by its suffix.
 
     Raises:
-        UsageError: none is known.
+        UsageError: the suffix is unknown.
     """
     try:
         return SUFFIXES[path.suffix.lower()]
@@ -60,7 +49,7 @@ def check_rows_file(path: Path) -> None:
     Results of arcage are recognised by their columns; changes in their rows are not detected.
 
     Raises:
-        UsageError: no format is known for the suffix.
+        UsageError: the suffix is unknown.
         ForeignFileError: arcage did not write the existing file.
     """
     format_ = format_of(path)
@@ -79,7 +68,7 @@ def check_rows_file(path: Path) -> None:
 
 _MARKS = {
     "csv": csv_mark(COLUMNS),
-    # No keys besides the columns: arcage did not write a table with more.
+    # A table with additional keys was not written by arcage.
     "jsonl": rb"\A\{"
     + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in COLUMNS)
     + rb"\}\r?(\n|\Z)",
@@ -89,17 +78,17 @@ _MARKS = {
 
 @contextmanager
 def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
-    """A file of rows in the format of its suffix, whole or not at all.
+    """Write a file of rows in the format of its suffix.
 
-    It takes the place of ``path`` when the ``with`` block ends; after an exception, what was there before
-    is untouched.
+    The file is complete or not written at all: it replaces ``path`` when the ``with`` block ends, and an
+    exception leaves an existing file unchanged.
 
     Args:
         excel: begin CSV with a byte-order mark, without which Excel does not recognise UTF-8.
 
     Raises:
-        UsageError: no format is known for the suffix.
-        OutputError: it cannot be written.
+        UsageError: the suffix is unknown.
+        OutputError: the file cannot be written.
     """
     format_ = format_of(path)
     if format_ == "parquet":
@@ -113,14 +102,14 @@ def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
 
 @contextmanager
 def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iterator[Write]:
-    """Rows on standard output, each as soon as it is known.
+    """Write rows to standard output and flush after each call.
 
     Raises:
-        OutputError: it cannot be written.
-        BrokenPipeError: nobody reads it any more.
+        OutputError: standard output cannot be written.
+        BrokenPipeError: the reader closed the pipe.
     """
     if format_ != "table" and isinstance(sys.stdout, io.TextIOWrapper):
-        # A table is for this terminal, data is for other programs.
+        # Data is read by other programs; a table keeps the encoding of the terminal.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     with _flushed_stdout():
         write = write_text(sys.stdout, format_)
@@ -133,7 +122,7 @@ def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iter
 
 
 def print_stdout(text: str) -> None:
-    """Print a line. Raises as :func:`write_stdout`."""
+    """Print a line. Raises like :func:`write_stdout`."""
     with _flushed_stdout():
         sys.stdout.write(f"{text}\n")
 
@@ -160,13 +149,13 @@ def _flushed_stdout() -> Iterator[None]:
         raise OutputError(f"cannot write to standard output: {why}; {advice}") from error
 
 
-# Bytes of a file name that are no UTF-8 (surrogate escapes) become \udcXX: all output is valid UTF-8, and
-# in JSON this is the escape that leads back to the name.
+# Bytes of a file name that are not UTF-8 (surrogate escapes) become \udcXX: all output is valid UTF-8, and
+# a JSON reader restores the name from this escape.
 _UNDECODABLE = "backslashreplace"
 
 
 def write_text(file: IO[str], format_: Format) -> Write:
-    """Rows in a text format, into a file that is open; a header is written at once."""
+    """Return a function that writes rows in a text format into an open file; write the header at once."""
     if format_ == "jsonl":
         return _jsonl(file)
     if format_ == "excel-csv":
@@ -175,34 +164,18 @@ def write_text(file: IO[str], format_: Format) -> Write:
 
 
 def _csv(file: IO[str]) -> Write:
-    # Python before 3.13 quotes the \r of a file name only where lines end in one: so they do, up to here.
+    # Python before 3.13 quotes the \r of a file name only if lines end in one: end them in \r\n up to here.
     lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    # z: no minus before a zero.
-    formats = [f"z.{DECIMALS[name]}f" if name in DECIMALS else "" for name in COLUMNS]
-
-    def write(rows: Sequence[Prediction]) -> None:
-        for row in rows:
-            cells = zip(_cells(row), formats, strict=True)
-            writer.writerow(["" if value is None else format(value, spec) for value, spec in cells])
-
-    return write
-
-
-def record(row: Prediction) -> dict[str, Any]:
-    """A row as JSON has it: the columns by name, numbers rounded to :data:`DECIMALS`."""
-    return {
-        # + 0.0: no minus before a zero.
-        name: value if places is None or value is None else round(value, places) + 0.0
-        for name, value, places in zip(COLUMNS, _cells(row), _PLACES, strict=True)
-    }
+    cells = text_cells(COLUMNS)
+    return lambda rows: writer.writerows(map(cells, rows))
 
 
 def _jsonl(file: IO[str]) -> Write:
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:
-            file.write(json.dumps(record(row), ensure_ascii=False) + "\n")
+            file.write(json.dumps(json_row(row), ensure_ascii=False) + "\n")
 
     return write
 
@@ -219,7 +192,7 @@ def _parquet(file: IO[bytes]) -> Iterator[Write]:
     writer: Any = pq.ParquetWriter(file, schema, compression="zstd")
 
     def flush() -> None:
-        columns = zip(*map(_cells, waiting), strict=True)
+        columns = zip(*map(values, waiting), strict=True)
         arrays = [
             pa.array([printable(cell) if isinstance(cell, str) else cell for cell in column], field.type)
             for column, field in zip(columns, schema, strict=True)
@@ -238,7 +211,7 @@ def _parquet(file: IO[bytes]) -> Iterator[Write]:
             flush()
         writer.close()
     except BaseException:
-        # Left open, it would be closed, and complain, whenever Python collects it.
+        # An open writer is closed, and fails, when Python collects it.
         with suppress(Exception):
             writer.close()
         raise

@@ -1,46 +1,55 @@
-"""A progress bar on standard error, for people only."""
+"""Show progress on standard error: bars for items and bytes, and one line for a fit.
+
+Bars appear only on a terminal. All progress of the command line goes through this module; the library only
+calls the callbacks that it is given.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from arcage.errors import ArcageError
+from arcage.heads.watch import Step
+
+REDRAW_SECONDS, LOG_SECONDS = 0.1, 30.0
+"""Minimum time between updates of a fit, on a terminal and elsewhere."""
 
 
 @contextmanager
-def progress(
-    title: str, items: Callable[[], Iterable[object]], *, quiet: bool = False
+def item_progress(
+    title: str, items: int | Callable[[], Iterable[object]], *, quiet: bool = False
 ) -> Iterator[Callable[[], object]]:
-    """Show how many images are done; yields what to call after each.
-
-    Shows nothing unless standard error is a terminal.
+    """Show a bar that counts items. Yields a callback to call after each item.
 
     Args:
-        items: what will be worked on. It is counted in a thread beside the work, because to walk through
-            millions of files takes a while; the time that is left is shown once the number is known. None
-            means that the number is unknown.
+        items: the number of items, 0 if unknown; or a function that returns the items. These are counted in
+            a thread, because a walk through millions of files takes a while; the remaining time is shown as
+            soon as the number is known.
+        quiet: show nothing, as on standard error that is not a terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
-    # Here, because it takes longer to import than most commands without a bar to run.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn
 
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Standard output is not redirected: it receives data while the bar runs.
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        task = bar.add_task(title, total=None)
+    with _bar(title, MofNCompleteColumn()) as (bar, task):
+        if isinstance(items, int):
+            bar.update(task, total=items or None)
+        else:
 
-        def count() -> None:
-            # What stops the walk stops the work as well, and is said there.
-            with suppress(ArcageError):
-                bar.update(task, total=sum(1 for _ in items()) or None)
+            def count() -> None:
+                # The main thread walks through the same items, and reports the error.
+                with suppress(ArcageError):
+                    bar.update(task, total=sum(1 for _ in items()) or None)
 
-        threading.Thread(target=count, name="arcage-count", daemon=True).start()
+            threading.Thread(target=count, name="arcage-count", daemon=True).start()
         yield lambda: bar.advance(task)
 
 
@@ -48,17 +57,111 @@ def progress(
 def bytes_progress(
     title: str, *, quiet: bool = False
 ) -> Iterator[Callable[[int, int | None], object] | None]:
-    """Show how much of a download is here; yields what to call with the bytes that are and that will be.
+    """Show a bar for a download. Yields a callback for the number of received bytes and of all bytes.
 
-    Shows nothing, and yields None, unless standard error is a terminal.
+    Yields None if ``quiet`` is set or standard error is not a terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import DownloadColumn
 
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with _bar(title, DownloadColumn()) as (bar, task):
+        yield lambda received, total: bar.update(task, completed=received, total=total)
+
+
+@contextmanager
+def _bar(title: str, numbers: Any) -> Iterator[tuple[Any, Any]]:
+    """Show a bar with a column of numbers; yields rich's progress and its task."""
+    # Imported here: this takes longer than most commands without a bar.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), numbers, TimeRemainingColumn())
+    # Standard output is not redirected: it receives data while the bar is shown.
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda here, total: bar.update(task, completed=here, total=total)
+        yield bar, bar.add_task(title, total=None)
+
+
+class FitProgress:
+    """Shows the steps of a fit; a :data:`~arcage.heads.watch.Watch` that one thread at a time calls.
+
+    On a terminal one line is rewritten. Elsewhere, as in a log, each stage has a line when all of its models
+    are finished, and a slow stage has another one every half a minute.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty() and not quiet
+        self._quiet = quiet
+        self._clock = clock
+        self._shown = clock()
+        self._first_errors: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._last_errors: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._finished: dict[tuple[str, str], int] = defaultdict(int)
+
+    def __enter__(self) -> FitProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def __call__(self, step: Step) -> None:
+        """Show one step."""
+        if self._quiet:
+            return
+        key = step.attribute, step.stage
+        if step.error is not None and step.round == 0:
+            self._first_errors[key].append(step.error)
+        if step.done:
+            self._finished[key] += 1
+            if step.error is not None:
+                self._last_errors[key].append(step.error)
+            if self._finished[key] == step.models:
+                self.message(self._summary(step))
+                # Another fit may follow.
+                self._first_errors.pop(key, None)
+                self._last_errors.pop(key, None)
+                self._finished.pop(key)
+                return
+        now = self._clock()
+        if now - self._shown >= (REDRAW_SECONDS if self._terminal else LOG_SECONDS):
+            self._shown = now
+            if self._terminal:
+                columns = shutil.get_terminal_size().columns
+                self._stream.write(f"\r\x1b[K{str(step)[: columns - 1]}")
+                self._stream.flush()
+            else:
+                self.message(str(step))
+
+    def message(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._quiet:
+            return
+        self._clear()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+        self._shown = self._clock()
+
+    def _clear(self) -> None:
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _summary(self, step: Step) -> str:
+        key = step.attribute, step.stage
+        words = f"{step.attribute}: {step.stage} done"
+        if last := self._last_errors[key]:
+            first = self._first_errors[key]
+            start = f"from {sum(first) / len(first):.3f} to " if first else ""
+            words += f", {step.loss} on unseen faces {start}{sum(last) / len(last):.3f}"
+        return words

@@ -23,8 +23,8 @@ class Summary:
     """Those in the answer."""
     from_cache: int = 0
     """Images that the cache had already."""
-    firsts: int = 0
-    """Images of which only the first picture was read: animations, files of several pages."""
+    multi_frame: int = 0
+    """Animations and files of several pages, of which the first frame or page was read."""
     drawn: int = 0
     """Pictures with boxes and labels that were written."""
     seconds: float = 0.0

@@ -17,7 +17,7 @@ from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decode import decode
-from arcage.output.formats import record
+from arcage.output.rows import json_row
 from arcage.report.page import STYLE
 from arcage.report.thumbnail import thumbnail
 from arcage.sources.source import Source
@@ -63,7 +63,7 @@ def write_page(path: Path, title: str) -> Iterator[Add]:
         def add(source: Source, rows: Sequence[Prediction]) -> None:
             nonlocal separator
             for i, (row, picture) in enumerate(zip(rows, _thumbnails(source, rows), strict=True)):
-                file.write(separator + _json({**record(row), "first": i == 0, "thumbnail": picture}))
+                file.write(separator + _json({**json_row(row), "first": i == 0, "thumbnail": picture}))
                 separator = ",\n"
 
         yield add

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from arcage.errors import OutputError
-from arcage.files import atomic_write, make_folder, reason
+from arcage.files import atomic_path, atomic_write, make_folder, reason
 from arcage.report.plots import png, style
 
 JSON, PNG, EVENTS = "curves.json", "curves.png", "tensorboard"
@@ -85,9 +84,8 @@ def _write_events(folder: Path, rows: Rows) -> None:
         return
     now = time.time()
     for run in ("mean", *(f"fold-{number}" for number in range(1, 1 + max(len(r["folds"]) for r in rows)))):
-        # Written elsewhere, since the writer appends: the log comes to its place when it is whole.
-        with tempfile.TemporaryDirectory() as scratch:
-            log = Path(scratch, LOG)
+        make_folder(folder / run)
+        with atomic_path(folder / run / LOG) as log:
             writer = RecordWriter(str(log))
             writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
             for row in rows:
@@ -97,7 +95,3 @@ def _write_events(folder: Path, rows: Rows) -> None:
                     event = Event(wall_time=now, step=step, summary=scalar(tag, error))
                     writer.write(event.SerializeToString())
             writer.close()
-            data = log.read_bytes()
-        make_folder(folder / run)
-        with atomic_write(folder / run / LOG) as file:
-            file.write(data)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from arcage.errors import ImageHereError, RemoteError, UsageError
-from arcage.sources.remote import forget_failures
+from arcage.sources.servers import forget_failures
 from arcage.sources.source import Source
 from arcage.sources.url import is_url, url_server
 

@@ -1,5 +1,5 @@
-"""Films and webcams: frames to persons, one answer for each.
+"""Videos and webcams: frames in, one prediction for each person out.
 
-``read`` gives frames, ``track`` tells who is who, ``answers`` joins what was said of one person, ``write``
-draws and lists the frames.
+``read`` decodes frames, ``track`` assigns faces to persons, ``person`` combines the frames of a person,
+``predictions`` runs all three, and ``write`` writes a table of the frames or an annotated video.
 """

@@ -1,4 +1,4 @@
-"""The codec of a video, as its container names it: for an error about one that cannot be decoded."""
+"""Read the name of a video's codec from its container, for error messages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def codec(file: IO[bytes]) -> str:
     file.seek(0)
     head = file.read(_HEAD)
     if head.startswith(b"\x1a\x45\xdf\xa3"):
-        # The element CodecID (0x86), its length, and a value that begins with the kind of the track.
+        # The element CodecID (0x86), its length, and a value that begins with the type of the track.
         found = re.search(rb"\x86[\x80-\xbf](V_[A-Z0-9_/]{2,60})", head)
         return _MATROSKA.get(found[1], found[1].decode("ascii")) if found else ""
     if head.startswith(b"OggS"):
@@ -85,7 +85,7 @@ def _four(code: bytes) -> str:
 
 
 def _in_ogg(head: bytes, start: bytes) -> bool:
-    """Whether one of the first pages of the streams has a packet that begins with ``start``."""
+    """Return whether a packet on the first pages of the streams begins with ``start``."""
     at = 0
     while head.startswith(b"OggS", at) and at + 27 < len(head) and head[at + 5] & 2:
         segments = head[at + 26]
@@ -122,7 +122,7 @@ def _sample_kinds(file: IO[bytes]) -> Iterator[bytes]:
             file.seek(at + inside)
             body = file.read(16)
             if name == b"hdlr":
-                # The handler of the media precedes the samples; QuickTime has one for the data as well.
+                # The handler of the media precedes the samples; QuickTime also has one for the data.
                 handler = handler if body[4:8] == b"dhlr" else body[8:12]
             elif handler == b"vide" and len(body) == 16:
                 yield body[12:]

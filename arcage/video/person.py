@@ -1,4 +1,4 @@
-"""What many frames say of one person, as one answer."""
+"""Combine the frames of one person into one prediction."""
 
 from __future__ import annotations
 
@@ -11,76 +11,77 @@ import numpy as np
 from arcage.types import Face
 
 _DECIMALS = (1, 1, 1, 4)
-"""Of age, its two ends and p_female: those of the output. Equal answers are counted, so what is kept of a
-person does not grow with the film."""
+"""Decimals of age, age_low, age_high and p_female, as in the output. Equal values are counted together, so
+memory does not grow with the length of the video."""
 _SIGMAS = 1.645
-"""Standard deviations from the middle of a normal distribution to the ends of its 90 % interval."""
+"""Half the width of the 90 % interval of a normal distribution, in standard deviations."""
 _QUARTILES = 1.349
-"""Standard deviations between the quartiles of a normal distribution."""
-MOST = 0.35
-"""The most that is taken from an interval, as a share of its variance. The photos of a person in LFW differ
-by more than frames do (light, camera, years); their ages spread so far that the share would be above this for
-one person of ten, and 0.15 for the middle one (of 87 with ten photos or more). A film in which it is more has
-faces that are blurred or mixed up, which makes no answer surer.
+"""Distance between the quartiles of a normal distribution, in standard deviations."""
+MAX_REDUCTION = 0.35
+"""Maximum reduction of the variance that belongs to the interval, as a share of it. In LFW, photos of one
+person differ more than frames do (light, camera, years): of 87 persons with ten photos or more, the share is
+0.15 in the median and above 0.35 for one in ten. A video with a larger share has blurred faces or mixes up
+persons, which does not make the prediction more certain.
 """
 
 
 class Person:
-    """Joins the frames of one person.
+    """Combines the frames of one person.
 
-    Age, its interval and p_female are interquartile means: the mean of the middle half of the frames, which a
-    few frames with a blurred or half hidden face do not move.
+    Age, its interval and p_female are interquartile means: the mean of the middle half of the frames. A few
+    frames with a blurred or occluded face do not change it.
 
-    The interval is narrowed, but not by the square root of the number of frames: these are not independent.
-    Of the error of one frame a part is the same in all of them (the person, whom the heads take for older or
-    younger; the camera; the light), and no number of frames removes it. The other part changes from frame to
-    frame (pose, expression, blur, noise) and makes the ages differ, so that their variance ``v`` in this film
-    shows its size. Only that is reduced, and only by the number ``n`` of different seconds in which the
-    person was seen, as frames closer than that show nearly the same picture::
+    The interval is narrowed, but not by the square root of the number of frames, because frames are not
+    independent. One part of the error is the same in all frames (the person looks older or younger to the
+    heads; the camera; the light), and more frames do not remove it. The other part changes from frame to
+    frame (pose, expression, blur, noise). It makes the ages differ, so the variance ``v`` of the ages in
+    this video estimates it. Only this part is reduced, and only by the number ``n`` of different seconds in
+    which the person was seen, because frames closer than that show nearly the same picture::
 
-        narrowed width = width * sqrt(1 - min(v / u, MOST) * (1 - 1 / n))
+        narrowed width = width * sqrt(1 - min(v / u, MAX_REDUCTION) * (1 - 1 / n))
 
-    with ``u`` the variance that belongs to the width of a frame's interval. ``v`` comes from the distance of
-    the quartiles. A still picture shown for an hour (v = 0) and a glance (n = 1) narrow nothing.
+    ``u`` is the variance that belongs to the width of a frame's interval. ``v`` is computed from the
+    distance between the quartiles. A still picture shown for an hour (v = 0) and a single second (n = 1)
+    narrow nothing.
     """
 
     def __init__(self) -> None:
         self.face: Face
-        """Where the detector was surest."""
-        self._said: list[Counter[float]] = [Counter() for _ in _DECIMALS]
+        """In the frame with the highest detector score."""
+        self._values: list[Counter[float]] = [Counter() for _ in _DECIMALS]
         self._score = -1.0
         self._second = -1
         self._seconds = 0
 
-    def add(self, face: Face, said: Sequence[float], seconds: float) -> None:
-        """One more frame.
+    def add(self, face: Face, values: Sequence[float], seconds: float) -> None:
+        """Add one frame.
 
         Args:
             face: in this frame.
-            said: age, its low and high end, p_female; NaN where the heads do not tell.
-            seconds: from the start of the film; not before that of the last call.
+            values: age, age_low, age_high, p_female; NaN if the heads do not predict it.
+            seconds: time since the start of the video; never decreases from call to call.
         """
         if face.score > self._score:
             self.face, self._score = face, face.score
         if int(seconds) != self._second:
             self._second = int(seconds)
             self._seconds += 1
-        for counter, value, decimals in zip(self._said, said, _DECIMALS, strict=True):
+        for counter, value, decimals in zip(self._values, values, _DECIMALS, strict=True):
             if not math.isnan(value):
                 counter[round(value, decimals)] += 1
 
-    def answer(self) -> tuple[float, float, float, float]:
-        """Age, its low and high end, p_female; NaN where nothing was said."""
-        (age, between), (low, _), (high, _), (p_female, _) = map(_middle, self._said)
+    def estimate(self) -> tuple[float, float, float, float]:
+        """Return age, age_low, age_high and p_female; NaN without values."""
+        (age, spread), (low, _), (high, _), (p_female, _) = map(_middle, self._values)
         u = ((high - low) / (2 * _SIGMAS)) ** 2
-        v = (between / _QUARTILES) ** 2
-        share = min(v / u, MOST) if u > 0 else 0.0
+        v = (spread / _QUARTILES) ** 2
+        share = min(v / u, MAX_REDUCTION) if u > 0 else 0.0
         factor = math.sqrt(1 - share * (1 - 1 / self._seconds))
         return age, age - factor * (age - low), age + factor * (high - age), p_female
 
 
 def _middle(counter: Counter[float]) -> tuple[float, float]:
-    """The interquartile mean, and the distance between the quartiles; NaN of nothing."""
+    """Return the interquartile mean and the distance between the quartiles; NaN without values."""
     if not counter:
         return math.nan, math.nan
     values = np.array(sorted(counter))

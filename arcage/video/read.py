@@ -1,4 +1,4 @@
-"""Frames of a film or a camera, at most so many a second."""
+"""Read the frames of a video or a camera, up to a frame rate."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ from arcage.images.quiet import quiet_libraries
 from arcage.types import U8
 from arcage.video.codec import codec
 
-# FFmpeg reads more than films: playlists and scripts that name other files and hosts. Of these containers
-# none does, and no protocol is left for what might; the film itself comes to FFmpeg as a stream of bytes.
+# FFmpeg also reads playlists and scripts that refer to other files and hosts. These containers do not, and no
+# protocol is enabled; FFmpeg reads the video itself as a stream of bytes.
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf"
 _OPTIONS = {
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": f"format_whitelist;{_CONTAINERS}|protocol_whitelist;none",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # quiet
 }
 _FPS = 25.0
-"""Where the film does not tell."""
+"""Frame rate of a video that does not state one."""
 MAX_PIXELS = 40_000_000
-"""Largest width x height of a frame: more than 8K. Several frames are in memory at once."""
+"""Maximum width x height of a frame; 8K has fewer. Several frames are in memory at once."""
 _NOT_DECODED = {"AV1", "Theora", "VVC (H.266)", "Dirac", "Daala"}
 """Codecs that some wheels of OpenCV cannot decode; Theora only if a frame repeats the previous one."""
-_LEAST = 0.9
-"""A film that ends before this share of what its header says is cut."""
+_COMPLETE = 0.9
+"""A video is truncated if it ends before this share of the length in its header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a film."""
+    """One picture of a video."""
 
     number: int
-    """In the film, from 0."""
+    """Position in the video, from 0."""
     seconds: float
-    """From the start."""
+    """Time since the start."""
     image: U8
     """Shape (height, width, 3), uint8, RGB, upright."""
 
 
 class Reader:
-    """Frames of a film or a camera; a context manager.
+    """Iterates over the frames of a video or a camera.
 
     Args:
-        capture: opened.
-        rate: the most frames a second that are given: one for each so many parts of a second.
-        live: the time is the clock's, not the film's.
-        codec: returns the name of the codec in the container, for an error.
+        capture: an open ``cv2.VideoCapture``.
+        rate: maximum number of frames per second.
+        live: take the time from the clock, not from the video.
+        codec: returns the name of the codec in the container, for error messages.
 
     Raises:
-        ImageError: a film has no pictures, or larger ones than :data:`MAX_PIXELS`.
-        DeviceError: a camera gives none.
+        ImageError: the video has no pictures, or pictures larger than :data:`MAX_PIXELS`.
+        DeviceError: the camera returns no pictures.
     """
 
     def __init__(
@@ -76,40 +76,42 @@ class Reader:
         self._fps = fps if 0 < fps <= 1000 else _FPS
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if 0 < count < math.inf and not live else 0
-        """Frames, as far as the film tells; else 0."""
+        """Number of frames according to the header; 0 if unknown."""
         _check_size(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     @property
     def rate(self) -> float:
-        """Frames a second that are given, as far as the film tells."""
+        """Expected number of frames per second."""
         return min(self._rate, self._fps)
 
     @property
     def expected(self) -> int:
-        """Approximate number of frames to be yielded; 0 if unknown."""
+        """Approximate number of frames that are yielded; 0 if unknown."""
         return math.ceil(self.count / self._fps * self.rate)
 
     @property
-    def cut(self) -> bool:
-        """Whether the film ended long before its header says."""
-        # Some containers tell the number of frames, others only the time, and at a rate that varies one of
-        # the two is a guess.
-        few = self._number + 1 < _LEAST * self.count
-        return few and self._last + 0.5 < _LEAST * self.count / self._fps
+    def truncated(self) -> bool:
+        """Whether the video ended long before the length in its header."""
+        # Some containers state the number of frames, others only the duration. With a variable frame rate,
+        # one of the two is an estimate.
+        few = self._number + 1 < _COMPLETE * self.count
+        return few and self._last + 0.5 < _COMPLETE * self.count / self._fps
 
     def __iter__(self) -> Iterator[Frame]:
         start = time.monotonic()
         slot = -1
         while self._grab():
             self._number += 1
-            told = time.monotonic() - start if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if self._number or not math.isfinite(told):
-                told = told if self._last < told < math.inf else self._last + 1 / self._fps
-            self._last = max(0.0, told)
-            at = int(self._last * self._rate + 1e-6)
-            if at == slot:
+            seconds = self._seconds(start)
+            # Timestamps of a damaged video may stand still, go back or be missing.
+            if self._number or not math.isfinite(seconds):
+                seconds = seconds if self._last < seconds < math.inf else self._last + 1 / self._fps
+            self._last = max(0.0, seconds)
+            # One frame in each interval of 1 / rate seconds.
+            current = int(self._last * self._rate + 1e-6)
+            if current == slot:
                 continue
-            slot = at
+            slot = current
             if (image := self._retrieve()) is not None:
                 yield Frame(self._number, self._last, image)
         if self._number < 0:
@@ -118,13 +120,18 @@ class Reader:
             self._check_codec()
             raise ImageError("a video without pictures, or a damaged one")
 
+    def _seconds(self, start: float) -> float:
+        if self.live:
+            return time.monotonic() - start
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+
     def check_end(self) -> None:
         """Check for a truncated video, after the last frame.
 
         Raises:
             ImageError: the video ended too early.
         """
-        if self.cut:
+        if self.truncated:
             self._check_codec()
             raise ImageError("truncated video: it ends before its header says")
 
@@ -140,13 +147,13 @@ class Reader:
             return False
 
     def _retrieve(self) -> U8 | None:
-        """The picture that was grabbed, RGB; None where it is damaged."""
+        """Return the grabbed picture, RGB; None if it is damaged."""
         try:
             with quiet_libraries:
-                there, image = self._capture.retrieve()
-            if not there or image is None or image.ndim != 3:
+                ok, image = self._capture.retrieve()
+            if not ok or image is None or image.ndim != 3:
                 return None
-            _check_size(image.shape[1], image.shape[0])  # which may change on the way
+            _check_size(image.shape[1], image.shape[0])  # it may change within a video
             return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[no-any-return]
         except cv2.error:
             return None
@@ -165,11 +172,11 @@ def _check_size(width: float, height: float) -> None:
 
 
 @contextmanager
-def open_clip(path: str, rate: float) -> Iterator[Reader]:
-    """The frames of a file, which is read as it goes.
+def open_video(path: str, rate: float) -> Iterator[Reader]:
+    """Open a video file; the frames are read one after the other.
 
     Raises:
-        ImageError: it cannot be read, or is no film in a known container.
+        ImageError: the file cannot be read, or is not a video in a known container.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -191,7 +198,7 @@ def open_clip(path: str, rate: float) -> Iterator[Reader]:
 
 @contextmanager
 def open_camera(number: int, rate: float) -> Iterator[Reader]:
-    """The frames of a camera, until the caller has enough.
+    """Open a camera.
 
     Raises:
         DeviceError: there is no such camera.
@@ -207,7 +214,7 @@ def open_camera(number: int, rate: float) -> Iterator[Reader]:
 
 
 def _open_file(file: IO[bytes]) -> Any:
-    stream: Any = file  # what OpenCV's stubs do not know: any buffered binary file is a stream for it
+    stream: Any = file  # OpenCV accepts any buffered binary file, but its stubs do not
     before = {name: os.environ.get(name) for name in _OPTIONS}
     os.environ.update(_OPTIONS)
     try:

@@ -1,4 +1,4 @@
-"""Which face in a frame is which person: by the likeness of descriptors and the overlap of boxes."""
+"""Assign faces to persons across frames, by the similarity of descriptors and the overlap of boxes."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import numpy as np
 
 from arcage.types import F32, Array, Face
 
-LIKE = 0.65
-"""A cosine from which two faces are one person wherever they are: above 99.99 % of the pairs of different
-persons in LFW's photos with one face. Half of the pairs of one person are below 0.63 there, but frames of a
-film are more alike, and the mean of a person's is nearer to each than they are to one another."""
-NEAR = 0.45
-"""One that is enough for a face where the person just was: above 97 % of the pairs of different persons."""
+SIMILAR = 0.65
+"""Minimum cosine of two faces of one person anywhere in the picture. In LFW's photos with one face, 99.99 %
+of the pairs of different persons are below it. So are half of the pairs of one person, but frames of a video
+are more alike, and the mean of a person's descriptors is closer to each than they are to each other."""
+SIMILAR_NEARBY = 0.45
+"""Minimum cosine where the person was seen recently. In LFW, 97 % of the pairs of different persons are below
+it."""
 OVERLAP = 0.3
-"""Intersection over union of boxes from which a face is where the person just was."""
-PLACE = 0.1
-"""What the overlap counts for, beside the cosine, where a face fits several persons. Little: a half hidden
-face may count as a new person, who must not take the place of the one that comes out again.
+"""Minimum intersection over union with the last box of the person."""
+OVERLAP_WEIGHT = 0.1
+"""Weight of the overlap, relative to the cosine, if a face matches several persons. It is small: a half
+occluded face may count as a new person, who must not replace the one who reappears there.
 """
 RECENT = 2
-"""Frames that a person may be missed and still be said to have been just there."""
+"""Maximum number of frames since the person was last seen."""
 MARGIN = 0.1
-"""Of a box's longer side: a face with an eye, the nose or a corner of the mouth nearer to the border of the
-picture is cut."""
+"""Minimum distance of the landmarks from the border of the picture, as a share of the longer side of the
+box."""
 
 
 def is_whole(face: Face, width: int, height: int) -> bool:
-    """Whether the border of the picture leaves enough of a face to tell who it is.
+    """Return whether the face is far enough from the border of the picture to be identified.
 
-    A face that walks out of the picture passes through a few frames in which its descriptor is like nobody's:
-    it would count as one more person.
+    A face that leaves the picture is cut in a few frames, and its descriptor there resembles no person: it
+    would count as a new one.
     """
     x, y = face.landmarks.T
     nearest = min(x.min(), y.min(), width - x.max(), height - y.max())
@@ -37,9 +38,10 @@ def is_whole(face: Face, width: int, height: int) -> bool:
 
 
 class Tracker:
-    """Numbers persons in the order in which they appear, and knows them again when they come back.
+    """Numbers persons in order of appearance, and recognises them when they return.
 
-    Of a person are kept the sum of the descriptors and the last box: memory grows with the persons only.
+    It keeps the sum of the descriptors and the last box of each person, so memory grows only with the number
+    of persons.
     """
 
     def __init__(self) -> None:
@@ -49,14 +51,14 @@ class Tracker:
         self._frame = 0
 
     def __len__(self) -> int:
-        """How many persons there have been."""
+        """Return the number of persons so far."""
         return len(self._sums)
 
     def assign(self, boxes: F32, descriptors: Array) -> list[int]:
-        """The person of each face of the next frame; no two faces are one person.
+        """Return the person of each face of the next frame. No two faces of a frame are the same person.
 
         Args:
-            boxes: shape (n, 4): x1, y1, x2, y2.
+            boxes: shape (n, 4): x1, y1, x2, y2, pixels.
             descriptors: shape (n, dimension).
         """
         self._frame += 1
@@ -66,13 +68,13 @@ class Tracker:
         if self._sums and len(faces):
             templates = np.stack(self._sums)
             templates /= np.maximum(np.linalg.norm(templates, axis=1, keepdims=True), 1e-12)
-            like = faces @ templates.T
-            here = np.array(self._seen) >= self._frame - RECENT
-            overlap = np.where(here, _overlap(boxes, np.stack(self._boxes)), 0)
-            fits = (like >= LIKE) | ((overlap >= OVERLAP) & (like >= NEAR))
-            score = np.where(fits, like + PLACE * overlap, -1)
+            cosine = faces @ templates.T
+            recent = np.array(self._seen) >= self._frame - RECENT
+            overlap = np.where(recent, _overlap(boxes, np.stack(self._boxes)), 0)
+            matches = (cosine >= SIMILAR) | ((overlap >= OVERLAP) & (cosine >= SIMILAR_NEARBY))
+            score = np.where(matches, cosine + OVERLAP_WEIGHT * overlap, -1)
             taken: set[int] = set()
-            for at in np.argsort(-score, axis=None, kind="stable")[: int(fits.sum())].tolist():
+            for at in np.argsort(-score, axis=None, kind="stable")[: int(matches.sum())].tolist():
                 face, person = divmod(at, len(templates))
                 if persons[face] < 0 and person not in taken:
                     persons[face] = person
@@ -91,7 +93,7 @@ class Tracker:
 
 
 def _overlap(a: F32, b: F32) -> F32:
-    """Intersection over union of boxes, shape (n, 4) and (m, 4) -> (n, m)."""
+    """Return the intersection over union of boxes, shapes (n, 4) and (m, 4) -> (n, m)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)

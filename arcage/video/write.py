@@ -1,43 +1,37 @@
-"""What is kept of the frames: a table of their faces, and a film with boxes and labels."""
+"""Write the frames of a video: a table of their faces, and a video with boxes and labels."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from arcage.errors import ImageError, OutputError
-from arcage.files import atomic_write, check_csv, make_folder, reason, temporary_path
+from arcage.files import atomic_path, atomic_write, check_csv, make_folder, reason
 from arcage.images.quiet import quiet_libraries
 from arcage.output.annotate import COMMENT, draw
-from arcage.output.formats import COLUMNS, DECIMALS
+from arcage.output.rows import COLUMNS, text_cells
 from arcage.process.interrupt import interruptible, uninterrupted
 from arcage.types import Prediction
-from arcage.video.read import Frame, open_clip
+from arcage.video.read import Frame, open_video
 
 WriteFrame = Callable[[Frame, Sequence[Prediction]], None]
 """Takes a frame and its faces; ``face`` is the number of the person."""
 
-FRAME_COLUMNS = (
-    "path",
-    "frame",
-    "seconds",
-    "person",
-    *COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")],
-)
+_FACE_COLUMNS = COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")]
+FRAME_COLUMNS = ("path", "frame", "seconds", "person", *_FACE_COLUMNS)
 
-_STILL = 10.0
-"""Seconds at most that a frame is shown: a damaged film may claim years."""
+_LONGEST = 10.0
+"""Maximum time that a frame is shown, seconds: the timestamps of a damaged video may span years."""
 
 _MARK = struct.pack(">I4s", 8 + len(COMMENT), b"free") + COMMENT
-"""A box at the end of an MP4, which players pass over: by it a film that was drawn here is known again."""
+"""A box at the end of an MP4, which players ignore. It marks videos that arcage wrote."""
 
 
 def check_frames_file(path: Path) -> None:
@@ -51,12 +45,12 @@ def check_frames_file(path: Path) -> None:
 
 @contextmanager
 def write_frames(path: Path) -> Iterator[WriteFrame]:
-    """A CSV with a row for each face in each frame, in :data:`FRAME_COLUMNS`.
+    """Write a CSV file with a row for each face in each frame, in :data:`FRAME_COLUMNS`.
 
-    It takes the place of ``path`` when the block ends, by Ctrl-C as well.
+    The file replaces ``path`` when the block ends, also after Ctrl-C.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     interrupt: KeyboardInterrupt | None = None
     with uninterrupted(), atomic_write(path, "w") as file:
@@ -72,80 +66,67 @@ def write_frames(path: Path) -> Iterator[WriteFrame]:
         raise interrupt
 
 
+_cells = text_cells(_FACE_COLUMNS)
+
+
 def _write(write: Callable[[str], object], frame: Frame, rows: Sequence[Prediction]) -> None:
-    cells = [
-        (
-            row.path,
-            frame.number,
-            f"{frame.seconds:.3f}",
-            row.face,
-            *(_cell(row, c) for c in FRAME_COLUMNS[4:]),
-        )
-        for row in rows
-    ]
-    write(_lines(cells))
-
-
-def _cell(row: Prediction, column: str) -> Any:
-    value = getattr(row, column)
-    return f"{value:z.{DECIMALS[column]}f}" if column in DECIMALS and value is not None else value
+    write(_lines([(r.path, frame.number, f"{frame.seconds:.3f}", r.face, *_cells(r)) for r in rows]))
 
 
 def _lines(rows: Sequence[Sequence[Any]]) -> str:
+    # One write for the rows of a frame.
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 @contextmanager
-def draw_film(target: Path, rate: float) -> Iterator[WriteFrame]:
-    """An MP4 (MPEG-4 part 2, no sound) of frames with a box and a label around every face.
+def draw_video(target: Path, rate: float) -> Iterator[WriteFrame]:
+    """Write an MP4 (MPEG-4 part 2, no sound) of frames with a box and a label around every face.
 
-    It takes the place of ``target`` when the block ends without an exception; a frame is shown until the time
-    of the next, but for :data:`_STILL` seconds at most. Of no frames there is no film. All have the size of
-    the first.
+    The file replaces ``target`` when the block ends without an exception. A frame is shown until the time of
+    the next one, but for at most :data:`_LONGEST` seconds. Without frames no file is written. All frames
+    have the size of the first one.
 
     Args:
-        rate: frames a second.
+        rate: frames per second.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the video cannot be written.
     """
     make_folder(target.parent)
-    # An absolute name: in others FFmpeg may see a protocol.
-    folder = os.path.dirname(os.path.abspath(target))
-    film = _Film(Path(temporary_path(folder, ".mp4")), rate)
-    try:
-        yield film.add
-        if film.count:
-            film.finish(target)
-    finally:
-        film.release()
-        with suppress(OSError):
-            film.temporary.unlink()
+    # The temporary path is absolute: FFmpeg may take the start of a relative one for a protocol.
+    with atomic_path(target, ".mp4") as temporary:
+        video = _VideoFile(temporary, rate)
+        try:
+            yield video.add
+            if video.count:
+                video.finish(target)
+        finally:
+            video.release()
 
 
-class _Film:
-    """A film under a temporary name."""
+class _VideoFile:
+    """A video under a temporary name."""
 
     def __init__(self, temporary: Path, rate: float) -> None:
         self.temporary = temporary
         self.count = 0
         self._rate = rate
         self._skipped = 0
-        """Frames by which the film is shorter than that from which it is drawn."""
+        """Number of frames by which this video is shorter than the original."""
         self._writer: Any = None
         self._last: Any = None
 
     def add(self, frame: Frame, rows: Sequence[Prediction]) -> None:
-        picture = cv2.cvtColor(draw(frame.image, rows, film=True), cv2.COLOR_RGB2BGR)
+        picture = cv2.cvtColor(draw(frame.image, rows, video=True), cv2.COLOR_RGB2BGR)
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
             self._last = picture
         if picture.shape != self._last.shape:
             picture = cv2.resize(picture, self._last.shape[1::-1], interpolation=cv2.INTER_AREA)
         missing = round(frame.seconds * self._rate) - self._skipped - self.count
-        repeated = max(0, min(missing, round(_STILL * self._rate)))
+        repeated = max(0, min(missing, round(_LONGEST * self._rate)))
         self._skipped += max(0, missing - repeated)
         for _ in range(repeated):
             self._writer.write(self._last)
@@ -156,9 +137,9 @@ class _Film:
 
     def finish(self, target: Path) -> None:
         self.release()
-        # OpenCV does not tell whether it could write; a film has its index only at its end.
+        # OpenCV does not report write errors. The index is at the end, so a truncated file has none.
         try:
-            with open_clip(str(self.temporary), self._rate) as written:
+            with open_video(str(self.temporary), self._rate) as written:
                 whole = written.count == self.count
         except ImageError:
             whole = False
@@ -167,9 +148,6 @@ class _Film:
         try:
             with self.temporary.open("ab") as file:
                 file.write(_MARK)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self.temporary, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {reason(error)}; choose another folder") from error
 
@@ -182,5 +160,5 @@ class _Film:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             writer = cv2.VideoWriter(str(self.temporary), cv2.CAP_FFMPEG, code, self._rate, (width, height))
         if not writer.isOpened():
-            raise OutputError(f"cannot write a film into {self.temporary.parent}: choose another folder")
+            raise OutputError(f"cannot write a video into {self.temporary.parent}: choose another folder")
         return writer

@@ -24,7 +24,7 @@ from arcage.cache import Cache
 from arcage.data.labels import Label, label_from_name, merge
 from arcage.embedder.extractor import Extractor
 from arcage.errors import HeadsError
-from arcage.extraction.run import describe
+from arcage.extraction.run import extract_images
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
@@ -139,13 +139,14 @@ def arcage_answers(
 ) -> dict[str, Answer]:
     """By path, arcage's answer for the main face of each image."""
     answers = {}
-    with closing(describe(sources, extractor, cache)) as results:
-        for source, image, _ in results:
-            answers[source.path] = Answer()
+    with closing(extract_images(sources, extractor, cache)) as results:
+        for result in results:
+            path, image = result.source.path, result.image
+            answers[path] = Answer()
             if image.faces:
                 face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
                 p = heads.predict(image.descriptors[face : face + 1])
-                answers[source.path] = Answer(float(p.age[0]), bool(p.p_female[0] >= 0.5))
+                answers[path] = Answer(float(p.age[0]), bool(p.p_female[0] >= 0.5))
     return answers
 
 

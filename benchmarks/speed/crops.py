@@ -30,7 +30,7 @@ from arcage.embedder import align, detect, landmarks
 from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled
-from arcage.extraction.run import extract, open_cache
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
@@ -46,7 +46,7 @@ def rate(extractor: Extractor, sources: Sequence[Source]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         cache = open_cache(Path(folder), extractor)
         start = time.perf_counter()
-        extract(sources, cache, extractor)
+        extract_to_cache(sources, cache, extractor)
         return len(sources) / (time.perf_counter() - start)
 
 

@@ -39,8 +39,7 @@ from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled
 from arcage.embedder.yunet import YuNet
-from arcage.extraction.run import extract as extract_to_cache
-from arcage.extraction.run import open_cache
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
 from arcage.predictor import Predictor
 from arcage.sources.source import Source

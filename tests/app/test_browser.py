@@ -250,11 +250,11 @@ def test_what_cannot_be_answered(page: Page, files: Path, name: str, status: str
 
 
 def test_a_file_beyond_the_limit_is_not_sent(page: Page, tmp_path: Path) -> None:
-    with (tmp_path / "film.jpg").open("wb") as file:
+    with (tmp_path / "video.jpg").open("wb") as file:
         file.truncate(65 << 20)
     page.requests()
-    page.upload(tmp_path / "film.jpg")
-    assert page.one("#notice").text == "film.jpg: No answer: too large: 65 MB, the limit is 64 MB."
+    page.upload(tmp_path / "video.jpg")
+    assert page.one("#notice").text == "video.jpg: No answer: too large: 65 MB, the limit is 64 MB."
     assert not [asked for asked in page.requests() if "predict" in asked]
 
 

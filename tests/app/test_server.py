@@ -37,7 +37,7 @@ from arcage.app.server import Limits, make_app  # noqa: E402
 from arcage.app.zips import ZipError, photos_in  # noqa: E402
 from arcage.errors import DeviceError, ImageError  # noqa: E402
 from arcage.images.decode import MAX_PIXELS  # noqa: E402
-from arcage.output.formats import COLUMNS  # noqa: E402
+from arcage.output.rows import COLUMNS  # noqa: E402
 from arcage.predictor import Predictor  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "arcage" / "app"

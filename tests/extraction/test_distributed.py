@@ -1,4 +1,4 @@
-"""Extraction in the actors of Ray: the stage by itself, and real runs on this machine."""
+"""Extraction in Ray actors: the callable on its own, and real runs on this machine."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from folders import content, photos
 from arcage.cache import Cache
 from arcage.embedder.engines.base import cores
 from arcage.errors import DeviceError
-from arcage.extraction.distributed import CachedExtraction, _share, as_columns
-from arcage.extraction.run import extract, open_cache
+from arcage.extraction.distributed import CachedExtraction, _ActorPool, _plan_actors, as_columns
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.walk import walk
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def batch(*paths: str | Path) -> dict[str, Any]:
     return {name: np.array(values, object) for name, values in as_columns(walk(paths)).items()}
 
 
-# The stage by itself
+# The callable on its own
 
 
 def test_a_batch_in_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,14 +61,14 @@ def test_a_batch_in_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert done["error"][-1] == "no such file"
     assert not done["known"].any()
     monkeypatch.chdir(tmp_path)
-    extract(walk(["in"]), open_cache(Path("whole"), extractor), extractor)
-    # It is in the cache as soon as the call returns, and is not computed again.
+    extract_to_cache(walk(["in"]), open_cache(Path("whole"), extractor), extractor)
+    # Results are in the cache when the call returns, and are not computed again.
     assert content(Path("cache")) == content(Path("whole"))
     assert stage(columns)["known"].sum() == 30
     assert content(Path("cache")) == content(Path("whole"))
 
 
-def test_paths_are_enough(tmp_path: Path) -> None:
+def test_path_is_the_only_required_column(tmp_path: Path) -> None:
     photos(tmp_path, 3)
     extractor: Any = FakeExtractor()
     paths = [f"{tmp_path}/000{n}.jpg" for n in range(3)]
@@ -78,7 +78,9 @@ def test_paths_are_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_names_that_are_no_utf_8_and_rows_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_names_that_are_not_utf_8_and_rows_of_a_parquet_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path(os.fsdecode(b"caf\xe9.jpg")).write_bytes(image(face(1)))
     rows = [image(face(n)) for n in range(2, 40)]
@@ -101,18 +103,19 @@ def test_cores_of_one_actor(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cores() == every
 
 
-def test_shares_of_a_cluster() -> None:
+def test_a_cluster_is_divided_into_actors() -> None:
     def node(**resources: float) -> dict[str, Any]:
         return {"Alive": True, "Resources": resources}
 
     dead = {"Alive": False, "Resources": {"CPU": 64.0}}
-    assert _share([node(CPU=2.0)], False) == (1, {"num_cpus": 2})
-    assert _share([node(CPU=64.0), node(CPU=10.0), node(memory=1.0), dead], False) == (18, {"num_cpus": 4})
+    assert _plan_actors([node(CPU=2.0)], gpu=False) == _ActorPool(1, {"num_cpus": 2})
+    mixed = [node(CPU=64.0), node(CPU=10.0), node(memory=1.0), dead]
+    assert _plan_actors(mixed, gpu=False) == _ActorPool(18, {"num_cpus": 4})
     gpus = [node(CPU=32.0, GPU=4.0), node(CPU=64.0), node(CPU=8.0, GPU=1.0)]
-    assert _share(gpus, True) == (5, {"num_cpus": 8, "num_gpus": 1})
+    assert _plan_actors(gpus, gpu=True) == _ActorPool(5, {"num_cpus": 8, "num_gpus": 1})
     for nodes, gpu in (([], False), ([dead], False), ([node(CPU=64.0)], True)):
         with pytest.raises(DeviceError, match="ray status"):
-            _share(nodes, gpu)
+            _plan_actors(nodes, gpu=gpu)
 
 
 def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +127,7 @@ def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: py
         "RAY_AUTH_TOKEN",
         "RAY_BACKEND_LOG_LEVEL",
     ):
-        monkeypatch.setenv(name, os.environ.get(name, "0"))  # put back afterwards
+        monkeypatch.setenv(name, os.environ.get(name, "0"))  # restored afterwards
     done = arcage("extract", tmp_path, "--cache", tmp_path / "cache", "--engine", "ray")
     assert done.exit_code == 3
     assert "pip install 'arcage[ray]'" in done.stderr
@@ -135,13 +138,13 @@ def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: py
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or sys.platform != "linux",
-    reason="no Ray, or no /proc to look into",
+    reason="needs Ray and /proc",
 )
 
 
 @contextmanager
 def running(*arguments: object, prepare: str = "", **environment: object) -> Iterator[subprocess.Popen[str]]:
-    """``arcage`` with two actors of one core each, on the fake pipeline unless ``prepare`` says otherwise."""
+    """Run ``arcage`` with two actors of one core each, by default on the fake pipeline."""
     code = (
         f"import arcage.extraction.distributed as d; d._CPUS = 1; {prepare or 'import fakes; fakes._main()'}"
     )
@@ -166,7 +169,7 @@ def running(*arguments: object, prepare: str = "", **environment: object) -> Ite
 
 
 def family(pid: int) -> dict[int, str]:
-    """A process and all its descendants, with their command lines."""
+    """Return the command lines of a process and all its descendants, by process id."""
     parents, lines = {}, {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -184,7 +187,7 @@ def family(pid: int) -> dict[int, str]:
 
 
 def sockets(pids: Any) -> list[tuple[str, str, str]]:
-    """The network sockets of processes: local address, remote address, state."""
+    """Return the network sockets of processes: local address, remote address, state."""
     inodes = set()
     for pid in pids:
         try:
@@ -202,7 +205,7 @@ def sockets(pids: Any) -> list[tuple[str, str, str]]:
 
 
 def usage_stats(pid: int) -> str:
-    """What a process was told of statistics; empty where its title has overwritten that."""
+    """Return a process's ``RAY_USAGE_STATS_ENABLED``; empty if its title has overwritten the environment."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             if line.startswith(b"RAY_USAGE_STATS_ENABLED="):
@@ -223,7 +226,7 @@ def address(text: str) -> str:
 def test_an_actor_is_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     made = photos(tmp_path / "in", 400)
     extractor: Any = FakeExtractor()
-    extract(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
     cache = tmp_path / "cache"
     command = ("extract", tmp_path / "in", "--cache", cache, "--engine", "ray")
     with running(*command, FAKE_DELAY=0.03) as process:
@@ -251,19 +254,19 @@ def test_nothing_leaves_the_machine(tmp_path: Path) -> None:
         relatives = family(process.pid)
         assert sum("_Actor" in line for line in relatives.values()) == 2
         found = sockets(relatives)
-        told = {pid: usage_stats(pid) for pid in relatives if pid != process.pid}
+        reported = {pid: usage_stats(pid) for pid in relatives if pid != process.pid}
         process.send_signal(signal.SIGINT)
         _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words
     assert "Traceback" not in words
-    assert {"0"} <= set(told.values()) <= {"0", ""}
+    assert {"0"} <= set(reported.values()) <= {"0", ""}
     listening = [local for local, _, state in found if state == "0A"]
     assert len(listening) > 4
     for local, remote, _ in found:
         assert {local, remote} <= {"127.0.0.1", "::1", "0.0.0.0", "::"}, found
     assert set(listening) <= {"127.0.0.1", "::1"}
     assert list(home.iterdir()) == []
-    # It takes everything with it.
+    # All processes of Ray end with it.
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in relatives) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -292,7 +295,7 @@ def test_the_real_networks(
         shift = np.roll(pixels, 3 * number, axis=1)
         cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), shift)
     extractor = make_extractor(hint="throughput")
-    extract(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
     real = "from arcage.cli import main; main()"
     command = (
         "extract",
@@ -317,7 +320,7 @@ def test_the_real_networks(
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A Ray that was there before, with two cores; the environment that leads to it."""
+    """Start a Ray cluster with two cores; yield the environment variables that lead to it."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -344,12 +347,12 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
             assert head.poll() is None, (tmp_path / "ray.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        # Ray would take the loopback address for another one of this machine.
+        # Without the last variable Ray replaces the loopback address by another one of this machine.
         yield {**token, "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
         for pid in family(head.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        # By this file others would look for it.
+        # Other processes would use this file to find the cluster.
         known = Path("/tmp/ray/ray_current_cluster")
         if known.exists() and known.read_text() == f"127.0.0.1:{port}":
             known.unlink()
@@ -360,7 +363,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: dict[str, str]) -> None:
     photos(tmp_path / "in", 60)
     extractor: Any = FakeExtractor()
-    extract(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
     command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
     with running(*command, **cluster) as process:
         started = set()
@@ -376,7 +379,7 @@ def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: dict[str, str]) -
 
 @needs_ray
 @pytest.mark.ray
-def test_what_an_actor_cannot_do_is_said(tmp_path: Path) -> None:
+def test_errors_of_an_actor_are_reported(tmp_path: Path) -> None:
     photos(tmp_path / "in", 60)
     (tmp_path / "failing.py").write_text(
         "from fakes import FakeExtractor\nfrom arcage.errors import CacheError\n"

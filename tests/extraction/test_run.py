@@ -1,4 +1,4 @@
-"""Extraction into a cache, on the fake pipeline: in one go, in parts, killed and gone on with."""
+"""Extraction into a cache on the fake pipeline: in one run, in shards, and continued after a kill."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from fakes import FINGERPRINT, FakeExtractor
 from folders import content, photos
 
 from arcage.cache import Cache
-from arcage.errors import UsageError
-from arcage.extraction.run import extract, in_shard, open_cache, parse_shard
+from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.output.summary import Summary
-from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 
 def run(folder: Path, cache: Path, **more: Any) -> Summary:
     extractor: Any = FakeExtractor()
-    return extract(walk([folder]), open_cache(cache, extractor), extractor, **more)
+    return extract_to_cache(walk([folder]), open_cache(cache, extractor), extractor, **more)
 
 
 def counts(summary: Summary) -> tuple[int, ...]:
@@ -58,7 +56,7 @@ def test_names_can_be_left_out_and_added_later(tmp_path: Path) -> None:
     assert len(Cache(tmp_path / "cache", FINGERPRINT).names()) == 5
 
 
-def test_what_cannot_be_opened_is_counted_and_not_kept(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_counted_and_not_cached(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").symlink_to(tmp_path / "nowhere")
     assert counts(run(tmp_path / "in", tmp_path / "cache")) == (1, 0, 0, 1, 0, 0)
@@ -80,33 +78,9 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 12
 
 
-@pytest.mark.parametrize("count", [1, 3, 8])
-def test_parts_hold_every_image_once(count: int) -> None:
-    sources = [Source(f"/x/{n}", f"{n}") for n in range(1000)] + [Source("/x/\udce9", "\udce9")]
-    parts = [{s.path for s in sources if in_shard(s, (i, count))} for i in range(1, count + 1)]
-    assert sum(map(len, parts)) == len(set().union(*parts)) == len(sources)
-    assert min(map(len, parts)) > len(sources) / count * 0.7
-
-
-def test_a_part_does_not_depend_on_the_folder() -> None:
-    assert in_shard(Source("/a/b/c.jpg", "b/c.jpg"), (2, 3)) == in_shard(
-        Source("/x/b/c.jpg", "b/c.jpg"), (2, 3)
-    )
-
-
-def test_parse_shard() -> None:
-    assert parse_shard("2/8") == (2, 8)
-
-
-@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "a/b", "1/4/8", "1.5/4", "\u0661/4"])
-def test_shards_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="1/4"):
-        parse_shard(text)
-
-
 @pytest.mark.slow
 def test_killed_and_started_again(tmp_path: Path, start: Callable[..., Any]) -> None:
-    """SIGKILL at any moment: nothing that was marked as done is lost, computed again or there twice."""
+    """SIGKILL at any time: no finished shard is lost, computed again or duplicated."""
     made = photos(tmp_path / "in", 300)
     cache = tmp_path / "cache"
     command = ("extract", tmp_path / "in", "--cache", cache, "--quiet")
@@ -137,7 +111,7 @@ def test_killed_and_started_again(tmp_path: Path, start: Callable[..., Any]) -> 
 
 
 def marked(directory: Path) -> list[str]:
-    """The images in finished shards, with repetitions where shards share some."""
+    """Return the images in finished shards; fail if two shards share one."""
     if not Cache.fingerprints(directory):
         return []
     cache = Cache(directory, FINGERPRINT)
@@ -150,8 +124,8 @@ def marked(directory: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_parts_side_by_side(tmp_path: Path, start: Callable[..., Any]) -> None:
-    """Into one folder at once, or into folders that are then copied together: as if it were one run."""
+def test_shards_in_parallel(tmp_path: Path, start: Callable[..., Any]) -> None:
+    """Several runs into one folder, or into folders that are then merged, give the cache of a single run."""
     made = photos(tmp_path / "in", 60)
     run(tmp_path / "in", tmp_path / "whole")
     whole = content(tmp_path / "whole")
@@ -164,7 +138,7 @@ def test_parts_side_by_side(tmp_path: Path, start: Callable[..., Any]) -> None:
         words = [process.communicate()[1] for process in processes]
         assert [process.returncode for process in processes] == [0, 0, 0], words
         assert sum(int(text.split(" ")[0]) for text in words) == 60
-        # Nothing twice, before readers sort out any copies.
+        # No image is stored twice, even before readers remove duplicates.
         marks = [sha256 for folder in sorted(set(folders)) for sha256 in marked(tmp_path / folder)]
         assert sorted(marks) == sorted(made)
     for number in (1, 2, 3):
@@ -222,7 +196,7 @@ def leftovers(cache: Path) -> list[Path]:
     return paths
 
 
-def test_what_killed_writers_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_killed_writers_are_removed_after_a_day(tmp_path: Path) -> None:
     photos(tmp_path / "in", 3)
     run(tmp_path / "in", tmp_path / "cache")
     whole = sorted((tmp_path / "cache").rglob("*"))
@@ -236,7 +210,7 @@ def test_what_killed_writers_left_is_removed_after_a_day(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", ["extract", "predict"])
-def test_the_commands_remove_what_killed_writers_left(
+def test_the_commands_remove_leftovers_of_killed_writers(
     arcage: Callable[..., Any], tmp_path: Path, command: str
 ) -> None:
     photos(tmp_path / "in", 2)
@@ -249,7 +223,7 @@ def test_the_commands_remove_what_killed_writers_left(
     assert [path for path in left if path.exists()] == []
 
 
-def test_a_cache_that_may_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos(tmp_path / "in", 2)
     run(tmp_path / "in", tmp_path / "cache")
     for path in leftovers(tmp_path / "cache"):

@@ -1,7 +1,7 @@
-"""How much work an image takes, counted instead of timed: a busy machine cannot fail these.
+"""The work per image, counted instead of timed, so that a busy machine cannot fail these tests.
 
-The code and the networks are the real ones; what is counted are the calls at the seams: files opened,
-images decoded, canvases searched, faces given to an embedder, answers asked of the heads.
+Code and networks are real. The tests count calls: files opened, images decoded, canvases searched, faces
+embedded, and predictions by the heads.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from arcage.embedder import extractor as extract
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.packs.record import BUNDLED
 from arcage.embedder.yunet import YuNet
-from arcage.extraction.run import describe, open_cache
-from arcage.extraction.run import extract as extract_to_cache
+from arcage.extraction.run import extract_images, extract_to_cache, open_cache
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 from arcage.types import U8, Array
@@ -36,7 +35,7 @@ needs_models = pytest.mark.skipif(not (BUNDLED / "pack.json").exists(), reason="
 
 EMBEDDERS = 2
 FACES_AT_ONCE = 4
-"""A call of an embedder on a CPU is worth its overhead from so many faces on."""
+"""Minimum faces per call for an embedder on a CPU to be efficient."""
 
 
 class Work:
@@ -45,23 +44,23 @@ class Work:
 
     def clear(self) -> None:
         self.opened: Counter[str] = Counter()
-        """How often each file was opened."""
+        """Number of times each file was opened."""
         self.read: list[int] = []
-        """Bytes of each image that was read."""
+        """Size in bytes of each image that was read."""
         self.decoded: list[int] = []
-        """Bytes of each image that was decoded."""
+        """Size in bytes of each image that was decoded."""
         self.looks: Counter[int] = Counter()
-        """How many canvases were searched, by their side."""
+        """Number of canvases searched, by side length in pixels."""
         self.embedded: list[Array] = []
-        """What the embedders were called with."""
+        """The batches that the embedders were called with."""
 
     @property
     def rows(self) -> int:
-        """Faces that the embedders computed, all together, with those that only fill a batch up."""
+        """Total faces that the embedders computed, including padding."""
         return sum(len(batch) for batch in self.embedded)
 
     def counted(self, load: Callable[..., Any]) -> Callable[..., Any]:
-        """An engine's ``load``, whose networks are counted where they are embedders."""
+        """Wrap an engine's ``load`` so that calls of embedders are counted."""
 
         def counting(engine: Any, model: bytes, shape: tuple[int, ...], **more: Any) -> Any:
             network = load(engine, model, shape, **more)
@@ -136,7 +135,7 @@ def crop(astronaut: U8, quality: int = 90) -> bytes:
 
 
 def crowd(astronaut: U8, count: int) -> bytes:
-    """The face so many times, inside a frame that no face touches."""
+    """Return an image with ``count`` copies of the face inside a wide border."""
     head = astronaut[20:220, 120:320]
     heads = np.concatenate([head[:, :: 1 - 2 * (i % 2)] for i in range(count)], axis=1)
     return jpeg(np.pad(heads, ((60, 60), (60, 60), (0, 0))))
@@ -147,7 +146,7 @@ def test_a_crop_is_looked_at_three_times(throughput: Extractor, work: Work, astr
     data = crop(astronaut)
     assert len(throughput.extract(data).faces) == 1
     assert work.decoded == [len(data)]
-    # Once to find the face; upright and mirrored, once each, for its landmarks.
+    # One search for the face, and one each for the landmarks of the face and of its mirror image.
     assert set(work.looks) == {320}
     assert work.looks[320] <= 1 + 2
 
@@ -190,8 +189,8 @@ def test_an_image_without_a_face_is_searched_on_its_side_as_well_and_never_embed
     assert throughput.extract(jpeg(grey[:100, :100])).status == "no_face"
     assert throughput.extract(b"text").status == "unreadable"
     assert len(work.decoded) == 3
-    # A photo once more with a margin, as if it were a tight crop; a crop has that margin at once. Both again
-    # on their side.
+    # The photo is searched again with a margin, as if it were a tight crop; the crop has that margin from the
+    # start. Both are searched rotated as well.
     assert work.looks == {480: 1, 320: 5}
     assert not work.embedded
 
@@ -203,7 +202,7 @@ def test_faces_of_many_images_are_embedded_together(throughput: Extractor, work:
     results = list(throughput.stream((i, lambda: data) for i in range(count)))
     assert [len(image.faces) for _, image in results] == [1] * count
     assert len(work.decoded) == count
-    # Every face once for each embedder: its mirror image is made inside the graph. No batch was filled up.
+    # Each face once per embedder: the graph makes the mirror image itself. No batch was padded.
     assert work.rows == EMBEDDERS * count
     assert len(work.embedded) <= EMBEDDERS * count / FACES_AT_ONCE
     assert {batch.dtype for batch in work.embedded} == {np.dtype(np.uint8)}
@@ -248,7 +247,7 @@ def test_every_file_is_read_once_and_what_the_cache_has_is_not_computed_again(
     assert sorted(work.read) == sorted(work.decoded) == sorted(sizes.values())
     assert len(work.embedded) >= EMBEDDERS
 
-    # From the cache, with a change: one more image. Nothing but this one is computed.
+    # One more image: only this one is computed.
     new = folder / "new.jpg"
     new.write_bytes(crop(astronaut, 70))
     sizes[str(new)] = new.stat().st_size
@@ -278,8 +277,9 @@ def test_copies_in_a_folder_are_computed_once_they_are_in_the_cache(
     cache = open_cache(tmp_path / "cache", throughput)
     extract_to_cache([Source("a", "a", data=data)], cache, throughput)
     work.clear()
-    results = list(describe([Source(f"{i}", f"{i}", data=data) for i in range(9)], throughput, cache))
-    assert [len(image.faces) for _, image, _ in results] == [1] * 9
+    results = list(extract_images([Source(f"{i}", f"{i}", data=data) for i in range(9)], throughput, cache))
+    assert [len(result.image.faces) for result in results] == [1] * 9
+    assert all(result.from_cache for result in results)
     assert not work.decoded
     assert not work.embedded
 

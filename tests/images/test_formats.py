@@ -20,8 +20,8 @@ from encoded import STORED, assert_rgb, difference, encode, gif, jpeg, mutated, 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError
 from arcage.images import heif, raw
-from arcage.images import multi_frame as pages
 from arcage.images.decode import decode
+from arcage.images.multi_frame import is_multi_frame
 from arcage.sources.walk import walk
 
 BIG = picture(96, 160)
@@ -247,8 +247,8 @@ def test_the_first_page_of_a_tiff() -> None:
     image = pytest.importorskip("PIL.Image").fromarray(BIG[::-1].copy())
     data = save(BIG, "TIFF", save_all=True, append_images=[image])
     np.testing.assert_array_equal(decode(data), BIG)
-    assert pages.has_more(data)
-    assert not pages.has_more(save(BIG, "TIFF"))
+    assert is_multi_frame(data)
+    assert not is_multi_frame(save(BIG, "TIFF"))
 
 
 # Animations
@@ -262,15 +262,15 @@ def test_the_first_picture_of_an_animation(format_: str, options: dict[str, Any]
     image = pytest.importorskip("PIL.Image").fromarray(BIG[:, ::-1].copy())
     data = save(BIG, format_, save_all=True, append_images=[image], duration=100, **options)
     assert difference(decode(data), BIG) < 12  # a GIF has 256 colours
-    assert pages.has_more(data)
-    assert not pages.has_more(save(BIG, format_, **options))
+    assert is_multi_frame(data)
+    assert not is_multi_frame(save(BIG, format_, **options))
 
 
 def test_damaged_animations_count_as_one_picture() -> None:
     sound = gif(30, 20, bytes(600), b"abc")
-    assert not pages.has_more(sound)
+    assert not is_multi_frame(sound)
     two = sound[:-1] + sound[sound.index(b"\x2c") :]
-    assert pages.has_more(two)
+    assert is_multi_frame(two)
     still = (
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", bytes(13)) + png_chunk(b"acTL", struct.pack(">II", 1, 0))
     )
@@ -283,7 +283,7 @@ def test_damaged_animations_count_as_one_picture() -> None:
         still[:20],
         b"II*\0\xff\xff\xff\xff",
     ):
-        assert not pages.has_more(data)
+        assert not is_multi_frame(data)
 
 
 def test_it_is_said_that_only_the_first_picture_was_read(arcage: Callable[..., Any], tmp_path: Path) -> None:

@@ -312,5 +312,5 @@ def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPat
     draw(image, several)
     assert said[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
     said.clear()
-    draw(image, [alone], film=True)
+    draw(image, [alone], video=True)
     assert said == [["#0: 34 (27-42)", "female 97 %"]]

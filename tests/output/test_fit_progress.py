@@ -17,7 +17,7 @@ from arcage.errors import OutputError
 from arcage.heads.fit import Settings, fit_heads
 from arcage.heads.store import ARRAYS, load_heads, save_heads
 from arcage.heads.watch import Curves, Step
-from arcage.output.fit_progress import Live
+from arcage.output.progress import FitProgress
 from arcage.report.rounds import EVENTS, JSON, LOG, PNG, write_curves
 
 LOSS = "mean absolute error (years)"
@@ -57,7 +57,7 @@ def test_a_step_in_words() -> None:
 
 def test_a_log_has_a_line_for_each_stage_and_one_now_and_then() -> None:
     out, clock = io.StringIO(), Clock()
-    live = Live(out, clock)
+    live = FitProgress(out, clock)
     for model in (1, 2, 3):
         live(Step("age", "kernel stage", model, 3))
     assert out.getvalue() == "age: kernel stage done\n"
@@ -76,13 +76,13 @@ def test_a_log_has_a_line_for_each_stage_and_one_now_and_then() -> None:
 def test_a_terminal_has_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     out, clock = Terminal(), Clock()
-    with Live(out, clock) as live:
+    with FitProgress(out, clock) as live:
         live(boosting(1, 1, 4.5))
         assert out.getvalue() == ""
         clock.now = 0.2
         live(boosting(1, 1, 4.5))
         assert out.getvalue() == "\r\x1b[Kage: boosting, fold"
-        live.say("a word")
+        live.message("a word")
         assert out.getvalue().endswith("\r\x1b[Ka word\n")
     assert out.getvalue().endswith("\r\x1b[K")
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from arcage.errors import OutputError, UsageError
-from arcage.output.formats import COLUMNS, format_of, write_file, write_stdout
+from arcage.output.formats import format_of, write_file, write_stdout
+from arcage.output.rows import COLUMNS
 from arcage.text import gender_words
 from arcage.types import Prediction
 

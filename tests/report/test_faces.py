@@ -21,7 +21,7 @@ from pages import EVIL, FACE, NO_FACE, written
 
 from arcage.errors import OutputError, UsageError
 from arcage.images.decode import decode
-from arcage.output.formats import record
+from arcage.output.rows import json_row
 from arcage.report.faces import check_page_file, write_page
 from arcage.sources.source import Source
 
@@ -49,7 +49,7 @@ def test_rows_are_those_of_the_output_with_a_thumbnail(tmp_path: Path) -> None:
     rows = rows_of(page)
     assert [row["first"] for row in rows] == [True, False, True, True]
     assert [row["thumbnail"] is None for row in rows] == [False, False, True, True]
-    assert {name: rows[1][name] for name in record(second)} == record(second)
+    assert {name: rows[1][name] for name in json_row(second)} == json_row(second)
     thumbnail = decode(base64.b64decode(rows[0]["thumbnail"]))
     assert thumbnail.shape == (96, 96, 3)
     assert np.abs(thumbnail.mean(axis=(0, 1)) - [200, 0, 0]).max() < 5

@@ -19,7 +19,7 @@ from fakes import FINGERPRINT, face, image
 import arcage.sources.parquet
 from arcage.cache import Cache
 from arcage.errors import ImageError, UsageError
-from arcage.extraction.run import in_shard
+from arcage.extraction.shards import Shard
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -211,7 +211,7 @@ def test_row_groups_are_read_once_and_only_where_they_are_wanted(
     )
     names = []
     for i in (1, 2, 3):
-        part = [source for source in walk([path]) if in_shard(source, (i, 3))]
+        part = [source for source in walk([path]) if source in Shard(i, 3)]
         assert part
         for source in part:
             assert source.read() == made[source.name]

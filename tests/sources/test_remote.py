@@ -9,11 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FINGERPRINT, face, image
+from stores import FILES, LISTED, Broken, fill
 
 from arcage.cache import Cache
 from arcage.errors import ImageError, RemoteError
-from arcage.output.progress import progress
-from arcage.sources.read_ahead import ReadAhead
+from arcage.output.progress import item_progress
 from arcage.sources.source import Source
-from arcage.sources.suffixes import is_one_image
-from arcage.sources.url import is_url
 from arcage.sources.walk import walk
 
 fsspec = pytest.importorskip("fsspec")
 Run = Callable[..., Any]
-
-FILES = {
-    "b.jpg": image(face(10)),
-    "a/z.PNG": image(),
-    "a/b/c.jpeg": image(face(20), face(30)),
-    "a-b/1.jpg": b"",
-    "a/.hidden.jpg": b"x",
-    ".git/1.jpg": b"x",
-    "notes.txt": b"x",
-    "é ü.jpg": b"text",
-}
-LISTED = ["a/b/c.jpeg", "a/z.PNG", "a-b/1.jpg", "b.jpg", "é ü.jpg"]
-
-
-def fill(url: str) -> str:
-    system, root = fsspec.core.url_to_fs(url)
-    for name, data in FILES.items():
-        system.makedirs(f"{root}/{name}".rsplit("/", 1)[0], exist_ok=True)
-        system.pipe_file(f"{root}/{name}", data)
-    return url
 
 
 @pytest.fixture
@@ -73,13 +48,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def rows(done: Any) -> list[dict[str, str]]:
     assert "Traceback" not in done.stderr
     return list(csv.DictReader(io.StringIO(done.stdout)))
-
-
-def test_what_is_a_url() -> None:
-    assert all(map(is_url, ("s3://b/a.jpg", "memory://x", "file:///a", "gs://b")))
-    assert not any(map(is_url, ("a.jpg", "C://photos", "/s3://b", "s3:/b", "./s3://b", "", "://b")))
-    assert is_one_image("s3://b/a.JPG")
-    assert not any(map(is_one_image, ("s3://b/photos", "s3://b/x.parquet", "x.parquet", ".")))
 
 
 def test_a_folder_is_listed_in_order(url: str) -> None:
@@ -133,7 +101,7 @@ def test_a_parquet_file(arcage: Run, url: str) -> None:
 
 def test_a_name_that_leads_up(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
-    fsspec.filesystem("memory").store[f"/{memory.removeprefix('memory://')}/../../../../x.jpg"] = SimpleFile(
+    fsspec.filesystem("memory").store[f"/{memory.removeprefix('memory://')}/../../../../x.jpg"] = memory_file(
         photo
     )
     up = f"{memory}/../../../../x.jpg"
@@ -142,74 +110,13 @@ def test_a_name_that_leads_up(arcage: Run, memory: str, tmp_path: Path, photo: b
     assert [path.name for path in (tmp_path / "a/b/out").rglob("*.jpg")] == ["x.jpg"]
 
 
-def SimpleFile(data: bytes) -> Any:  # noqa: N802
+def memory_file(data: bytes) -> Any:
     from fsspec.implementations.memory import MemoryFile
 
     return MemoryFile(None, "", data)
 
 
 # Trouble
-
-
-def test_packages_that_are_missing(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    for command in (("predict", "s3://bucket/a.jpg"), ("predict", "s3://bucket/folder")):
-        done = arcage(*command)
-        assert done.exit_code == 3
-        assert "s3fs" in done.stderr
-        assert "pip install 'arcage[remote]'" in done.stderr
-    monkeypatch.setitem(sys.modules, "fsspec", None)
-    done = arcage("predict", "memory://a.jpg")
-    assert done.exit_code == 3
-    assert "pip install 'arcage[remote]'" in done.stderr
-
-
-def test_a_protocol_that_is_none(arcage: Run) -> None:
-    done = arcage("predict", "nonsense://bucket/folder")
-    assert done.exit_code == 2
-    assert "nonsense://" in done.stderr
-
-
-class Broken(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]
-    """A store whose every answer is an error, after so many good ones."""
-
-    protocol = "broken"
-    cachable = False
-    error: Exception = ConnectionError("no route to host")
-    good = 0
-    under_way = 0
-    most = 0
-    lock = threading.Lock()
-
-    def ls(self, path: str, detail: bool = True, **more: Any) -> Any:
-        if type(self).good <= 0:
-            raise self.error
-        return [{"name": f"{path}/{n:03d}.jpg", "type": "file", "size": 9} for n in range(100)]
-
-    def info(self, path: str, **more: Any) -> Any:
-        kind = "file" if path.endswith(".jpg") else "directory"
-        return {"name": path, "type": kind, "size": 9}
-
-    def cat_file(self, path: str, start: Any = None, end: Any = None, **more: Any) -> bytes:
-        kind = type(self)
-        with kind.lock:
-            kind.good -= 1
-            kind.under_way += 1
-            kind.most = max(kind.most, kind.under_way)
-            if kind.good < 0:
-                raise self.error
-        time.sleep(0.005)
-        with kind.lock:
-            kind.under_way -= 1
-        return image(face(int(path[-7:-4]) % 90), width=int(path[-7:-4]) + 1)
-
-
-@pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> type[Broken]:
-    fsspec.register_implementation("broken", Broken, clobber=True)
-    for name in ("good", "under_way", "most"):
-        monkeypatch.setattr(Broken, name, 0)
-    return Broken
 
 
 @pytest.mark.parametrize("good", [0, 50])
@@ -255,36 +162,11 @@ def test_the_count_for_the_progress_bar_is_silent(
     broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress("Extracting", lambda: walk(["broken://b/photos"])):
+    with item_progress("Extracting", lambda: walk(["broken://b/photos"])):
         for thread in threading.enumerate():
             if thread.name == "arcage-count":
                 thread.join(10)
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_objects_are_read_ahead(broken: type[Broken], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broken, "good", 1000)
-    waiting: list[Source] = []
-    for source in ReadAhead(walk(["broken://b/photos"])):
-        waiting.append(source)
-        if len(waiting) == 32:
-            assert waiting.pop(0).read()
-    names = [source.name for source in waiting]
-    assert names == [f"{n:03d}.jpg" for n in range(69, 100)]
-    assert all(source.read() for source in waiting)
-    assert 4 < broken.most <= 16
-
-
-def test_reading_ahead_stops(broken: type[Broken], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broken, "good", 1000)
-    sources = ReadAhead(walk(["broken://b/photos"]))
-    first = next(sources)
-    assert first.read()
-    second = next(sources)
-    sources.close()
-    with suppress(CancelledError):  # it may have been read by then
-        assert second.read()
-    assert 998 <= broken.good <= 999
 
 
 def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +176,7 @@ def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
         Source(f"{memory}/b.jpg", "b.jpg").read()
 
 
-# A store that speaks S3, on this machine
+# A local S3 server
 
 
 @pytest.fixture(scope="module")
@@ -340,8 +222,7 @@ def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") ->
 def test_s3(s3: dict[str, str], tmp_path: Path) -> None:
     prepare = """
 import fsspec
-sys.path.insert(0, 'tests/sources')
-from test_remote import FILES
+from stores import FILES
 system = fsspec.filesystem("s3")
 system.mkdir("bucket")
 for name, data in FILES.items():
@@ -391,6 +272,6 @@ def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> No
 
 def test_errors_are_of_their_kinds() -> None:
     (source,) = walk(["nonsense://x"])
-    assert source.error == "cannot open nonsense://x: fsspec knows no nonsense://"
+    assert source.error == "cannot open nonsense://x: fsspec does not support nonsense://"
     error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as a pickle would
     assert (str(error), error.reason, error.exit_code) == ("cannot read x: no network", "no network", 3)

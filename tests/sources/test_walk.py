@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import io
 import itertools
 import os
 import random
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trees import names, touch
 
-from arcage.errors import ImageError, UsageError
+from arcage.errors import ImageError
 from arcage.files import read_bytes
-from arcage.sources.lists import read_list
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-
-
-def names(*paths: str | Path) -> list[str]:
-    return [source.name for source in walk(paths)]
-
 
 # The order
 
@@ -131,21 +117,9 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
 # What is taken
 
 
-def test_only_image_suffixes_in_any_case_inside_folders(tmp_path: Path) -> None:
-    images = ["1.jpg", "2.JPEG", "3.Png", "4.webp", "5.bmp", "6.tif", "7.TIFF", "8.gif", "9.HEIC"]
-    touch(tmp_path, *images, "notes.txt", "jpg", "photo.jpg.part", "archive.zip", "no_suffix")
-    assert names(tmp_path) == images
-
-
 def test_a_file_given_itself_is_taken_whatever_its_name(tmp_path: Path) -> None:
     touch(tmp_path, "photo", "notes.txt", ".hidden")
     assert names(*sorted(tmp_path.iterdir())) == [".hidden", "notes.txt", "photo"]
-
-
-def test_hidden_files_and_folders_are_passed_over_inside_a_folder(tmp_path: Path) -> None:
-    touch(tmp_path, ".hidden.jpg", ".thumbnails/1.jpg", "seen/.2.jpg", "seen/3.jpg")
-    assert names(tmp_path) == ["seen/3.jpg"]
-    assert names(tmp_path / ".thumbnails") == ["1.jpg"]
 
 
 def test_a_folder_without_images_gives_nothing(tmp_path: Path) -> None:
@@ -160,66 +134,6 @@ def test_a_folder_named_like_an_image_is_walked(tmp_path: Path) -> None:
     assert names(tmp_path) == ["album.jpg/1.jpg"]
 
 
-# Links
-
-
-def test_links_are_followed(tmp_path: Path) -> None:
-    touch(tmp_path, "real/1.jpg", "real/deep/3.jpg", "tree/2.jpg")
-    (tmp_path / "tree/link.jpg").symlink_to(tmp_path / "real/1.jpg")
-    (tmp_path / "tree/linked").symlink_to("../real")
-    assert names(tmp_path / "tree") == ["2.jpg", "link.jpg", "linked/1.jpg", "linked/deep/3.jpg"]
-    assert names(tmp_path / "tree/linked") == ["1.jpg", "deep/3.jpg"]
-
-
-def test_a_linked_folder_comes_once(tmp_path: Path) -> None:
-    touch(tmp_path, "data/a/1.jpg", "data/b/2.jpg", "set/x/own.jpg", "set/.store/3.jpg", "set/@eaDir/4.jpg")
-    links = {
-        "set/l1": "../data/a",
-        "set/l2": "../data",  # holds l1's target
-        "set/l3": "../data/b",  # is in l2
-        "set/l4": "x",  # is searched anyway
-        "set/l5": ".store",  # is not
-        "set/l6": "l5/../.store",
-        "set/x/up": "..",
-        "set/x/over": "../..",
-        "set/x/root": "/",
-        "set/x/none": "../nowhere",
-        "set/x/log.txt": "../nowhere",
-        "data/b/back": "../../set",
-        "data/b/up": "..",
-    }
-    for link, target in links.items():
-        (tmp_path / link).symlink_to(target)
-    found = list(walk([tmp_path / "set"]))
-    assert [(source.name, source.error) for source in found] == [
-        ("l1/1.jpg", ""),
-        ("l2/b/2.jpg", ""),
-        ("l5/3.jpg", ""),
-        ("x/none", "cannot list folder: no such file"),
-        ("x/own.jpg", ""),
-    ]
-    assert [source.path for source in found][:2] == [f"{tmp_path}/set/l1/1.jpg", f"{tmp_path}/set/l2/b/2.jpg"]
-
-
-def test_thumbnails_and_deleted_files_are_passed_over(tmp_path: Path) -> None:
-    others = [
-        "@eaDir",
-        "#recycle",
-        "@EADIR",
-        "@Recycle",
-        ".@__thumb",
-        "$RECYCLE.BIN",
-        "__MACOSX",
-        "lost+found",
-    ]
-    others += ["System Volume Information", ".Trash-1000", "#snapshot", "@tmp", "@SynoResource"]
-    touch(tmp_path, "1.jpg", "._1.jpg", "Thumbs.db", "@me/2.jpg", "a/@eaDir/3.jpg/X.jpg")
-    touch(tmp_path, *(f"{other}/x.jpg" for other in others))
-    assert names(tmp_path) == ["1.jpg", "@me/2.jpg"]
-    assert names(tmp_path / "@eaDir") == ["x.jpg"]
-    assert names(tmp_path / "#recycle/x.jpg") == ["x.jpg"]
-
-
 def test_a_broken_link_is_a_source_that_fails_on_reading(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     expected = [Source(str(tmp_path / "gone.jpg"), "gone.jpg")]
@@ -227,19 +141,6 @@ def test_a_broken_link_is_a_source_that_fails_on_reading(tmp_path: Path) -> None
     assert list(walk([tmp_path / "gone.jpg"])) == expected
     with pytest.raises(ImageError, match="no such file"):
         read_bytes(tmp_path / "gone.jpg")
-
-
-def test_loops_of_links_end(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.jpg")
-    (tmp_path / "a/up").symlink_to(tmp_path)
-    (tmp_path / "a/self.jpg").symlink_to(tmp_path / "a/self.jpg")
-    (tmp_path / "round").symlink_to(tmp_path / "round")
-    assert names(tmp_path) == ["a/1.jpg", "a/self.jpg"]
-    for path in (tmp_path / "a/self.jpg", tmp_path / "round"):
-        (source,) = walk([path])
-        assert "symbolic links" in source.error
-        with pytest.raises(ImageError, match="symbolic links"):
-            read_bytes(path)
 
 
 # Trouble
@@ -328,94 +229,3 @@ def test_neither_numpy_nor_opencv_is_imported() -> None:
     script = "import sys, arcage.sources.walk; print([m for m in ('numpy', 'cv2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
     assert done.stdout.decode().strip() == "[]"
-
-
-# Lists
-
-
-def test_read_list(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes("b.jpg\r\n\n  \na b/ü.jpg\nb.jpg\n lead.jpg\ntrail \r\n".encode())
-    assert read_list(path) == ["b.jpg", "a b/ü.jpg", "b.jpg", " lead.jpg", "trail"]
-    touch(tmp_path, "trail ")
-    path.write_bytes(os.fsencode(tmp_path) + b"/trail \ns3://b/a.jpg  \n")
-    assert read_list(path) == [f"{tmp_path}/trail ", "s3://b/a.jpg"]
-    path.write_bytes(b"\xef\xbb\xbfa.jpg\n")
-    assert read_list(str(path)) == ["a.jpg"]
-    path.write_bytes(b"")
-    assert read_list(path) == []
-
-
-def test_read_list_separated_by_nul(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes(b"two\nlines.jpg\0a.jpg\0\0 \xe9.jpg\0")
-    assert read_list(path) == ["two\nlines.jpg", "a.jpg", " \udce9.jpg"]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_a_list_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes("\ufeffFotos/Zoë 日本.jpg\r\n\r\nb.jpg\r\n".encode(encoding))
-    assert read_list(path) == ["Fotos/Zoë 日本.jpg", "b.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ("a.jpg\r\n".encode("utf-16-le"), "UTF-16 text without a byte-order mark; save the list as UTF-8"),
-        ("照片/日本語/一.jpg\r\n".encode("utf-16-be"), "UTF-16 text without a byte-order mark"),
-        ("a.jpg\n".encode("utf-32-le"), "UTF-16 text without a byte-order mark"),
-        (b"\xff\xfea", "begins like UTF-16 text"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1", "but an image or a video"),
-        (b"PAR1\x15\0\x15", "but a Parquet file"),
-        (b"PK\3\4\n\0", "but an archive"),
-        (b"%PDF-1.7\n\1", "but a PDF file"),
-        (bytes(range(256)) * 4, "but a binary file"),
-        (b'{"path": "a.jpg"}\n', "but JSON"),
-        (b'["a.jpg", "b.jpg"]', "but JSON"),
-        (b'[\n  "a.jpg",\n  "b.jpg"\n]\n', "but JSON"),
-        (b"path,face,faces\na.jpg,1,1\n", "but a table, with the columns path, face, faces"),
-        (b'"name";"path"\r\n', "but a table"),
-        (b"a.jpg\n/\n", "has the entry '/'"),
-        (b".\0./a.jpg\0./b.jpg\0", "has the entry '.'"),
-        (b"a/..\n", "has the entry 'a/..'"),
-        (b"C:\\\r\n", "has the entry 'C:"),
-        (b"d:\r\n", "has the entry 'd:'"),
-        (b"a.jpg\nfile:///\n", "has the entry 'file:///'"),
-        (b"FILE://.\n", "has the entry 'FILE://.'"),
-        (b"file:///C:/\n", "has the entry 'file:///C:/'"),
-    ],
-)
-def test_what_is_no_list(tmp_path: Path, data: bytes, words: str) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes(data)
-    with pytest.raises(UsageError, match=re.escape(words)):
-        read_list(path)
-
-
-def test_names_that_look_like_something_else(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    names = [
-        "PAR1.jpg",
-        "BZh/a,b.jpg",
-        "path, and more.jpg",
-        "{1}.jpg",
-        "[1].jpg",
-        "C:\\a.jpg",
-        "..a",
-        "a\x01b c d e f g h i j k.jpg",
-    ]
-    path.write_text("\n".join([*names, "x" * 99]))
-    assert read_list(path)[:-1] == names
-
-
-def test_read_list_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a.jpg\nb.jpg\n")))
-    assert read_list("-") == ["a.jpg", "b.jpg"]
-
-
-def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the list of images .*missing\.txt: no such file"):
-        read_list(tmp_path / "missing.txt")
-    with pytest.raises(UsageError, match="Is a directory"):
-        read_list(tmp_path)

@@ -1,4 +1,4 @@
-"""Films: frames, persons over frames, one answer for each, and files that only look like films."""
+"""Videos: frames, persons over frames, one prediction for each, and files that only look like videos."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from arcage.sources.walk import walk
 from arcage.types import Face
 from arcage.video import person as person_module
 from arcage.video import read
-from arcage.video.answers import Films
 from arcage.video.codec import codec
 from arcage.video.person import Person
-from arcage.video.read import Frame, open_camera, open_clip
+from arcage.video.predictions import Videos
+from arcage.video.read import Frame, open_camera, open_video
 from arcage.video.track import Tracker
-from arcage.video.write import draw_film, write_frames
+from arcage.video.write import draw_video, write_frames
 
 LFW = Path(__file__).parents[3] / "shared" / "data" / "lfw"
 GREEN = np.full((360, 640, 3), (90, 140, 120), np.uint8)
 
 
-def film(
+def write_video(
     path: Path, frames: Iterator[np.ndarray] | list[np.ndarray], fps: float = 25, code: str = "mp4v"
 ) -> Path:
     """Write RGB frames."""
@@ -103,10 +103,10 @@ def portrait(astronaut: np.ndarray) -> np.ndarray:
     ("suffix", "code"), [("mp4", "mp4v"), ("avi", "MJPG"), ("webm", "VP80"), ("mkv", "mp4v")]
 )
 def test_every_frame_comes_in_order(tmp_path: Path, suffix: str, code: str) -> None:
-    with open_clip(str(film(tmp_path / f"a.{suffix}", grey(30), code=code)), 1000) as reader:
+    with open_video(str(write_video(tmp_path / f"a.{suffix}", grey(30), code=code)), 1000) as reader:
         frames = list(reader)
         assert reader.rate == 25
-        assert not reader.cut
+        assert not reader.truncated
     assert [frame.number for frame in frames] == list(range(30))
     np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(30) / 25, atol=0.02)
     for frame in frames:
@@ -116,27 +116,27 @@ def test_every_frame_comes_in_order(tmp_path: Path, suffix: str, code: str) -> N
 
 def test_frames_are_rgb(tmp_path: Path) -> None:
     red = np.full((64, 64, 3), (200, 30, 30), np.uint8)
-    with open_clip(str(film(tmp_path / "a.mp4", [red] * 3)), 5) as reader:
+    with open_video(str(write_video(tmp_path / "a.mp4", [red] * 3)), 5) as reader:
         (frame,) = reader
     assert np.abs(frame.image.reshape(-1, 3).mean(0) - (200, 30, 30)).max() < 6
 
 
 @pytest.mark.parametrize(("rate", "numbers"), [(5, [0, 5, 10, 15, 20, 25]), (1, [0, 25]), (0.5, [0])])
-def test_the_rate_is_in_seconds_of_the_film(tmp_path: Path, rate: float, numbers: list[int]) -> None:
-    with open_clip(str(film(tmp_path / "a.mp4", grey(30))), rate) as reader:
+def test_the_rate_is_in_seconds_of_the_video(tmp_path: Path, rate: float, numbers: list[int]) -> None:
+    with open_video(str(write_video(tmp_path / "a.mp4", grey(30))), rate) as reader:
         assert [frame.number for frame in reader] == numbers
         assert reader.rate == rate
 
 
-def test_a_film_of_a_telephone_that_was_turned_is_upright(tmp_path: Path) -> None:
+def test_a_video_of_a_telephone_that_was_turned_is_upright(tmp_path: Path) -> None:
     lying = np.zeros((64, 96, 3), np.uint8)
     lying[:, :48] = 255  # the left half is bright; turned to the right, the upper
-    data = bytearray(film(tmp_path / "a.mp4", [lying] * 3).read_bytes())
+    data = bytearray(write_video(tmp_path / "a.mp4", [lying] * 3).read_bytes())
     matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16
     assert struct.unpack_from(">i", data, matrix) == (1 << 16,)
     struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
     (tmp_path / "b.mp4").write_bytes(data)
-    with open_clip(str(tmp_path / "b.mp4"), 1) as reader:
+    with open_video(str(tmp_path / "b.mp4"), 1) as reader:
         (frame,) = reader
     assert frame.image.shape == (96, 64, 3)
     assert frame.image[:40].mean() > 240
@@ -160,7 +160,7 @@ def test_no_more_frames_are_in_memory_than_are_worked_on(predictor: Predictor) -
     assert given == 40
 
 
-# What is no film
+# What is not a video
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 50, b"\0" * 5000, b"\0\0\0\x18ftypisom" + bytes(300)])
@@ -171,14 +171,14 @@ def test_other_files_are_unreadable(tmp_path: Path, content: bytes) -> None:
 
 
 def read_all(path: object) -> list[Frame]:
-    with open_clip(str(path), 1000) as reader:
+    with open_video(str(path), 1000) as reader:
         return list(reader)
 
 
-def test_truncated_films_are_unreadable(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    whole = film(tmp_path / "whole.mp4", grey(60)).read_bytes()
+def test_truncated_videos_are_unreadable(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    whole = write_video(tmp_path / "whole.mp4", grey(60)).read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) // 2])
-    whole = film(tmp_path / "whole.avi", grey(60), code="MJPG").read_bytes()
+    whole = write_video(tmp_path / "whole.avi", grey(60), code="MJPG").read_bytes()
     (tmp_path / "b.avi").write_bytes(whole[: len(whole) // 3])
     names = [tmp_path / name for name in ("a.mp4", "b.avi", "whole.mp4")]
     process = start("predict", *names, "--out", tmp_path / "out.csv", "--quiet")
@@ -187,14 +187,14 @@ def test_truncated_films_are_unreadable(tmp_path: Path, start: Callable[..., sub
     assert [row["status"] for row in found] == ["unreadable", "unreadable", "ok"]
     assert "damaged video" in found[0]["error"]
     assert found[1]["error"] == "truncated video: it ends before its header says"
-    # FFmpeg has words of its own about a damaged film.
+    # FFmpeg has words of its own about a damaged video.
     assert [line for line in words.splitlines() if not line.startswith("arcage: ")] == []
 
 
-def test_damaged_films_never_crash(tmp_path: Path) -> None:
+def test_damaged_videos_never_crash(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for suffix, code in (("mp4", "mp4v"), ("avi", "MJPG"), ("webm", "VP80")):
-        sound = film(tmp_path / f"a.{suffix}", grey(12), code=code).read_bytes()
+        sound = write_video(tmp_path / f"a.{suffix}", grey(12), code=code).read_bytes()
         decoded = 0
         for _ in range(60):
             data = np.frombuffer(sound, np.uint8).copy()
@@ -206,7 +206,7 @@ def test_damaged_films_never_crash(tmp_path: Path) -> None:
 
 
 def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = film(tmp_path / "a.mp4", grey(3))
+    path = write_video(tmp_path / "a.mp4", grey(3))
     monkeypatch.setattr(read, "MAX_PIXELS", 64 * 96 - 1)
     with pytest.raises(ImageError, match="too large: 6,144 pixels a frame"):
         read_all(path)
@@ -231,13 +231,13 @@ def server() -> Iterator[tuple[int, list[bytes]]]:
         yield listening.getsockname()[1], asked
 
 
-def playlists(port: int, film: Path) -> dict[str, str]:
+def playlists(port: int, video: Path) -> dict[str, str]:
     hls = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
     url = f"http://127.0.0.1:{port}/a.mp4"
     return {
         "hls": hls.format(url),
-        "hls of a file": hls.format(film),
-        "concat": f"ffconcat version 1.0\nfile '{film}'\n",
+        "hls of a file": hls.format(video),
+        "concat": f"ffconcat version 1.0\nfile '{video}'\n",
         "concat of a host": f"ffconcat version 1.0\nfile '{url}'\n",
         "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
         'mediaPresentationDuration="PT9S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
@@ -250,7 +250,7 @@ def playlists(port: int, film: Path) -> dict[str, str]:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 def test_playlists_lead_nowhere(tmp_path: Path, server: tuple[int, list[bytes]], suffix: str) -> None:
     port, asked = server
-    target = film(tmp_path / "target.mp4", grey(5))
+    target = write_video(tmp_path / "target.mp4", grey(5))
     for kind, text in playlists(port, target).items():
         path = tmp_path / f"{kind}.{suffix}"
         path.write_text(text)
@@ -262,7 +262,7 @@ def test_playlists_lead_nowhere(tmp_path: Path, server: tuple[int, list[bytes]],
 
 def test_only_the_listed_containers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The same call opens nothing as soon as the list lacks the container: so it is the list that decides.
-    path = film(tmp_path / "a.avi", grey(5), code="MJPG")
+    path = write_video(tmp_path / "a.avi", grey(5), code="MJPG")
     assert len(read_all(path)) == 5
     options = dict(read._OPTIONS)
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
@@ -282,7 +282,7 @@ def test_names_are_files_and_nothing_else(
 ) -> None:
     port, asked = server
     monkeypatch.chdir(tmp_path)
-    film(tmp_path / "a.mp4", grey(5))
+    write_video(tmp_path / "a.mp4", grey(5))
     for name in (
         f"tcp:127.0.0.1:{port}.mp4",
         "concat:a.mp4|a.mp4",
@@ -415,7 +415,7 @@ def one_of(*said: tuple[float, float, float, float], each: float = 1, frames: in
 
 def test_one_frame_that_is_wrong_does_not_count() -> None:
     right = [(30.0, 20.0, 41.0, 0.9), (31.0, 22.0, 40.0, 0.8)] * 4
-    age, low, high, p_female = one_of(*right, (90.0, 80.0, 99.0, 0.1)).answer()
+    age, low, high, p_female = one_of(*right, (90.0, 80.0, 99.0, 0.1)).estimate()
     assert 30.4 < age < 31
     assert 20.9 < low < 22
     assert 40 < high < 41
@@ -425,26 +425,26 @@ def test_one_frame_that_is_wrong_does_not_count() -> None:
 def test_the_interval_narrows_by_what_the_frames_differ_by_and_no_more() -> None:
     # A still picture, however long, says the same as one photo of it.
     still = one_of((30.0, 20.0, 50.0, 0.9), frames=500)
-    assert still.answer() == (30.0, 20.0, 50.0, 0.9)
+    assert still.estimate() == (30.0, 20.0, 50.0, 0.9)
     # So do frames within one second, however they differ.
     glance = [(age, age - 10, age + 20, 0.9) for age in (28.0, 29.0, 31.0, 32.0)]
-    age, low, high, _ = one_of(*glance, each=0.2).answer()
+    age, low, high, _ = one_of(*glance, each=0.2).estimate()
     assert (age, low, high) == (30, pytest.approx(20), pytest.approx(50))
     # Quartiles 28 and 31: v = (3 / 1.349)^2 is reduced to a quarter by four seconds, of u = (30 / 3.29)^2.
     share = (3 / 1.349) ** 2 / (30 / 3.29) ** 2
-    age, low, high, _ = one_of(*glance).answer()
+    age, low, high, _ = one_of(*glance).estimate()
     assert high - low == pytest.approx(30 * math.sqrt(1 - share * 3 / 4))
     assert (high - age) / (age - low) == pytest.approx(2)
     # Frames that contradict each other: the bound holds, and not for more frames either.
     wild = [(age, age - 10, age + 20, 0.9) for age in (10.0, 20.0, 40.0, 50.0)]
     for frames in (1, 1000):
-        _, low, high, _ = one_of(*wild, frames=frames).answer()
-        assert high - low >= 30 * math.sqrt(1 - person_module.MOST) - 1e-9
+        _, low, high, _ = one_of(*wild, frames=frames).estimate()
+        assert high - low >= 30 * math.sqrt(1 - person_module.MAX_REDUCTION) - 1e-9
 
 
 def test_heads_that_tell_no_age_tell_none_of_persons() -> None:
     nan = math.nan
-    *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).answer()
+    *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).estimate()
     assert all(math.isnan(value) for value in age)
     assert p_female == 0.7
 
@@ -457,11 +457,11 @@ def test_one_who_leaves_and_comes_back_is_one_row(
         frames.append(GREEN.copy())
         x = 240 - 22 * t if t < 30 else -180 + 12 * (t - 40)
         put(frames[-1], portrait, x, 40 if t < 30 else 120)
-    path = film(tmp_path / "a.mp4", frames)
+    path = write_video(tmp_path / "a.mp4", frames)
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
-        films = Films(predictor, 5, frames=write)
-        ((source, (person,)),) = films.stream(walk([str(path)]))
+        videos = Videos(predictor, 5, frames=write)
+        ((source, (person,)),) = videos.stream(walk([str(path)]))
     assert (source.path, person.path, person.face, person.faces) == (*[str(path)] * 2, 0, 1)
     # A whole frame: a picture as small as the portrait is taken for a crop, and gets a margin.
     (photo,) = predictor.predict(cv2.imencode(".png", frames[5][:, :, ::-1])[1].tobytes())
@@ -501,10 +501,10 @@ def test_two_who_cross_and_one_who_comes_back(
         frames.append(GREEN.copy())
         put(frames[-1], other, 10 + 4 * t, 170)
         put(frames[-1], portrait, 460 - 9 * t if t < 80 else -180 + 9 * (t - 80), 10)
-    path = film(tmp_path / "a.mp4", frames)
+    path = write_video(tmp_path / "a.mp4", frames)
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
-        ((_, persons),) = Films(predictor, 5, frames=write).stream(walk([str(path)]))
+        ((_, persons),) = Videos(predictor, 5, frames=write).stream(walk([str(path)]))
     assert [(person.face, person.faces) for person in persons] == [(0, 2), (1, 2)]
     by_gender = {person.gender: person for person in persons}
     assert by_gender.keys() == {"male", "female"}
@@ -524,22 +524,22 @@ def test_two_who_cross_and_one_who_comes_back(
 def test_limits_of_sureness_hold_for_persons(tmp_path: Path, compiled: Path, portrait: np.ndarray) -> None:
     frame = GREEN.copy()
     put(frame, portrait, 200, 90)
-    path = film(tmp_path / "a.mp4", [frame] * 3)
+    path = write_video(tmp_path / "a.mp4", [frame] * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
         strict = Predictor(device="cpu", max_width=5, min_sure=0.99)
-        ((_, (person,)),) = Films(strict, 5).stream(walk([str(path)]))
+        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
         assert (person.age, person.gender, person.status) == (None, None, "ok")
         assert person.age_low is not None
         strict = Predictor(device="cpu", min_score=0.99)
-        ((_, (person,)),) = Films(strict, 5).stream(walk([str(path)]))
+        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
         assert person.status == "no_face"
 
 
 # What is written
 
 
-def test_a_drawn_film_has_the_frames_that_were_looked_at(
+def test_a_drawn_video_has_the_frames_that_were_looked_at(
     tmp_path: Path, predictor: Predictor, portrait: np.ndarray
 ) -> None:
     from arcage.output.annotate import Annotator
@@ -547,18 +547,18 @@ def test_a_drawn_film_has_the_frames_that_were_looked_at(
     frames = [GREEN.copy() for _ in range(50)]
     for t, frame in enumerate(frames):
         put(frame, portrait, 100 + 4 * t, 90)
-    path = film(tmp_path / "a.mov", frames)
-    films = Films(predictor, 10, annotator=Annotator(tmp_path / "out", [str(path)]))
-    ((_, (person,)),) = films.stream(walk([str(path)]))
-    assert films.drawn == 1
+    path = write_video(tmp_path / "a.mov", frames)
+    videos = Videos(predictor, 10, annotator=Annotator(tmp_path / "out", [str(path)]))
+    ((_, (person,)),) = videos.stream(walk([str(path)]))
+    assert videos.drawn == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.mov.mp4"]
-    with open_clip(str(tmp_path / "out" / "a.mov.mp4"), 1000) as reader:
+    with open_video(str(tmp_path / "out" / "a.mov.mp4"), 1000) as reader:
         assert reader.rate == 10
         drawn = list(reader)
     assert len(drawn) == 20
     assert drawn[0].image.shape == GREEN.shape
     # Boxes and labels change what is near the face, and nothing else.
-    with open_clip(str(path), 10) as reader:
+    with open_video(str(path), 10) as reader:
         plain = list(reader)
     for before, after in zip(plain, drawn, strict=True):
         changed = np.abs(before.image.astype(int) - after.image).max(axis=2) > 60
@@ -566,39 +566,39 @@ def test_a_drawn_film_has_the_frames_that_were_looked_at(
         left = 100 + 4 * before.number
         assert len(x) > 300
         assert left - 60 < x.min() < x.max() < left + 240
-    # Again: a film that was drawn here may be replaced, another may not.
-    list(films.stream(walk([str(path)])))
+    # Again: a video that was drawn here may be replaced, another may not.
+    list(videos.stream(walk([str(path)])))
     for others in (path.read_bytes(), b"short"):
         (tmp_path / "out" / "a.mov.mp4").write_bytes(others)
         with pytest.raises(ForeignFileError, match=r"a\.mov\.mp4 was not written by arcage"):
-            list(films.stream(walk([str(path)])))
+            list(videos.stream(walk([str(path)])))
     assert person.status == "ok"
 
 
-def test_a_drawn_film_keeps_the_time_and_odd_sizes(tmp_path: Path) -> None:
+def test_a_drawn_video_keeps_the_time_and_odd_sizes(tmp_path: Path) -> None:
     target = tmp_path / "a:b" / "a.mp4"
-    with draw_film(target, 10) as draw:
+    with draw_video(target, 10) as draw:
         for seconds in (0, 0.1, 0.5):
             draw(Frame(0, seconds, np.full((481, 601, 3), int(400 * seconds), np.uint8)), [])
-    with open_clip(str(target), 1000) as reader:
+    with open_video(str(target), 1000) as reader:
         shades = [int(frame.image.mean()) for frame in reader]
     np.testing.assert_allclose(shades, [0, 40, 40, 40, 40, 200], atol=4)
-    with draw_film(tmp_path / "none.mp4", 10):
+    with draw_video(tmp_path / "none.mp4", 10):
         pass
-    with suppress(ZeroDivisionError), draw_film(tmp_path / "none.mp4", 10) as draw:
+    with suppress(ZeroDivisionError), draw_video(tmp_path / "none.mp4", 10) as draw:
         draw(Frame(0, 0, GREEN), [])
         raise ZeroDivisionError
     assert [p.name for p in tmp_path.iterdir()] == ["a:b"]
     assert len(list(target.parent.iterdir())) == 1
 
 
-def test_films_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_path: Path) -> None:
+def test_videos_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_path: Path) -> None:
     import fakes
 
     for name in ("a.jpg", "c.jpg", "e.jpg"):
         (tmp_path / name).write_bytes(fakes.image(fakes.face(), fakes.face(age=50)))
     for name in ("b.mp4", "d.mp4"):
-        film(tmp_path / name, grey(10))
+        write_video(tmp_path / name, grey(10))
     (tmp_path / "list").write_text("\n".join(str(tmp_path / name) for name in ("d.mp4", "c.jpg")))
     result = arcage(
         "predict",
@@ -617,7 +617,7 @@ def test_films_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_path
         "d.mp4",
         *["e.jpg"] * 2,
     ]
-    # A folder is not searched for films, and descriptors are not made of them.
+    # A folder is not searched for videos, and descriptors are not made of them.
     assert ".mp4" not in arcage("predict", tmp_path).stdout
     refused = arcage("extract", tmp_path / "b.mp4", "--cache", tmp_path / "cache")
     assert refused.exit_code == 1
@@ -626,7 +626,7 @@ def test_films_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_path
 
 
 def test_the_frames_are_csv(arcage: Callable[..., Any], tmp_path: Path) -> None:
-    path = film(tmp_path / "ä, b.mp4", grey(10))
+    path = write_video(tmp_path / "ä, b.mp4", grey(10))
     table = tmp_path / "frames.csv"
     result = arcage("predict", path, "--rate", 1000, "--frames", table, "--out", tmp_path / "rows.csv")
     assert result.exit_code == 0
@@ -655,8 +655,8 @@ def test_the_frames_are_csv(arcage: Callable[..., Any], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    short = film(tmp_path / "a.mp4", grey(5))
-    long = film(tmp_path / "b.mp4", grey(600))
+    short = write_video(tmp_path / "a.mp4", grey(5))
+    long = write_video(tmp_path / "b.mp4", grey(600))
     out, table, log = tmp_path / "out.csv", tmp_path / "frames.csv", tmp_path / "log"
     process = start(
         *(
@@ -763,11 +763,11 @@ class Told(FakeCamera):
         return True, np.full((64, self.now[1], 3), 90, np.uint8)
 
 
-def test_times_of_damaged_films() -> None:
+def test_times_of_damaged_videos() -> None:
     nan, inf = math.nan, math.inf
     told = (nan, 0, 0, 0.5, 0.4, inf, nan, 3.0)
     frames = list(read.Reader(Told(*((time, 96) for time in told)), 1000))
-    # Where the time stands still, goes back or is none, it goes on by the rate that the film tells: 30.
+    # Where the time stands still, goes back or is none, it goes on by the rate that the video tells: 30.
     expected = np.array([1, 2, 3, 15, 16, 17, 18, 90]) / 30
     np.testing.assert_allclose([frame.seconds for frame in frames], expected, atol=1e-6)
 
@@ -782,19 +782,19 @@ def test_times_of_damaged_films() -> None:
         (np.arange(40) / 30, 0, False),
     ],
 )
-def test_films_are_cut_where_frames_and_time_are_missing(seconds: np.ndarray, count: int, cut: bool) -> None:
+def test_videos_are_cut_where_frames_and_time_are_missing(seconds: np.ndarray, count: int, cut: bool) -> None:
     reader = read.Reader(Told(*((time, 96) for time in seconds), count=count), 5)
     for _ in reader:
         pass
-    assert reader.cut == cut
+    assert reader.truncated == cut
 
 
 def test_the_size_may_change_and_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "a.mp4"
-    with draw_film(target, 30) as draw:
+    with draw_video(target, 30) as draw:
         for frame in read.Reader(Told((0, 640), (0.04, 320), (0.07, 900)), 30):
             draw(frame, [])
-    with open_clip(str(target), 1000) as reader:
+    with open_video(str(target), 1000) as reader:
         assert {frame.image.shape for frame in reader} == {(64, 640, 3)}
         assert reader.count == 3
     monkeypatch.setattr(read, "MAX_PIXELS", 64 * 300)
@@ -802,12 +802,12 @@ def test_the_size_may_change_and_not_pass_the_limit(tmp_path: Path, monkeypatch:
         list(read.Reader(Told((0, 96), (0.1, 320)), 30))
 
 
-def test_a_film_that_claims_years_does_not_fill_the_disk(tmp_path: Path) -> None:
+def test_a_video_that_claims_years_does_not_fill_the_disk(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
-    with draw_film(target, 5) as draw:
+    with draw_video(target, 5) as draw:
         for seconds in (0, 1e9, 1e9 + 0.4):
             draw(Frame(0, seconds, GREEN), [])
-    with open_clip(str(target), 1000) as reader:
+    with open_video(str(target), 1000) as reader:
         assert reader.count == 1 + 10 * 5 + 1 + 2
 
 
@@ -816,9 +816,9 @@ def test_a_camera_without_pictures_says_so() -> None:
         list(read.Reader(Told(), 5, live=True))
 
 
-def test_a_full_disk_leaves_the_old_film(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_video(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
-    with draw_film(target, 25) as draw:
+    with draw_video(target, 25) as draw:
         draw(Frame(0, 0, GREEN), [])
     old = target.read_bytes()
     rng = np.random.default_rng(0)
@@ -826,7 +826,7 @@ def test_a_full_disk_leaves_the_old_film(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     def draw_noise() -> None:
-        with draw_film(target, 25) as draw:
+        with draw_video(target, 25) as draw:
             for n in range(20):
                 draw(Frame(n, n / 25, rng.integers(0, 255, GREEN.shape, np.uint8)), [])
 
@@ -861,13 +861,13 @@ def test_ctrl_c_in_the_middle_of_a_frame_of_a_camera(
         seen.append(len(found))
 
     with listening():
-        ((source, (row,)),) = Films(predictor, 1000, frames=write).camera(0)
+        ((source, (row,)),) = Videos(predictor, 1000, frames=write).camera(0)
         assert not stopping()  # so that the next one counts as the first
     assert seen == [0, 1]
     assert (source.path, row.status, row.gender) == ("webcam-0", "ok", "female")
 
 
-def test_sources_that_are_films(tmp_path: Path) -> None:
+def test_sources_that_are_videos(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.MOV", "c.jpg"):
         (tmp_path / name).touch()
     found = walk([str(tmp_path / name) for name in ("a.mp4", "b.MOV", "c.jpg")])
@@ -1011,7 +1011,7 @@ def test_progress_of_the_frames_of_a_video(predictor: Predictor, tmp_path: Path)
         calls.append(frames)
         yield lambda: calls.append("frame")
 
-    path = film(tmp_path / "a.mp4", grey(30))
-    films = Films(predictor, 5, progress=progress)
-    assert [rows[0].status for _, rows in films.stream(walk([path]))] == ["no_face"]
+    path = write_video(tmp_path / "a.mp4", grey(30))
+    videos = Videos(predictor, 5, progress=progress)
+    assert [rows[0].status for _, rows in videos.stream(walk([path]))] == ["no_face"]
     assert calls == [6, *["frame"] * 6]

@@ -13,7 +13,6 @@ import hashlib
 import http.client
 import os
 import re
-import shutil
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from arcage._version import __version__
 from arcage.embedder.packs.insightface import LICENCE, find_insightface, insightface_home
 from arcage.embedder.packs.record import write_lock
 from arcage.errors import ArcageError, ModelError, OutputError, UsageError
-from arcage.files import atomic_write, reason
+from arcage.files import atomic_folder, atomic_write, reason
 
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
@@ -156,20 +155,15 @@ def fetch(wanted: Offer, progress: Progress | None = None) -> Fetched:
                 raise ModelError(
                     f"{wanted.url} has the sha256 {digest}, not the one that was asked for; it was removed"
                 )
-            # No other process is at it: the partial file is locked.
-            temporary = home / f".arcage-{wanted.name}.tmp"
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
             try:
-                files = _unpack(archive, wanted.url, temporary)
-                _check_usable(temporary, wanted.url)
-                write_lock(temporary, wanted.url, digest, files)
-                temporary.rename(wanted.folder)
+                # No other process writes to the folder: the partial file is locked.
+                with atomic_folder(wanted.folder) as temporary:
+                    files = _unpack(archive, wanted.url, temporary)
+                    _check_usable(temporary, wanted.url)
+                    write_lock(temporary, wanted.url, digest, files)
             except ModelError:
                 archive.truncate(0)
                 raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
             archive.truncate(0)
     except OSError as error:
         raise OutputError(

@@ -1,10 +1,10 @@
-"""Whether the intervals of persons in films keep what they promise: films made from held-out faces.
+"""Measure the coverage of the intervals of persons in videos, on videos made from held-out faces.
 
-    python benchmarks/accuracy/film.py --data ../shared/data --heads /tmp/accuracy/heads80
+    python benchmarks/accuracy/video.py --data ../shared/data --heads /tmp/accuracy/heads80
 
-Each image of UTKFace that ``arcage fit --holdout 0.2`` leaves out becomes the frames of a film, one a second:
-moved, turned, scaled, brightened, blurred and compressed by chance, each frame a little differently. Compares
-the answers of single frames, and of the persons (arcage.video.person), with the label.
+Each image of UTKFace that ``arcage fit --holdout 0.2`` leaves out becomes the frames of a video, one per
+second: moved, turned, scaled, brightened, blurred and compressed at random, each frame a little differently.
+Compares the predictions of single frames, and of the persons (arcage.video.person), with the label.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from arcage.video.person import Person
 
 
 def frame(image: U8, rng: np.random.Generator, amount: float) -> bytes:
-    """The image as one more frame shows it; of amount 0 it is unchanged but for the compression."""
+    """Return one more frame of the image, encoded; with amount 0 only the compression changes it."""
     height, width = image.shape[:2]
     turn, scale = amount * rng.normal(0, 6), np.exp(amount * rng.normal(0, 0.1))
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder with utkface/ in it")
     parser.add_argument("--heads", type=Path, required=True, help="fitted with --holdout 0.2")
     parser.add_argument("--count", type=int, default=600, help="faces; default 600")
-    parser.add_argument("--frames", type=int, default=8, help="of each film; default 8")
+    parser.add_argument("--frames", type=int, default=8, help="of each video; default 8")
     args = parser.parse_args()
 
     extractor, heads = Extractor(), load_heads(args.heads)
@@ -74,22 +74,22 @@ def main() -> None:
                     faces.append(image.faces[best])
                     descriptors.append(image.descriptors[best])
         p = heads.predict(np.stack(descriptors))
-        said = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1)
+        values = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1)
         persons: dict[int, Person] = {}
-        for second, (i, face, row) in enumerate(zip(owners, faces, said.tolist(), strict=True)):
+        for second, (i, face, row) in enumerate(zip(owners, faces, values.tolist(), strict=True)):
             persons.setdefault(i, Person()).add(face, row, second)
-        joined = np.array([person.answer() for person in persons.values()])
-        for what, who, told in (("frames", owners, said), ("persons", list(persons), joined)):
+        joined = np.array([person.estimate() for person in persons.values()])
+        for what, who, predicted in (("frames", owners, values), ("persons", list(persons), joined)):
             age = np.array([sample[i][1].age for i in who])
-            inside = (told[:, 1] <= age) & (age <= told[:, 2])
+            inside = (predicted[:, 1] <= age) & (age <= predicted[:, 2])
             rows.append(
                 (
                     f"{amount:g}",
                     what,
                     f"{len(age):,}",
-                    number(np.abs(told[:, 0] - age).mean()),
+                    number(np.abs(predicted[:, 0] - age).mean()),
                     share(inside.mean()),
-                    number((told[:, 2] - told[:, 1]).mean()),
+                    number((predicted[:, 2] - predicted[:, 1]).mean()),
                 )
             )
     print(protocol.as_text(("amount", "", "count", "MAE", "covered", "width"), rows))

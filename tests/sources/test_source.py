@@ -1,0 +1,27 @@
+"""Where the bytes of a source come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arcage.errors import ImageError
+from arcage.sources.source import Source
+
+
+def test_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"file")
+    assert Source(str(path), "a.jpg").read() == b"file"
+    assert Source(str(path), "a.jpg", data=b"data").read() == b"data"
+    assert Source(str(path), "a.jpg", opener=lambda: b"opener").read() == b"opener"
+    with pytest.raises(ImageError, match="no such file"):
+        Source(str(tmp_path / "b.jpg"), "b.jpg").read()
+
+
+def test_what_is_no_image() -> None:
+    with pytest.raises(ImageError, match="cannot list folder"):
+        Source("a", "a", error="cannot list folder: Permission denied").read()
+    with pytest.raises(ImageError, match="a video, not an image"):
+        Source("a.mp4", "a.mp4", video=True).read()
