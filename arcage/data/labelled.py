@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from arcage.data.labels import (
 from arcage.data.tables import Place, read_table
 from arcage.errors import ImageError, UsageError
 from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
-from arcage.types import F32, F64, Array
+from arcage.types import F32, F64, Array, Labels
 
 SAME_FACE = 0.5
 """Minimum overlap (intersection over union) of two boxes of one face."""
@@ -189,6 +189,29 @@ class LabelledFaces:
     def sha256(self) -> list[str]:
         """The images' hashes."""
         return self.table.sha256(self.rows)
+
+    def labels(self) -> Labels:
+        """Return the labels as arrays."""
+        return Labels(self.age, self.gender, self.group, self.persons(), self.source)
+
+    def keys(self) -> Array:
+        """Return the sha256 of the images, shape (n,), dtype S32."""
+        return self.table.keys[self.rows]
+
+    def without(self, attributes: Collection[str]) -> LabelledFaces:
+        """Return the faces with the labels of some attributes (``age``, ``gender``) removed."""
+        unknown = np.full(len(self), np.nan, np.float32)
+        return replace(
+            self,
+            age=unknown if "age" in attributes else self.age,
+            gender=unknown if "gender" in attributes else self.gender,
+        )
+
+    def only(self, attribute: Literal["age", "gender"]) -> LabelledFaces:
+        """Return the faces that have a label of one attribute, with the labels of the other removed."""
+        if attribute == "age":
+            return self.without(["gender"]).select(np.isfinite(self.age))
+        return self.without(["age"]).select(np.isfinite(self.gender))
 
     def select(self, mask: Array) -> LabelledFaces:
         """Some of the faces; the counts stay those of all."""

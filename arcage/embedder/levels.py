@@ -168,8 +168,8 @@ def descriptor_graph(
     return built
 
 
-# The backbone keeps the operator set that it was exported with, so the functions below add only operators whose
-# meaning is the same in every version of the operator set from 7 on.
+# The backbone keeps the operator set that it was exported with, so the functions below add only operators
+# whose meaning is the same in every version of the operator set from 7 on.
 
 
 def _add_input(graph: GraphBuilder, image: str, mean: float, std: float) -> None:
