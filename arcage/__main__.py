@@ -10,13 +10,13 @@ from arcage.process import interrupt
 
 def main() -> None:
     """Run the command line."""
-    with interrupt.listening():
+    with interrupt.handle_signals():
         try:
             with interrupt.uninterrupted():
                 from arcage import cli
             cli.main()
         except KeyboardInterrupt:
-            interrupt.leave(interrupt.EXIT_CODE)
+            interrupt.exit_now(interrupt.EXIT_CODE)
 
 
 if __name__ == "__main__":

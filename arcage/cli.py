@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
-from arcage.text import counted, either, percent
+from arcage.text import alternatives, counted, percent
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -96,7 +96,7 @@ def _errors_reported() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
         # Some libraries raise this if an interrupt arrives while they are imported.
-        if interrupt.stopping():
+        if interrupt.is_stopping():
             raise _interrupted() from None
         if isinstance(error, SystemError):
             raise
@@ -1184,15 +1184,15 @@ def main() -> None:
     """Run the command in ``sys.argv``."""
     from arcage.process import streams
 
-    with interrupt.listening():
-        streams.prepare()
+    with interrupt.handle_signals():
+        streams.prepare_streams()
         try:
             app(prog_name="arcage")
         except KeyboardInterrupt:  # before or after the command
-            interrupt.leave(INTERRUPTED)
+            interrupt.exit_now(INTERRUPTED)
         except SystemExit as left:
-            if interrupt.stopping():
-                interrupt.leave(left.code if isinstance(left.code, int) else FAILED)
+            if interrupt.is_stopping():
+                interrupt.exit_now(left.code if isinstance(left.code, int) else FAILED)
             raise
 
 
@@ -1206,7 +1206,7 @@ def _report_usage_error(error: Any) -> NoReturn:
     elif isinstance(error, typer.BadParameter) and error.param is not None:
         words = f"{_parameter(error.param)} takes {_accepted(error) or 'another value'}"
     elif type(error).__name__ == "NoSuchOption":
-        near = f" (did you mean {either(error.possibilities)}?)" if error.possibilities else ""
+        near = f" (did you mean {alternatives(error.possibilities)}?)" if error.possibilities else ""
         words = f"no such option {name}{near}"
     elif name:
         needed = re.search(r"requires (an?|\d+) ", error.message)
@@ -1236,7 +1236,7 @@ def _accepted(error: Any) -> str:
     kind, info = get_args(declared[error.param.name])
     kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
     if issubclass(kinds[0], Enum):
-        return either([one.value for one in kinds[0]])
+        return alternatives([one.value for one in kinds[0]])
     number = {int: "a whole number", float: "a number"}.get(kinds[0], "")
     if not number or info.min is None:
         return number

@@ -1,63 +1,66 @@
-"""Errors that a user can act on. Each message says what went wrong and what to do next.
+"""Exceptions. Every message says what went wrong and what to do next.
 
-The command line prints the message without a traceback and leaves with ``exit_code``.
+The command line prints the message without a traceback and exits with ``exit_code``.
 """
 
 from __future__ import annotations
 
 
 class ArcageError(Exception):
-    """Base of everything that arcage raises on purpose: the environment stands in the way."""
+    """Base class of all arcage errors (exit code 3)."""
 
     exit_code = 3
 
 
 class UsageError(ArcageError):
-    """The request makes no sense as it stands (exit code 2)."""
+    """The arguments are invalid (exit code 2)."""
 
     exit_code = 2
 
 
 class ForeignFileError(UsageError):
-    """A result would replace a file that arcage did not write."""
+    """The output would replace a file that arcage did not write."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"{path} was not written by arcage, and would be replaced: choose another name")
 
 
 class ImageError(ArcageError):
-    """One image cannot be read. It becomes a row with the status ``unreadable``, never an abort."""
+    """An image cannot be read (exit code 1).
+
+    In a run over several images, it becomes a row with the status ``unreadable``.
+    """
 
     exit_code = 1
 
 
 class ImageHereError(ImageError):
-    """One image cannot be read on this machine, as it is now. It tells nothing of the image: never cached."""
+    """An image cannot be read on this machine at this time. The image may be valid, so it is not cached."""
 
 
 class ImageMemoryError(ImageHereError):
-    """There is not enough memory for one image."""
+    """There is not enough memory to decode an image."""
 
 
 class ImageExtraError(ImageHereError):
-    """What decodes one image is not installed."""
+    """The package that decodes an image is not installed."""
 
 
 class RemoteError(ArcageError):
-    """Images behind a URL cannot be had at all: no network, no credentials, no package for it."""
+    """A server cannot be reached or refuses the credentials, or the package for its protocol is missing."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
-        """The reason only, for the row of an image."""
+        """The cause without advice, for the row of an image."""
 
 
 class ModelError(ArcageError):
-    """A model file is missing, damaged or of a form that arcage does not know."""
+    """A model file is missing, damaged or not supported."""
 
 
 class DeviceError(ArcageError):
-    """The device that was asked for cannot be had."""
+    """The requested device is not available."""
 
 
 class CacheError(ArcageError):
@@ -65,8 +68,8 @@ class CacheError(ArcageError):
 
 
 class HeadsError(ArcageError):
-    """Heads are damaged, or were fitted on descriptors of another pipeline."""
+    """Heads cannot be read, are damaged, or were fitted on descriptors of another pipeline."""
 
 
 class OutputError(ArcageError):
-    """A result cannot be written."""
+    """An output file or folder cannot be written."""

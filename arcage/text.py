@@ -1,4 +1,4 @@
-"""Format numbers and lists for sentences, tables and plots."""
+"""Format numbers and lists for messages, tables and plots."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 
 
 def percent(share: float, decimals: int = 0) -> str:
-    """Format a share as a percentage, such as ``91 %``."""
-    return in_words(f"{{:.{decimals}%}}", share)
+    """Return a share as a percentage, such as ``91 %``."""
+    return format_number(f"{{:.{decimals}%}}", share)
 
 
-def in_words(style: str, value: float) -> str:
-    """Format a number with a format string; a space precedes a percent sign, as in ``91.2 %``."""
-    return style.format(value).replace("%", " %")
+def format_number(template: str, value: float) -> str:
+    """Format a number with a ``str.format`` template; a percent sign follows a space, as in ``91.2 %``."""
+    return template.format(value).replace("%", " %")
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Format a number with its noun: ``1 face``, ``1,200 faces``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun, such as ``1 face`` or ``1,200 faces``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def either(words: Sequence[str]) -> str:
-    """Join alternatives: ``age, gender or both``."""
+def alternatives(words: Sequence[str]) -> str:
+    """Join words as alternatives, such as ``age, gender or both``."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def gender_words(p_female: float) -> str:
-    """The more probable gender with its probability, such as ``female 97 %``."""
+def gender_text(p_female: float) -> str:
+    """Return the more probable gender with its probability, such as ``female 97 %``."""
     return f"female {percent(p_female)}" if p_female >= 0.5 else f"male {percent(1 - p_female)}"

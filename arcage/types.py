@@ -1,4 +1,4 @@
-"""The values that pass between the parts of arcage."""
+"""Values that the packages of arcage exchange: faces, predictions and array types."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ U8: TypeAlias = NDArray[np.uint8]
 Array: TypeAlias = NDArray[Any]
 
 Status: TypeAlias = Literal["ok", "no_face", "unreadable"]
-"""``ok``: at least one face; ``no_face``: decoded, none found; ``unreadable``: could not be decoded."""
+"""``ok``: at least one face; ``no_face``: decoded, but no face found; ``unreadable``: not decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One detected face, in pixels of the upright image (EXIF orientation applied)."""
+    """A detected face, in pixels of the upright image (EXIF orientation applied)."""
 
     box: F32
-    """Shape (4,): x1, y1, x2, y2; may reach past the image's border."""
+    """Shape (4,), x1, y1, x2, y2; may extend beyond the image."""
     landmarks: F32
-    """Shape (5, 2), x and y: the eye on the image's left, the other eye, the tip of the nose,
-    the mouth's corner on the image's left, the other corner (the order of ArcFace)."""
+    """Shape (5, 2), x and y, in the order of ArcFace: the eye on the left of the image, the other eye, the
+    tip of the nose, the corner of the mouth on the left of the image, the other corner."""
     score: float
-    """The detector's confidence, 0 to 1."""
+    """Confidence of the detector, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFaces:
-    """What one image gave: its faces and their descriptors, or the reason why there are none."""
+    """The faces of one image with their descriptors, or the reason why there are none."""
 
     sha256: str
-    """Of the encoded image's bytes, 64 hexadecimal digits; empty where no bytes could be had, or no memory
-    for them: such a result is not to be kept."""
+    """Digest of the encoded image, 64 hexadecimal digits. Empty if the image could not be read on this
+    machine at this time; such a result is not cached."""
     width: int
-    """Of the upright image, in pixels; 0 where unreadable."""
+    """Width of the upright image, pixels; 0 if unreadable."""
     height: int
     status: Status
     error: str
-    """Empty unless ``status`` is ``unreadable``."""
+    """Why the image is unreadable; empty for other images."""
     faces: tuple[Face, ...]
-    """From the highest detector score to the lowest."""
+    """In decreasing order of the detector's confidence."""
     descriptors: F16
     """Shape (len(faces), dimension)."""
     multi_frame: bool = False
@@ -99,34 +99,35 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A face with its age and gender. An image without a face, or that cannot be read, is one row as well;
-    what it cannot tell is None there.
+    """Age and gender of one face. An image without a face, or that cannot be read, is one prediction as well.
 
-    The fields, in this order, are the columns of every output. Boxes are in pixels of the upright image
-    (EXIF orientation applied) and may reach past its border.
+    The fields, in this order, are the columns of all output formats. Missing values are None.
     """
 
     path: str
-    """As it was asked for; ``-`` for an image that came as bytes."""
+    """Path or URL of the image as in the input; ``-`` for an image given as bytes."""
     face: int | None
-    """0 for the image's face with the highest detector score, then 1, 2, ..."""
+    """Number of the face in its image, from 0, in decreasing order of the detector's confidence."""
     faces: int
-    """How many faces the image has, whether all of them are asked for or not."""
+    """Number of faces in the image, including those that are not in the output."""
     x1: float | None
+    """Box of the face in pixels of the upright image (EXIF orientation applied). May extend beyond it."""
     y1: float | None
     x2: float | None
     y2: float | None
     det_score: float | None
-    """The detector's confidence, 0 to 1."""
+    """Confidence of the detector, 0 to 1."""
     age: float | None
-    """In years; None where the heads were fitted without age, or are less sure than was asked for."""
+    """Age, years. None if the heads were fitted without ages, or the interval is wider than requested."""
     age_low: float | None
-    """Lower end of the 90 % interval of the age."""
+    """Lower end of the 90 % interval of the age, years."""
     age_high: float | None
+    """Upper end of the interval."""
     gender: Literal["female", "male"] | None
-    """The likelier one; None where the heads were fitted without it, or are less sure than was asked for."""
+    """The more probable gender. None if the heads were fitted without genders, or the probability is lower
+    than requested."""
     p_female: float | None
-    """The probability, 0 to 1."""
+    """Probability of ``female``, 0 to 1."""
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
     """Why the image is unreadable."""

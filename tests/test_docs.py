@@ -6,7 +6,9 @@ A command line in a block marked ``sh`` or in back quotes is run on made-up data
 
 from __future__ import annotations
 
+import ast
 import glob
+import importlib
 import re
 import shlex
 import shutil
@@ -370,6 +372,48 @@ def test_files_that_are_named_exist() -> None:
             if not (ROOT / name).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {name} is not there")
     assert not broken, "\n".join(broken)
+
+
+def defined(module: Path) -> set[str]:
+    """The functions and classes of a module, and the methods of its classes as ``Class.method``."""
+    names = set()
+    for node in ast.parse(module.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{one.name}" for one in node.body if isinstance(one, ast.FunctionDef)}
+    return names
+
+
+def test_functions_that_are_named_exist() -> None:
+    broken = []
+    for page in LINKING:
+        for name, function in re.findall(r"`(arcage/[\w/]+\.py):([\w.]+)`", page.read_text("utf-8")):
+            if not (ROOT / name).exists() or function not in defined(ROOT / name):
+                broken.append(f"{page.relative_to(ROOT)}: {name} has no {function}")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.fixture
+def draw_rooms(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return importlib.import_module("draw_rooms")
+
+
+def test_every_room_is_described(draw_rooms: Any) -> None:
+    page = (ROOT / "docs" / "internals" / "architecture.md").read_text("utf-8")
+    rooms = set(draw_rooms.rooms()) - {*draw_rooms.GROUND, *draw_rooms.WHOLE}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == rooms
+
+
+def test_the_drawing_shows_the_imports(draw_rooms: Any) -> None:
+    drawn = draw_rooms.draw(draw_rooms.rooms())
+    assert draw_rooms.DRAWING.read_text("utf-8") == drawn, "run python tools/draw_rooms.py"
+
+
+def test_pictures_are_small() -> None:
+    large = [p.name for p in (ROOT / "docs" / "images").iterdir() if p.stat().st_size > 150_000]
+    assert not large, f"more than 150 kB: {', '.join(large)}"
 
 
 def test_scripts_have_the_options_that_are_shown() -> None:

@@ -20,17 +20,8 @@ from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.images.decode import decode
 from arcage.output.summary import Summary
-from arcage.text import counted, either, in_words, percent
 
 Run = Callable[..., Any]
-
-
-def test_numbers_in_words() -> None:
-    assert [percent(0.914), percent(0.9149, 1), percent(1)] == ["91 %", "91.5 %", "100 %"]
-    assert [in_words("{:.2f}", 4.2), in_words("{:.1%}", 0.5)] == ["4.20", "50.0 %"]
-    assert [counted(n, "face") for n in (0, 1, 2, 1200)] == ["0 faces", "1 face", "2 faces", "1,200 faces"]
-    assert counted(1, "image was", "images were") == "1 image was"
-    assert [either(["a"]), either(["a", "b"]), either(["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
 
 
 def test_one_is_not_plural() -> None:

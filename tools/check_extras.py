@@ -23,6 +23,7 @@ EXTRAS = (
     "remote",
     "ray",
     "formats",
+    "docs",
     "test",
 )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from arcage.errors import ArcageError, UsageError
 from arcage.predictor import Predictor
-from arcage.process.interrupt import forget
+from arcage.process.interrupt import forget_signal
 
 _CONNECTIONS = 200
 """More at once are turned away before anything of them is read."""
@@ -106,7 +106,7 @@ def serve(
         _leave_ignored(server)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.run([listener])
-        forget()
+        forget_signal()
 
 
 def _leave_ignored(server: Any) -> None:

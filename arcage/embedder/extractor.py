@@ -26,7 +26,7 @@ from arcage.embedder.landmarks import refine
 from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import DEFAULT, ModelRecord, Pack
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
-from arcage.images.decode import decode, out_of_memory
+from arcage.images.decode import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import F16, U8, Face, ImageFaces, Status
 
@@ -289,7 +289,7 @@ class Extractor:
         except ImageError as error:
             return _Found(sha256, 0, 0, str(error), (), none)
         except (MemoryError, cv2.error) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return _Found("", 0, 0, "not enough memory for this image", (), none)
         return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops, multi_frame=multi_frame)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.model import Predictions
-from arcage.text import in_words
+from arcage.text import format_number
 from arcage.types import F32, F64, Array, Labels
 
 BAND = 10
@@ -215,4 +215,4 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 def as_text(row: Metrics, metric: str, style: str) -> str:
     """Format one metric; ``-`` if it is None."""
     value = row[metric]
-    return "-" if value is None else in_words(style, value)
+    return "-" if value is None else format_number(style, value)

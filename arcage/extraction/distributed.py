@@ -29,7 +29,7 @@ from arcage.embedder.engines.base import cores
 from arcage.errors import ArcageError, DeviceError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.output.summary import Summary
-from arcage.process.interrupt import handlers_kept
+from arcage.process.interrupt import keep_handlers
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
@@ -266,7 +266,7 @@ def _ray() -> Iterator[Any]:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
         # Ray installs a handler for SIGTERM.
-        with _no_stderr(), handlers_kept():
+        with _no_stderr(), keep_handlers():
             ray.init(
                 address="local" if local else None,
                 log_to_driver=False,

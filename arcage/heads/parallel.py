@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from arcage.process.interrupt import stopping
+from arcage.process.interrupt import is_stopping
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -44,4 +44,4 @@ def parallel_map(function: Callable[[In], Out], items: Sequence[In], memory: int
             yield from executor.map(function, items)
     finally:
         # After an interruption do not wait: a single call can take a minute.
-        executor.shutdown(wait=not stopping(), cancel_futures=True)
+        executor.shutdown(wait=not is_stopping(), cancel_futures=True)

@@ -1,60 +1,68 @@
-"""HEIC and AVIF: what the header of the box format says (ISO/IEC 14496-12, 23008-12), and HEIC's pixels."""
+"""HEIC and AVIF: headers of both (ISO/IEC 23008-12), and pixels of HEIC."""
 
 from __future__ import annotations
 
 import io
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from arcage.errors import ImageExtraError
-from arcage.images.boxes import boxes, child
+from arcage.images.header import ImageHeader
+from arcage.images.isobmff import boxes, child
 from arcage.types import U8
 
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
-_MOST = 10_000
+_SEQUENCES = {b"avis", b"hevc", b"hevx", b"msf1"}
+_MAX_ITEMS = 10_000
 """Maximum number of items whose properties are read."""
 
-_UPRIGHT = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
-"""EXIF orientation by the mirror's axis, then by the quarter turns to the left that come before it."""
+_ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
+"""EXIF orientation by the axis of the mirror, then by the number of counterclockwise quarter turns before
+mirroring."""
 
 
-class BoxHeader(NamedTuple):
-    """Of the primary picture."""
-
-    width: int
-    """As stored, before it is turned."""
-    height: int
-    orientation: int
-    """1 to 8 as EXIF numbers them, from the boxes ``irot`` and ``imir``: the EXIF block of such a file only
-    repeats what they say."""
-    largest: int
-    """Pixels of the largest picture in the file: tiles, thumbnails and masks count as well."""
-    depth: int
-    """Bits of a sample, as AV1 is configured; 8 where that is not said."""
+def is_heic(data: bytes) -> bool:
+    """Return whether the brands of a file are those of HEIC."""
+    return _format(data) == "HEIC"
 
 
-def kind(data: bytes) -> str:
-    """``AVIF`` or ``HEIC`` by the brands of the file; empty for what is neither."""
-    if data[4:8] != b"ftyp":
-        return ""
-    size = min(max(int.from_bytes(data[:4], "big"), 16), 256)
-    if data[8:12] not in _HEIC | _AVIF:
-        return ""
-    brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
-    return "AVIF" if brands & _AVIF else "HEIC"
+def is_avif(data: bytes) -> bool:
+    """Return whether the brands of a file are those of AVIF."""
+    return _format(data) == "AVIF"
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether the first picture is one of a video."""
-    return data[4:8] == b"ftyp" and data[8:12] in {b"avis", b"hevc", b"hevx", b"msf1"}
+    """Return whether a HEIC or AVIF file is an animation."""
+    return data[4:8] == b"ftyp" and data[8:12] in _SEQUENCES
 
 
-def read_header(data: bytes) -> BoxHeader:
-    """Raises struct.error, LookupError or ValueError where it is damaged."""
+def read_heic_header(data: bytes) -> ImageHeader:
+    """Read the header of a HEIC file; raises the same errors as :func:`read_header`."""
+    # libheif applies the orientation, and returns 8 bits per sample.
+    return replace(read_header(data), orientation=1)
+
+
+def read_avif_header(data: bytes) -> ImageHeader:
+    """Read the header of an AVIF file; raises the same errors as :func:`read_header`."""
+    header = read_header(data)
+    # For 8 bits per sample, OpenCV returns uint8. If it returns uint16, the header is wrong.
+    return header if header.depth > 8 else replace(header, depth=16)
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Read the properties of the primary picture.
+
+    The orientation is that of the boxes ``irot`` and ``imir``, which the EXIF block only repeats. ``depth``
+    is that of the AV1 configuration, or 8.
+
+    Raises:
+        struct.error, LookupError, ValueError: the file is damaged.
+    """
     meta = child(data, 0, len(data), b"meta")
     start, end = meta[0] + 4, meta[1]
     at, _ = child(data, start, end, b"pitm")
@@ -65,42 +73,54 @@ def read_header(data: bytes) -> BoxHeader:
     own = {}
     for name, at, stop in boxes(data, *properties):
         if name == b"ipma":
-            for index in _associations(data, at, stop, primary):
+            for index in _property_indices(data, at, stop, primary):
                 if 0 <= index < len(listed):
                     own[listed[index][0]] = listed[index][1]
     width, height = struct.unpack_from(">II", data, own[b"ispe"] + 4)
     turns = data[own[b"irot"]] & 3 if b"irot" in own else 0
     mirror = data[own[b"imir"]] & 1 if b"imir" in own else None
-    largest = max(w * h for w, h in sizes)
-    # Two bits: more than 8, more than 10.
-    deep = [data[at + 2] >> 5 & 3 for name, at, _ in listed if name == b"av1C"]
-    depth = 8 + 2 * max(deep, default=0).bit_count()
-    return BoxHeader(width, height, _UPRIGHT[mirror][turns], largest, depth)
+    # Tiles, thumbnails and masks count as well.
+    largest = max(width * height for width, height in sizes)
+    # Two flags: more than 8 bits, more than 10 bits.
+    flags = [data[at + 2] >> 5 & 3 for name, at, _ in listed if name == b"av1C"]
+    depth = 8 + 2 * max(flags, default=0).bit_count()
+    return ImageHeader(width, height, _ORIENTATIONS[mirror][turns], largest, depth)
 
 
 def decode_heic(data: bytes) -> U8:
-    """The primary picture: shape (height, width) or (height, width, 3 or 4), uint8, RGB(A), upright.
+    """Decode the primary picture.
+
+    Returns:
+        Grey, RGB or RGBA, shape (height, width[, 3 or 4]), uint8, upright.
 
     Raises:
-        ImageExtraError: the extra is not installed.
-        Exception: of libheif, of many kinds, where the file is damaged.
+        ImageExtraError: pi-heif is not installed.
+        Exception: the file is damaged. libheif raises exceptions of many types.
     """
     try:
         import pi_heif
     except ImportError:
         raise ImageExtraError("HEIC needs an extra: pip install 'arcage[formats]'") from None
-    # libheif turns and mirrors, and makes 8 bits of 10 and 12.
+    # libheif rotates and mirrors the picture, and converts 10 and 12 bits to 8.
     picture: Any = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    # A copy, because the pixels are libheif's and go when the picture does.
+    # A copy, because libheif owns the pixels.
     return np.array(picture, np.uint8, order="C")
 
 
-def _associations(data: bytes, at: int, end: int, item: int) -> Iterator[int]:
-    """Indices into ``ipco`` of the properties of one item."""
+def _format(data: bytes) -> str:
+    if data[4:8] != b"ftyp" or data[8:12] not in _HEIC | _AVIF:
+        return ""
+    size = min(max(int.from_bytes(data[:4], "big"), 16), 256)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
+    return "AVIF" if brands & _AVIF else "HEIC"
+
+
+def _property_indices(data: bytes, at: int, end: int, item: int) -> Iterator[int]:
+    """Yield the indices of an item's properties in ``ipco``, from the content of a box ``ipma``."""
     version, wide = data[at], data[at + 3] & 1
     (count,) = struct.unpack_from(">I", data, at + 4)
     at += 8
-    for _ in range(min(count, _MOST)):
+    for _ in range(min(count, _MAX_ITEMS)):
         number, length = struct.unpack_from(">HB" if version == 0 else ">IB", data, at)
         at += 3 if version == 0 else 5
         if at + length * (1 + wide) > end:

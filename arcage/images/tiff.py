@@ -1,95 +1,33 @@
-"""Read the first directory of a TIFF file or an EXIF block: small integers by their tags, and XMP."""
+"""TIFF: header and number of pages."""
 
 from __future__ import annotations
 
-import struct
-
-SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, MAKE, ORIENTATION = 254, 256, 257, 258, 262, 271, 274
-TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 330, 339, 50706
-_TAGS = {
-    *(SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, MAKE, ORIENTATION),
-    *(TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES, SAMPLE_FORMAT, DNG_VERSION),
-}
-_INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I"}  # the field types BYTE, ASCII, SHORT, LONG and IFD
-_NUMBERS = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q"}
-"""Field types that an orientation is read from, as in Pillow."""
-_NO_NUMBERS = {1, 2, 7}
-"""BYTE, ASCII, UNDEFINED: an orientation of these types is present and invalid, as in Pillow."""
-_XMP = 700
-# Some writers of EXIF blocks store the 42 in the other byte order.
-_BYTE_ORDERS = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
+from arcage.errors import ImageError
+from arcage.images import tiff_tags as tags
+from arcage.images.header import ImageHeader
+from arcage.images.orientation import orientation
 
 
-def first_directory(tiff: bytes) -> dict[int, int]:
-    """The tags above, where they are there; of a tag with several values, the first.
+def read_header(data: bytes) -> ImageHeader:
+    """Read the header.
 
     Raises:
-        struct.error, KeyError: it is damaged, or no TIFF.
+        ImageError: the type of the samples is not supported.
+        struct.error, LookupError: the file is damaged.
     """
-    order, at = _start(tiff)
-    return _directory(tiff, order, at)
+    first = tags.first_directory(data)
+    if first.get(tags.BITS, 1) > 16 or first.get(tags.SAMPLE_FORMAT, 1) != 1:
+        raise ImageError(
+            "TIFF with floating-point, signed or 32-bit samples: save it with 8 or 16 bits a sample"
+        )
+    # OpenCV always applies the tag, so only an orientation in XMP remains.
+    turn = 1 if tags.ORIENTATION in first else orientation(b"", tags.xmp(data))
+    tile = first.get(tags.TILE_WIDTH, 0) * first.get(tags.TILE_HEIGHT, 0)
+    return ImageHeader(first[tags.WIDTH], first[tags.HEIGHT], turn, tile)
 
 
-def second_directory(tiff: bytes) -> dict[int, int]:
-    """The same of the second directory; empty where there is none. Raises as :func:`first_directory`."""
-    order, at = _start(tiff)
-    (entries,) = struct.unpack_from(order + "H", tiff, at)
-    (following,) = struct.unpack_from(order + "I", tiff, at + 2 + 12 * entries)
-    return _directory(tiff, order, following) if following else {}
-
-
-def orientation(exif: bytes) -> float | None:
-    """Return the orientation in an EXIF block, any number; None if there is none.
-
-    It is also read from a block that is truncated or damaged elsewhere.
-    """
-    try:
-        order, kind, count, where = _find(exif, ORIENTATION)
-        if kind in _NO_NUMBERS:
-            return 0
-        values = struct.unpack_from(order + _NUMBERS[kind], exif, where)
-        return float(values[0] / values[1] if len(values) == 2 else values[0]) if count else None
-    except (struct.error, KeyError, ZeroDivisionError):
-        return None
-
-
-def xmp(tiff: bytes) -> bytes:
-    """Return the XMP packet of the first directory; empty if there is none."""
-    try:
-        _, kind, count, where = _find(tiff, _XMP)
-    except (struct.error, KeyError):
-        return b""
-    return tiff[where : where + count] if kind in (1, 7) else b""
-
-
-def _find(tiff: bytes, wanted: int) -> tuple[str, int, int, int]:
-    """Return byte order, field type, number of values, and offset of the values."""
-    order, directory = _start(tiff)
-    (entries,) = struct.unpack_from(order + "H", tiff, directory)
-    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
-        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
-        if tag == wanted:
-            size = struct.calcsize(order + _NUMBERS.get(kind, "B")) * count
-            where = at + 8 if size <= 4 else struct.unpack_from(order + "I", tiff, at + 8)[0]
-            if where + size > len(tiff):
-                break
-            return order, kind, count, where
-    raise KeyError(wanted)
-
-
-def _start(tiff: bytes) -> tuple[str, int]:
-    order = _BYTE_ORDERS[tiff[:4]]
-    return order, struct.unpack_from(order + "I", tiff, 4)[0]
-
-
-def _directory(tiff: bytes, order: str, directory: int) -> dict[int, int]:
-    (entries,) = struct.unpack_from(order + "H", tiff, directory)
-    values: dict[int, int] = {}
-    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
-        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
-        if tag in _TAGS and kind in _INTEGERS and count:
-            code = order + _INTEGERS[kind]
-            inline = struct.calcsize(code) * count <= 4
-            (where,) = (at + 8,) if inline else struct.unpack_from(order + "I", tiff, at + 8)
-            values.setdefault(tag, struct.unpack_from(code, tiff, where)[0])
-    return values
+def has_pages(data: bytes) -> bool:
+    """Return whether there is more than one page. Raises struct.error or LookupError for a damaged file."""
+    second = tags.second_directory(data)
+    # A smaller copy of the first page is not a page.
+    return bool(second) and not second.get(tags.SUBFILE, 0) & 1

@@ -1,4 +1,4 @@
-"""Well-known files that are not read as images, for an error that names them and gives advice."""
+"""Recognise common files that are not supported, for an error with advice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADVICE = {
     "a video": "end its name in .mp4, .mkv or another suffix of videos",
     "text": "a list of images is read with `arcage predict --from-file`",
 }
-"""Advice for a kind of file; for others, :data:`_CONVERT`."""
+"""Advice by kind of file; for other kinds, :data:`_CONVERT`."""
 
 _TEXT = rb"(?:\xef\xbb\xbf)?\s*"
 _TGA_SIZE = rb"(?!\0\0)..(?!\0\0)..[\x08\x0f\x10\x18\x20][\0-\x3f]"
@@ -53,22 +53,25 @@ _SIGNATURES = (
     (_TEXT + rb"<(?i:!doctype html|html)\b", "an HTML page"),
     (rb".{4}ftyp(?:isom|iso[2-9]|mp4|avc1|M4V |qt  |3g|dash|MSNV)", "a video"),
     (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS", "a video"),
-    # No signature, but a header with few valid values: kind, palette, size, depth and flags.
+    # TGA has no signature, but few values of its header are valid: type, palette, size, depth and flags.
     (rb".\0[\x02\x03\x0a\x0b].{9}" + _TGA_SIZE, "TGA"),
     (rb".\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{4}" + _TGA_SIZE, "TGA"),
 )
 _START = 4096
+"""Number of bytes at the start of a file that are searched."""
 _KNOWN = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _SIGNATURES)
 
 SUFFIXES = frozenset(
     {".jxl", ".psd", ".psb", ".jxr", ".exr", ".hdr", ".pfm", ".ras", ".sun", ".tga", ".pcx", ".xcf", ".qoi"}
 )
-"""Suffixes of those for photos: folders are searched for them, so that they do not look empty."""
+"""Suffixes of unsupported image formats. Folders are searched for them, so that they do not look empty."""
 
 
 def describe(data: bytes) -> str:
-    """Describe a file and give advice, as in ``JPEG XL, which is not read: convert it to PNG or JPEG``;
-    empty if it is not known."""
+    """Return the kind of a file with advice; empty if the kind is unknown.
+
+    For example, ``JPEG XL, which is not read: convert it to PNG or JPEG``.
+    """
     start = data[:_START]
     name = next((name for known, name in _KNOWN if known.match(start)), "text" if _is_text(start) else "")
     return f"{name}, which is not read: {_ADVICE.get(name, _CONVERT)}" if name else ""
@@ -77,7 +80,7 @@ def describe(data: bytes) -> str:
 def _is_text(start: bytes) -> bool:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    # The last character may be truncated.
+    # The last character of the excerpt may be truncated.
     return not re.search(rb"[\0-\x08\x0e-\x1f]", start) and (
         "\ufffd" not in start.decode("utf-8", "replace")[:-1]
     )

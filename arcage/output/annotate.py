@@ -16,7 +16,7 @@ from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images.decode import decode
 from arcage.sources.source import Source
-from arcage.text import gender_words
+from arcage.text import gender_text
 from arcage.types import F64, U8, Prediction
 
 QUALITY = 92
@@ -231,7 +231,7 @@ def _words(row: Prediction, *, numbered: bool) -> list[str]:
         age = "" if row.age is None else f"{row.age:.0f} "
         words.append(f"{number}{age}({row.age_low:.0f}-{row.age_high:.0f})")
     if row.gender is not None and row.p_female is not None:
-        words.append(gender_words(row.p_female))
+        words.append(gender_text(row.p_female))
     if numbered and row.age_low is None:
         words.insert(0, f"#{row.face}")
     return words

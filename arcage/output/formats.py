@@ -18,7 +18,7 @@ from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.output.rows import COLUMNS, DECIMALS, json_row, text_cells, values
 from arcage.output.table import write_table
-from arcage.process.streams import drop
+from arcage.process.streams import discard_output
 from arcage.types import Prediction
 
 Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
@@ -141,7 +141,7 @@ def _flushed_stdout() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        drop(sys.stdout)
+        discard_output(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise
         why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from arcage.text import gender_words
+from arcage.text import gender_text
 from arcage.types import Prediction
 
 _NARROW = 70
@@ -48,7 +48,7 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
             return f"{start}{short}\n{'':7}{error}"
         age = paint("    -" if row.age is None else f"{row.age:5.1f}", _BOLD)
         interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
-        gender = "-" if row.gender is None or row.p_female is None else gender_words(row.p_female)
+        gender = "-" if row.gender is None or row.p_female is None else gender_text(row.p_female)
         face = f"#{row.face} of {row.faces}"
         rest = "" if narrow else f"{face:<7}  {row.det_score:<5.2f}  "
         return f"{age}  {interval:<7}  {gender:<12}  {rest}{short}"

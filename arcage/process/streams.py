@@ -1,4 +1,4 @@
-"""Closed or full standard streams: losing data is an error, losing messages is not."""
+"""Handle closed and full standard streams: losing data is an error, losing messages is not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import IO, Any
 
 
-def prepare() -> None:
+def prepare_streams() -> None:
     """Make the standard streams usable, even if some were closed when the process started.
 
-    The next opened file would take the place of a closed stream, and receive what a library prints. Null
-    devices replace closed streams: standard input is empty, writing to standard output fails, and output to
-    standard error is discarded, as it is after a failed write.
+    Otherwise, the next opened file would get the descriptor of a closed stream, and receive what libraries
+    print. Null devices replace closed streams: standard input is empty, and writing to standard output fails.
+    Output to standard error is discarded if the stream is closed or after a failed write.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -23,7 +23,7 @@ def prepare() -> None:
             # Standard output is opened for reading only: a write to it must fail.
             number = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
         stream = getattr(sys, name)
-        # Buffered: an unbuffered stream has nothing left to flush, so a failure would go unnoticed.
+        # Buffered, because flushing an unbuffered stream cannot fail, so that an error would be missed.
         if stream is None or (name == "stdout" and isinstance(stream.buffer, io.RawIOBase)):
             mode = "r" if name == "stdin" else "w"
             encoding = getattr(stream, "encoding", "utf-8")
@@ -32,8 +32,8 @@ def prepare() -> None:
         sys.stderr = _StandardError(sys.stderr)
 
 
-def drop(stream: Any) -> None:
-    """Discard what could not be written, and all further output: Python would retry at exit."""
+def discard_output(stream: Any) -> None:
+    """Discard all unwritten and further output of a stream, which Python would try to write at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -41,7 +41,7 @@ def drop(stream: Any) -> None:
 
 
 class _StandardError(io.TextIOWrapper):
-    """Standard error that ignores a full disk or a closed terminal, so that the run goes on."""
+    """Standard error that ignores a full disk or a closed terminal, so that the run continues."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         super().__init__(
@@ -51,18 +51,18 @@ class _StandardError(io.TextIOWrapper):
             line_buffering=True,
             write_through=stream.write_through,
         )
-        # It owns the buffer, and would close it.
+        # A reference is kept, because the stream would close its buffer when it is deleted.
         self._stream: IO[str] = stream
 
     def write(self, text: str) -> int:
         try:
             return super().write(text)
         except OSError:
-            drop(self)
+            discard_output(self)
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError:
-            drop(self)
+            discard_output(self)

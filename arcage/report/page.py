@@ -13,7 +13,7 @@ from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
-from arcage.text import counted, gender_words, in_words, percent
+from arcage.text import counted, format_number, gender_text, percent
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -248,7 +248,7 @@ def _table(rows: dict[str, Any], ends: dict[str, Any], word: str) -> str:
 
 
 def _ends(both: list[float] | None, style: str) -> str:
-    return "" if both is None else f"{in_words(style, both[0])} to {in_words(style, both[1])}"
+    return "" if both is None else f"{format_number(style, both[0])} to {format_number(style, both[1])}"
 
 
 def _sampling(told: dict[str, Any] | None) -> str:
@@ -303,7 +303,7 @@ def answer_lines(face: dict[str, Any], which: str) -> list[str]:
     if which == "age":
         interval = f"90 %: {face['age_low']:.0f} to {face['age_high']:.0f}"
         return [f"label {face['label_age']:g}", f"answer {face['age']:.1f}", interval]
-    lines = [f"label {face['label_gender']}", f"answer {gender_words(face['p_female'])}"]
+    lines = [f"label {face['label_gender']}", f"answer {gender_text(face['p_female'])}"]
     if face["label_age"] is not None:
         lines.append(f"age by label {face['label_age']:g}")
     return lines

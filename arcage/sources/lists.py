@@ -12,36 +12,39 @@ from arcage.errors import UsageError
 from arcage.files import reason
 from arcage.sources.url import file_url_path, is_url
 
-_MARKS = (
-    # UTF-32 first: its mark begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    # UTF-32 precedes UTF-16, because its mark begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_KINDS = (
+_OTHER_FILES = (
     (rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF.{4}WEBP|II\*\0|MM\0\*|.{4}ftyp", "an image or a video"),
     (rb"PAR1", "a Parquet file"),
     (rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "an archive"),
     (rb"%PDF-", "a PDF file"),
 )
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
-_MOST_BINARY = 0.02
-"""Maximum share of control characters in a list; a file name may have one."""
+_MAX_BINARY = 0.02
+"""Maximum share of control characters in a list: file names may contain a few."""
 _PATH_COLUMNS = {"path", "paths", "file", "filename", "file_name", "filepath", "file_path", "image", "url"}
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Read the paths in a list file, or in standard input for ``-``: one per line, blank lines skipped.
+    """Read the paths and URLs in a list, one per line. Blank lines are skipped.
 
-    Text with a byte-order mark is decoded accordingly, other text as UTF-8 with surrogate escapes for
-    invalid bytes. If the text contains a NUL (``find -print0``), NULs separate the paths instead of line
-    ends. The order and duplicates are kept. Trailing blanks are part of a name if such a file exists.
+    A byte-order mark determines the encoding; the default is UTF-8 with surrogate escapes for invalid bytes.
+    If the text contains a NUL (``find -print0``), NULs separate the paths instead of line ends. The order
+    and duplicates are kept. Trailing spaces are part of a path if such a file exists.
+
+    Args:
+        path: file, or ``-`` for standard input.
 
     Raises:
-        UsageError: the list cannot be read or is not a list of paths, or one of them is a whole disk, the
-            current folder or one above it.
+        UsageError: the list cannot be read or is not a list of paths, or an entry is the root of a disk, the
+            current folder or a parent of it.
     """
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
     try:
@@ -53,11 +56,11 @@ def read_list(path: str | Path) -> list[str]:
         entries = [entry for entry in text.split("\0") if entry]
     else:
         lines = [line.removesuffix("\r") for line in text.split("\n")]
-        entries = [_without_blanks(line) for line in lines if line.strip()]
+        entries = [_strip(line) for line in lines if line.strip()]
     if entries:
         _refuse_table(entries[0], name)
     for entry in entries:
-        if _is_place_above(entry):
+        if _is_current_or_above(entry):
             raise UsageError(
                 f"the list {name} has the entry {entry!r}, which would search a whole folder tree: remove "
                 "it (find: add -type f), or name that folder on the command line"
@@ -66,7 +69,7 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def _decode(data: bytes, name: str) -> str:
-    for mark, encoding in _MARKS:
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             if encoding == "utf-8":
                 data = data.removeprefix(mark)
@@ -78,9 +81,9 @@ def _decode(data: bytes, name: str) -> str:
                     f"{name} is not a list of paths: it begins like {encoding[:6].upper()} text, but is "
                     "not valid; save the list as UTF-8"
                 ) from None
-    is_binary = len(_BINARY.findall(data)) > _MOST_BINARY * len(data)
-    for pattern, kind in _KINDS:
-        # Text may begin with the same bytes.
+    is_binary = len(_BINARY.findall(data)) > _MAX_BINARY * len(data)
+    for pattern, kind in _OTHER_FILES:
+        # A list may begin with the same bytes.
         if re.match(pattern, data, re.DOTALL) and (is_binary or b"\0" in data):
             raise UsageError(
                 f"{name} is not a list of paths but {kind}: a list is text with one path a line; name "
@@ -99,7 +102,7 @@ def _decode(data: bytes, name: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _without_blanks(line: str) -> str:
+def _strip(line: str) -> str:
     short = line.rstrip()
     if short == line or is_url(line):
         return short
@@ -121,8 +124,8 @@ def _refuse_table(first: str, name: str) -> None:
             )
 
 
-def _is_place_above(entry: str) -> bool:
-    """Whether an entry is the root of a disk, the current folder, or one above it."""
+def _is_current_or_above(entry: str) -> bool:
+    """Return whether an entry is the root of a disk, the current folder or a parent of it."""
     entry = file_url_path(entry)
     plain = os.path.normpath(entry)
     if set(plain.replace("\\", "/").split("/")) <= {"", ".", ".."}:

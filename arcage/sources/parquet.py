@@ -1,4 +1,4 @@
-"""Images inside Parquet files: a column of encoded images, and a column of names where there is one."""
+"""Read images from Parquet files: a column of encoded images, and an optional column of names."""
 
 from __future__ import annotations
 
@@ -15,85 +15,89 @@ from arcage.files import reason
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
 
-_IMAGES = ("image", "bytes", "img", "image_bytes", "content", "data")
-"""Which of several columns of bytes is taken: the first of these."""
-_NAMES = ("path", "name", "key", "file_name", "filename")
-_ROWS = 16
-"""Images that are decoded from the file in one go, and are in memory together."""
-_NAMES_AT_ONCE = 1024
+_IMAGE_COLUMNS = ("image", "bytes", "img", "image_bytes", "content", "data")
+"""If several columns contain bytes, the first of these contains the images."""
+_NAME_COLUMNS = ("path", "name", "key", "file_name", "filename")
+_BATCH_ROWS = 16
+"""Number of images that are read from the file and kept in memory together."""
+_NAMES_BATCH_ROWS = 1024
 _BUFFER = 1 << 20
-"""Bytes of the file that are read in one go. Without it, a column of a whole row group would be."""
+"""Size of a read from the file, bytes. Without it, pyarrow would read a column of a whole row group."""
 
-_NONE = 1 << 62
-"""As if all batches had gone by: whichever is asked for, reading starts from the front."""
+_AFTER_LAST = 1 << 62
+"""Number after that of any batch: the next read starts at the first batch."""
 
 
 def images(path: str, name: str) -> Iterator[Source]:
-    """The images of one file, row by row; their bytes are not read before they are asked for.
+    """Yield the images in a Parquet file, in the order of its rows. Their bytes are read by ``Source.read``.
 
-    Images are in the only column of bytes, or else in the first of :data:`_IMAGES`. A struct with a field
-    ``bytes``, as the Hugging Face data sets have, is such a column as well. Names come from a column of
-    :data:`_NAMES` or the struct's field ``path``; rows without one are called by their number in the file.
-    A source's ``path`` is ``file.parquet#row``. A damaged file or row group is a source with an ``error``.
+    Images are in the only column of bytes, or in the first of ``image``, ``bytes``, ``img``, ``image_bytes``,
+    ``content`` and ``data``. A struct with a field ``bytes``, as in Hugging Face data sets, is such a column
+    too. Names are in the column ``path``, ``name``, ``key``, ``file_name`` or ``filename``, or in the field
+    ``path`` of the struct. A row without a name is named by its number in the file.
 
-    Memory does not grow with the file, nor with a row group that has more than a page (1,024 images as
-    pyarrow writes them): a few rows are decoded at a time, as long as images are asked for in nearly their
-    order; one that is asked for again long after costs a new pass over its row group.
+    The ``path`` of a source is ``file.parquet#row``. A damaged file or row group is a source with an
+    ``error``.
+
+    Memory does not depend on the size of the file, nor on that of a row group with several pages (of 1,024
+    images as written by pyarrow): a few rows are decoded at a time if the images are read nearly in order.
+    Reading an earlier image again decodes its row group again from the start.
 
     Args:
-        path: of the file, or its URL.
-        name: of the file, relative to what was asked for.
+        path: path or URL of the file.
+        name: name of the file, relative to the folder given by the user.
 
     Raises:
-        UsageError: no column of images can be told.
-        RemoteError: the file is behind a URL and cannot be reached.
+        UsageError: the column of images is ambiguous.
+        RemoteError: the server cannot be reached.
     """
     try:
         file = _open(path)
-    except _troubles() as error:
-        yield Source(path, name, _words(error))
+    except _file_errors() as error:
+        yield Source(path, name, _error_text(error))
         return
     with file:
         column, names = _columns(file.schema_arrow, path)
-        before = 0
+        first = 0
         for number in range(file.num_row_groups):
-            facts = file.metadata.row_group(number)
-            # With its size, because data sets call many files 0000.parquet.
-            unit = f"{name}#{number}:{facts.total_byte_size}"
+            metadata = file.metadata.row_group(number)
+            # With the size, because data sets have many files called 0000.parquet.
+            unit = f"{name}#{number}:{metadata.total_byte_size}"
             group = _Group(path, number, column)
             try:
-                for row, text in enumerate(_row_names(file, number, names, facts.num_rows)):
+                for row, text in enumerate(_row_names(file, number, names, metadata.num_rows)):
                     label = _relative(text) if text else ""
                     yield Source(
-                        path=f"{path}#{label or before + row}",
-                        name=label or f"{name}#{before + row}",
+                        path=f"{path}#{label or first + row}",
+                        name=label or f"{name}#{first + row}",
                         opener=_Row(group, row),
                         unit=unit,
                     )
-            except _troubles() as error:
-                yield Source(f"{path}#row group {number}", f"{name}#row group {number}", _words(error))
-            before += facts.num_rows
+            except _file_errors() as error:
+                yield Source(f"{path}#row group {number}", f"{name}#row group {number}", _error_text(error))
+            first += metadata.num_rows
 
 
 class _Row:
-    """Reads one image. In a pickle it is only its place."""
+    """Reads one image. Only its position is pickled."""
 
     def __init__(self, group: _Group, row: int) -> None:
         self._group = group
         self._row = row
-        self._batch = group.batch(row // _ROWS)
+        self._batch = group.batch(row // _BATCH_ROWS)
 
     def __call__(self) -> bytes:
         values = self._group.values(self._batch)
-        data: bytes | None = values[self._row % _ROWS].as_py() if self._row % _ROWS < len(values) else None
+        at = self._row % _BATCH_ROWS
+        data: bytes | None = values[at].as_py() if at < len(values) else None
         if data is None:
             raise ImageError("no image bytes in this row")
         return data
 
     def __reduce__(self) -> tuple[Callable[..., _Row], tuple[str, int, str, int]]:
         path = self._group.path
-        place = path if is_url(path) else os.path.abspath(path)
-        return _row, (place, self._group.number, self._group.column, self._row)
+        path = path if is_url(path) else os.path.abspath(path)
+        return _row, (path, self._group.number, self._group.column, self._row)
 
 
 def _row(path: str, number: int, column: str, row: int) -> _Row:
@@ -101,7 +105,7 @@ def _row(path: str, number: int, column: str, row: int) -> _Row:
 
 
 class _Batch:
-    """Rows that are decoded together. They stay in memory as long as any of their images is waited for."""
+    """Rows that are decoded together. They stay in memory while a source of the batch exists."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -109,7 +113,7 @@ class _Batch:
 
 
 class _Group:
-    """A row group that is read from its front to its end, by any thread."""
+    """A row group, which is decoded from its start to its end. Several threads may read it."""
 
     def __init__(self, path: str, number: int, column: str) -> None:
         self.path = path
@@ -118,8 +122,8 @@ class _Group:
         self._batches: WeakValueDictionary[int, _Batch] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._decoded: Iterator[Any] = iter(())
-        self._next = _NONE
-        """The number of the batch that comes next."""
+        self._next = _AFTER_LAST
+        """Number of the batch that is decoded next."""
         self._failure = ""
 
     def batch(self, number: int) -> _Batch:
@@ -130,21 +134,21 @@ class _Group:
             return batch
 
     def values(self, batch: _Batch) -> Any:
-        """The rows of a batch, as an arrow array of bytes. Raises ImageError, RemoteError."""
+        """Return the rows of a batch as an Arrow array of bytes. Raises ImageError or RemoteError."""
         with self._lock:
             if batch.values is None:
                 try:
                     self._read_up_to(batch)
                 except MemoryError:
-                    self._next = _NONE
+                    self._next = _AFTER_LAST
                     raise ImageMemoryError("not enough memory for the row group of this image") from None
                 except RemoteError:
-                    # The server may give it later.
-                    self._next = _NONE
+                    # Another attempt may succeed.
+                    self._next = _AFTER_LAST
                     raise
-                except _troubles() as error:
+                except _file_errors() as error:
                     self._failure = (
-                        self._failure or f"row group {self.number} cannot be read: {_words(error)}"
+                        self._failure or f"row group {self.number} cannot be read: {_error_text(error)}"
                     )
                     raise ImageError(self._failure) from None
             return batch.values
@@ -163,7 +167,7 @@ class _Group:
 
 
 _group = lru_cache(maxsize=8)(_Group)
-"""For rows out of a pickle: those of a group must share it, or each would read it from its front."""
+"""For unpickled rows: without sharing the row group, each row would decode it from its start."""
 
 
 def _open(path: str) -> Any:
@@ -178,7 +182,7 @@ def _open(path: str) -> Any:
 
 
 def _columns(schema: Any, path: str) -> tuple[str, str | None]:
-    """The columns of images and of their names, as pyarrow calls them."""
+    """Return the columns of images and of their names (None if there are no names)."""
     import pyarrow as pa
 
     kinds = {field.name: field.type for field in schema}
@@ -188,18 +192,18 @@ def _columns(schema: Any, path: str) -> tuple[str, str | None]:
         if pa.types.is_struct(kind)
     }
     images = [name for name, kind in kinds.items() if _holds_bytes(structs.get(name, {}).get("bytes", kind))]
-    chosen = images if len(images) == 1 else [name for name in _IMAGES if name in images]
+    chosen = images if len(images) == 1 else [name for name in _IMAGE_COLUMNS if name in images]
     if not chosen:
         columns = ", ".join(f"{name} ({kind})" for name, kind in kinds.items()) or "none"
         advice = (
-            f"several have bytes: call the right one {_IMAGES[0]!r}"
+            f"several have bytes: call the right one {_IMAGE_COLUMNS[0]!r}"
             if images
             else "images are encoded bytes (type binary); paths of image files go into a list for --from-file"
         )
         raise UsageError(f"cannot tell the column of images in {path}; its columns are {columns}: {advice}")
     parts = structs.get(chosen[0], {})
     image = f"{chosen[0]}.bytes" if parts else chosen[0]
-    names = [name for name in _NAMES if name in kinds and _is_name(kinds[name])]
+    names = [name for name in _NAME_COLUMNS if name in kinds and _is_name(kinds[name])]
     if not names and "path" in parts and _is_name(parts["path"]):
         names = [f"{chosen[0]}.path"]
     return image, names[0] if names else None
@@ -221,11 +225,11 @@ def _is_name(kind: Any) -> bool:
 
 
 def _decode(path: str, number: int, column: str) -> Iterator[Any]:
-    """The images of a row group as arrow arrays of :data:`_ROWS`."""
+    """Yield the images of a row group as Arrow arrays of :data:`_BATCH_ROWS` rows."""
     import pyarrow.compute as pc
 
     with _open(path) as file:
-        for batch in file.iter_batches(_ROWS, [number], [column], use_threads=False):
+        for batch in file.iter_batches(_BATCH_ROWS, [number], [column], use_threads=False):
             values = batch.column(0)
             yield pc.struct_field(values, "bytes") if values.type.num_fields else values
     raise ValueError("it has fewer rows than the file says")
@@ -238,29 +242,29 @@ def _row_names(file: Any, number: int, column: str | None, rows: int) -> Iterato
     if column is None:
         yield from (None for _ in range(rows))
         return
-    for batch in file.iter_batches(_NAMES_AT_ONCE, [number], [column], use_threads=False):
+    for batch in file.iter_batches(_NAMES_BATCH_ROWS, [number], [column], use_threads=False):
         values = batch.column(0)
         if values.type.num_fields:
             values = pc.struct_field(values, "path")
-        # By way of bytes: nothing says that a column of text is UTF-8.
+        # As bytes first: a column of strings may contain invalid UTF-8.
         for text in values.cast(pa.string()).cast(pa.binary()).to_pylist():
             yield None if text is None else text.decode("utf-8", "surrogateescape")
 
 
 def _relative(name: str) -> str:
-    """A name that can lead nowhere but down: it may become that of a file."""
+    """Return a name without ``/`` at its start and without ``..``, because it may become that of a file."""
     parts = PurePosixPath(name.replace("\0", "")).parts
     return "/".join(part for part in parts if part not in ("/", "//", ".."))
 
 
-def _troubles() -> tuple[type[Exception], ...]:
+def _file_errors() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
-    # A NotImplementedError is of a codec or a type that this pyarrow lacks.
+    # pyarrow raises NotImplementedError for a codec or type that it does not support.
     return ImageError, OSError, ValueError, NotImplementedError, KeyError, pa.ArrowException
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, ImageError):
         return str(error)
     if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.strerror):

@@ -8,7 +8,7 @@ from typing import Any
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
-from arcage.text import counted, in_words, percent
+from arcage.text import counted, format_number, percent
 
 Manifest = dict[str, Any]
 
@@ -215,7 +215,7 @@ def _worst(manifest: Manifest) -> list[str]:
 
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
     metrics = [
-        f"{label} {in_words(style, row[metric])}{_between(ends[metric], style)}"
+        f"{label} {format_number(style, row[metric])}{_between(ends[metric], style)}"
         for metric, label, style in _METRICS
         if metric in chosen and row[metric] is not None
     ]
@@ -223,7 +223,7 @@ def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[st
 
 
 def _between(ends: list[float] | None, style: str) -> str:
-    return f" ({in_words(style, ends[0])} to {in_words(style, ends[1])})" if ends else ""
+    return f" ({format_number(style, ends[0])} to {format_number(style, ends[1])})" if ends else ""
 
 
 def _uses(_: Manifest) -> list[str]:

@@ -14,7 +14,7 @@ from arcage.heads.model import Predictions
 from arcage.output.annotate import Annotator
 from arcage.output.rows import Estimate, face_row, row_without_face
 from arcage.predictor import Predictor
-from arcage.process.interrupt import forget, uninterrupted
+from arcage.process.interrupt import forget_signal, uninterrupted
 from arcage.sources.source import Source
 from arcage.types import U8, Face, ImageFaces, Prediction
 from arcage.video.person import Person
@@ -119,7 +119,7 @@ class Videos:
             except KeyboardInterrupt:
                 if not reader.live:
                     raise
-                forget()
+                forget_signal()
             reader.check_end()
         if draw is not None:
             self.drawn += 1

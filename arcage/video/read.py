@@ -16,7 +16,7 @@ import cv2
 
 from arcage.errors import DeviceError, ImageError
 from arcage.files import reason
-from arcage.images.quiet import quiet_libraries
+from arcage.images.silence import silence_decoders
 from arcage.types import U8
 from arcage.video.codec import codec
 
@@ -141,7 +141,7 @@ class Reader:
 
     def _grab(self) -> bool:
         try:
-            with quiet_libraries:
+            with silence_decoders:
                 return bool(self._capture.grab())
         except cv2.error:
             return False
@@ -149,7 +149,7 @@ class Reader:
     def _retrieve(self) -> U8 | None:
         """Return the grabbed picture, RGB; None if it is damaged."""
         try:
-            with quiet_libraries:
+            with silence_decoders:
                 ok, image = self._capture.retrieve()
             if not ok or image is None or image.ndim != 3:
                 return None
@@ -203,7 +203,7 @@ def open_camera(number: int, rate: float) -> Iterator[Reader]:
     Raises:
         DeviceError: there is no such camera.
     """
-    with quiet_libraries:
+    with silence_decoders:
         capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
     try:
         if not capture.isOpened():
@@ -218,7 +218,7 @@ def _open_file(file: IO[bytes]) -> Any:
     before = {name: os.environ.get(name) for name in _OPTIONS}
     os.environ.update(_OPTIONS)
     try:
-        with quiet_libraries:
+        with silence_decoders:
             return cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [])
     except cv2.error:
         raise ImageError("damaged video, or not in a known format (MP4, MOV, MKV, WebM, AVI, ...)") from None

@@ -14,7 +14,7 @@ import cv2
 
 from arcage.errors import ImageError, OutputError
 from arcage.files import atomic_path, atomic_write, check_csv, make_folder, reason
-from arcage.images.quiet import quiet_libraries
+from arcage.images.silence import silence_decoders
 from arcage.output.annotate import COMMENT, draw
 from arcage.output.rows import COLUMNS, text_cells
 from arcage.process.interrupt import interruptible, uninterrupted
@@ -156,7 +156,7 @@ class _VideoFile:
             self._writer.release()
 
     def _open(self, width: int, height: int) -> Any:
-        with quiet_libraries:
+        with silence_decoders:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             writer = cv2.VideoWriter(str(self.temporary), cv2.CAP_FFMPEG, code, self._rate, (width, height))
         if not writer.isOpened():

@@ -19,8 +19,8 @@ import pytest
 from encoded import STORED, assert_rgb, difference, encode, gif, jpeg, mutated, picture, png_chunk
 
 from arcage.errors import ImageError, ImageMemoryError
-from arcage.images.decode import MAX_PIXELS, decode, out_of_memory
-from arcage.images.quiet import quiet_libraries
+from arcage.images.decode import MAX_PIXELS, decode, is_out_of_memory
+from arcage.images.silence import silence_decoders
 
 RED, BLUE = (200, 60, 20), (20, 80, 220)
 needs_gif = pytest.mark.skipif(
@@ -584,12 +584,12 @@ def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.Captur
 
 
 def test_other_words_get_through_while_an_image_is_decoded(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet_libraries:
+    with silence_decoders:
         print("a row", file=sys.stderr)
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a child\\n')"], check=True)
-        with quiet_libraries:
+        with silence_decoders:
             os.write(2, b"nested\n")
-        with pytest.raises(ZeroDivisionError), quiet_libraries:
+        with pytest.raises(ZeroDivisionError), silence_decoders:
             raise ZeroDivisionError
     sys.stderr.flush()
     assert sorted(capfd.readouterr().err.splitlines()) == ["a child", "a row", "nested"]
@@ -600,13 +600,13 @@ def test_a_process_forked_while_an_image_is_decoded_can_print() -> None:
     script = """
 import os, sys
 import ctypes
-from arcage.images.quiet import quiet_libraries
+from arcage.images.silence import silence_decoders
 libc = ctypes.CDLL(None)
-with quiet_libraries:
+with silence_decoders:
     child = os.fork()
     libc.fputs(b"from C\\n", ctypes.c_void_p.in_dll(libc, "stderr"))
     if not child:
-        with quiet_libraries:
+        with silence_decoders:
             pass
         os._exit(0)
     os.waitpid(child, 0)
@@ -712,9 +712,9 @@ def test_lack_of_memory_is_known_by_all_its_names() -> None:
     without_code = cv2.error("std::bad_alloc")
     with_code = cv2.error("Failed to allocate 1 bytes")
     without_code.code, with_code.code = None, cv2.Error.StsNoMem
-    assert all(out_of_memory(error) for error in (MemoryError(), without_code, with_code))
+    assert all(is_out_of_memory(error) for error in (MemoryError(), without_code, with_code))
     with_code.code = cv2.Error.StsBadArg
-    assert not any(out_of_memory(error) for error in (ValueError(), with_code, ImageError("bad_alloc")))
+    assert not any(is_out_of_memory(error) for error in (ValueError(), with_code, ImageError("bad_alloc")))
     assert issubclass(ImageMemoryError, ImageError)
 
 

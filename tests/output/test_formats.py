@@ -16,7 +16,7 @@ import pytest
 from arcage.errors import OutputError, UsageError
 from arcage.output.formats import format_of, write_file, write_stdout
 from arcage.output.rows import COLUMNS
-from arcage.text import gender_words
+from arcage.text import gender_text
 from arcage.types import Prediction
 
 FACE = Prediction(
@@ -210,4 +210,4 @@ def test_the_table_on_a_terminal_that_knows_ascii_only(monkeypatch: pytest.Monke
     ("p", "words"), [(0.5, "female 50 %"), (0.499, "male 50 %"), (1, "female 100 %"), (0, "male 100 %")]
 )
 def test_gender_words(p: float, words: str) -> None:
-    assert gender_words(p) == words
+    assert gender_text(p) == words

@@ -25,7 +25,7 @@ from arcage.output.formats import write_file
 from arcage.output.save import save
 from arcage.predictor import Predictor
 from arcage.process import interrupt
-from arcage.process.interrupt import listening, uninterrupted
+from arcage.process.interrupt import handle_signals, uninterrupted
 from arcage.sources.walk import walk
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,10 @@ def test_more_signals_do_not_lose_what_the_first_keeps(
 
 def test_a_process_that_is_stuck_can_be_ended(photos: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    script = SLOW.replace("SECONDS", "60") + "from arcage import interrupt\ninterrupt.PATIENCE = 1.0\n"
+    script = (
+        SLOW.replace("SECONDS", "60")
+        + "from arcage.process import interrupt\ninterrupt.GRACE_SECONDS = 1.0\n"
+    )
     arguments = "extract", photos, "--cache", tmp_path / "cache"
     process = run(script + "fakes._main()", *arguments, FAKE_DELAY=0.01, FAKE_LOG=log)
     wait_for(log, 50)
@@ -259,7 +262,7 @@ def test_an_interrupt_in_a_destructor_is_raised_again(capfd: pytest.CaptureFixtu
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), listening():
+    with pytest.raises(KeyboardInterrupt), handle_signals():
         wait(Lost())
     assert "ignored" not in capfd.readouterr().err
 
@@ -271,10 +274,10 @@ def test_an_interrupt_is_not_raised_again_once_nobody_listens() -> None:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    with listening():
+    with handle_signals():
         Lost()
-    time.sleep(4 * interrupt._AGAIN)
-    assert not interrupt.stopping()
+    time.sleep(4 * interrupt._RETRY_SECONDS)
+    assert not interrupt.is_stopping()
 
 
 def test_a_held_signal_comes_when_the_block_is_done() -> None:
@@ -288,11 +291,11 @@ def test_a_held_signal_comes_when_the_block_is_done() -> None:
             done.append("outer")
         done.append("after")
 
-    with listening():
+    with handle_signals():
         with pytest.raises(KeyboardInterrupt):
             work()
         signal.raise_signal(signal.SIGTERM)  # the second
-        interrupt.forget()
+        interrupt.forget_signal()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert done == ["inner", "outer"]
@@ -309,7 +312,7 @@ def test_no_row_is_lost_at_the_end(
 
     answers = Predictor().stream(walk([str(photos)]))
     monkeypatch.setattr(os, "fsync", interrupted)
-    with listening(), pytest.raises(KeyboardInterrupt):
+    with handle_signals(), pytest.raises(KeyboardInterrupt):
         save(answers, write_file(tmp_path / "out.csv"))
     assert len(paths(tmp_path / "out.csv")) == 300
 
@@ -324,7 +327,7 @@ def test_heads_are_replaced_whole(bundled: None, tmp_path: Path, monkeypatch: py
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "replace", interrupted)
-    with listening(), pytest.raises(KeyboardInterrupt):
+    with handle_signals(), pytest.raises(KeyboardInterrupt):
         save_heads(heads, tmp_path, "new")
     assert load_heads(tmp_path).fingerprint == heads.fingerprint
     assert (tmp_path / "model-card.md").read_text() == "new"
@@ -336,7 +339,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
             file.write(b"x")
             signal.raise_signal(signal.SIGTERM)
 
-    with listening(), pytest.raises(KeyboardInterrupt):
+    with handle_signals(), pytest.raises(KeyboardInterrupt):
         write()
     assert list(tmp_path.iterdir()) == []
 
@@ -350,7 +353,7 @@ def test_a_library_handles_no_signals(fake: None, photos: Path, tmp_path: Path) 
     stream = Predictor(cache=tmp_path / "cache").stream(walk([str(photos)]))
     for _ in stream:
         seen.append([signal.getsignal(number) for number in numbers])
-    with listening():
+    with handle_signals():
         assert [signal.getsignal(number) for number in numbers] == [interrupt._stop] * 3
     assert arcage.cli.main
     assert seen == [before] * 300
@@ -358,8 +361,8 @@ def test_a_library_handles_no_signals(fake: None, photos: Path, tmp_path: Path) 
 
 
 def test_a_library_that_sets_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening():
-        with interrupt.handlers_kept():
+    with handle_signals():
+        with interrupt.keep_handlers():
             signal.signal(signal.SIGTERM, lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)

@@ -28,7 +28,7 @@ import pytest
 from arcage.errors import DeviceError, ForeignFileError, ImageError, OutputError
 from arcage.images.decode import decode
 from arcage.predictor import Predictor
-from arcage.process.interrupt import listening, stopping
+from arcage.process.interrupt import handle_signals, is_stopping
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 from arcage.types import Face
@@ -216,19 +216,19 @@ def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def server() -> Iterator[tuple[int, list[bytes]]]:
     """A port, and what was sent to it."""
     asked: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
             while True:
                 try:
-                    connection, _ = listening.accept()
+                    connection, _ = listener.accept()
                 except OSError:
                     return
                 with connection:
                     asked.append(connection.recv(300))
 
         threading.Thread(target=accept, daemon=True).start()
-        yield listening.getsockname()[1], asked
+        yield listener.getsockname()[1], asked
 
 
 def playlists(port: int, video: Path) -> dict[str, str]:
@@ -860,9 +860,9 @@ def test_ctrl_c_in_the_middle_of_a_frame_of_a_camera(
         signal.raise_signal(signal.SIGINT)
         seen.append(len(found))
 
-    with listening():
+    with handle_signals():
         ((source, (row,)),) = Videos(predictor, 1000, frames=write).camera(0)
-        assert not stopping()  # so that the next one counts as the first
+        assert not is_stopping()  # so that the next one counts as the first
     assert seen == [0, 1]
     assert (source.path, row.status, row.gender) == ("webcam-0", "ok", "female")
 

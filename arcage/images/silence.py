@@ -1,4 +1,4 @@
-"""Keep decoder messages off standard error: unlike the caller's error, they do not name the file."""
+"""Suppress messages of decoders on standard error, which do not name the file as arcage's errors do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import cv2
 _opencv: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
 
 
-class _Quiet:
-    """A context manager that silences OpenCV's log and, with glibc, what C libraries print to ``stderr``.
+class _SilenceDecoders:
+    """A context manager that suppresses OpenCV's log and, with glibc, what C libraries print to ``stderr``.
 
-    Libraries such as libjpeg print with ``fprintf(stderr)``. glibc documents that variable as one that a
-    program may set, so it points to the null device while at least one thread decodes. File descriptor 2
-    stays as it is: Python's standard error, progress bars, child processes and crash messages are not
-    affected. Elsewhere ``stderr`` may be a constant, and only OpenCV's log is silenced.
+    Libraries such as libjpeg print with ``fprintf(stderr)``. glibc documents that a program may assign to
+    ``stderr``, so it refers to the null device while at least one thread decodes. File descriptor 2 is not
+    changed: Python's standard error, progress bars, child processes and crash messages are not affected.
+    With other C libraries, ``stderr`` may be a constant, and only OpenCV's log is suppressed.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Quiet:
         self._prepared = False
 
     def _prepare(self) -> None:
-        # Not on import: if a standard stream is closed, the null device would take its place.
+        # Not on import: if a standard stream is closed, the null device would get its file descriptor.
         self._prepared = True
         if sys.platform != "linux":
             return
@@ -68,11 +68,12 @@ class _Quiet:
             self._stderr.value = self._original
 
     def _restart(self) -> None:
-        # A forked child has none of the decoding threads, and perhaps a lock that is never released.
+        # A forked child has none of the decoding threads, and may have a lock that is never released.
         self._lock = threading.Lock()
         if self._inside:
             self._inside = 0
             self._restore()
 
 
-quiet_libraries = _Quiet()
+silence_decoders = _SilenceDecoders()
+"""Use it as ``with silence_decoders: ...``. It may be nested, and entered by several threads."""
