@@ -651,7 +651,7 @@ def fit(
     from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
     from arcage.output.formats import print_stdout
-    from arcage.training.fit import check_heads_folder
+    from arcage.training.folder import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
     sampling = Sampling(parse_ages(ages) if ages else None, per_age, balance.value if balance else None)
@@ -661,43 +661,44 @@ def fit(
         base.check(extractor.fingerprint, extractor.pack.name)
     faces, _ = _labelled(cache, extractor, labels, columns, quiet)
     if only is not None:
-        from arcage.training.fit import only as only_one
-
-        faces = only_one(faces, only.value)
+        faces = faces.only(only.value)
     progress: Callable[[str], None] = (lambda text: None) if quiet else _say
     if from_ is not None:
         from arcage.evaluation.comparison import AFTER, as_text, verdicts
-        from arcage.training.fit import adapt_labelled, join_names_of_labels
+        from arcage.training.adapt import adapt_labelled
+        from arcage.training.manifest import join_label_names
+        from arcage.training.request import AdaptRequest
 
         others = _labelled([rest[0]], extractor, [rest[1]], None, quiet)[0] if rest else None
-        refitted = adapt_labelled(
-            faces,
+        adapt_request = AdaptRequest(
             base=base,
-            called=Path(from_).name,
+            base_name=Path(from_).name,
             pack=extractor.pack,
-            labels=join_names_of_labels(labels),
+            labels=join_label_names(labels),
             out=out,
             holdout=holdout,
-            rest=others,
-            rest_labels=join_names_of_labels([rest[1]]) if rest else "",
+            reference=others,
+            reference_labels=join_label_names([rest[1]]) if rest else "",
             forget=forget,
             seed=seed,
-            progress=progress,
         )
+        adapted = adapt_labelled(faces, adapt_request, report=progress)
         if not quiet:
-            print_stdout(as_text(refitted.own, AFTER))
-            if refitted.rest:
-                print_stdout("\n".join(["", "the rest:", *verdicts(refitted.rest, AFTER)]))
-            for note in refitted.notes:
+            print_stdout(as_text(adapted.new, AFTER))
+            if adapted.reference:
+                print_stdout("\n".join(["", "reference set:", *verdicts(adapted.reference, AFTER)]))
+            for note in adapted.notes:
                 _say(note)
             _say(f"the adapted heads and their model card are in {out}")
         return
 
     from arcage.cache import Cache, join_tables
     from arcage.evaluation.metrics import as_table
-    from arcage.heads.fit import Settings
+    from arcage.heads.settings import Settings
     from arcage.output.progress import FitProgress
-    from arcage.training.fit import fit_labelled, join_names_of_labels
+    from arcage.training.fit import fit_labelled
+    from arcage.training.manifest import join_label_names
+    from arcage.training.request import FitRequest
 
     degraded = [Extractor(pack, variant=number).fingerprint for number in range(1, augment + 1)]
     if lacking := [folder for folder in cache if not set(degraded) <= set(Cache.fingerprints(folder))]:
@@ -706,11 +707,10 @@ def fit(
             f"run `arcage extract` on the same images with --augment {augment} first"
         )
     with FitProgress(quiet=quiet) as fit_progress:
-        fitted = fit_labelled(
-            faces,
+        request = FitRequest(
             pack=extractor.pack,
             fingerprint=extractor.fingerprint,
-            labels=join_names_of_labels(labels),
+            labels=join_label_names(labels),
             out=out,
             settings=Settings(kind=head.value, seed=seed),
             holdout=holdout,
@@ -720,9 +720,8 @@ def fit(
             ],
             sampling=sampling,
             search_seconds=60 * (search or 0),
-            progress=fit_progress.message,
-            watch=fit_progress,
         )
+        fitted = fit_labelled(faces, request, report=fit_progress.message, callback=fit_progress)
     for what, why in fitted.left_out.items():
         other = "gender" if what == "age" else "age"
         _say(f"{what} is not fitted, only {other} (as with --only {other}): {why}")
@@ -792,14 +791,17 @@ def evaluate(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.evaluation.metrics import as_table
-    from arcage.training.fit import answers_for, fitted_words, join_names_of_labels, report_on
+    from arcage.evaluation.metrics import evaluate as evaluate_predictions
+    from arcage.training.evaluate import predict_labelled
+    from arcage.training.manifest import join_label_names
+    from arcage.training.overlap import fitted_words
 
-    called = join_names_of_labels(labels)
+    called = join_label_names(labels)
     warning = _too_good(fitted_words(model, faces, called, holdout, split))
     if warning and not quiet:
         _say(warning)
-    answers = answers_for(model, faces)
-    report = {"images": dataclasses.asdict(faces.counts), **report_on(answers, faces)}
+    answers = predict_labelled(model, faces)
+    report = {"images": dataclasses.asdict(faces.counts), **evaluate_predictions(answers, faces.labels())}
     text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
         from arcage.files import atomic_write
@@ -868,9 +870,11 @@ def compare(
     faces, split = _judging(faces, holdout, quiet)
 
     from arcage.evaluation.comparison import as_text
-    from arcage.training.fit import compare_labelled, fitted_words, join_names_of_labels
+    from arcage.training.evaluate import compare_labelled
+    from arcage.training.manifest import join_label_names
+    from arcage.training.overlap import fitted_words
 
-    called = join_names_of_labels(labels)
+    called = join_label_names(labels)
     warnings = {
         letter: warning
         for letter, model in zip("AB", both, strict=True)
@@ -938,9 +942,9 @@ def data_describe(
     report = describe(faces, names, (lambda text: None) if quiet else _say)
     if report_to is not None:
         from arcage.report.labels import HTML, faces_shown, write_label_report
-        from arcage.training.fit import join_names_of_labels
+        from arcage.training.manifest import join_label_names
 
-        write_label_report(report_to, report, labels=join_names_of_labels(labels), images=images or [])
+        write_label_report(report_to, report, labels=join_label_names(labels), images=images or [])
         if not quiet:
             _say(f"report: {report_to / HTML}")
             _say_absent(faces_shown(report), images)

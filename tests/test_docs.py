@@ -234,8 +234,10 @@ def test_options_that_are_named_exist() -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     """A folder with all that the documents' command lines take, by the names that they use."""
     from arcage.embedder.extractor import Extractor
-    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.fit import fit_heads
+    from arcage.heads.settings import Settings
     from arcage.heads.store import save_heads
+    from arcage.types import Labels
 
     root = tmp_path_factory.mktemp("documents")
     extractor = Extractor()
@@ -278,8 +280,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
 
     heads, _ = fit_heads(
         x.astype(np.float32),
-        age.astype(np.float32),
-        gender.astype(np.float32),
+        Labels(age.astype(np.float32), gender.astype(np.float32)),
         fingerprint=extractor.fingerprint,
         settings=Settings(kind="linear"),
     )

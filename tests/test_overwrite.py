@@ -24,7 +24,7 @@ from arcage.report.faces import check_page_file, write_page
 from arcage.report.labels import check_label_report_files
 from arcage.report.page import PLOTS
 from arcage.report.plots import new_axes, png
-from arcage.training.fit import check_heads_folder
+from arcage.training.folder import check_heads_folder
 from arcage.types import Prediction
 from arcage.video.write import check_frames_file, write_frames
 

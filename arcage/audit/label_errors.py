@@ -32,20 +32,19 @@ def suspicion(faces: LabelledFaces) -> Suspicion:
     Nobody's faces are on both sides of a fold where persons are known. A linear head cannot follow single
     wrong labels: what is random in them is left over (`benchmarks/labels/planted.py` plants some).
     """
-    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.fit import fit_heads
+    from arcage.heads.settings import Settings
 
-    x, persons = faces.descriptors(), faces.persons()
-    nothing = np.full(len(faces), np.nan, np.float32)
+    x, labels = faces.descriptors(), faces.labels()
     seen: list[Predictions] = []
     reasons = []
-    for what, age, gender in (("ages", faces.age, nothing), ("genders", nothing, faces.gender)):
-        seen.append(Predictions(nothing, nothing, nothing, nothing))
-        if not np.isfinite([age, gender]).any():
+    for what, other in (("ages", "gender"), ("genders", "age")):
+        seen.append(Predictions.empty(len(faces)))
+        own = labels.without([other])
+        if not np.isfinite([own.age, own.gender]).any():
             continue
         try:
-            seen[-1] = fit_heads(
-                x, age, gender, fingerprint="", settings=Settings(kind="linear"), groups=persons
-            )[1]
+            seen[-1] = fit_heads(x, own, fingerprint="", settings=Settings(kind="linear")).out_of_fold
         except UsageError as error:
             reasons.append(f"{what} cannot be compared: {error}")
     answers = Predictions(seen[0].age, seen[0].age_low, seen[0].age_high, seen[1].p_female)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from arcage.types import Array
+from numpy.typing import ArrayLike
 
 
 class GraphBuilder:
@@ -21,7 +20,7 @@ class GraphBuilder:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def add(self, operator: str, *inputs: str | Array | float, name: str = "", **attributes: Any) -> str:
+    def add(self, operator: str, *inputs: str | ArrayLike, name: str = "", **attributes: Any) -> str:
         """Append a node, and return the name of its output.
 
         Args:
@@ -34,7 +33,7 @@ class GraphBuilder:
         self.nodes.append(self.onnx.helper.make_node(operator, names, [output], **attributes))
         return output
 
-    def constant(self, value: Array | float, name: str = "") -> str:
+    def constant(self, value: ArrayLike, name: str = "") -> str:
         """Append a constant, and return its name; made up if empty."""
         name = name or f"c{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))

@@ -125,10 +125,9 @@ def adapt_heads(
         base: boosted heads that are not adapted.
         x: shape (n, dimension), float32: descriptors of faces from the new source.
         labels: as for :func:`arcage.heads.fit.fit_heads`.
-        forget: mean change, in years, of the predicted ages of the old source, above 0. The larger it is, the
-            more
-            faces are corrected. If the correction of all faces changes ages by less, all are corrected. None
-            for at most :data:`MAX_SHIFT`.
+        forget: mean change, in years, of the predicted ages of the old source, above 0. The larger it is,
+            the more faces are corrected. If the correction of all faces changes ages by less, all are
+            corrected. None for at most :data:`MAX_SHIFT`.
         report: called with progress messages.
 
     Raises:
@@ -224,8 +223,8 @@ def _adapt_gender(
 def _forward(stack: Stacked, x: F32) -> StackOutputs:
     if not stack.kernels:
         raise UsageError(
-            "only boosted heads can be adapted: other kinds keep no training faces; start from boosted heads, "
-            "such as the bundled ones"
+            "only boosted heads can be adapted: other kinds keep no training faces; start from boosted "
+            "heads, such as the bundled ones"
         )
     return stack.forward(x)
 

@@ -42,7 +42,7 @@ def conformal(predictions: F32, age: F32) -> ConformalCurves:
 
     Returns:
         Curves that are inverted to find the bounds of an interval: ``low`` maps an age to a lower quantile,
-            so its inverse maps a predicted lower quantile to the lower bound.
+        so its inverse maps a predicted lower quantile to the lower bound.
     """
     bands = int(np.clip(len(age) // FACES_PER_BAND, 1, MAX_BANDS))
     edges = np.unique(np.quantile(age, np.linspace(0, 1, bands + 1)[1:-1]))

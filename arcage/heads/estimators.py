@@ -46,7 +46,8 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
 
     Args:
         kind: ``boosted``, ``linear`` or ``lightgbm``.
-        folds: number of folds of the cross-fitting that intervals are calibrated on, at most the number of faces.
+        folds: number of folds of the cross-fitting that intervals are calibrated on, at most the number of
+            faces.
             Fewer are faster, but make intervals too wide.
         random_state: an integer, a RandomState, or None for NumPy's global one.
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from arcage.errors import HeadsError, UsageError
 from arcage.files import atomic_write, refuse_foreign
@@ -92,7 +94,7 @@ class _StackNames:
 class _Graph(GraphBuilder):
     """A graph with the layers of heads. Values are of shape [n, columns]."""
 
-    def constant(self, value: Array | float, name: str = "") -> str:
+    def constant(self, value: ArrayLike, name: str = "") -> str:
         """Append a constant of one or more dimensions, in single precision if it is a float."""
         array = np.ascontiguousarray(value)
         return super().constant(array.astype(np.float32) if array.dtype.kind == "f" else array, name)

@@ -107,6 +107,7 @@ def _check_weight(weight: F32) -> None:
     lightest, heaviest = weight[weight > 0].min(initial=np.inf), weight.max(initial=0)
     if heaviest > MAX_WEIGHT_RATIO * lightest:
         raise UsageError(
-            f"the weights go from {lightest:g} to {heaviest:g}, a ratio of more than {MAX_WEIGHT_RATIO:,.0f}: "
-            "the lowest would have no effect; set them to 0, or use weights that are closer together"
+            f"the weights go from {lightest:g} to {heaviest:g}, a ratio of more than "
+            f"{MAX_WEIGHT_RATIO:,.0f}: the lowest would have no effect; set them to 0, or use weights that "
+            "are closer together"
         )

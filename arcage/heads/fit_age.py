@@ -8,11 +8,11 @@ from arcage.heads.calibrate import conformal
 from arcage.heads.layers import Kernel
 from arcage.heads.model import AgeModel, Stacked
 from arcage.heads.stages import (
-    SINGLE_STAGE,
     BoostedModel,
     CrossFit,
     fit_boosted,
     fit_kernel,
+    fit_single,
     kernel_sums,
     largest_variance,
     merge_small,
@@ -38,7 +38,7 @@ def fit_age(task: Task) -> CrossFit[AgeModel]:
     if task.settings.kind == "boosted":
         fitted = _fit_boosted(task)
     else:
-        single = SINGLE_STAGE[task.settings.kind](task)
+        single = fit_single(task)
         stack = Stacked((), np.empty(0, np.int64), (single.model,))
         fitted = CrossFit(stack, single.out_of_fold)
     out_of_fold = fitted.out_of_fold[: task.faces]

@@ -182,6 +182,11 @@ SINGLE_STAGE: dict[str, Callable[[Task], CrossFit[Linear | Trees]]] = {
 """Kinds of heads without a kernel stage. Predictions are years, or a score that is higher for female."""
 
 
+def fit_single(task: Task) -> CrossFit[Linear | Trees]:
+    """Fit heads of a single stage."""
+    return SINGLE_STAGE[task.settings.kind](task)
+
+
 def merge_small(bands: Array, fitted: Array, least: int = 20) -> Array:
     """Merge each band with fewer than ``least`` fitted rows into the nearest band.
 

@@ -1,10 +1,10 @@
 """Heads on disk: ``manifest.json``, ``heads.npz``, ``images.npy`` and ``model-card.md`` in one folder.
 
-The manifest has the sha256 of the arrays, which is checked before they are read. Nothing is unpickled. Trees are
-arrays too, not LightGBM's text format, whose parser aborts the process on a damaged file.
+The manifest has the sha256 of the arrays, which is checked before they are read. Nothing is unpickled. Trees
+are arrays too, not LightGBM's text format, whose parser aborts the process on a damaged file.
 
-To change the format, add a schema number to :data:`READ`. Readers of older schemas stay; `tests/heads/test_store.py`
-reads heads written by older versions.
+To change the format, add a schema number to :data:`READ`. Readers of older schemas stay;
+`tests/heads/test_store.py` reads heads written by older versions.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from arcage.process.interrupt import uninterrupted
 from arcage.types import Array
 
 SCHEMA, ADAPTED = 4, 5
-"""Schema of heads, and of heads with an :class:`~arcage.heads.model.Adaptation`, which older versions refuse."""
+"""Schema of heads, and of heads with an :class:`~arcage.heads.model.Adaptation`, which older versions
+refuse."""
 READ = (2, 3, SCHEMA, ADAPTED)
 """The schemas that can be read. Schemas 2 and 3 had at most one kernel."""
 BUNDLED = Path(__file__).parent / "default"
 """The folder of the bundled heads."""
 MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
 DIGEST = 5
-"""Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another image
-is mistaken for one of them with a probability of 10^-6."""
+"""Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another
+image is mistaken for one of them with a probability of 10^-6."""
 BUNDLED_NAMES = ("bundled", "wheel")
 """Names of the bundled heads in place of a folder; ``wheel`` is the older one."""
 STAGES = ("stage", "stage2")

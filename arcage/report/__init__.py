@@ -12,7 +12,7 @@ from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
 from arcage.evaluation.bootstrap import intervals
-from arcage.evaluation.metrics import worst_sets
+from arcage.evaluation.metrics import worst_subgroups
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.heads.model import Heads, Predictions
 from arcage.report.curves import curves
@@ -88,8 +88,8 @@ def write_report(
     full = {
         "measured": _measured(heads, faces, labels, holdout, warning),
         **report,
-        "intervals": intervals(answers, faces.age, faces.gender, faces.group, persons, faces.source),
-        "worst_sets": worst_sets(report),
+        "intervals": intervals(answers, faces.labels()),
+        "worst_sets": worst_subgroups(report),
         "curves": curves(answers, faces.age, faces.gender, persons),
         "worst_faces": worst,
     }

@@ -12,7 +12,7 @@ from arcage._version import __version__
 from arcage.data.rows import picture_key
 from arcage.data.sampling import sampling_words
 from arcage.evaluation.bootstrap import FEWEST
-from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
+from arcage.evaluation.metrics import COLUMNS, FEW, SUBGROUPS, as_text
 from arcage.text import counted, format_number, gender_text, percent
 
 STYLE = Path(__file__).with_name("page.css")
@@ -206,7 +206,7 @@ def _worst_sets(report: dict[str, Any]) -> str:
             ends = _ends(report["intervals"][part][name][figure], style.removesuffix(" years"))
             beside = f" ({ends})" if ends else ""
             lines.append(
-                f"<li>{words} by {PARTS[part]}: <strong>{escape(name)}</strong>, {value}"
+                f"<li>{words} by {SUBGROUPS[part]}: <strong>{escape(name)}</strong>, {value}"
                 f'<span class="ci">{beside}</span></li>'
             )
     listed = "".join(lines) or "<li>Too few faces to say.</li>"
@@ -220,7 +220,7 @@ def _worst_sets(report: dict[str, Any]) -> str:
 def _tables(report: dict[str, Any]) -> str:
     ends = report["intervals"]
     out = ["<h2>Figures</h2>", _table({"all": report["overall"]}, {"all": ends["overall"]}, "")]
-    for part, word in PARTS.items():
+    for part, word in SUBGROUPS.items():
         if report[part]:
             out += [f"<h3>By {word}</h3>", _table(report[part], ends[part], word)]
     out.append(

@@ -22,7 +22,7 @@ def write_curves(folder: Path, rows: Rows) -> str:
     """Write the curves into a folder of heads, and take away those of heads that were there before.
 
     Args:
-        rows: as :meth:`arcage.heads.watch.Curves.rows` gives them; none where nothing was boosted.
+        rows: as :meth:`arcage.heads.callbacks.LossCurves.rows` gives them; none where nothing was boosted.
 
     Returns:
         What was left out for want of a library, in words; empty where nothing was.

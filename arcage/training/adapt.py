@@ -132,7 +132,8 @@ def _notes(
 
 
 def _reference(request: AdaptRequest, faces: LabelledFaces) -> tuple[LabelledFaces | None, str]:
-    """Return the reference faces that the old heads were not fitted on, and a note if there are only others."""
+    """Return the reference faces that the old heads were not fitted on, and a note if there are only
+    others."""
     if request.reference is None:
         return None, ""
     base, labels = request.base, request.reference_labels

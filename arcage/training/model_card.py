@@ -29,25 +29,27 @@ SEARCH = (
 )
 TRAINING = """## Training data
 
-Labels: {labels}. Fitted on {faces}{ages}{variants}.{sources}{held_out} Of {images}, {left_out:,} were left out: \
-{no_face:,} without a detected face, {unreadable:,} unreadable, {contradictory:,} with contradictory labels. \
-{copies} not counted again. Labels without an image: {missing:,}; labels that fit several images: {ambiguous:,}.
+Labels: {labels}. Fitted on {faces}{ages}{variants}.{sources}{held_out} Of {images}, {left_out:,} were \
+left out: {no_face:,} without a detected face, {unreadable:,} unreadable, {contradictory:,} with \
+contradictory labels. {copies} not counted again. Labels without an image: {missing:,}; labels that fit \
+several images: {ambiguous:,}.
 """
-ADAPTED = """These heads were adapted from the heads `{base}`, which were fitted on {faces} ({labels}). Predictions \
-for faces that resemble those above are corrected.
+ADAPTED = """These heads were adapted from the heads `{base}`, which were fitted on {faces} ({labels}). \
+Predictions for faces that resemble those above are corrected.
 """
-UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly estimated, \
-some labels are wrong, and its groups differ widely in size.
+UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly \
+estimated, some labels are wrong, and its groups differ widely in size.
 """
 RESEARCH_ONLY = "The model pack's weights are for non-commercial research only.\n"
-BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, as stated \
-by their publishers, see NOTICE.md) were trained by third parties. The embedders were trained on MS-Celeb-1M, a data \
-set that has since been withdrawn.
+BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, \
+as stated by their publishers, see NOTICE.md) were trained by third parties. The embedders were trained \
+on MS-Celeb-1M, a data set that has since been withdrawn.
 """
 METRICS = """## {title}
 
-MAE, median and bias: years. CS@5: share of faces with an error of at most 5 years. Coverage: share of ages inside \
-the 90 % interval; width: mean width of the interval, years. ECE: expected calibration error of `p_female`.{remark}
+MAE, median and bias: years. CS@5: share of faces with an error of at most 5 years. Coverage: share of \
+ages inside the 90 % interval; width: mean width of the interval, years. ECE: expected calibration error \
+of `p_female`.{remark}
 
 ```
 {table}
@@ -65,8 +67,8 @@ SAMPLING = """## Selection of the training faces
 """
 WORST = """## Worst-performing groups
 
-In parentheses: {level} confidence intervals from {resamples:,} bootstrap samples of {drawn}. Groups of fewer than \
-{few} faces are not considered.
+In parentheses: {level} confidence intervals from {resamples:,} bootstrap samples of {drawn}. Groups of \
+fewer than {few} faces are not considered.
 
 {lines}
 """
@@ -75,16 +77,16 @@ UNKNOWN_PERSONS = (
 )
 USES = """## Intended use and limitations
 
-The age estimated from a face is not the person's age, and the gender estimated from a face is not the person's
-gender. "Gender" is the label, male or female, that annotators gave to a photo. It is not gender identity, and it
-cannot be right for people whom neither label describes.
+The age estimated from a face is not the person's age, and the gender estimated from a face is not the
+person's gender. "Gender" is the label, male or female, that annotators gave to a photo. It is not gender
+identity, and it cannot be right for people whom neither label describes.
 
-Intended uses are statistics, sorting collections, and research. Do not use the predictions to make decisions about
-individuals (access, employment, credit, policing, or age checks without another method), to infer anything else
-about them, or to track them. Check the errors of the groups above first.
+Intended uses are statistics, sorting collections, and research. Do not use the predictions to make
+decisions about individuals (access, employment, credit, policing, or age checks without another method),
+to infer anything else about them, or to track them. Check the errors of the groups above first.
 
-- The interval is valid for faces like those in the training data. On poor images, other cameras and retouched faces,
-  errors are larger than reported.
+- The interval is valid for faces like those in the training data. On poor images, other cameras and
+  retouched faces, errors are larger than reported.
 - Errors differ between groups; compare the rows of the tables.
 """
 
@@ -127,10 +129,7 @@ def _training(manifest: Manifest) -> list[str]:
         images=counted(images["labelled"], "distinct labelled image"),
         left_out=images["no_face"] + images["unreadable"] + images["contradictory"],
         copies=counted(images["copies"], "further exact copy was", "further exact copies were"),
-        **{
-            name: images[name]
-            for name in ("no_face", "unreadable", "contradictory", "missing", "ambiguous")
-        },
+        **{name: images[name] for name in ("no_face", "unreadable", "contradictory", "missing", "ambiguous")},
     )
     return [text]
 

@@ -13,15 +13,15 @@ from arcage.heads.store import are_among, fitted_images
 from arcage.training.manifest import SEPARATOR, section
 
 SAME = 0.1
-"""Maximum distance between a center and the same face. Half precision moves a face by at most 0.003, re-encoding
-(JPEG of quality 50, or three quarters of the size) by at most 0.08. The nearest of 1,194 faces of other data sets
-is at 0.22."""
+"""Maximum distance between a center and the same face. Half precision moves a face by at most 0.003,
+re-encoding (JPEG of quality 50, or three quarters of the size) by at most 0.08. The nearest of 1,194 faces of
+other data sets is at 0.22."""
 FEW_COPIES = 0.1
-"""Share of the faces up to which re-encoded copies are not reported: data sets contain some on both sides of a fair
-split."""
+"""Share of the faces up to which re-encoded copies are not reported: data sets contain some on both sides of
+a fair split."""
 CERTAIN = 7
-"""Minimum expected number of centers among the faces if all were fitted on; the probability of finding none is then
-0.1 %."""
+"""Minimum expected number of centers among the faces if all were fitted on; the probability of finding none
+is then 0.1 %."""
 
 
 def fitted_words(
@@ -30,8 +30,8 @@ def fitted_words(
     """Describe on how many of the faces heads were fitted; empty for none.
 
     Training images are recognised by their digests, which heads of older versions do not have. The number of
-    re-encoded copies is estimated from the centers of the kernel stage among the other faces. If too few centers are
-    expected and there are no digests, the names of the labels decide, as in :func:`fitted_on`.
+    re-encoded copies is estimated from the centers of the kernel stage among the other faces. If too few
+    centers are expected and there are no digests, the names of the labels decide, as in :func:`fitted_on`.
 
     Returns:
         For example ``were fitted on 120 of these 400 faces``.
@@ -55,8 +55,8 @@ def fitted_words(
 def fitted_on(heads: Heads, labels: str, holdout: float, has_split: bool = False) -> bool:
     """Return whether the label names allow that heads were fitted on the faces of an evaluation.
 
-    This is the case if the heads, or those they were adapted from, were fitted on labels of the same name without
-    holding out the same share or split.
+    This is the case if the heads, or those they were adapted from, were fitted on labels of the same name
+    without holding out the same share or split.
 
     Args:
         labels: names, joined by :func:`~arcage.training.manifest.join_label_names`.

@@ -55,8 +55,8 @@ class AdaptRequest:
     holdout: float = 0.0
     """``pack`` to ``holdout`` as in :class:`FitRequest`."""
     reference: LabelledFaces | None = None
-    """Faces of other sources to compare the heads on before and after, without fitting on them. Training faces
-    of ``base`` and faces of the new source are excluded."""
+    """Faces of other sources to compare the heads on before and after, without fitting on them. Training
+    faces of ``base`` and faces of the new source are excluded."""
     reference_labels: str = ""
     """Names of the label sets of the reference faces."""
     forget: float | None = None

@@ -32,10 +32,10 @@ from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
-from arcage.heads.fit import Settings, fit_heads
-from arcage.heads.model import Predictions
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import Settings
 from arcage.images.decode import decode
-from arcage.types import F32, U8, Array
+from arcage.types import F32, U8, Array, Labels
 
 FALSE_ALARMS = 1e-6
 YOUNGEST = 10
@@ -137,9 +137,9 @@ def main() -> None:
     # Folds of singletons are random folds, made by the same splitter.
     for name, groups in (("random folds", np.arange(len(x))), ("folds by identity", group)):
         settings = Settings(folds=FOLDS)
-        _, seen = fit_heads(x, faces.age, faces.gender, fingerprint="", settings=settings, groups=groups)
-        answers = Predictions(seen.age[old], seen.age_low[old], seen.age_high[old], seen.p_female[old])
-        report[name] = evaluate(answers, faces.age[old], faces.gender[old])
+        labels = Labels(faces.age, faces.gender, person=groups)
+        _, out_of_fold = fit_heads(x, labels, fingerprint="", settings=settings)
+        report[name] = evaluate(out_of_fold.select(old), Labels(faces.age[old], faces.gender[old]))
         print(f"\n{name}, {FOLDS} of them\n{as_table(report[name])}")
     protocol.write_json((args.out or args.work / "results") / "identity.json", report)
 

@@ -22,18 +22,18 @@ from arcage import Predictor, __version__
 from arcage.cache import Cache
 from arcage.data.labelled import LabelledFaces, labelled_faces
 from arcage.embedder.extractor import Extractor
-from arcage.evaluation.metrics import as_table
+from arcage.evaluation.metrics import as_table, evaluate
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.sources.walk import walk
-from arcage.training.fit import answers_for, evaluate_labelled, report_on
+from arcage.training.evaluate import evaluate_labelled, predict_labelled
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
     """The held-out part, of so many images."""
     aside = faces.held_out(SHARE)
     judged = faces.select(aside)
-    answers = answers_for(heads, judged)
+    answers = predict_labelled(heads, judged)
     wrong = np.abs(np.round(answers.age) - judged.age)
     return {
         "data": f"UTKFace, ages {faces.age.min():.0f}-{faces.age.max():.0f}",
@@ -43,7 +43,7 @@ def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
         "images": asdict(faces.counts),
         # Labels are whole years: an answer of 25.4 is 0.4 off however good it is.
         "whole_years": {"mae": float(wrong.mean()), "cs5": float((wrong <= 5).mean())},
-        **report_on(answers, judged),
+        **evaluate(answers, judged.labels()),
     }
 
 

@@ -18,6 +18,7 @@ from arcage.errors import UsageError
 from arcage.heads.fit import fit_heads
 from arcage.heads.store import ARRAYS, CARD, MANIFEST
 from arcage.report.page import _sampling
+from arcage.types import Labels
 
 BAND = (20, 60)
 
@@ -99,7 +100,7 @@ def test_faces_of_no_weight_are_answered_and_not_fitted_on() -> None:
     weight = np.where(aside, 0, 1).astype(np.float32)
     answers = []
     for labels in (AGE, np.where(aside, 110 - AGE, AGE).astype(np.float32)):
-        heads, seen = fit_heads(X, labels, GENDER, fingerprint="f", settings=FAST, weight=weight)
+        heads, seen = fit_heads(X, Labels(labels, GENDER), fingerprint="f", settings=FAST, weight=weight)
         answers.append((seen.age, heads.predict(X).age))
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)
