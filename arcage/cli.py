@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 from arcage._version import __version__
 from arcage.errors import ArcageError, ForeignFileError, UsageError
 from arcage.process import interrupt
-from arcage.text import alternatives, counted, percent
+from arcage.text import alternatives, counted, percent, shortened
 
 if TYPE_CHECKING:
     from arcage.cache import Cache
@@ -1306,15 +1306,12 @@ def _require(*options: tuple[str, Iterable[str | Path | None]]) -> None:
     absent = [(option, os.fspath(path)) for option, path in given if is_absent(path)]
     if not absent:
         return
-    shown = [f"{option} {path}".strip()[:200] or "''" for option, path in absent[:5]]
-    more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+    shown = shortened([f"{option} {path}".strip()[:200] or "''" for option, path in absent], 5)
     makers = {"--cache": "`arcage extract` makes a cache", "--heads": "`arcage fit` makes heads"}
     advice = dict.fromkeys(makers[option] for option, _ in absent if option in makers)
     if any(letter in path for _, path in absent for letter in "*?["):
         advice["no file matches the pattern: name a folder to search it for images"] = None
-    raise UsageError(
-        f"no such file or folder: {', '.join(shown)}{more}; {'; '.join(advice) or 'check the spelling'}"
-    )
+    raise UsageError(f"no such file or folder: {shown}; {'; '.join(advice) or 'check the spelling'}")
 
 
 def _label_files(labels: Iterable[str]) -> list[str]:

@@ -25,6 +25,12 @@ def alternatives(words: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
+def shortened(words: Sequence[str], limit: int) -> str:
+    """Join at most ``limit`` words, and count the others: ``a, b and 1,200 more``."""
+    others = f" and {len(words) - limit:,} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + others
+
+
 def gender_text(p_female: float) -> str:
     """Return the more probable gender with its probability, such as ``female 97 %``."""
     return f"female {percent(p_female)}" if p_female >= 0.5 else f"male {percent(1 - p_female)}"

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, run as they stand there and then used from end to end."""
+"""The recipes of CONTRIBUTING.md are executed as they are written, and the results used end to end."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import arcage.data.labels
 from arcage.cli import Head, app
 from arcage.heads.settings import Kind
+from arcage.heads.stages import SINGLE_STAGE
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Any]
@@ -30,10 +31,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Non
 
 
 def recipe(name: str) -> dict[str, Any]:
-    """Run the block of code behind a mark, and give what it defined."""
+    """Execute the code block after a mark, and return the names that it defined."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     found = re.search(rf"<!-- recipe: {name} -->\n```python\n(.*?)```", text, re.DOTALL)
-    assert found, f"CONTRIBUTING.md has no block of code after <!-- recipe: {name} -->"
+    assert found, f"CONTRIBUTING.md has no code block after <!-- recipe: {name} -->"
     defined: dict[str, Any] = {"__name__": "recipe"}
     exec(compile(found[1], f"CONTRIBUTING.md: {name}", "exec"), defined)
     return defined
@@ -48,7 +49,7 @@ def run(*arguments: object) -> Any:
 
 
 def faces(count: int, dimension: int) -> tuple[Any, Any, Any]:
-    """Descriptors in which ages and genders can be seen, ages, and genders."""
+    """Return descriptors that depend on age and gender, ages, and genders."""
     rng = np.random.default_rng(0)
     age, gender = rng.integers(5, 80, count), rng.integers(0, 2, count)
     x = rng.normal(size=(count, dimension))
@@ -58,7 +59,7 @@ def faces(count: int, dimension: int) -> tuple[Any, Any, Any]:
 
 
 def network(dimension: int) -> bytes:
-    """Aligned faces, scaled in the graph, to the outputs that a ``descriptor`` has."""
+    """Return an ONNX model of the kind ``descriptor``, with scaling in the graph."""
     b = graphs.Builder(5)
     faces = b.node("Transpose", b.node("Cast", "faces", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
     x = b.node("Div", faces, b.weight(np.float32(255)))
@@ -95,7 +96,7 @@ def test_an_embedder(bundled: None, tmp_path: Path, photo: bytes) -> None:
     assert seen.descriptors([0]).shape == (1, 48)
     assert np.ptp(seen.descriptors([0])) > 0
 
-    # The other faces are made up: heads need more of them than the repository has photos.
+    # The other faces are synthetic: fitting heads needs more faces than the repository has.
     x, age, gender = faces(80, 48)
     caches.write(
         tmp_path / "cache",
@@ -142,7 +143,9 @@ def test_an_embedder_among_the_packs_of_insightface(
         ("surprise", 1, "surprise"),
     ],
 )
-def test_a_wrong_record_is_told(bundled: None, tmp_path: Path, field: str, value: object, words: str) -> None:
+def test_invalid_records_are_refused(
+    bundled: None, tmp_path: Path, field: str, value: object, words: str
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mine.onnx").write_bytes(b"not opened")
     recipe("embedder")

@@ -1,7 +1,7 @@
-"""The documents are true: what they name is there, what is there they name, and what they show runs.
+"""The documentation is correct: names exist, links resolve, every option is documented, and examples run.
 
-A command line in a block marked ``sh`` or in back quotes is run on made-up data (``folder``), unless it is in
-``NOT_RUN``: then only its options and arguments are checked.
+A command line in a block marked ``sh`` or in backquotes is run on synthetic data (``folder``). If ``NOT_RUN``
+matches it, only its options and arguments are checked.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import glob
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -43,37 +44,37 @@ NOT_RUN = {
     r"--device cuda": "needs a GPU",
     r"--webcam": "needs a camera",
 }
-"""Which command lines are only parsed, by what they contain, and why."""
+"""Patterns of command lines that are only parsed, and the reasons."""
 
 NOT_RUN_PYTHON = {"import ray": "starts Ray"}
 
 VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
-"""What a shell or xargs would put into a command line."""
+"""Values for the variables that a shell or xargs replaces."""
 
 PLACEHOLDER = re.compile(r"\.\.\.|(?<![\w=])[A-Z]+\b")
-"""In back quotes, what makes a command line an outline of one: ``arcage COMMAND --help``. So does a missing
-option, as in ``arcage fit --augment 1``. The options of outlines are checked all the same."""
+"""Marks a command line in backquotes as incomplete: ``arcage COMMAND --help``. So does a missing required
+option, as in ``arcage fit --augment 1``. Their options are checked, but they are not run."""
 
 FACES = 100
-"""Of each made-up set: as few as heads can be fitted on, and some to hold out."""
+"""Faces in each synthetic data set: the minimum for fitting heads, and some to hold out."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A command line of arcage in a document."""
+    """An arcage command line in the documentation."""
 
     where: str
     words: tuple[str, ...]
-    """Without ``arcage`` itself."""
+    """The words after ``arcage``."""
     stdin: str | None = None
-    """The file that is piped into it."""
+    """File that is piped into the command."""
 
     def __str__(self) -> str:
         return f"{self.where}: arcage {shlex.join(self.words)}"
 
 
 def blocks(page: Path, language: str) -> Iterator[tuple[str, str]]:
-    """The fenced blocks of a language: where, and the text."""
+    """Yield the position and text of each fenced block of a language."""
     text = page.read_text("utf-8")
     for found in re.finditer(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         line = text.count("\n", 0, found.start()) + 2
@@ -81,7 +82,7 @@ def blocks(page: Path, language: str) -> Iterator[tuple[str, str]]:
 
 
 def spans(page: Path) -> Iterator[tuple[str, str]]:
-    """What stands in back quotes outside the blocks: where, and the text."""
+    """Yield the position and text of each span in backquotes outside of the blocks."""
     text = re.sub(
         r"^```.*?^```",
         lambda m: "\n" * m[0].count("\n"),
@@ -94,7 +95,7 @@ def spans(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def parse(where: str, line: str) -> Iterator[Shown]:
-    """The command lines of arcage in a line for a shell."""
+    """Yield the arcage command lines in a shell line."""
     for name, value in VARIABLES.items():
         line = line.replace(name, value)
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
@@ -115,7 +116,7 @@ def parse(where: str, line: str) -> Iterator[Shown]:
 
 @cache
 def shown() -> tuple[Shown, ...]:
-    """All command lines of the documents, each once."""
+    """Return all command lines of the documentation, without duplicates."""
     found: dict[tuple[str, ...], Shown] = {}
     for page in PAGES:
         for where, block in blocks(page, "sh"):
@@ -132,14 +133,14 @@ def shown() -> tuple[Shown, ...]:
 
 
 def parse_error(one: Shown) -> str:
-    """What the command line has to say against it before anything runs; empty for nothing."""
+    """Return the error that parsing the command line gives, or an empty string."""
     name, command, rest = command_of(one.words)
     try:
         command.make_context(name, list(rest))
     except typer.Exit:  # --help
         return ""
     except Exception as error:
-        # Typer may bring a Click of its own, so its exceptions cannot be named here.
+        # Typer may contain its own copy of Click, so its exceptions cannot be named here.
         if not hasattr(error, "format_message"):
             raise
         return str(error.format_message())
@@ -152,7 +153,7 @@ def excepted(one: Shown) -> bool:
 
 @cache
 def commands() -> dict[str, Any]:
-    """Every command by its words, such as ``models list``."""
+    """Return every command by its name, such as ``models list``."""
     found: dict[str, Any] = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
@@ -169,13 +170,13 @@ def leaves() -> dict[str, Any]:
 
 
 def options(command: Any) -> set[str]:
-    """The long names of its options."""
+    """Return the long names of the options."""
     names = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
     return {name for name in names if name.startswith("--")} | {"--help"}
 
 
 def command_of(words: tuple[str, ...]) -> tuple[str, Any, tuple[str, ...]]:
-    """The command that words name, and the words after it."""
+    """Return the name and the command that words begin with, and the remaining words."""
     for length in (2, 1, 0):
         if (name := " ".join(words[:length])) in commands() and len(words) >= length:
             return name, commands()[name], words[length:]
@@ -199,7 +200,7 @@ def test_every_help_text_is_made_of_sentences() -> None:
         texts = {"": command.help or ""}
         texts |= {p.opts[0]: getattr(p, "help", None) or "" for p in command.params}
         for what, text in texts.items():
-            # A phrase such as "Of standard output." is no sentence, nor is "Where the heads go.".
+            # Phrases such as "Of standard output." and "Where the heads go." are not sentences.
             phrase = re.match(r"(?:Of|Where|What|A|An|Which|In|With) ", text)
             if not re.fullmatch(r"[A-Z][^.]* .*[.]", text, re.DOTALL) or phrase:
                 wrong.append(f"arcage {name} {what}: {text!r}")
@@ -232,7 +233,7 @@ def test_options_that_are_named_exist() -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
-    """A folder with all that the documents' command lines take, by the names that they use."""
+    """Create all inputs of the documented command lines, under the names that they use."""
     from arcage.embedder.extractor import Extractor
     from arcage.heads.fit import fit_heads
     from arcage.heads.settings import Settings
@@ -270,7 +271,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
-    # A document that needs a video shows how to make one.
+    # The page about videos shows how to make the video that it uses.
     _, code = next(blocks(ROOT / "docs" / "guide" / "media.md", "python"))
     with chdir(root):
         exec(code, {})
@@ -291,7 +292,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
 
 @pytest.fixture
 def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Path:
-    """A copy of it, to work in."""
+    """Copy the inputs to a working folder."""
     here = tmp_path / "work"
     shutil.copytree(prepared, here)
     monkeypatch.chdir(here)
@@ -303,12 +304,12 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comp
 @pytest.mark.parametrize("one", [s for s in shown() if not excepted(s)], ids=str)
 def test_commands_run(one: Shown, bundled: None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Any] = []
-    # The page would wait for a browser.
+    # The app would wait for a browser.
     monkeypatch.setattr("arcage.app.serve", lambda *given, **_: served.append(given))
     if "--report" in one.words:
         pytest.importorskip("matplotlib")
     stdin = (folder / one.stdin).read_bytes() if one.stdin else None
-    # As a shell does.
+    # Expand wildcards like a shell.
     words = [found for word in one.words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
     done = CliRunner().invoke(app, words, input=stdin)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -340,7 +341,7 @@ def test_python_runs(where: str, code: str, bundled: None, folder: Path) -> None
 
 
 def slug(heading: str) -> str:
-    """A heading's anchor, as GitHub makes it."""
+    """Return the anchor that GitHub generates for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower().replace("`", "")).replace(" ", "-")
 
 
@@ -438,7 +439,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_the_citation_names_this_version() -> None:
-    # Its form was checked with cffconvert --validate, which is too heavy to bring along.
+    # The format was validated with `cffconvert --validate`, which has too many dependencies for the tests.
     assert re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE) == [
         __version__
     ]
@@ -446,3 +447,11 @@ def test_the_citation_names_this_version() -> None:
 
 def test_the_changelog_names_this_version() -> None:
     assert __version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_bundled_model_card_is_generated() -> None:
+    from arcage.heads.store import BUNDLED, CARD, MANIFEST
+    from arcage.training.model_card import model_card
+
+    manifest = json.loads((BUNDLED / MANIFEST).read_text("utf-8"))
+    assert (BUNDLED / CARD).read_text("utf-8") == model_card(manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arcage.text import alternatives, counted, format_number, gender_text, percent
+from arcage.text import alternatives, counted, format_number, gender_text, percent, shortened
 
 
 def test_percent() -> None:
@@ -22,6 +22,12 @@ def test_alternatives() -> None:
     assert alternatives(["a"]) == "a"
     assert alternatives(["a", "b"]) == "a or b"
     assert alternatives(["a", "b", "c"]) == "a, b or c"
+
+
+def test_shortened() -> None:
+    assert shortened(["a", "b"], 2) == "a, b"
+    assert shortened(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert shortened(["a"] * 1202, 2) == "a, a and 1,200 more"
 
 
 def test_gender_text() -> None:

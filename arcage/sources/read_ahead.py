@@ -15,6 +15,7 @@ from arcage.errors import ImageHereError, RemoteError, UsageError
 from arcage.sources.servers import forget_failures
 from arcage.sources.source import Source
 from arcage.sources.url import is_url, url_server
+from arcage.text import shortened
 
 _THREADS = 16
 """Maximum number of concurrent reads, which wait for the network and need little CPU time."""
@@ -82,9 +83,8 @@ class ReadAhead:
         errors = list(self._errors.items())
         if len(errors) < 2:
             return errors[0][1] if errors else None
-        others = ", ".join(server for server, _ in errors[1:4])
-        more = f" and {len(errors) - 4:,} more" if len(errors) > 4 else ""
-        return RemoteError(f"{errors[0][1]}; the same holds for {others}{more}")
+        others = shortened([server for server, _ in errors[1:]], 3)
+        return RemoteError(f"{errors[0][1]}; the same holds for {others}")
 
     def _end_threads(self) -> None:
         for _ in self._threads:

@@ -92,3 +92,10 @@ def test_only_image_suffixes_in_any_case_inside_folders(tmp_path: Path) -> None:
     images = ["1.jpg", "2.JPEG", "3.Png", "4.webp", "5.bmp", "6.tif", "7.TIFF", "8.gif", "9.HEIC"]
     touch(tmp_path, *images, "notes.txt", "jpg", "photo.jpg.part", "archive.zip", "no_suffix")
     assert names(tmp_path) == images
+
+
+def test_folders_are_searched_for_them(tmp_path: Path) -> None:
+    names = ["a.heic", "b.HEIF", "c.avif", "d.DNG", "e.cr2", "f.NEF", "g.arw", "h.cr3", "i.apng", "j.hif"]
+    for name in (*names, "k.mp4", "l.txt"):
+        (tmp_path / name).touch()
+    assert [source.name for source in walk([tmp_path])] == names

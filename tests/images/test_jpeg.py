@@ -1,0 +1,111 @@
+"""JPEG: colours, and files without an end marker, truncated or followed by other data."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from encoded import BLUE, CMYK_JPEG, RED, assert_rgb, difference, exif, jpeg, jpeg_with_app1, picture
+
+from arcage.errors import ImageError
+from arcage.images.decode import decode
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_jpeg_is_rgb(options: tuple[int, ...]) -> None:
+    smooth = np.zeros((16, 32, 3), np.uint8)
+    smooth[:, :16], smooth[:, 16:] = RED, BLUE
+    image = decode(jpeg(smooth, *options))
+    assert_rgb(image)
+    assert difference(image, smooth) < 4
+
+
+def test_cmyk_jpeg() -> None:
+    image = decode(CMYK_JPEG)
+    assert_rgb(image)
+    assert difference(image[:, :7], np.full((16, 7, 3), RED)) < 4
+    assert difference(image[:, 9:], np.full((16, 7, 3), BLUE)) < 4
+
+
+@pytest.mark.parametrize(
+    "options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)]
+)
+def test_truncated_jpeg_is_refused_wherever_it_was_cut(options: tuple[int, ...]) -> None:
+    data = jpeg(picture(64, 80), *options)
+    decode(data)
+    # Zeros: a download that stopped in a preallocated file.
+    for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data) - 2)]:
+        for rest in (
+            b"",
+            b"\xff",
+            bytes(len(data) + 100 - end),
+        ):
+            with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+                decode(data[:end] + rest)
+
+
+TRAILERS = {
+    "none": b"",
+    "half a marker": b"\xff",
+    "Samsung": b"SEFHe\0\0\0" + b"\x11" * 5000,
+    "a video": b"\0\0\0\x18ftypmp42" + np.random.default_rng(5).bytes(20_000),
+    "another JPEG": jpeg(picture(8, 8)),
+    "padding": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("trailer", TRAILERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+        (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    ],
+)
+def test_a_complete_jpeg_needs_no_end_marker(options: tuple[int, ...], trailer: str) -> None:
+    data = jpeg(picture(64, 80), *options)
+    np.testing.assert_array_equal(decode(data[:-2] + TRAILERS[trailer]), decode(data))
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused() -> None:
+    data = jpeg(picture(64, 80), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scans = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    assert len(scans) > 5
+    for scan in scans[1:]:
+        with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+            decode(data[:scan])
+
+
+def test_pixels_that_look_like_padding() -> None:
+    data = jpeg(np.full((300, 300, 3), 255, np.uint8), cv2.IMWRITE_JPEG_OPTIMIZE, 1)
+    assert data[-20:-3] == bytes(17)
+    np.testing.assert_array_equal(decode(data[:-2]), decode(data))
+    for cut in (12, 40):
+        with pytest.raises(ImageError, match="truncated"):
+            decode(data[:-cut])
+
+
+def test_the_end_of_an_exif_thumbnail_is_not_the_end_of_the_jpeg() -> None:
+    data = jpeg_with_app1(jpeg(picture()), b"Exif\0\0" + exif(1) + jpeg(picture(8, 8)))
+    decode(data)
+    with pytest.raises(ImageError, match="truncated"):
+        decode(data[: len(data) * 3 // 4])
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_the_end_of_another_jpeg_is_not_the_end_of_a_truncated_one(options: tuple[int, ...]) -> None:
+    data = jpeg(picture(64, 80), *options)
+    scan = max(re.split(rb"(\xff\xda)", data), key=len)
+    for end in range(data.index(scan) + 20, data.index(scan) + len(scan) - 10, 41):
+        with pytest.raises(ImageError, match="truncated or damaged JPEG"):
+            decode(data[:end] + jpeg(picture(8, 8)))
+
+
+def test_bytes_after_a_complete_jpeg_do_not_matter() -> None:
+    data = jpeg(picture())
+    for garbage in (b"\0" * 5000, b"\xff\xd8 a depth map follows" * 30, data[: len(data) // 2]):
+        np.testing.assert_array_equal(decode(data + garbage), decode(data))

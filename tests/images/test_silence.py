@@ -1,0 +1,98 @@
+"""Messages of decoders are suppressed, others are not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from encoded import encode, jpeg, picture, png, png_chunk
+
+from arcage.errors import ImageError
+from arcage.images.decode import decode
+from arcage.images.silence import silence_decoders
+
+
+def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.CaptureFixture[str]) -> None:
+    data = jpeg(picture(64, 80))
+    damaged = data[: len(data) * 2 // 3] + b"\xff\xd9"  # "Corrupt JPEG data: premature end of data segment"
+    profile = png_chunk(b"iCCP", b"odd\0\0" + zlib.compress(b"no profile"))  # "libpng warning: iCCP: ..."
+    odd = png(2, 1, 8, 2, [bytes((10, 20, 30, 40, 50, 60))], profile)
+
+    def work() -> None:
+        for _ in range(100):
+            assert decode(damaged).shape == (64, 80, 3)
+            assert decode(odd).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert capfd.readouterr().err == ""
+    # Afterwards they print again.
+    if sys.platform == "linux":
+        cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)
+        assert "Corrupt JPEG data" in capfd.readouterr().err
+
+
+def test_other_words_get_through_while_an_image_is_decoded(capfd: pytest.CaptureFixture[str]) -> None:
+    with silence_decoders:
+        print("a row", file=sys.stderr)
+        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a child\\n')"], check=True)
+        with silence_decoders:
+            os.write(2, b"nested\n")
+        with pytest.raises(ZeroDivisionError), silence_decoders:
+            raise ZeroDivisionError
+    sys.stderr.flush()
+    assert sorted(capfd.readouterr().err.splitlines()) == ["a child", "a row", "nested"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
+def test_a_process_forked_while_an_image_is_decoded_can_print() -> None:
+    script = """
+import os, sys
+import ctypes
+from arcage.images.silence import silence_decoders
+libc = ctypes.CDLL(None)
+with silence_decoders:
+    child = os.fork()
+    libc.fputs(b"from C\\n", ctypes.c_void_p.in_dll(libc, "stderr"))
+    if not child:
+        with silence_decoders:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
+    assert done.stderr == (b"from C\n" if sys.platform == "linux" else b"from C\nfrom C\n")
+
+
+def test_damaged_files_leave_stderr_and_the_log_level_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    logging: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    level = logging.getLogLevel()
+    for suffix in (".bmp", ".tiff", ".jpg", ".webp", ".png"):
+        data = encode(picture(), suffix)
+        with pytest.raises(ImageError):
+            decode(data[: len(data) // 2])
+    assert capfd.readouterr().err == ""
+    assert logging.getLogLevel() == level
+
+
+def test_threads_restore_the_log_level() -> None:
+    logging: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    level = logging.getLogLevel()
+    assert level > 0
+    data = jpeg(picture(8, 8))
+    threads = [threading.Thread(target=lambda: [decode(data) for _ in range(200)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert logging.getLogLevel() == level

@@ -1,0 +1,42 @@
+"""WebP: lossy pixels, EXIF and truncation."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from encoded import (
+    RED,
+    STORED,
+    assert_rgb,
+    difference,
+    encode,
+    exif,
+    is_turned,
+    picture,
+    webp_with,
+    webp_with_exif,
+)
+
+from arcage.errors import ImageError
+from arcage.images.decode import decode
+
+
+def test_lossy_webp() -> None:
+    image = decode(encode(np.full((20, 30, 3), RED, np.uint8), ".webp", cv2.IMWRITE_WEBP_QUALITY, 80))
+    assert_rgb(image)
+    assert difference(image, np.full((20, 30, 3), RED, np.uint8)) < 6
+
+
+def test_a_webp_whose_header_knows_of_no_exif() -> None:
+    webp = encode(np.ascontiguousarray(STORED[6](picture())), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+    data = webp_with(webp, 24, 40, {b"EXIF": exif(6)})
+    assert is_turned(data)
+    assert not is_turned(data[:20] + b"\0" + data[21:])
+
+
+def test_webp_truncated_behind_its_pixels() -> None:
+    data = webp_with_exif(encode(picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), exif(1), 40, 24)
+    decode(data)
+    with pytest.raises(ImageError, match="truncated or damaged WebP"):
+        decode(data[:-4])
