@@ -12,6 +12,7 @@ from arcage.errors import UsageError
 from arcage.heads.callbacks import Callback, Step
 from arcage.heads.kernel import Fold
 from arcage.heads.settings import Settings
+from arcage.text import counted
 from arcage.types import F32, Array, Labels
 
 Attribute = Literal["age", "gender"]
@@ -152,7 +153,8 @@ def why_not_fitted(attribute: Attribute, labels: Labels, folds: int, min_faces: 
         word = "female" if label[known[0]] else "male"
         return f"all labelled faces have the same gender, {word}: add faces of the other one"
     if len(known) < min_faces:
-        return f"only {len(known)} faces have a label for {attribute}; at least {min_faces} are needed"
+        have = counted(len(known), "face has", "faces have")
+        return f"only {have} a label for {attribute}; at least {min_faces} are needed"
     persons = len(known) if labels.person is None else len(np.unique(labels.person[known]))
     if persons < folds:
         return (
