@@ -351,7 +351,7 @@ def predict(
             annotator.check_all(sources())
     report = None
     if report_to is not None:
-        from arcage.report.faces import check_page_file, write_page
+        from arcage.report.predictions_page import check_page_file, write_page
 
         _may_replace(report_to, check_page_file, overwrite)
         report = write_page(report_to, _named(arguments))
@@ -647,10 +647,11 @@ def fit(
     )
     if forget is not None and not 0 < forget < float("inf"):
         raise UsageError(f"--forget {forget:g} is nothing to go by: give years, more than 0")
-    from arcage.data.sampling import Sampling, parse_ages, sampling_words
+    from arcage.data.sampling import Sampling, parse_ages
     from arcage.embedder.extractor import Extractor
     from arcage.heads.store import named_heads
     from arcage.output.formats import print_stdout
+    from arcage.report.sampling import sampling_text
     from arcage.training.folder import check_heads_folder
 
     _may_replace(out, check_heads_folder, overwrite)
@@ -728,7 +729,7 @@ def fit(
     if not quiet:
         print_stdout(as_table(fitted.held_out or fitted.out_of_fold))
         if chosen := fitted.heads.manifest.get("sampling"):
-            print_stdout(f"\n{sampling_words(chosen, tables=False)}")
+            print_stdout(f"\n{sampling_text(chosen, tables=False)}")
         seen = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
         _say(f"above: errors on {seen}; the heads and their model card are in {out}")
 
@@ -774,7 +775,8 @@ def evaluate(
         mark = rb'\A\{\s*"images": \{\s*"labelled": '
         _may_replace(out, lambda path: refuse_foreign(mark, path), overwrite)
     if report_to is not None:
-        from arcage.report import check_report_files, prepare
+        from arcage.report.evaluation_report import check_report_files
+        from arcage.report.prepare import prepare
 
         _may_replace(report_to, check_report_files, overwrite)
         prepare(report_to, images or [])
@@ -810,10 +812,9 @@ def evaluate(
             file.write(text + "\n")
     if report_to is not None:
         from arcage.cache import join_names
-        from arcage.report import write_report
+        from arcage.report.evaluation_report import Evaluation, write_report
 
-        written = write_report(
-            report_to,
+        evaluation = Evaluation(
             report,
             answers,
             faces,
@@ -822,8 +823,8 @@ def evaluate(
             holdout=holdout,
             warning=warning,
             names=join_names([one.names() for one in caches]),
-            images=images or [],
         )
+        written = write_report(report_to, evaluation, images=images or [])
         if not quiet:
             _say(f"report: {report_to / 'report.html'}")
             _say_absent([face for rows in written["worst_faces"].values() for face in rows], images)
@@ -921,8 +922,8 @@ def data_describe(
     """
     _require(("--cache", cache), ("--labels", _label_files(labels)))
     if report_to is not None:
-        from arcage.report import prepare
-        from arcage.report.labels import check_label_report_files
+        from arcage.report.labels_report import check_label_report_files
+        from arcage.report.prepare import prepare
 
         _may_replace(report_to, check_label_report_files, overwrite)
         prepare(report_to, images or [])
@@ -941,7 +942,7 @@ def data_describe(
     names = join_names([one.names() for one in caches])
     report = describe(faces, names, (lambda text: None) if quiet else _say)
     if report_to is not None:
-        from arcage.report.labels import HTML, faces_shown, write_label_report
+        from arcage.report.labels_report import HTML, faces_shown, write_label_report
         from arcage.training.manifest import join_label_names
 
         write_label_report(report_to, report, labels=join_label_names(labels), images=images or [])
@@ -1001,11 +1002,11 @@ def page(
     Prints the page's address. Nothing is kept, and nothing leaves this machine.
     """
     _require(("--heads", [heads]))
-    from arcage.app import serve
+    from arcage.app.serve import serve
     from arcage.predictor import Predictor
 
     predictor = Predictor(pack, device, heads=heads)
-    serve(predictor, host, port, allowed=allow_host or (), said=_say)
+    serve(predictor, host, port, allow_host=allow_host or (), report=_say)
 
 
 class ModelFormat(Enum):
@@ -1047,8 +1048,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     What `arcage models fetch` could add is said on standard error.
     """
-    from arcage.embedder.packs.download import MEGABYTES
-    from arcage.embedder.packs.inventory import list_models
+    from arcage.embedder.packs.inventory import list_downloadable, list_models
     from arcage.output.formats import print_stdout
 
     models = list_models()
@@ -1056,13 +1056,8 @@ def models_list(as_json: AsJson = False) -> None:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
         return
     for model in models:
-        sha256 = (model.sha256 or "")[:12] or "-"
-        limits = "RESEARCH ONLY: " if model.research_only else ""
-        print_stdout(
-            f"{model.pack:<10}  {model.model:<28}  {model.dimension or '-':>5}  {sha256:<12}  "
-            f"{limits}{model.licence}  {model.path}"
-        )
-    more = [f"{n} ({size} MB)" for n, size in MEGABYTES.items() if n not in {m.pack for m in models}]
+        print_stdout(str(model))
+    more = [str(pack) for pack in list_downloadable(models)]
     if more:
         _say(f"`arcage models fetch` downloads, for non-commercial research only: {', '.join(more)}")
 
@@ -1094,20 +1089,16 @@ def models_fetch(
     The SHA-256 of every file is recorded and checked whenever the pack is used. A download that broke goes on
     where it stopped. No other command downloads models, and with ARCAGE_OFFLINE=1 neither does this one.
     """
-    from arcage.embedder.packs.download import check_possible, fetch, offer, remove_leftovers
+    from arcage.embedder.packs.download import check_can_fetch, fetch_pack, is_installed, plan_download
     from arcage.output.progress import bytes_progress
 
-    wanted = offer(name, mirror, sha256)
-    if os.path.exists(wanted.folder):
-        remove_leftovers(wanted)
+    plan = plan_download(name, mirror, sha256)
+    if is_installed(plan):
         _say(f"{name} is here already, so nothing is downloaded:")
         _verify(name)
         return
-    check_possible()
-    _say(
-        f"{name}: about {wanted.megabytes} MB from {wanted.url} into {wanted.folder}\n"
-        f"Licence: {wanted.licence}"
-    )
+    check_can_fetch()
+    _say(f"{name}: about {plan.megabytes} MB from {plan.url} into {plan.folder}\nLicence: {plan.licence}")
     try:
         agreed = yes or typer.confirm("Download it?", err=True)
     except typer.Abort:
@@ -1116,7 +1107,7 @@ def models_fetch(
         _say("nothing was downloaded")
         raise typer.Exit(FAILED)
     with bytes_progress(name, quiet=quiet) as progress:
-        fetched = fetch(wanted, progress)
+        fetched = fetch_pack(plan, progress)
     if not quiet:
         for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
             _say(f"{digest}  {file}")
@@ -1145,7 +1136,7 @@ def _verify(name: str, as_json: bool = False) -> None:
     for model in verify_models(name):
         checked.append(model)
         if not as_json:
-            print_stdout(f"{model.state:<10}  {model.pack:<10}  {model.sha256 or '-':<64}  {model.file}")
+            print_stdout(str(model))
     if as_json:
         print_stdout(json.dumps([dataclasses.asdict(model) for model in checked], indent=2))
     remedies = dict.fromkeys(model.remedy for model in checked if model.remedy)
@@ -1359,7 +1350,8 @@ def _labelled(
 ) -> tuple[LabelledFaces, list[Cache]]:
     """The faces, and the caches that they are from."""
     from arcage.cache import Cache
-    from arcage.data.labelled import join_labelled, pair
+    from arcage.data.join import join_labelled
+    from arcage.data.label_source import pair_sources
     from arcage.data.tables import parse_columns
 
     caches = {
@@ -1368,7 +1360,7 @@ def _labelled(
     }
     try:
         faces = join_labelled(
-            pair(
+            pair_sources(
                 [caches[folder] for folder in folders], labels, [parse_columns(one) for one in columns or []]
             )
         )

@@ -15,6 +15,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, overload
@@ -223,11 +224,11 @@ def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[
     Raises:
         OutputError: the file cannot be written. An OSError raised inside the block passes unchanged.
     """
-    with atomic_path(path) as temporary:
+    with _replacement(path) as new:
         file: IO[Any] | None = None
         try:
             with uninterrupted():
-                file = io.BufferedWriter(_create(temporary, path))
+                file = io.BufferedWriter(_create(new.temporary, path))
                 if mode == "w":
                     file = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
             yield file
@@ -237,6 +238,7 @@ def atomic_write(path: str | Path, mode: Literal["wb", "w"] = "wb") -> Iterator[
                     file.close()
                 except OSError as error:
                     raise _cannot_write(path, error) from error
+                new.commit()
         except BaseException:
             if file is not None:
                 with suppress(OSError, OutputError):
@@ -260,6 +262,42 @@ def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
     Raises:
         OutputError: the file cannot be written.
     """
+    with _replacement(path, suffix) as new:
+        yield Path(new.temporary)
+        if os.path.lexists(new.temporary):
+            with uninterrupted():
+                new.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacement:
+    """A temporary file that replaces another one."""
+
+    path: str | Path
+    """Name of the replaced file, for errors."""
+    target: str
+    """The replaced file, with links resolved."""
+    temporary: str
+    permissions: int | None
+    """Permissions of the replaced file; None if there is none."""
+
+    def commit(self) -> None:
+        """Rename the temporary file so that it is complete even after a power failure."""
+        try:
+            # Opened first, because the permissions may not allow the owner to write.
+            with open(self.temporary, "ab") as file:
+                if self.permissions is not None:
+                    os.chmod(self.temporary, self.permissions)
+                os.fsync(file.fileno())
+            os.replace(self.temporary, self.target)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        _sync_folder(os.path.dirname(self.target))
+
+
+@contextmanager
+def _replacement(path: str | Path, suffix: str = ".tmp") -> Iterator[_Replacement]:
+    """Yield a replacement of a file, and remove the temporary file unless it was committed."""
     try:
         target = os.path.realpath(path)
         permissions = _replaceable(target)
@@ -267,13 +305,7 @@ def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
-        yield Path(temporary)
-        if os.path.lexists(temporary):
-            with uninterrupted():
-                try:
-                    _replace(temporary, target, permissions)
-                except OSError as error:
-                    raise _cannot_write(path, error) from error
+        yield _Replacement(path, target, temporary, permissions)
     finally:
         with suppress(OSError):
             os.unlink(temporary)
@@ -358,7 +390,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _create(temporary: Path, path: str | Path) -> _Output:
+def _create(temporary: str, path: str | Path) -> _Output:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         return _Output(os.open(temporary, flags, 0o666), path)
@@ -403,16 +435,6 @@ def _replaceable(target: str) -> int | None:
 def _cannot_write(path: str | Path, error: OSError) -> OutputError:
     advice = _ADVICE.get(error.errno or 0, "choose another place")
     return OutputError(f"cannot write {path}: {error.strerror or error}; {advice}")
-
-
-def _replace(temporary: str, target: str, permissions: int | None) -> None:
-    """Rename a file so that it is complete at ``target`` even after a power failure."""
-    if permissions is not None:
-        os.chmod(temporary, permissions)
-    with open(temporary, "ab") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
-    _sync_folder(os.path.dirname(target))
 
 
 def _sync_folder(folder: str) -> None:

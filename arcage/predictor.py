@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 
 from arcage.cache import Cache, Damaged
-from arcage.embedder.detect import MIN_FACE
+from arcage.embedder.detect import DEFAULT_MIN_FACE
 from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import DEFAULT
+from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
@@ -70,7 +70,7 @@ class Predictor:
 
     def __init__(
         self,
-        pack: str = DEFAULT,
+        pack: str = BUNDLED_NAME,
         device: str = "auto",
         *,
         hint: Hint = "latency",
@@ -78,7 +78,7 @@ class Predictor:
         cache: str | Path | None = None,
         faces: Faces = "all",
         min_score: float = 0.0,
-        min_face: int = MIN_FACE,
+        min_face: int = DEFAULT_MIN_FACE,
         max_width: float = math.inf,
         min_sure: float = 0.5,
     ) -> None:

@@ -1,6 +1,7 @@
-"""Chromium through its own driver, and what tests ask of a page in it.
+"""Chromium, driven by chromedriver, and helpers to read and operate a page.
 
-Needs Debian's chromium and chromium-driver, and selenium: who imports this is skipped without selenium.
+Needs Debian's chromium and chromium-driver, and selenium. Modules that import this one are skipped without
+selenium.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 @contextmanager
 def chrome(downloads: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
-    """A browser that reaches this machine only."""
+    """Start a browser that can only reach this machine."""
     options = webdriver.ChromeOptions()
     assert CHROMIUM is not None
     options.binary_location = CHROMIUM
@@ -48,6 +49,8 @@ def chrome(downloads: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
 
 
 class Page:
+    """A page in the browser."""
+
     def __init__(self, browser: webdriver.Chrome, url: str) -> None:
         self.browser = browser
         self.url = url
@@ -55,6 +58,7 @@ class Page:
         browser.get(url)
 
     def size(self, width: int, *, dark: bool = False) -> None:
+        """Set the width of the window, in CSS pixels, and the colour scheme."""
         mobile = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -76,13 +80,15 @@ class Page:
         return WebDriverWait(self.browser, 60, 0.05).until(lambda _: true())
 
     def upload(self, *files: Path) -> None:
+        """Choose files, and wait for their predictions."""
         self.one("#files").send_keys("\n".join(map(str, files)))
-        self.answered()
+        self.wait_for_results()
 
-    def answered(self) -> None:
-        self.until(lambda: self.js("return asked > 0 && running === 0"))
+    def wait_for_results(self) -> None:
+        self.until(lambda: self.js("return requested > 0 && running === 0"))
 
     def slide(self, name: str, value: int) -> None:
+        """Move a slider."""
         self.js(
             "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
             self.one(f"#{name}"),
@@ -90,6 +96,7 @@ class Page:
         )
 
     def download(self) -> str:
+        """Download the CSV file and return its text."""
         file: Path = self.browser.downloads / "arcage.csv"  # type: ignore[attr-defined]
         file.unlink(missing_ok=True)
         self.one("#download").click()
@@ -97,16 +104,18 @@ class Page:
         return file.read_text("utf-8")
 
     def requests(self) -> list[str]:
-        """Addresses that were asked since the last call."""
+        """Return the URLs requested since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
         return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
 
 def rectangle(element: Any) -> tuple[float, float, float, float]:
+    """Return the left, top, right and bottom edge of an element, CSS pixels."""
     r = element.rect
     return r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]
 
 
 def shared(a: Any, b: Any) -> float:
+    """Return the overlap of two elements, square CSS pixels."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = rectangle(a), rectangle(b)
     return max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))

@@ -1,4 +1,4 @@
-"""Caches with made-up descriptors, written as an extraction writes them."""
+"""Caches with synthetic descriptors, written in the same way as by an extraction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def image(
     boxes: Sequence[Sequence[float]] | None = None,
     status: str | None = None,
 ) -> ImageFaces:
-    """What an image of 200 x 200 pixels with these bytes gave: a face for each descriptor."""
+    """Return the result of an image of 200 x 200 pixels with these bytes: one face per descriptor."""
     data = content.encode() if isinstance(content, str) else content
     values = np.asarray(descriptors, np.float16)
     faces = tuple(
@@ -47,10 +47,10 @@ def write(
     dimension: int = 2,
     fingerprint: str = FINGERPRINT,
 ) -> Cache:
-    """A cache of named images."""
+    """Write a cache of named images."""
     cache = Cache(directory, fingerprint, dimension=dimension)
     with ShardWriter(cache) as writer:
         for name, one in images:
-            # Images without a face know no dimension.
+            # The descriptors of images without a face have no dimension.
             writer.add(one if one.faces else replace(one, descriptors=np.empty((0, dimension))), name)
     return cache

@@ -1,3 +1,5 @@
+"""Fixtures shared by all tests: the fake pipeline, the command line, the bundled models and a photo."""
+
 from __future__ import annotations
 
 import os
@@ -13,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
+    from arcage.embedder.candidates import FaceDetector
     from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
     from arcage.embedder.engines.openvino import OpenVinoEngine
     from arcage.embedder.extractor import Extractor
@@ -22,21 +25,21 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore Ctrl-C, and so would all that the tests start and stop."""
+    """Handle SIGINT: background jobs of a shell ignore it, and so would every process that a test starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the fake pipeline in the place of the real one."""
+    """Replace the real pipeline by the fake one."""
     fakes.install(monkeypatch.setattr)
     monkeypatch.setattr(fakes.FakeHeads, "calls", [])
 
 
 @pytest.fixture
 def arcage(fake: None) -> Callable[..., Any]:
-    """Run the command line on the fake pipeline; gives exit_code, stdout and stderr."""
+    """Run the command line on the fake pipeline; the result has exit_code, stdout and stderr."""
     from arcage.cli import app
 
     def run(*arguments: object, stdin: bytes | None = None) -> Any:
@@ -50,7 +53,7 @@ def arcage(fake: None) -> Callable[..., Any]:
 
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Start ``arcage`` on the fake pipeline as a process of its own; keywords are the fake's variables."""
+    """Start ``arcage`` on the fake pipeline in a new process; keywords are environment variables."""
 
     def popen(*arguments: object, **variables: object) -> subprocess.Popen[str]:
         environment = {name: str(value) for name, value in variables.items()}
@@ -67,7 +70,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture
 def bundled() -> None:
-    """Needs the bundled models and heads."""
+    """Skip without the bundled models and heads."""
     package = ROOT / "arcage"
     for part in ("embedder/models/pack.json", "heads/default/manifest.json"):
         if not (package / part).exists():
@@ -76,13 +79,13 @@ def bundled() -> None:
 
 @pytest.fixture(scope="session")
 def photo() -> bytes:
-    """The photo that the repository carries: 512x512, one face."""
+    """The encoded example photo: 512 x 512 pixels, one face."""
     return (ROOT / "examples" / "astronaut.jpg").read_bytes()
 
 
 @pytest.fixture(scope="session")
 def astronaut(photo: bytes) -> U8:
-    """Its pixels, shape (512, 512, 3), RGB; read-only."""
+    """The pixels of the example photo, shape (512, 512, 3), RGB; read-only."""
     from arcage.images.decode import decode
 
     image = decode(photo)
@@ -92,13 +95,13 @@ def astronaut(photo: bytes) -> U8:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """XDG_CACHE_HOME of tests that compile the bundled networks: shared, and not the user's."""
+    """XDG_CACHE_HOME for tests that compile the bundled networks, shared by all of them."""
     return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture(scope="session")
 def runtime() -> OnnxRuntimeEngine:
-    """ONNX Runtime on the CPU: the reference."""
+    """ONNX Runtime on the CPU, the reference for other engines."""
     from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine("cpu")
@@ -106,7 +109,7 @@ def runtime() -> OnnxRuntimeEngine:
 
 @pytest.fixture(scope="session")
 def openvino(compiled: Path) -> OpenVinoEngine:
-    """What is compared with it."""
+    """OpenVINO on the CPU."""
     from arcage.embedder.engines.openvino import OpenVinoEngine
 
     with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +119,7 @@ def openvino(compiled: Path) -> OpenVinoEngine:
 
 @pytest.fixture(scope="session")
 def make_extractor(compiled: Path) -> Callable[..., Extractor]:
-    """Make an Extractor of the bundled pack, its networks loaded."""
+    """Return a function that makes an Extractor of the bundled pack, with its networks loaded."""
     if not (ROOT / "arcage" / "embedder" / "models" / "pack.json").exists():
         pytest.skip("arcage/embedder/models/pack.json is not built")
     from arcage.embedder.extractor import Extractor
@@ -133,5 +136,11 @@ def make_extractor(compiled: Path) -> Callable[..., Extractor]:
 
 @pytest.fixture(scope="session")
 def extractor(make_extractor: Callable[..., Extractor]) -> Extractor:
-    """The bundled pack, for one image at a time."""
+    """An Extractor of the bundled pack, for one image at a time."""
     return make_extractor(hint="latency")
+
+
+@pytest.fixture(scope="session")
+def yunet(extractor: Extractor) -> FaceDetector:
+    """The bundled face detector."""
+    return extractor.networks.detector

@@ -1,4 +1,4 @@
-"""Made-up labelled descriptors, and settings that fit on them in a moment."""
+"""Synthetic labelled descriptors, and settings with which a fit on them takes a moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAST = Settings(
 
 
 def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Descriptors in which age and gender are hidden behind noise, the age's spread growing with it."""
+    """Return descriptors with noise that contain age and gender, with more noise at higher ages."""
     rng = np.random.default_rng(seed)
     age = rng.integers(1, 90, n).astype(np.float32)
     gender = rng.integers(0, 2, n).astype(np.float32)
@@ -39,9 +39,9 @@ def with_labels(made: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.nda
 
 
 def elsewhere(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Another camera: all descriptors lie aside, which makes people look older and more female."""
+    """Return descriptors of another camera: all are shifted, towards older and more female."""
     x, age, gender = faces(n, seed)
-    aside = np.zeros(DIMENSION)
-    aside[[3, 7, 10]] = 1.5, 1, 4
+    shift = np.zeros(DIMENSION)
+    shift[[3, 7, 10]] = 1.5, 1, 4
     mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
-    return (x + aside @ mix).astype(np.float32), age, gender
+    return (x + shift @ mix).astype(np.float32), age, gender

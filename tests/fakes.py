@@ -1,8 +1,8 @@
-"""A pipeline without weights: the command line, the cache and the outputs are real, the networks are not.
+"""A fake pipeline: the command line, the cache and the outputs are real, the networks are replaced.
 
-An image is a JSON text that tells its faces (``image``), or a real picture, which has one face. Run as a
-script, this file is ``arcage`` on the fake pipeline; the environment variables below slow it down or tell
-what it does.
+An image is a JSON text that lists its faces (:func:`image`), or a real picture, which has one face. Run as a
+script, this file is ``arcage`` on the fake pipeline. Environment variables (``FAKE_...``) slow it down, log
+what it computes, and limit its files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FINGERPRINT = "fake"
 
 
 def image(*faces: tuple[float, ...], width: int = 640, height: int = 480) -> bytes:
-    """An image with faces, each as x1, y1, x2, y2, score, age, p_female; best score first."""
+    """Return an image with faces, each x1, y1, x2, y2, score, age, p_female; highest score first."""
     return json.dumps({"width": width, "height": height, "faces": faces}).encode()
 
 
@@ -44,7 +44,7 @@ def _landmarks(x1: float, y1: float, x2: float, y2: float) -> Any:
 
 
 class FakeExtractor:
-    """Has the interface of ``arcage.embedder.extractor.Extractor``. A descriptor is an age and a p_female."""
+    """Stand-in for ``arcage.embedder.extractor.Extractor``. A descriptor is an age and a p_female."""
 
     computed: Callable[[str], object] = staticmethod(lambda sha256: None)
     delay = float(os.environ.get("FAKE_DELAY", 0))
@@ -75,11 +75,11 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
-    def stream(self, images: Iterable[Any], known: Any = None, *, chunk: int = 32) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], lookup: Any = None, *, chunk: int = 32) -> Generator[Any]:
         for item, read in images:
-            yield item, self._one(read, known)
+            yield item, self._one(read, lookup)
 
-    def _one(self, read: Callable[[], bytes], known: Any) -> ImageFaces:
+    def _one(self, read: Callable[[], bytes], lookup: Any) -> ImageFaces:
         none = np.empty((0, 2), np.float16)
         sha256 = ""
         try:
@@ -87,23 +87,25 @@ class FakeExtractor:
             if not isinstance(data, bytes):  # a frame of a video
                 data = image(face(), width=data.shape[1], height=data.shape[0])
             sha256 = hashlib.sha256(data).hexdigest()
-            before = known(sha256) if known else None
-            if before is not None:
-                return replace(before, multi_frame=is_multi_frame(data))
+            cached = lookup(sha256) if lookup else None
+            if cached is not None:
+                return replace(cached, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
-            told = json.loads(data) if data.startswith(b"{") else _picture(data)
+            content = json.loads(data) if data.startswith(b"{") else _picture(data)
         except ImageError as error:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
         faces = tuple(
             Face(np.array(f[:4], np.float32), _landmarks(*f[:4]), float(np.float32(f[4])))
-            for f in told["faces"]
+            for f in content["faces"]
         )
-        descriptors = np.array([f[5:] for f in told["faces"]], np.float16).reshape(-1, 2)
+        descriptors = np.array([f[5:] for f in content["faces"]], np.float16).reshape(-1, 2)
         status = "ok" if faces else "no_face"
         multi_frame = is_multi_frame(data)
-        return ImageFaces(sha256, told["width"], told["height"], status, "", faces, descriptors, multi_frame)
+        return ImageFaces(
+            sha256, content["width"], content["height"], status, "", faces, descriptors, multi_frame
+        )
 
 
 def _picture(data: bytes) -> dict[str, Any]:
@@ -113,6 +115,8 @@ def _picture(data: bytes) -> dict[str, Any]:
 
 
 class FakeHeads:
+    """Stand-in for heads: predicts the age and p_female that a descriptor contains."""
+
     fingerprint = FINGERPRINT
     calls: ClassVar[list[int]] = []
 
@@ -133,6 +137,7 @@ def load_heads(folder: Path | None = None) -> FakeHeads:
 
 
 def install(patch: Callable[[object, str, object], object] = setattr) -> None:
+    """Replace the real extractor and heads."""
     import arcage.embedder.extractor
     import arcage.predictor
 
@@ -147,7 +152,7 @@ def _main() -> None:
     import arcage.extraction.run
     from arcage.cli import main
 
-    # A job in the background of a shell inherits SIGINT ignored.
+    # Background jobs of a shell inherit an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     install()
     if log := os.environ.get("FAKE_LOG"):

@@ -1,4 +1,4 @@
-"""Folders of stand-in photos that the fake pipeline can read."""
+"""Folders of images for the fake pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arcage.cache import Cache
 
 
 def photos(folder: Path, count: int) -> dict[str, str]:
-    """Write images with 0, 1 or 2 faces and one that is broken; gives sha256 -> name."""
+    """Write images with 0, 1 or 2 faces, and one damaged; return their names by SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for number in range(count):
@@ -28,7 +28,7 @@ def photos(folder: Path, count: int) -> dict[str, str]:
 
 
 def content(directory: Path) -> tuple[Any, ...]:
-    """All that readers see of a cache, but for where it lies on disk."""
+    """Return all that a reader sees of a cache, except where it is stored."""
     cache = Cache(directory, FINGERPRINT)
     table, names = cache.table(), cache.names()
     assert cache.verify() == ()

@@ -1,4 +1,4 @@
-"""Small ONNX graphs with the anatomy of the real ones, and random weights from a seed."""
+"""Small ONNX graphs with the structure of the real ones, and random weights from a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE = 112
 
 
 class Builder:
-    """Appends nodes; every method returns its output's name."""
+    """Builds a graph. Methods append nodes and return the name of the output."""
 
     def __init__(self, seed: int = 0) -> None:
         self.random = np.random.default_rng(seed)
@@ -107,9 +107,10 @@ def iresnet(
     output: str = "683",
     normalises: bool = False,
 ) -> Any:
-    """As InsightFace's ``w600k_r50``: residual blocks, four halvings, Flatten, Gemm, BatchNormalization.
+    """Return a graph like InsightFace's ``w600k_r50``: residual blocks, Flatten, Gemm, BatchNormalization.
 
-    With ``normalises`` the mean and scale of the pixels are in the graph, as in exports from mxnet.
+    The blocks halve the resolution four times. With ``normalises``, the graph contains the mean and scale of
+    the pixels, as exports from mxnet do.
     """
     b = Builder(seed)
     x = name
@@ -140,9 +141,9 @@ def iresnet(
 def mobilefacenet(
     *, opset: int = 13, batch: Any = "n", target: list[int] | None = None, seed: int = 1
 ) -> Any:
-    """As MobileFaceNet: inverted residuals, a 7x7 depthwise convolution, then a matrix.
+    """Return a graph like MobileFaceNet: inverted residuals, a 7x7 depthwise convolution, a matrix product.
 
-    ``target`` is what the last map is reshaped to; by default its batch is read from the map itself,
+    ``target`` is the shape to which the last map is reshaped. By default the batch size is read from the map,
     as torch exports ``x.view(x.size(0), -1)``.
     """
     b = Builder(seed)
@@ -178,7 +179,7 @@ def scrfd(
     seed: int = 2,
     opset: int = 11,
 ) -> Any:
-    """As InsightFace's ``det_10g``: scores, then boxes, then landmarks, each from the finest stride on."""
+    """Return a graph like InsightFace's ``det_10g``: scores, boxes, landmarks, finest stride first."""
     strides, anchors = ((8, 16, 32), 2) if outputs in (6, 9) else ((8, 16, 32, 64, 128), 1)
     widths = (1, 4, 10)[: outputs // len(strides)]
     b = Builder(seed)
@@ -205,7 +206,7 @@ def scrfd(
 
 
 def attribute(side: int = 96, width: int = 3) -> Any:
-    """As InsightFace's ``genderage`` (96 pixels) or a landmark model (192): not an embedder."""
+    """Return a graph like InsightFace's ``genderage`` (96 pixels) or a landmark model (192): no embedder."""
     b = Builder(3)
     x = b.node("Relu", b.conv("data", 3, 4, stride=4))
     x = b.node("Flatten", b.node("GlobalAveragePool", x))

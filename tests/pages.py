@@ -1,4 +1,4 @@
-"""Rows for pages, and a parser for what the pages show."""
+"""Rows for HTML pages, and a parser for their content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcage.report.faces import write_page
+from arcage.report.predictions_page import write_page
 from arcage.sources.source import Source
 from arcage.types import Prediction
 
@@ -28,14 +28,14 @@ VOID = {"meta", "img", "source", "br"}
 
 
 def picture(n: int) -> bytes:
-    """A JPEG of 200 x 200 pixels; its red tells which."""
+    """Return a JPEG of 200 x 200 pixels, with ``n`` encoded in its red channel."""
     pixels = np.zeros((200, 200, 3), np.uint8)
     pixels[50:150, 50:150] = (30, 120, 4 * n)
     return cv2.imencode(".jpg", pixels)[1].tobytes()
 
 
 class Page(HTMLParser):
-    """Checks that tags are closed, and keeps tables, texts and the attributes of every tag."""
+    """Parser that checks that tags are closed, and keeps tables, texts and the attributes of all tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

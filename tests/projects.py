@@ -1,4 +1,4 @@
-"""Labelled images on disk whose descriptors the fake pipeline knows, and commands that run on them."""
+"""Labelled faces with synthetic descriptors, and a project folder of images for the fake pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from caches import FINGERPRINT, image, write
 from faces import DIMENSION, faces
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.packs.record import ModelRecord, Pack
 from arcage.heads.settings import Settings
 from arcage.heads.store import load_heads
@@ -39,7 +40,7 @@ def made_up(
     gender: np.ndarray = GENDER,
     content: str = "image",
 ) -> Path:
-    """400 images with a face, and a few that are left out."""
+    """Write a cache of images with a face, and a few that have no label, no face or contradictory labels."""
     images = [(name(n, age[n], gender[n]), image(f"{content} {n}", [x[n]])) for n in range(len(x))]
     images += [
         ("copy/" + images[0][0], image(f"{content} 0", [x[0]])),
@@ -76,7 +77,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line with real heads on descriptors that an image tells itself."""
+    """Run the command line with real heads, on descriptors that an image contains."""
     monkeypatch.setattr("arcage.embedder.extractor.Extractor", FakeExtractor)
     monkeypatch.setattr("arcage.predictor.Extractor", FakeExtractor)
     monkeypatch.setattr("arcage.predictor.load_heads", load_heads)
@@ -85,7 +86,7 @@ def run(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos, extracted, and heads fitted on three quarters of them."""
+    """A folder with images for the fake pipeline, whose names are UTKFace labels."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "photos").mkdir()
     rng = np.random.default_rng(0)
@@ -99,6 +100,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ready(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with a cache, and with heads fitted on three quarters of the images."""
     monkeypatch.chdir(project)
     if not Path("heads").exists():
         assert run("extract", "photos", "--cache", "cache", "--quiet").exit_code == 0

@@ -1,4 +1,4 @@
-"""Pseudo-terminals; not on Windows."""
+"""Pseudo-terminals. Not available on Windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tty
 
 
 class Terminal:
-    """A pseudo-terminal, and what was written to it."""
+    """A pseudo-terminal that records what is written to it."""
 
     def __init__(self) -> None:
         self._ours, self.theirs = pty.openpty()
@@ -25,7 +25,7 @@ class Terminal:
                 self._data += data
 
     def text(self) -> str:
-        """Return all output, once no process has the terminal open."""
+        """Close the terminal and return all output; no other process may have it open."""
         os.close(self.theirs)
         self._reader.join()
         os.close(self._ours)

@@ -1,4 +1,4 @@
-"""What the benchmarks count, time and compare, and how they spoil pictures, by hand; people run them."""
+"""The computations of the benchmarks, checked by hand. The benchmarks themselves are run by people."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from arcage.data.labelled import _main_face
 from arcage.data.labels import Label
+from arcage.data.main_face import main_face
 from arcage.images.decode import decode
 from arcage.sources.source import Source
 
@@ -25,7 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a benchmark's module as its script does."""
+    """Import a module of the benchmarks, as their scripts do."""
     import importlib
 
     monkeypatch.syspath_prepend(str(BENCHMARKS / "accuracy"))
@@ -46,13 +46,13 @@ def test_fairface_by_hand(load: Any) -> None:
         "c.jpg": ("70+", "male"),
         "d.jpg": ("3-9", "female"),
     }
-    answers = {
+    estimates = {
         "a.jpg": (2.4, "female"),  # right
         "b.jpg": (29.6, "female"),  # the next bin, wrong gender
         "c.jpg": (50.0, "male"),  # two bins off
         "other.jpg": (1.0, "male"),  # no label: counts nowhere
     }
-    assert load("fairface").score(truth, answers) == {
+    assert load("fairface").score(truth, estimates) == {
         "images": 4,
         "dropped": 1,
         "age_bin": pytest.approx(1 / 3),
@@ -62,13 +62,13 @@ def test_fairface_by_hand(load: Any) -> None:
     assert load("fairface").score(truth, {})["age_bin"] is None
 
 
-def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(load: Any) -> None:
-    answer = load("protocol").Answer
+def test_peers_are_compared_with_arcage_on_the_same_images(load: Any) -> None:
+    estimate = load("protocol").Estimate
     labels = {"a": Label(30, 1), "b": Label(5, 0), "c": Label(60, 0)}
-    ours = {"a": answer(34, True), "b": answer(15, True), "c": answer(60, False)}
-    theirs = {"a": answer(20, True), "b": answer(), "c": answer(66, True)}
+    ours = {"a": estimate(34, True), "b": estimate(15, True), "c": estimate(60, False)}
+    theirs = {"a": estimate(20, True), "b": estimate(), "c": estimate(66, True)}
     result = load("peers").compare(labels, {"ours": ours, "theirs": theirs})
-    assert result["ours"]["answered"] == {
+    assert result["ours"]["estimated"] == {
         "images": 3,
         "dropped": 0,
         "mae": pytest.approx(14 / 3),
@@ -77,24 +77,24 @@ def test_peers_are_judged_on_what_they_answered_and_arcage_on_the_same_images(lo
         "gender_accuracy": pytest.approx(2 / 3),
         "gender_accuracy_10_and_older": 1,
     }
-    assert result["theirs"]["answered"]["dropped"] == 1
-    assert result["theirs"]["answered"]["mae"] == 8
-    assert result["theirs"]["answered"]["gender_accuracy"] == 0.5
+    assert result["theirs"]["estimated"]["dropped"] == 1
+    assert result["theirs"]["estimated"]["mae"] == 8
+    assert result["theirs"]["estimated"]["gender_accuracy"] == 0.5
     assert result["theirs"]["arcage_on_these"]["images"] == 2
     assert result["theirs"]["arcage_on_these"]["mae"] == 2
     bins = {"a": ("30-39", "female"), "b": ("3-9", "male"), "c": ("60-69", "male")}
     by_bin = load("peers").compare_bins(bins, {"ours": ours, "theirs": theirs})
-    assert by_bin["theirs"]["answered"]["dropped"] == 1
-    assert by_bin["theirs"]["answered"]["age_bin"] == 0.5
+    assert by_bin["theirs"]["estimated"]["dropped"] == 1
+    assert by_bin["theirs"]["estimated"]["age_bin"] == 0.5
     assert by_bin["theirs"]["arcage_on_these"]["images"] == 2
     assert by_bin["theirs"]["arcage_on_these"]["age_bin"] == 1
     lines = load("peers").as_text(result).splitlines()
     assert [line[:17].rstrip() for line in lines[1:]] == ["ours", "theirs", "  arcage on these"]
 
 
-def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path) -> None:
+def test_a_peers_rows_become_one_estimate_for_each_image(load: Any, tmp_path: Path) -> None:
     peers = load("peers")
-    file = tmp_path / "answers.csv"
+    file = tmp_path / "estimates.csv"
     file.write_text(
         "path,width,height,x1,y1,x2,y2,age,gender,status\r\n"
         '"a, b.jpg",200,100,0,0,20,20,70.5,male,ok\r\n'  # small and in a corner
@@ -105,22 +105,28 @@ def test_a_peers_rows_become_one_answer_for_each_image(load: Any, tmp_path: Path
         newline="",
     )
     sources = [Source(path, path) for path in ("a, b.jpg", "c.jpg", "d.jpg")]
-    answer = load("protocol").Answer
+    estimate = load("protocol").Estimate
     for peer in peers.PEERS:  # all are kept in the file: none is run
-        assert peers.ask(peer, tmp_path / "nothing", sources, 0, file) == {
-            "a, b.jpg": answer(31.25, True),
-            "c.jpg": answer(),
-            "d.jpg": answer(0.0, False),
+        assert peers.predict(peer, tmp_path / "nothing", sources, 0, file) == {
+            "a, b.jpg": estimate(31.25, True),
+            "c.jpg": estimate(),
+            "d.jpg": estimate(0.0, False),
         }
 
 
-def test_peers_are_pinned_and_keep_apart(load: Any) -> None:
+def test_peers_are_pinned_and_have_separate_folders(load: Any) -> None:
     peers = load("peers").PEERS
     assert len({peer.folder for peer in peers}) == len(peers)
     for peer in peers:
         assert (BENCHMARKS / "accuracy" / peer.runner).is_file()
         for package in peer.packages:
             assert re.search(r"@\d+\.\d+\.\d+$" if peer.javascript else r"==\d+\.\d+\.\d+$", package)
+
+
+def test_the_recipe_is_pinned(load_speed: Any) -> None:
+    recipe = load_speed("folder").RECIPE
+    assert (BENCHMARKS / "speed" / recipe.runner).is_file()
+    assert recipe.packages == ("insightface==2.1",)
 
 
 def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:
@@ -134,7 +140,7 @@ def test_the_main_face_is_the_one_that_fit_takes(load: Any) -> None:
         corner = rng.uniform(-20, 200, (3, 2))
         Table.boxes = np.concatenate([corner, corner + rng.uniform(10, 120, (3, 2))], axis=1)
         ours = load("protocol").main_face(Table.boxes.tolist(), 300, 200)
-        assert ours == _main_face(Table, 0)  # type: ignore[arg-type]
+        assert ours == main_face(Table, 0)  # type: ignore[arg-type]
 
 
 def test_every_level_of_every_degradation_is_an_image(load: Any, picture: np.ndarray) -> None:
@@ -158,7 +164,7 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert (np.ptp(worse.grey(picture), axis=2) == 0).all()
     assert worse.brighten(np.array([[[10, 100, 200]]], np.uint8), 2).ravel().tolist() == [20, 200, 255]
     assert worse.gamma(np.array([[[0, 128, 255]]], np.uint8), 2).ravel().tolist() == [0, 64, 255]
-    # A quarter turn moves every pixel and loses none; nothing is cut off at 45 degrees.
+    # A quarter turn keeps all pixels; nothing is cut off at 45 degrees.
     assert (worse.rotate(picture, 90) == np.rot90(picture)).all()
     turned = worse.rotate(picture, 45)
     assert turned.shape[:2] == (64, 64)
@@ -166,14 +172,14 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert turned[0, 0].tolist() == [0, 0, 0]
 
 
-def test_the_cache_in_small(
+def test_the_cache_at_small_sizes(
     load: Any, bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = load("cache")
     own = cache.measure
 
     def measure(part: str, folder: Path, faces: int) -> Any:
-        if part == "open":  # as the others are, too, in a process of its own; that takes a while
+        if part == "open":  # only one part in its own process, because that takes a while
             return own(part, folder, faces)
         return {**cache.PARTS[part](folder, faces), "peak_mb": cache.peak()}
 
@@ -191,7 +197,7 @@ def test_the_cache_in_small(
     assert large["feed"]["array_mb"] == pytest.approx(700 * 1024 * 4 / 1e6)
     for row in (small, large):
         assert all(row[part]["seconds"] > 0 for part in cache.PARTS)
-        # How much it is is the tests' own peak, which a new process begins with.
+        # A new process starts with the peak memory of the tests.
         assert all(row[part]["peak_mb"] > 10 for part in cache.PARTS)
     image = cv2.imread(str(out / "cache.png"))
     assert image is not None
@@ -203,14 +209,14 @@ def test_the_cache_in_small(
 
 @pytest.fixture
 def load_speed(load: Any, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Any:
-    """The same for benchmarks that load networks."""
+    """Import a benchmark that loads networks."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
     return load
 
 
 @pytest.fixture
 def tiny_photos(load_speed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photo: bytes) -> Any:
-    """Make a few photos of 0.1 megapixels from the one in the repository."""
+    """Generate a few photos of 0.1 megapixels from the example photo."""
     photos = load_speed("photos")
     monkeypatch.setattr(photos, "MEGAPIXELS", (0.1, 0.12))
     portrait, crop = tmp_path / "portrait.jpg", tmp_path / "crop.png"
@@ -233,7 +239,7 @@ def test_photos_are_the_same_everywhere(tiny_photos: Any) -> None:
     again = [path.read_bytes() for path in tiny_photos("b", 8)]
     assert [path.read_bytes() for path in first] == again
     assert [path.read_bytes() for path in tiny_photos("c", 8, seed=1)] != again
-    # What is there is kept.
+    # Existing files are kept.
     first[0].write_bytes(b"")
     assert tiny_photos("a", 8)[0].read_bytes() == b""
 
@@ -301,7 +307,7 @@ def test_an_embedder_alone_sees_each_face_once(
     bundled: None, load_speed: Any, tiny_photos: Any, tmp_path: Path, openvino: Any
 ) -> None:
     networks = load_speed("networks")
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     faces = (
         np.random.default_rng(0).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
     )
@@ -312,13 +318,13 @@ def test_an_embedder_alone_sees_each_face_once(
     mean = (once(faces)["descriptors"] + once(faces[:, :, ::-1])["descriptors"]) / 2
     both = openvino.load(pack.read(model), (-1, 112, 112, 3))(faces)["descriptors"]
     assert np.abs(mean - both).max() < 0.05 < 0.2 < np.abs(once(faces)["descriptors"] - both).max()
-    # As a peer runs it.
+    # As the recipe runs it.
     parse = load_speed("onnx").load_from_string
     graph, centre, scale = networks.plain(parse(pack.read(model)))
     plain = openvino.load(graph.SerializeToString(), (-1, 3, 112, 112))
     pixels = ((faces.transpose(0, 3, 1, 2) - centre) / scale).astype(np.float32)
     assert np.abs(plain(pixels)["descriptors"] - once(faces)["descriptors"]).max() < 0.05
-    # Half the network's work; the projection is done once either way.
+    # Half the work of the network; the projection runs once in both.
     full, half = (
         networks.multiply_adds(parse(data), (1, 112, 112, 3))
         for data in (pack.read(model), alone.read(record))
@@ -363,10 +369,10 @@ def test_limits_by_hand(bundled: None, load_speed: Any) -> None:
         "slow": 10,
         "fast": 100,
     }
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     amounts = crops.of_crop(pack)
     assert list(amounts) == ["detector: network", "embedder: mobilefacenet", "embedder: sface"]
-    # Three looks at 320 pixels. The detector is all convolutions: twice the side is four times the work.
+    # Three canvases of 320 pixels. The detector is fully convolutional: twice the side, four times the work.
     detector = load_speed("onnx").load_from_string(pack.read(pack.detector))
     at_640 = load_speed("networks").multiply_adds(detector, (1, 3, 640, 640))
     assert amounts["detector: network"] == 3 * at_640 / 4
@@ -397,7 +403,7 @@ def test_opencv_and_arcage_find_the_same(
 ) -> None:
     detection = load_speed("detection")
     crop = tiny_photos("a", 1)[0].parents[1] / "crop.png"
-    pack = load_speed("arcage.embedder.packs.record").bundled()
+    pack = load_speed("arcage.embedder.packs.record").bundled_pack()
     ours = detection.of_arcage(detection.YuNet(openvino, pack.read(pack.detector)))
     for side, count in detection.CROPS.items():
         (canvas,) = detection.canvases([crop] * count, side)

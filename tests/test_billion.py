@@ -1,4 +1,4 @@
-"""The arithmetic of docs/guide/scaling.md, by hand."""
+"""The arithmetic of docs/guide/scaling.md, checked by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def billion(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_machines_and_hours(billion: Any) -> None:
     rates = billion.Rates(10, 2, 2.0, 1000, 100, COMMANDS)
     lines = billion.work(rates, 36e6, 20, [1, 10], 3.0)
-    # 20 cores do 100 images a second, 360,000 an hour; 36 million take 100 hours.
+    # 20 cores process 100 images a second, 360,000 an hour; 36 million take 100 hours.
     assert "36 GB are read, 7.2 GB of cache" in lines[0]
     assert [line for line in lines if line.startswith("| 1")] == [
         "| 1 | 100.0 | 100 kB a second | 300 | 8.33 |",
@@ -42,7 +42,7 @@ def test_sizes_and_durations(billion: Any) -> None:
 
 def test_what_a_reader_needs(billion: Any) -> None:
     reader = billion.measure(4000)
-    # A sha256, a shard and a row for each image, at the least; and to build that takes more.
+    # At least a SHA-256, a shard and a row per image; building the index takes more.
     assert 36 <= reader.index_bytes < 200
     assert reader.index_bytes < reader.index_peak_bytes
     assert 32 + 16 + 40 <= reader.table_bytes < reader.table_peak_bytes

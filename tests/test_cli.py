@@ -630,7 +630,7 @@ def test_doctor_finds_what_is_broken(arcage: Run, monkeypatch: pytest.MonkeyPatc
         "arcage.embedder.engines.onnxruntime.installed_distributions",
         lambda: ("onnxruntime", "onnxruntime-gpu"),
     )
-    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED", tmp_path)
+    monkeypatch.setattr("arcage.embedder.packs.record.BUNDLED_FOLDER", tmp_path)
     monkeypatch.setattr("arcage.predictor.load_heads", lambda _: 1 / 0)
     done = arcage("doctor")
     assert done.exit_code == 3

@@ -305,7 +305,7 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comp
 def test_commands_run(one: Shown, bundled: None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Any] = []
     # The app would wait for a browser.
-    monkeypatch.setattr("arcage.app.serve", lambda *given, **_: served.append(given))
+    monkeypatch.setattr("arcage.app.serve.serve", lambda *given, **_: served.append(given))
     if "--report" in one.words:
         pytest.importorskip("matplotlib")
     stdin = (folder / one.stdin).read_bytes() if one.stdin else None

@@ -1,4 +1,4 @@
-"""Reading with a reason, writing whole or not at all, and nothing opened before its digest is checked."""
+"""Files: errors of reading, atomic writing, and digests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ import pytest
 
 from arcage import files
 from arcage.errors import ArcageError, HeadsError, ImageError, ModelError, OutputError
-from arcage.files import atomic_write, read_bytes, sha256_bytes, spelled_on_disk, verified_bytes
+from arcage.files import (
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    make_folder,
+    read_bytes,
+    sha256_bytes,
+    spelled_on_disk,
+    verified_bytes,
+)
 
 as_root = os.geteuid() == 0
 
@@ -358,6 +368,56 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert content(tmp_path / "real") == {"out": b"new"}
+
+
+@pytest.mark.parametrize("suffix", [".tmp", ".mp4"])
+def test_atomic_path(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "out"
+    with atomic_path(path, suffix) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == suffix
+        temporary.write_bytes(b"new")
+        assert not path.exists()
+    assert content(tmp_path) == {"out": b"new"}
+    path.chmod(0o640)
+    with suppress(ValueError), atomic_path(path, suffix) as temporary:
+        temporary.write_bytes(b"newer")
+        raise ValueError
+    with atomic_path(path, suffix):
+        pass
+    assert content(tmp_path) == {"out": b"new"}
+    with atomic_path(path, suffix) as temporary:
+        temporary.write_bytes(b"newest")
+    assert content(tmp_path) == {"out": b"newest"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(OutputError, match="not a regular file"), atomic_path("/dev/null"):
+        pass
+
+
+def test_atomic_folder(tmp_path: Path) -> None:
+    left = tmp_path / ".arcage-out.tmp"
+    left.mkdir()
+    (left / "half").touch()
+    with suppress(ValueError), atomic_folder(tmp_path / "out") as temporary:
+        assert list(temporary.iterdir()) == []
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(tmp_path / "out") as temporary:
+        (temporary / "a").write_bytes(b"1")
+        assert not (tmp_path / "out").exists()
+    assert content(tmp_path / "out") == {"a": b"1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_make_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "a/b")
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OutputError, match=r"cannot make the folder .*file: File exists; choose another place"
+    ):
+        make_folder(tmp_path / "file")
 
 
 def test_a_name_of_the_greatest_length(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_groups_without_a_command_show_their_help(arcage: Run) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "GPU", "nvidia", "cdua", "cuda:1"])
 def test_devices_that_there_are_not(device: str) -> None:
-    with pytest.raises(DeviceError, match=f"no device {device.lower()!r}: take auto, cpu, cuda .*NVIDIA"):
+    with pytest.raises(DeviceError, match=f"no device {device.lower()!r}: use auto, cpu, cuda .*NVIDIA"):
         make_engine(device)
 
 

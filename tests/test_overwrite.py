@@ -19,11 +19,11 @@ from arcage.files import refuse_foreign
 from arcage.heads.export import check_onnx_file
 from arcage.output.formats import check_rows_file, write_file
 from arcage.output.rows import COLUMNS
-from arcage.report import check_report_files
-from arcage.report.faces import check_page_file, write_page
-from arcage.report.labels import check_label_report_files
-from arcage.report.page import PLOTS
+from arcage.report.evaluation_plots import CAPTIONS
+from arcage.report.evaluation_report import check_report_files
+from arcage.report.labels_report import check_label_report_files
 from arcage.report.plots import new_axes, png
+from arcage.report.predictions_page import check_page_file, write_page
 from arcage.training.folder import check_heads_folder
 from arcage.types import Prediction
 from arcage.video.write import check_frames_file, write_frames
@@ -117,7 +117,7 @@ def test_pages_and_frames_are_known_again(tmp_path: Path) -> None:
 def test_plots_are_known_again(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     figure = new_axes()[0]
-    for name in PLOTS:
+    for name in CAPTIONS:
         (tmp_path / f"{name}.png").write_bytes(png(figure))
     check_report_files(tmp_path)
     (tmp_path / "scatter.png").write_bytes(b"\x89PNG\r\n\x1a\n mine")

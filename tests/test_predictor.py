@@ -402,7 +402,7 @@ def test_answers_from_the_cache_need_no_networks(
     def fail(*_: object) -> Any:
         raise AssertionError("the networks are loaded")
 
-    monkeypatch.setattr("arcage.embedder.extractor._Stage", fail)
+    monkeypatch.setattr("arcage.embedder.extractor.PackNetworks", fail)
     assert Predictor(cache=tmp_path).predict(jpeg(portrait())) == first
 
 

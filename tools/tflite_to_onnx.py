@@ -1,6 +1,6 @@
-"""MobileFaceNet's TFLite graph -> ONNX, with each spelled-out PReLU made one again.
+"""Convert the TFLite graph of MobileFaceNet to ONNX, and fuse each decomposed PReLU into one node.
 
-Reads just what that graph holds: convolutions, sums, one reshape, and PReLU written as
+Supports the operators of that graph only: convolutions, sums, one reshape, and a PReLU decomposed into
 ``relu(x) + c * (x - |x|)``, which is PRelu with the slope ``2c``.
 """
 
@@ -18,7 +18,7 @@ PRELU = ["RELU", "ABS", "SUB", "MUL", "ADD"]
 
 
 def convert(data: bytes) -> onnx.ModelProto:
-    """An ONNX model (n, 3, 112, 112) float32 -> ``embedding`` (n, 192) from the TFLite file's bytes."""
+    """Return the ONNX model, (n, 3, 112, 112) float32 to ``embedding`` (n, 192), of a TFLite file."""
     model = tflite.Model.GetRootAsModel(data, 0)
     graph = model.Subgraphs(0)
     operators = [_Operator(model, graph, i) for i in range(graph.OperatorsLength())]

@@ -12,7 +12,7 @@ from arcage.errors import ArcageError
 
 FRAME = 1 << 16
 """Maximum size of a form without its file, bytes: delimiters, headers and other fields."""
-_PARTS = 100
+_FIELDS = 100
 
 
 class FormError(ArcageError):
@@ -36,9 +36,9 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
     line = re.compile(
         rb"\r\n--" + re.escape(boundary.encode("utf-8", "replace")) + rb"(--)?[ \t]*(?=\r\n|\Z)"
     )
-    lines = list(islice(line.finditer(text), _PARTS + 2))
-    if len(lines) > _PARTS + 1:
-        raise FormError(f"this form has more than {_PARTS} fields: send only the file")
+    lines = list(islice(line.finditer(text), _FIELDS + 2))
+    if len(lines) > _FIELDS + 1:
+        raise FormError(f"this form has more than {_FIELDS} fields: send only the file")
     ends = [at for at, match in enumerate(lines) if match[1]]
     if not ends:
         raise FormError("this form is truncated: send it again")

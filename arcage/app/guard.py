@@ -1,4 +1,4 @@
-"""Who may ask: this machine is not a web site, and pages of web sites shall not use it through a browser."""
+"""Refuse requests that pages of other web sites send through the browser of a user."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ _DISCARDED_BYTES, _DISCARDING_SECONDS = 16 << 20, 5
 
 
 class Guard:
-    """Refuses what another site's page could send, and sets the headers that bind our own page.
+    """Refuses requests from pages of other sites, and sets the security headers of the page.
 
-    A site may let its own name point to this machine, and its page then counts as the same origin (DNS
-    rebinding). It cannot do so with an address: so a request must have come for an IP address or for a name
-    that is known. Starlette's TrustedHostMiddleware knows names only, of which ``--host 0.0.0.0`` has many.
+    A site may let its own name point to this machine; the browser then treats its page as the same origin
+    (DNS rebinding). This does not work with an IP address, so the Host header must contain an IP address or a
+    known name. Starlette's TrustedHostMiddleware supports names only, and a server that listens on all
+    addresses has many.
 
     A proxy may change the Host header, but not the Origin header, in which the browser names the requesting
     page. A page at an allowed name may therefore send requests on any port and with any Host header.

@@ -1,52 +1,52 @@
-// Photos go to the endpoint that docs/guide/app.md describes; what comes back is shown. Texts of others (names of
-// files, errors) are only ever set as text. The sliders choose among answers that are here already.
+// Sends photos to the endpoint that docs/guide/app.md describes, and shows the rows that it returns. File names
+// and errors are only ever set as text. The sliders filter rows that are already loaded.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 4;
 
-let about = null;          // what GET /api told
+let about = null;          // response of GET /api
 let photos = [];           // in the order of the table: {name, batch, rows, body, file, url, width, height, problem}
 let batch = 0;             // number of the newest batch of photos, which is first in the table
-let shown = null;          // the photo on the stage
-let chosen = null;         // a row
-let waiting = [];          // photos that are still to be sent
-let asked = 0, answered = 0, running = 0;
+let shown = null;          // the photo that is displayed
+let chosen = null;         // the selected row
+let waiting = [];          // photos that are not sent yet
+let requested = 0, finished = 0, running = 0;
 let stopping = new AbortController();
 
-// What is not sure enough -----------------------------------------------------------------------------
+// Confidence ------------------------------------------------------------------------------------------
 
-function sureAge(row) {
-  const most = Number($("width").value);
-  const any = most === Number($("width").max);
-  // Tenths, as the rows have them: 49.1 - 29.1 is more than 20 in binary.
-  return any || row.age === null || Math.round(10 * (row.age_high - row.age_low)) <= 10 * most ? row.age : null;
+function confidentAge(row) {
+  const maximum = Number($("width").value);
+  const any = maximum === Number($("width").max);
+  // Rounded to tenths like the rows: in binary, 49.1 - 29.1 is more than 20.
+  return any || row.age === null || Math.round(10 * (row.age_high - row.age_low)) <= 10 * maximum ? row.age : null;
 }
 
-function sureGender(row) {
+function confidentGender(row) {
   if (row.gender === null) return null;
-  return Math.max(row.p_female, 1 - row.p_female) + 1e-9 >= $("sure").value / 100 ? row.gender : null;
+  return Math.max(row.p_female, 1 - row.p_female) + 1e-9 >= $("confidence").value / 100 ? row.gender : null;
 }
 
 const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
 
 function words(row) {
-  const age = sureAge(row), gender = sureGender(row);
+  const age = confidentAge(row), gender = confidentGender(row);
   return {
     age: age === null ? "–" : age.toFixed(0),
     interval: row.age_low === null ? "" : `${row.age_low.toFixed(0)}–${row.age_high.toFixed(0)}`,
     gender: gender === null ? "–" : `${gender} ${percent(Math.max(row.p_female, 1 - row.p_female))}`,
-    unsure: age === null,
+    hidden: age === null,
     nothing: age === null && gender === null,
   };
 }
 
-function spoken(row) {
+function accessibleName(row) {
   const { age, interval, gender } = words(row);
   return `Face ${row.face}: ` + [
-    age === "–" ? "age not sure enough" : `age ${age}`,
+    age === "–" ? "age hidden" : `age ${age}`,
     interval && `interval ${interval.replace("–", " to ")}`,
-    gender === "–" ? "gender not sure enough" : gender,
+    gender === "–" ? "gender hidden" : gender,
   ].filter(Boolean).join(", ");
 }
 
@@ -62,9 +62,9 @@ function add(files) {
   added.forEach(drawRows);
   photos.unshift(...added);
   waiting.push(...added);
-  asked += added.length;
+  requested += added.length;
   $("results").hidden = false;
-  document.body.classList.add("answered");
+  document.body.classList.add("has-results");
   $("drop").scrollIntoView({ block: "nearest" });
   progress();
   while (running < AT_ONCE && waiting.length) work();
@@ -79,10 +79,10 @@ async function work() {
       about ??= await (await fetch("api")).json();
       await (isZip(photo.file) ? sendZip(photo, signal) : sendPhoto(photo, signal));
     } catch (error) {
-      if (!signal.aborted) fail(photo, error instanceof TypeError ? "arcage does not answer; look whether it still runs" : error.message);
+      if (!signal.aborted) fail(photo, error instanceof TypeError ? "arcage does not respond; check whether it is running" : error.message);
     }
     if (signal.aborted) continue;
-    answered++;
+    finished++;
     progress();
   }
   running--;
@@ -95,7 +95,7 @@ async function post(path, file, limit, signal) {
   if (file.size > limit) {
     throw new Error(`too large: ${megabytes(file.size)}, the limit is ${megabytes(limit)}`);
   }
-  // What is dropped may be a folder, or be gone by now: to fetch, that would look like a server that is down.
+  // A dropped item may be a folder, or deleted by now. Without this check, fetch would report a network error.
   await file.slice(0, 1).arrayBuffer().catch(() => {
     throw new Error("the browser cannot read it; send a folder as a zip");
   });
@@ -103,8 +103,8 @@ async function post(path, file, limit, signal) {
   const headers = { "Content-Type": "application/octet-stream" };
   const response = await fetch(path, { method: "POST", body: file, headers, signal });
   if (!response.ok) {
-    const told = await response.json().catch(() => ({}));
-    throw new Error(told.error ?? `a proxy in front of arcage answers with status ${response.status}`);
+    const { error } = await response.json().catch(() => ({}));
+    throw new Error(error ?? `a proxy in front of arcage returned status ${response.status}`);
   }
   return response;
 }
@@ -138,8 +138,8 @@ async function sendZip(zip, signal) {
       takePicture(photo, row.picture);
       photos.splice(photos.indexOf(zip), 0, photo);
       zip.body.before(photo.body);
-      asked++;
-      answered++;
+      requested++;
+      finished++;
       progress();
     }
     delete row.picture;
@@ -175,7 +175,7 @@ async function load(url) {
 }
 
 function arrived(photo) {
-  if (!photos.includes(photo)) return;  // cleared away
+  if (!photos.includes(photo)) return;  // removed in the meantime
   const { status, error } = photo.rows[0];
   if (status === "unreadable") photo.problem ??= `Cannot be read: ${error}.`;
   if (status === "no_face") {
@@ -198,7 +198,7 @@ function drawProblems() {
 }
 
 function fail(photo, error) {
-  photo.problem = `No answer: ${error}.`;
+  photo.problem = `No result: ${error}.`;
   const nothing = Object.fromEntries((about?.columns ?? []).map((name) => [name, null]));
   photo.rows = [{ ...nothing, path: photo.name, face: null, faces: 0, status: "unreadable", error }];
   arrived(photo);
@@ -212,9 +212,9 @@ function remove(photo) {
 function progress() {
   const busy = running > 0;
   $("busy").hidden = !busy;
-  $("progress").max = asked;
-  $("progress").value = answered;
-  $("status").textContent = busy ? `${answered} of ${asked} answered` : summary();
+  $("progress").max = requested;
+  $("progress").value = finished;
+  $("status").textContent = busy ? `${finished} of ${requested} processed` : summary();
   step(0);
 }
 
@@ -238,7 +238,7 @@ function stop() {
   stopping = new AbortController();
   waiting = [];
   photos.filter(({ rows }) => !rows || rows.length < rows[0].faces).forEach(remove);
-  asked = answered = 0;
+  requested = finished = 0;
 }
 
 function clear() {
@@ -250,7 +250,7 @@ function clear() {
   photos = [];
   shown = chosen = null;
   $("results").hidden = true;
-  document.body.classList.remove("answered");
+  document.body.classList.remove("has-results");
   drawProblems();
   progress();
   $("choose").focus();
@@ -315,15 +315,15 @@ function number(row) {
 }
 
 function fill(row) {
-  const { age, interval, gender, unsure } = words(row);
+  const { age, interval, gender, hidden } = words(row);
   const { parts } = row;
   parts.age.textContent = age;
   parts.interval.textContent = interval;
   parts.gender.textContent = gender;
-  parts.pick.setAttribute("aria-label", spoken(row));
-  parts.row.classList.toggle("unsure", unsure);
+  parts.pick.setAttribute("aria-label", accessibleName(row));
+  parts.row.classList.toggle("low-confidence", hidden);
   parts.range.hidden = row.age_low === null;
-  parts.point.hidden = unsure;
+  parts.point.hidden = hidden;
   const at = (years) => `${100 * Math.min(1, Math.max(0, years / axis))}%`;
   parts.range.style.left = at(row.age_low);
   parts.range.style.right = `calc(100% - ${at(row.age_high)})`;
@@ -331,7 +331,7 @@ function fill(row) {
   parts.interval.style.left = `clamp(1.2rem, ${at((row.age_low + row.age_high) / 2)}, 100% - 1.2rem)`;
 }
 
-let axis = 80;  // years at its end
+let axis = 80;  // years at the end of the axis
 
 function ticks() {
   const high = Math.max(0, ...photos.flatMap((photo) => photo.rows ?? []).map((row) => row.age_high ?? 0));
@@ -390,7 +390,7 @@ function drawBoxes() {
     });
     row.box = box;
     row.label = make("span", { className: "label" });
-    row.label.setAttribute("aria-hidden", "true");  // the box says it
+    row.label.setAttribute("aria-hidden", "true");  // the box has the same name
     $("boxes").append(box, row.label);
   }
   drawLabels();
@@ -400,9 +400,9 @@ function drawLabels() {
   if (!shown?.width) return;
   const rows = shown.rows.filter((row) => row.box);
   for (const row of rows) {
-    row.box.setAttribute("aria-label", spoken(row));
+    row.box.setAttribute("aria-label", accessibleName(row));
     row.box.setAttribute("aria-pressed", String(row === chosen));
-    row.box.classList.toggle("unsure", words(row).nothing);
+    row.box.classList.toggle("low-confidence", words(row).nothing);
     row.box.classList.toggle("chosen", row === chosen);
     row.label.classList.toggle("chosen", row === chosen);
     row.label.textContent = labelText(row);
@@ -421,11 +421,11 @@ function labelText(row, short = false) {
   const { age, interval, gender } = words(row);
   if (short) return age;
   const years = [age === "–" ? "" : age, interval && `(${interval})`].filter(Boolean).join(" ");
-  return [years, gender === "–" ? "" : gender].filter(Boolean).join("\n") || "not sure";
+  return [years, gender === "–" ? "" : gender].filter(Boolean).join("\n") || "hidden";
 }
 
-// Each label goes where it covers no other and the least of the faces. One that would cover too much is seen
-// only while its face is pointed at or chosen; returns how many these are.
+// Places each label where it covers no other label and the least area of faces. A label that would cover too
+// much is visible only while its face is hovered or selected; returns the number of these labels.
 function place(rows) {
   const [width, height] = [$("boxes").clientWidth, $("boxes").clientHeight];
   const faces = rows.map(({ box }) => [
@@ -490,8 +490,8 @@ function csv() {
     return quoted(places === undefined ? String(value) : value.toFixed(places));
   };
   const rows = photos.flatMap((photo) => photo.rows ?? []).map((row) => {
-    const told = { ...row, age: sureAge(row), gender: sureGender(row) };
-    return about.columns.map((name) => cell(told[name], about.decimals[name])).join(",");
+    const shown = { ...row, age: confidentAge(row), gender: confidentGender(row) };
+    return about.columns.map((name) => cell(shown[name], about.decimals[name])).join(",");
   });
   return [about.columns.join(","), ...rows, ""].join("\n");
 }
@@ -512,8 +512,8 @@ async function openCamera() {
     $("webcam").hidden = false;
     $("shoot").focus();
   } catch (error) {
-    const why = error.name === "NotAllowedError" ? "the browser was not allowed to use it" : error.message;
-    $("status").textContent = `There is no picture from the webcam: ${why}.`;
+    const why = error.name === "NotAllowedError" ? "the browser has no permission to use it" : error.message;
+    $("status").textContent = `The webcam cannot be used: ${why}.`;
   }
 }
 
@@ -534,12 +534,12 @@ async function shoot() {
   add([new File([blob], "webcam.jpg", { type: "image/jpeg" })]);
 }
 
-// What people do --------------------------------------------------------------------------------------
+// Events ----------------------------------------------------------------------------------------------
 
 function sliders() {
   const any = $("width").value === $("width").max;
   $("width-value").textContent = any ? "any" : `${$("width").value} years`;
-  $("sure-value").textContent = `${$("sure").value} %`;
+  $("confidence-value").textContent = `${$("confidence").value} %`;
   photos.flatMap((photo) => photo.rows ?? []).filter((row) => row.parts).forEach(fill);
   drawLabels();
 }
@@ -547,9 +547,9 @@ function sliders() {
 $("choose").onclick = () => $("files").click();
 $("files").onchange = () => {
   add([...$("files").files]);
-  $("files").value = "";  // so that the same file can be chosen again
+  $("files").value = "";  // so that the same file can be selected again
 };
-$("camera").hidden = !navigator.mediaDevices;  // on http only the machine itself has one
+$("camera").hidden = !navigator.mediaDevices;  // over http, browsers allow it on localhost only
 $("camera").onclick = openCamera;
 $("shoot").onclick = shoot;
 $("close").onclick = closeCamera;
@@ -561,7 +561,7 @@ $("clear").onclick = clear;
 $("download").onclick = download;
 $("previous").onclick = () => step(-1);
 $("next").onclick = () => step(1);
-$("width").oninput = $("sure").oninput = sliders;
+$("width").oninput = $("confidence").oninput = sliders;
 
 document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
 document.addEventListener("dragover", (event) => {

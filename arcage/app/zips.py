@@ -1,4 +1,4 @@
-"""The photos in a zip that somebody sent: read in memory, within bounds, never unpacked to the disk."""
+"""Read the photos in an uploaded zip: in memory, within limits, without unpacking to disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from arcage.errors import ArcageError, ImageError
 from arcage.sources.suffixes import IMAGE_SUFFIXES
 
 _DIRECTORY = 1 << 20
-"""Bytes of a zip's list of members. Python makes an object for each member, before it can be counted."""
+"""Maximum size of a zip's list of members, bytes. Python creates an object for each member before they can be
+counted."""
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
-# What zipfile and zlib raise on what is no zip, or a damaged one.
+# Exceptions of zipfile and zlib for files that are not zips, or damaged.
 _DAMAGED = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -33,11 +34,11 @@ _DAMAGED = (
 
 
 class ZipError(ArcageError):
-    """What was sent is not a zip that is answered."""
+    """The zip cannot be read, or holds no photo."""
 
 
 class ZipTooLargeError(ZipError):
-    """It holds more than is answered at once."""
+    """The zip exceeds a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,58 +46,64 @@ class Photo:
     """A member of a zip."""
 
     name: str
-    """Only a label: nothing is opened by it."""
+    """A label only: no file of this name is opened."""
     archive: zipfile.ZipFile
     member: zipfile.ZipInfo
     limit: int
+    """Maximum size, bytes."""
 
     def read(self) -> bytes:
-        """Its bytes; safe from several threads. Raises :class:`ImageError`."""
+        """Return the encoded photo. Several threads may call this.
+
+        Raises:
+            ImageError: the member is encrypted, too large or damaged.
+        """
         if self.member.flag_bits & _ENCRYPTED:
-            raise ImageError("encrypted: make a zip without a password")
-        # Of the others zipfile unpacks whole blocks, whatever they expand to.
+            raise ImageError("encrypted: create a zip without a password")
+        # For other methods, zipfile unpacks whole blocks without a limit.
         if self.member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ImageError("packed by a method other than deflate: make an ordinary zip")
+            raise ImageError("packed by a method other than deflate: create an ordinary zip")
         if self.member.file_size > self.limit:
             raise ImageError(f"too large: {self.member.file_size:,} bytes, the limit is {self.limit:,}")
         try:
             with self.archive.open(self.member) as file:
-                return file.read(self.limit)  # unlimited, more would be unpacked than is stated
+                return file.read(self.limit)  # without a limit, more than the stated size could be unpacked
         except _DAMAGED:
             raise ImageError("damaged in the zip") from None
 
 
 class _Upload(io.BytesIO):
-    """Refuses to hand out a list of members that is too long."""
+    """Refuses to return a list of members that is too long."""
 
     opened = False
 
     def read(self, size: int | None = -1, /) -> bytes:
         if not self.opened and size is not None and size > _DIRECTORY:
-            raise ZipTooLargeError("this zip has too many members: make several of it")
+            raise ZipTooLargeError("this zip has too many members: split it")
         return super().read(size)
 
 
 def photos_in(data: bytes, *, most: int, bytes_each: int, bytes_all: int) -> list[Photo]:
-    """The photos of a zip, in the order in which ``arcage predict`` takes those of a folder.
+    """Return the photos of a zip, in the order in which ``arcage predict`` processes those of a folder.
 
-    As there, hidden files and those whose suffix is not an image's are passed over.
+    Hidden files and files without the suffix of an image are skipped, as in a folder.
 
     Args:
         data: the zip.
-        most: photos that it may hold.
-        bytes_each: of a photo, unpacked; a larger one is a row that says so.
-        bytes_all: of all photos, unpacked. The sizes that the zip states are taken; zipfile unpacks no more.
+        most: maximum number of photos.
+        bytes_each: maximum unpacked size of a photo; :meth:`Photo.read` refuses a larger one.
+        bytes_all: maximum unpacked size of all photos, by the sizes that the zip states. zipfile does not
+            unpack more than these.
 
     Raises:
-        ZipTooLargeError: a limit is passed.
-        ZipError: it cannot be read, or holds no photo.
+        ZipTooLargeError: a limit is exceeded.
+        ZipError: the zip cannot be read, or holds no photo.
     """
     upload = _Upload(data)
     try:
         archive = zipfile.ZipFile(upload)
     except _DAMAGED:
-        raise ZipError("this is not a zip, or it is damaged: make it anew") from None
+        raise ZipError("this is not a zip, or it is damaged: create it again") from None
     upload.opened = True
     members = [(_name(member), member) for member in archive.infolist() if not member.is_dir()]
     photos = [Photo(name, archive, member, bytes_each) for name, member in members if _is_photo(name)]
@@ -104,13 +111,13 @@ def photos_in(data: bytes, *, most: int, bytes_each: int, bytes_all: int) -> lis
         raise ZipError("there is no photo in this zip")
     if len(photos) > most:
         raise ZipTooLargeError(
-            f"{len(photos):,} photos in this zip, the limit is {most:,}: make several of it, or use "
+            f"{len(photos):,} photos in this zip, the limit is {most:,}: split it, or use "
             "`arcage predict` on the folder"
         )
     unpacked = sum(photo.member.file_size for photo in photos)
     if unpacked > bytes_all:
         raise ZipTooLargeError(
-            f"the photos in this zip are {unpacked:,} bytes, the limit is {bytes_all:,}: make several of it"
+            f"the photos in this zip are {unpacked:,} bytes, the limit is {bytes_all:,}: split it"
         )
     return sorted(photos, key=lambda photo: photo.name.split("/"))
 

@@ -1,22 +1,27 @@
-"""A description of a labelled set as text."""
+"""Format the description of a set of labels as text."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from arcage.audit.describe import FAR, NEAR_COPY, PEAK, SURE, WHIPPLE
+from arcage.audit.duplicates import NEAR_COPY
+from arcage.audit.heaping import PEAK_RATIO, WHIPPLE_AGES
+from arcage.audit.label_errors import CONTRADICTED, FAR_OUTSIDE
 from arcage.text import counted, percent
 
 COLUMNS = 8
-"""Groups in the table, the largest first."""
+"""Maximum number of groups in the table, the largest first."""
 LISTED = 3
-"""Entries of a list that are printed; JSON has them all."""
+"""Maximum number of list entries. JSON has all of them."""
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """Format a description of labelled faces: a table of ages, and a paragraph for each finding."""
-    parts = [_faces(report), _table(report["ages"]["bands"]), _heaping(report["heaping"])]
-    parts += [
+    """Format a report of :func:`arcage.audit.describe.describe`: a table of ages, and a paragraph for each
+    finding."""
+    parts = [
+        _faces(report),
+        _table(report["ages"]["bands"]),
+        "\n".join(heaping_lines(report["heaping"])),
         _copies(report["copies"]),
         _persons(report),
         _suspicious(report["suspicious"]),
@@ -25,43 +30,48 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def heaping_words(heaping: dict[str, Any], listed: int = 10) -> list[str]:
-    """What is to be said of heaped ages, sentence by sentence."""
-    words = []
+def heaping_lines(heaping: dict[str, Any], listed: int = 10) -> list[str]:
+    """Describe age heaping in sentences without a full stop; none if there is nothing to report.
+
+    Args:
+        heaping: of :func:`arcage.audit.heaping.heaping`.
+        listed: maximum number of peaks.
+    """
+    lines = []
     if heaping["whipple"] is not None:
-        words.append(
-            f"Whipple's index of the ages {WHIPPLE[0]} to {WHIPPLE[1]}: {heaping['whipple']:.0f} (100: ages "
-            "ending in 0 or 5 are as common as others; 500: there are no others)"
+        lines.append(
+            f"Whipple's index, ages {WHIPPLE_AGES[0]} to {WHIPPLE_AGES[1]}: {heaping['whipple']:.0f} "
+            "(100: no preference for ages ending in 0 or 5; 500: no other ages)"
         )
     if heaping["peaks"]:
         peaks = ", ".join(
             f"{p['age']} ({counted(p['faces'], 'face')}, {p['times']:.1f} times)"
             for p in heaping["peaks"][:listed]
         )
-        words.append(f"Ages with {PEAK:g} times the faces of their neighbours or more: {peaks}")
-    return words
+        lines.append(f"Ages with at least {PEAK_RATIO:g} times the faces of their neighbours: {peaks}")
+    return lines
 
 
 def _faces(report: dict[str, Any]) -> str:
     faces = report["faces"]
-    words = (
-        f"{counted(faces['all'], 'face')}; with an age {faces['age']:,}, male {faces['male']:,}, female "
-        f"{faces['female']:,}, group {faces['group']:,}, person {faces['person']:,}"
+    text = (
+        f"{counted(faces['all'], 'face')}; labels: age {faces['age']:,}, male {faces['male']:,}, "
+        f"female {faces['female']:,}, group {faces['group']:,}, person {faces['person']:,}"
     )
     if faces["train"] or faces["held_out"]:
-        words += f", to be fitted on {faces['train']:,}, held out {faces['held_out']:,}"
+        text += f", training {faces['train']:,}, held out {faces['held_out']:,}"
     if faces["weight"]:
-        words += f", weight {faces['weight']:,}"
+        text += f", weight {faces['weight']:,}"
     if len(report["sources"]) > 1:
-        words += "\n" + ", ".join(f"{name} {count:,}" for name, count in report["sources"].items())
-    return words
+        text += "\n" + ", ".join(f"{name} {count:,}" for name, count in report["sources"].items())
+    return text
 
 
 def _table(bands: list[dict[str, Any]]) -> str:
     if not bands:
         return ""
     groups = list(bands[0]["groups"])[:COLUMNS]
-    # A column of noughts tells nothing.
+    # Columns of zeros are left out.
     genders = [name for name in ("male", "female", "unknown") if any(band[name] for band in bands)]
     lines = [("age", "faces", *genders, *groups)]
     for band in bands:
@@ -71,30 +81,24 @@ def _table(bands: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
 
 
-def _heaping(heaping: dict[str, Any]) -> str:
-    return "\n".join(heaping_words(heaping))
-
-
 def _copies(copies: dict[str, Any]) -> str:
     exact, contradictory, near = copies["exact"], copies["contradictory"], copies["near"]
     lines = [
-        f"Images under several paths: {len(exact):,}, and with contradictory labels, left out: "
+        f"Images with several paths: {len(exact):,}; left out because their labels differ: "
         f"{len(contradictory):,}",
         *_listed([note["text"] for note in contradictory]),
-        f"Near copies (cosine {NEAR_COPY:g} or more): {counted(len(near), 'pair')}, with different labels "
-        f"{sum(pair['differs'] for pair in near):,}",
-        *_listed([pair_words(pair) for pair in near if pair["differs"]]),
+        f"Near copies (cosine {NEAR_COPY:g} or more): {counted(len(near), 'pair')}, "
+        f"{sum(pair['differs'] for pair in near):,} of them with different labels",
+        *_listed([_pair(pair) for pair in near if pair["differs"]]),
     ]
     return "\n".join(lines)
 
 
-def pair_words(pair: dict[str, Any]) -> str:
-    """Two faces and what their labels say, in a line."""
-    return f"{' and '.join(face_words(face) for face in pair['faces'])}: cosine {pair['cosine']:.3f}"
+def _pair(pair: dict[str, Any]) -> str:
+    return f"{' and '.join(_labelled(face) for face in pair['faces'])}: cosine {pair['cosine']:.3f}"
 
 
-def face_words(face: dict[str, Any]) -> str:
-    """A face's file and its labels."""
+def _labelled(face: dict[str, Any]) -> str:
     known = [f"{face['label_age']:g}"] if face["label_age"] is not None else []
     known += [face["label_gender"]] if face["label_gender"] else []
     return f"{_name(face)} ({', '.join(known)})"
@@ -104,19 +108,19 @@ def _persons(report: dict[str, Any]) -> str:
     persons, alike = report["persons"], report["look_alikes"]
     if persons["named"]:
         most = ", ".join(f"{one['person']} ({one['faces']:,})" for one in persons["most"][:LISTED])
-        words = (
-            f"Persons: {persons['named']:,} named; {persons['several']:,} of them more than once, on "
-            f"{counted(persons['faces_of_several'], 'face')}; most often {most}"
+        text = (
+            f"Persons: {persons['named']:,} named, {persons['several']:,} of them with several faces "
+            f"({persons['faces_of_several']:,} in total); most frequent: {most}"
         )
     else:
-        words = "Persons: none is named, so splits can keep only copies together"
-    other = " of different persons by name" if persons["named"] else ""
+        text = "Persons: none is named, so splits keep only copies of an image together"
+    names = " with different names" if persons["named"] else ""
     count = f"{alike['pairs']:,}" if alike["complete"] else f"more than {alike['pairs']:,}"
     lines = [
-        words,
-        f"Look-alikes{other} (cosine {alike['cosine']:g} or more; they may be one person, or not), pairs "
-        f"among {counted(alike['compared'], 'face')} compared: {count}",
-        *_listed([pair_words(pair) for pair in alike["most"]], alike["pairs"]),
+        text,
+        f"Look-alikes{names} (cosine {alike['cosine']:g} or more, possibly the same person): {count} pairs "
+        f"among {counted(alike['compared'], 'compared face')}",
+        *_listed([_pair(pair) for pair in alike["most"]], alike["pairs"]),
     ]
     return "\n".join(lines)
 
@@ -125,20 +129,25 @@ def _suspicious(suspicious: dict[str, Any]) -> str:
     lines = [f"Suspicious labels, by {suspicious['by']}:"]
     lines += [f"  {reason}" for reason in suspicious["not_compared"]]
     if suspicious["age"]:
-        lines.append(f"Ages {FAR:g} years or more outside the 90 % interval: {suspicious['far']:,}")
+        lines.append(f"Ages {FAR_OUTSIDE:g} years or more outside the 90 % interval: {suspicious['far']:,}")
         lines += _listed(
             [
-                f"{_name(face)}: label {face['label_age']:g}, answer {face['age']:.0f} "
+                f"{_name(face)}: label {face['label_age']:g}, predicted {face['age']:.0f} "
                 f"({face['age_low']:.0f} to {face['age_high']:.0f})"
                 for face in suspicious["age"][: suspicious["far"]]
             ],
             suspicious["far"],
         )
     if suspicious["gender"]:
-        lines.append(f"Genders contradicted with {percent(SURE)} or more: {suspicious['contradicted']:,}")
+        lines.append(
+            f"Genders with a probability of {percent(CONTRADICTED)} or more for the other one: "
+            f"{suspicious['contradicted']:,}"
+        )
+        other = {"male": "female", "female": "male"}
         lines += _listed(
             [
-                f"{_name(face)}: label {face['label_gender']}, contradicted with {percent(face['doubt'], 1)}"
+                f"{_name(face)}: label {face['label_gender']}, predicted {other[face['label_gender']]} "
+                f"{percent(face['doubt'], 1)}"
                 for face in suspicious["gender"][: suspicious["contradicted"]]
             ],
             suspicious["contradicted"],
@@ -148,21 +157,26 @@ def _suspicious(suspicious: dict[str, Any]) -> str:
 
 def _left_out(report: dict[str, Any]) -> str:
     lines = []
-    for kind, words in (
+    for kind, title in (
         ("no_face", "Images without a face"),
         ("unreadable", "Unreadable images"),
-        ("missing", "Labels without an image in the cache"),
-        ("no_such_face", "Labels of a face that is not in the cache"),
-        ("ambiguous", "Labels that fit several images"),
+        ("missing", "Labels whose image is not in the cache"),
+        ("no_such_face", "Labels whose face is not in the cache"),
+        ("ambiguous", "Labels that match several images"),
     ):
         texts = [note["text"] for note in report["left_out"] if note["kind"] == kind]
         if texts:
-            lines += [f"{words}: {len(texts):,}", *_listed(texts)]
+            lines += [f"{title}: {len(texts):,}", *_listed(texts)]
     return "\n".join(lines)
 
 
 def _listed(texts: list[str], count: int | None = None) -> list[str]:
-    """The first of ``count`` lines, which may be more than there are texts of."""
+    """Indent the first entries of a list that may be truncated.
+
+    Args:
+        texts: the entries.
+        count: length of the whole list; by default that of ``texts``.
+    """
     count = count or len(texts)
     more = [f"  ... and {count - LISTED:,} more"] if count > LISTED else []
     return [f"  {text}" for text in texts[:LISTED]] + more

@@ -1,13 +1,13 @@
 """Descriptors as arrays on disk: content-addressed, append-only shards.
 
-``DIR/<fingerprint>/`` holds ``pipeline.json`` (what made the descriptors) and shards of three files each:
-``.npy`` (float16 descriptors), ``.parquet`` (a row per face, or one for an image without a face) and
-``.done``, the marker that is written last. ``DIR/names/`` holds file names, apart from the shards, so that
-descriptors can be passed on without them.
+``DIR/<fingerprint>/`` contains ``pipeline.json`` (the pipeline that computed the descriptors) and shards of
+three files each: ``.npy`` (float16 descriptors), ``.parquet`` (one row per face, or one for an image without
+a face) and ``.done``, a marker that is written last. ``DIR/names/`` contains file names, separate from the
+shards, so that descriptors can be passed on without them.
 
-An image is known by the sha256 of its bytes, never by its path. Writers need no lock: each shard has a name
-of its own and is never touched again, and of an image that two writers wrote readers keep the copy in the
-shard whose name comes first.
+Images are identified by the sha256 of their bytes, never by their path. Writers need no lock: each shard has
+a unique name and is never modified. If two writers store the same image, readers keep the copy from the
+finest search, then the one in the shard whose name comes first.
 """
 
 from __future__ import annotations

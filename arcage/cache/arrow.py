@@ -1,6 +1,6 @@
-"""Parquet to numpy and back, for the few column types that the cache uses.
+"""Convert between Parquet and NumPy, for the column types that the cache uses.
 
-pyarrow is imported inside the functions: it costs 0.2 s, and ``arcage --help`` does without.
+pyarrow is imported inside the functions because the import takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from arcage.types import Array
 
 
 def printable(text: str) -> str:
-    r"""Text as UTF-8 can hold it: undecodable bytes of a file name become ``\udcXX``, spelled out."""
+    r"""Make a text valid UTF-8: undecodable bytes of a file name become the characters ``\udcXX``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def keys_to_arrow(keys: Keys) -> Any:
-    """Keys as an arrow column of 32 bytes each."""
+    """Convert keys to an Arrow column of 32 bytes each."""
     import pyarrow as pa
 
     return pa.FixedSizeBinaryArray.from_buffers(
@@ -30,7 +30,12 @@ def keys_to_arrow(keys: Keys) -> Any:
 
 
 def to_parquet(table: Any, *, dictionary: Sequence[str] = ()) -> Any:
-    """An arrow table as the bytes of a parquet file; ``dictionary``: columns that repeat a few values."""
+    """Convert an Arrow table to the bytes of a Parquet file.
+
+    Args:
+        table: the table.
+        dictionary: columns with few distinct values.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -41,10 +46,14 @@ def to_parquet(table: Any, *, dictionary: Sequence[str] = ()) -> Any:
 
 
 def read_columns(part: Part, columns: Sequence[str] | None = None) -> dict[str, Array]:
-    """Columns of a part's parquet file (all by default) as arrays, each with a row in front.
+    """Read columns of a part's Parquet file (all by default) as arrays whose first axis is the row.
 
-    Numbers keep their type; 32 bytes become keys (S32); text becomes str objects; a list of n numbers
-    becomes shape (rows, n). Raises DamageError where the file is not what the marker says.
+    Numbers keep their type, 32 bytes become keys (S32), text becomes str objects, and lists of n numbers
+    become shape (rows, n).
+
+    Raises:
+        DamageError: the file is not as the marker says.
+        CacheError: the file cannot be read for another reason.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -71,7 +80,7 @@ def _to_numpy(column: Any) -> Array:
 
     kind = column.type
     if pa.types.is_fixed_size_binary(kind):
-        # By way of the buffer: to_numpy would make a Python object of every key.
+        # to_numpy would make a Python object of every key.
         return np.frombuffer(
             column.buffers()[1], f"S{kind.byte_width}", len(column), column.offset * kind.byte_width
         )

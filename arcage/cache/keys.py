@@ -1,8 +1,8 @@
-"""Content hashes as arrays, so that a million of them can be looked up at once.
+"""Content hashes as arrays, to look up a million of them at once.
 
-A key is a sha256 as 32 raw bytes, in numpy arrays of dtype S32: half of what hexadecimal digits take, and
-numpy sorts and searches them as they are. Single elements must not leave such an array as Python ``bytes``:
-numpy drops trailing zero bytes there. Use :func:`to_hex`.
+A key is a sha256 as 32 raw bytes, in NumPy arrays of dtype S32. They take half the memory of hexadecimal
+digits, and NumPy can sort and search them. Never convert a single element to ``bytes``: NumPy drops its
+trailing zero bytes. Use :func:`to_hex`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,32 @@ _CHUNK = 1 << 16
 
 
 def to_keys(hashes: Sequence[str]) -> Keys:
-    """Hexadecimal sha256 -> keys, shape (len(hashes),). Raises ValueError for anything but 64 digits."""
+    """Convert hexadecimal sha256 to keys, shape (len(hashes),).
+
+    Raises:
+        ValueError: a text is not 64 hexadecimal digits.
+    """
     keys = np.empty(len(hashes), dtype="S32")
-    # In chunks: the digits of ten million hashes in one string would be a third copy of them all.
+    # In chunks, to avoid another copy of all hashes in one string.
     for start in range(0, len(hashes), _CHUNK):
         chunk = hashes[start : start + _CHUNK]
         if any(len(text) != DIGITS for text in chunk):
             raise ValueError("a sha256 has 64 hexadecimal digits")
         raw = bytes.fromhex("".join(chunk))
-        if len(raw) != 32 * len(chunk):  # fromhex passes over blanks
+        if len(raw) != 32 * len(chunk):  # fromhex skips blanks
             raise ValueError("a sha256 has 64 hexadecimal digits")
         keys[start : start + len(chunk)] = np.frombuffer(raw, dtype="S32")
     return keys
 
 
 def to_hex(keys: Keys) -> list[str]:
-    """Keys -> 64 lower-case hexadecimal digits each."""
+    """Convert keys to 64 lower-case hexadecimal digits each."""
     text = keys.tobytes().hex()
     return [text[start : start + DIGITS] for start in range(0, len(text), DIGITS)]
 
 
 def find(keys: Keys, wanted: Keys) -> I64:
-    """Where each of ``wanted`` first stands in the sorted ``keys``, or -1. Shape (len(wanted),)."""
+    """Return the first index of each of ``wanted`` in the sorted ``keys``, or -1; shape (len(wanted),)."""
     if len(keys) == 0:
         return np.full(len(wanted), -1, dtype=np.int64)
     at = keys.searchsorted(wanted)
@@ -55,11 +59,15 @@ def find(keys: Keys, wanted: Keys) -> I64:
 
 
 def first_copies(keys: Keys, image: I64) -> I64:
-    """The order that sorts rows by key and keeps one copy of every image.
+    """Return the order that sorts rows by key and keeps one copy of every image.
 
-    ``keys`` and ``image``, shape (n,), are rows in the order of preference; ``image`` numbers the stored
-    images, so that the faces of one copy share a number and those of a second copy have another. Rows of
-    one copy keep their order. Returns row numbers, shape (at most n,).
+    Args:
+        keys: keys of rows in the order of preference, shape (n,). image: numbers of the stored images, shape
+        (n,): the rows of one copy of an image have the same number,
+            and those of another copy have another one.
+
+    Returns:
+        Row numbers, shape (at most n,). The rows of one copy keep their order.
     """
     order = np.argsort(keys, kind="stable")
     if len(order) == 0:

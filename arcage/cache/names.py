@@ -1,7 +1,7 @@
-"""File names of cached images, kept apart from the shards.
+"""File names of cached images, stored separately from the shards.
 
-Labels are found by file name, so a cache remembers which names an image had. Names can tell who is on a
-photo: they are in a folder of their own, which can be deleted, or left out when a cache is passed on.
+Labels are found by file name, so a cache stores the names that an image had. A name can reveal who is in a
+photo. The names are in a separate folder, which can be deleted or left out when a cache is passed on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arcage._version import NAMES_SCHEMA
 from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import Keys, find, to_hex
 from arcage.cache.parts import Damaged, DamageError, PartFolder, sync_folder
@@ -21,7 +22,6 @@ from arcage.files import DAY
 from arcage.types import Array
 
 FOLDER = "names"
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +37,12 @@ class Names:
         return len(self.keys)
 
     def sha256(self) -> list[str]:
-        """The images' hashes, 64 hexadecimal digits each."""
+        """Return the hashes of the images, 64 hexadecimal digits each."""
         return to_hex(self.keys)
 
 
 def join_names(every: Sequence[Names]) -> Names:
-    """The names of several caches, each pair once."""
+    """Join the names of several caches, each pair once."""
     if len(every) == 1:
         return every[0]
     return _sorted(
@@ -52,16 +52,16 @@ def join_names(every: Sequence[Names]) -> Names:
 
 
 class NameLog:
-    """The names under ``DIR/names``: append-only parts, as the shards are. Threads may share it."""
+    """The names under ``DIR/names``, in append-only parts like the shards. Threads may share it."""
 
     def __init__(self, directory: Path) -> None:
-        self._folder = PartFolder(directory / FOLDER, ["parquet"], {"schema": SCHEMA})
+        self._folder = PartFolder(directory / FOLDER, ["parquet"], {"schema": NAMES_SCHEMA})
         self._lock = threading.Lock()
         self._known: Array | None = None
         self._unreadable: dict[str, Damaged] = {}
 
     def append(self, names: Sequence[str], keys: Keys) -> int:
-        """Write the pairs that are not there yet as one part; returns how many. Raises OSError."""
+        """Write the pairs that are not stored yet as one part, and return their number. Raises OSError."""
         with self._lock:
             if self._known is None:
                 self._known = np.unique(_pairs(*self._columns()))
@@ -76,15 +76,15 @@ class NameLog:
             return len(rows)
 
     def read(self) -> Names:
-        """Every pair once, those of other writers included. Raises CacheError."""
+        """Read every pair once, including those of other writers. Raises CacheError."""
         return _sorted(*self._columns())
 
     def damaged(self) -> tuple[Damaged, ...]:
-        """Parts that are marked as done and cannot be used."""
+        """Return parts that are marked as done and cannot be used."""
         return self._folder.scan()[1] + tuple(self._unreadable.values())
 
     def verify(self) -> tuple[Damaged, ...]:
-        """As :meth:`arcage.cache.Cache.verify`."""
+        """See :meth:`arcage.cache.Cache.verify`."""
         parts, damaged = self._folder.scan()
         return damaged + tuple(bad for part in parts if (bad := self._folder.verify(part)))
 
@@ -93,7 +93,7 @@ class NameLog:
         return self._folder.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:
-        """As :meth:`arcage.cache.Cache.clean`."""
+        """See :meth:`arcage.cache.Cache.clean`."""
         return self._folder.clean(older_than)
 
     def _write(self, texts: Array, keys: Keys) -> None:
@@ -128,7 +128,8 @@ def _sorted(texts: Array, keys: Keys) -> Names:
 
 
 def _pairs(texts: Array, keys: Keys) -> Array:
-    """A digest for each pair, shape (n,), dtype S16: a million of them are 16 MB, the names would be 100."""
+    """Return a digest for each pair, shape (n,), dtype S16. A million digests take 16 MB; the names would
+    take 100 MB."""
     raw = keys.tobytes()
     digests = [
         hashlib.blake2b(raw[32 * row : 32 * row + 32] + text.encode(), digest_size=16).digest()

@@ -1,9 +1,9 @@
-"""A folder of parts that are written once: each is there as a whole, or not at all.
+"""A folder of parts that are written once, each completely or not at all.
 
-A part is a few files of one base name and a marker, ``<name>.done``, that is renamed into place after the
-files are safely on disk. It says how long the files are, which catches a full disk or a copy that broke off,
-and what their sha256 is. Readers look at nothing but markers, so a writer that dies leaves no half part
-behind, and writers that share the folder cannot meet: every name is their own.
+A part is a few files with the same base name and a marker, ``<name>.done``, which is renamed into place after
+the files are safely on disk. The marker contains the sizes of the files, which detect a full disk or an
+interrupted copy, and their sha256. Readers only look for markers, so a writer that dies leaves no incomplete
+part. Writers that share the folder cannot collide, because every name is unique.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ _NAME = r"\d{8}T\d{12}-[0-9a-f]{12}"
 # Some network and FUSE file systems cannot sync a folder; they order renames by other means or not at all.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
 
-# Trouble of the process or its rights, which says nothing about the file's content.
+# Errors of the process or its permissions, which do not mean that the file is damaged.
 _NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DamageError(Exception):
-    """A part that is marked as done cannot be used. Never leaves this package."""
+    """A part that is marked as done cannot be used. Only raised inside this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A part that is marked as done and is not as it was written. Its text says what to do."""
+    """A part that is marked as done and has changed since it was written. Its text says what to do."""
 
     path: Path
-    """Of its marker."""
+    """The marker."""
     reason: str
 
     def __str__(self) -> str:
         return (
             f"damaged in the cache, {self.path.with_suffix('')}.*: {self.reason}. Delete these files and run"
-            " the same extraction again: only what they held is computed anew."
+            " the same extraction again: only their content is computed again."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part that is complete, as its marker tells."""
+    """A complete part, as described by its marker."""
 
     folder: Path
     name: str
@@ -75,7 +75,13 @@ class Part:
 
 
 class PartFolder:
-    """The parts in one folder: ``suffixes`` names the files of each, ``stamp`` is what all markers share."""
+    """The parts in one folder.
+
+    Args:
+        path: the folder.
+        suffixes: of the files of each part.
+        stamp: values that all markers share.
+    """
 
     def __init__(self, path: Path, suffixes: Sequence[str], stamp: Mapping[str, object]) -> None:
         self.path = path
@@ -83,10 +89,15 @@ class PartFolder:
         self.stamp = dict(stamp)
 
     def write(self, files: Mapping[str, Sequence[Any]], facts: Mapping[str, object]) -> Part:
-        """Write one part: for each suffix the buffers (bytes-like, one-dimensional) that make up the file.
+        """Write one part. When this returns, the part survives a power cut.
 
-        When this returns, the part survives a power cut. On any failure its files are removed again and
-        the error goes on: OSError for a full disk and the like.
+        Args:
+            files: for each suffix the buffers (bytes-like, one-dimensional) that make up the file.
+            facts: further values for the marker.
+
+        Raises:
+            OSError: a file cannot be written. The files of the part are removed, as after any other
+            exception.
         """
         name = unique_name()
         marker = self.path / f"{name}.{MARKER}"
@@ -98,7 +109,7 @@ class PartFolder:
             content = {**self.stamp, **facts, "files": written}
             write_file(marker, [json.dumps(content, indent=1).encode()])
         except BaseException:
-            # An interrupt can come just after the marker was renamed: then others may be reading it already.
+            # After an interrupt the marker may exist already. Then others may be reading the part.
             if not marker.exists():
                 for suffix in files:
                     with contextlib.suppress(OSError):
@@ -108,10 +119,15 @@ class PartFolder:
         return Part(self.path, name, content)
 
     def scan(self, known: Sequence[Part] = ()) -> tuple[tuple[Part, ...], tuple[Damaged, ...]]:
-        """The complete parts in the order of their names, and the damaged ones.
+        """Return the complete parts in the order of their names, and the damaged ones.
 
-        Markers of ``known`` parts are not read again; their files' sizes are checked all the same. Raises
-        CacheError where the folder cannot be read; a folder that does not exist has no parts.
+        A folder that does not exist has no parts.
+
+        Args:
+            known: parts whose markers are not read again. The sizes of their files are checked.
+
+        Raises:
+            CacheError: the folder cannot be read.
         """
         try:
             entries = os.listdir(self.path)
@@ -133,7 +149,7 @@ class PartFolder:
         return tuple(parts), tuple(damaged)
 
     def verify(self, part: Part) -> Damaged | None:
-        """Read every file of a part and compare its sha256 with the marker: None where all is well."""
+        """Compare the sha256 of every file of a part with the marker; return None if they are equal."""
         for suffix in self.suffixes:
             path = part.path(suffix)
             try:
@@ -159,7 +175,7 @@ class PartFolder:
             raise read_error(self.path, error) from error
         marked = _marked(entries)
         endings = "|".join((*self.suffixes, MARKER))
-        # The second form is a temporary file that was to replace one with a name of its own.
+        # The second form is a temporary file for a file with a fixed name, such as pipeline.json.
         ours = re.compile(rf"(?P<name>{_NAME})\.({endings})(\.{TEMPORARY})?|.*\.{_NAME}\.{TEMPORARY}")
         return [
             self.path / entry
@@ -168,9 +184,9 @@ class PartFolder:
         ]
 
     def clean(self, older_than: float = DAY) -> list[Path]:
-        """Remove what killed writers left behind: :meth:`unfinished` files, ``older_than`` seconds old.
+        """Remove and return :meth:`unfinished` files that are older than ``older_than`` seconds.
 
-        Returns the removed files. Files that arcage did not write stay.
+        They were left by killed writers. Files that arcage did not write are kept.
         """
         removed: list[Path] = []
         for path in self.unfinished():
@@ -201,7 +217,7 @@ class PartFolder:
         except (ValueError, KeyError, TypeError):
             complete = False
         if not complete:
-            raise DamageError("the marker is not of a form that arcage writes")
+            raise DamageError("the marker does not have the form that arcage writes")
         for key, expected in self.stamp.items():
             if facts.get(key) != expected:
                 raise DamageError(f"written with another {key} ({facts.get(key)}, here it is {expected})")
@@ -211,8 +227,8 @@ class PartFolder:
         for suffix in self.suffixes:
             path = part.path(suffix)
             expected = part.facts["files"][suffix]["bytes"]
-            # Asked of each file, not taken from the listing: a listing may show a marker that is renamed
-            # while it runs and lack the files that were there before it.
+            # The listing is not reliable: it may show a marker that is renamed while it runs, and lack files
+            # that existed before.
             try:
                 size = path.stat().st_size
             except FileNotFoundError:
@@ -224,12 +240,12 @@ class PartFolder:
 
 
 def unique_name() -> str:
-    """A base name that sorts by time and that nobody else can pick."""
+    """Return a unique base name that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(6)}"
 
 
 def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = None) -> dict[str, object]:
-    """Write a file that appears under its name as a whole and on disk. Returns its size and sha256."""
+    """Write a file atomically and durably, and return its size and sha256."""
     temporary = temporary or path.with_name(f"{path.name}.{TEMPORARY}")
     digest = hashlib.sha256()
     size = 0
@@ -250,7 +266,7 @@ def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = No
 
 
 def sync_folder(path: Path) -> None:
-    """Make the renames in a folder survive a power cut, where the system can."""
+    """Make renames in a folder survive a power cut, if the system can."""
     if os.name == "nt":
         return
     folder = os.open(path, os.O_RDONLY)
@@ -264,14 +280,14 @@ def sync_folder(path: Path) -> None:
 
 
 def raise_unless_damage(error: OSError, path: Path) -> None:
-    """Raise CacheError where the error is of the process or its rights, which is no damage to the file."""
+    """Raise CacheError for errors of the process or its permissions, which are not damage to the file."""
     if error.errno in _NOT_THE_FILE:
         raise read_error(path, error) from error
 
 
 def read_error(path: Path, error: OSError) -> CacheError:
     return CacheError(
-        f"cannot read {path} in the cache: {error.strerror or error}. Check that the folder is there and that"
+        f"cannot read {path} in the cache: {error.strerror or error}. Check that the folder exists and that"
         " you may read it."
     )
 

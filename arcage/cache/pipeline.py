@@ -1,4 +1,4 @@
-"""``pipeline.json``: what made the descriptors of one folder, for people and as a check on opening."""
+"""``pipeline.json``: a description of the pipeline of a folder, for people and to check the folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arcage._version import CACHE_SCHEMA
 from arcage.cache.parts import (
     TEMPORARY,
     read_error,
@@ -17,7 +18,6 @@ from arcage.cache.parts import (
     write_error,
     write_file,
 )
-from arcage.cache.shard import SCHEMA
 from arcage.errors import CacheError
 
 FILE = "pipeline.json"
@@ -32,12 +32,20 @@ class Pipeline:
 
 
 def is_fingerprint(text: str) -> bool:
-    """Whether a text can name a pipeline's folder: it must not climb out of the cache or meet the names."""
+    """Whether a text can be the name of a pipeline's folder: inside the cache, and not that of the names."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", text) is not None and text != "names"
 
 
 def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
-    """None where there is none yet. Raises CacheError where it does not go with what the caller expects."""
+    """Read the description of a pipeline; return None if there is none.
+
+    Args:
+        folder: of the pipeline.
+        dimension: expected columns of a descriptor; None for any.
+
+    Raises:
+        CacheError: the file cannot be read, is damaged, or has another schema or dimension.
+    """
     path = folder / FILE
     try:
         content = json.loads(path.read_bytes())
@@ -50,23 +58,23 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     except (ValueError, KeyError, TypeError) as error:
         raise CacheError(
             f"{path} is damaged ({error}). Delete this one file and run the extraction again: it is written"
-            " anew, and the descriptors beside it are used as they are."
+            " again, and the descriptors next to it stay valid."
         ) from error
-    if schema != SCHEMA:
+    if schema != CACHE_SCHEMA:
         raise CacheError(
-            f"{folder} was written by another version of arcage (schema {schema}, this one reads {SCHEMA})."
-            " Choose another folder with --cache, or take the arcage that wrote it."
+            f"{folder} was written by another version of arcage (schema {schema}, this one reads"
+            f" {CACHE_SCHEMA}). Choose another `cache`, or use the version that wrote it."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(
             f"{folder} holds descriptors of {found.dimension} columns and this pipeline makes {dimension},"
-            " under one fingerprint. Choose another folder with --cache."
+            " with the same fingerprint. Choose another `cache`."
         )
     return found
 
 
 def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
-    """A readable name of a pipeline: its pack if the description names it, else its fingerprint."""
+    """Return a readable name of a pipeline: its pack if the description names it, else its fingerprint."""
     pack, degraded = description.get("pack"), description.get("degraded")
     if not isinstance(pack, str) or not pack:
         return fingerprint
@@ -75,9 +83,10 @@ def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
 
 
 def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: Mapping[str, object]) -> None:
-    """Create a pipeline's folder. Writers that do so at once write the same: the fingerprint sees to that."""
+    """Create a pipeline's folder. Concurrent writers write the same content, because they have the same
+    fingerprint."""
     content = {
-        "schema": SCHEMA,
+        "schema": CACHE_SCHEMA,
         "fingerprint": fingerprint,
         "dimension": dimension,
         "pipeline": dict(description),

@@ -1,7 +1,7 @@
-"""One shard: up to a few thousand images' faces and descriptors, as a .npy and a .parquet file.
+"""A shard: the faces and descriptors of up to a few thousand images, in a .npy and a .parquet file.
 
-The parquet file has a row per face, and one row for an image that gave none. The .npy file has the
-descriptors of the rows that have a face, in the same order. Neither holds a path or a file name.
+The Parquet file has one row per face, and one row for an image without a face. The .npy file has the
+descriptors of the rows with a face, in the same order. Neither contains a path or a file name.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from arcage.cache.parts import DamageError, Part, PartFolder, raise_unless_damag
 from arcage.errors import CacheError
 from arcage.types import F16, F32, Array, Face, ImageFaces, Status
 
-SCHEMA = 1
 SUFFIXES = ("npy", "parquet")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows of a cache as columns: a row per face, or one row for an image that gave none."""
+    """Rows of a cache as columns: one row per face, or one row for an image without a face."""
 
     keys: Keys
     """Shape (n,), dtype S32: the sha256 of the image's bytes (``arcage.cache.to_hex`` gives the digits)."""
     face: Array
-    """Shape (n,), int32: 0 for the face with the highest score, then 1, 2, ...; -1 where there is none."""
+    """Shape (n,), int32: 0 for the face with the highest score, then 1, 2, ...; -1 without a face."""
     faces: Array
-    """Shape (n,), int32: how many faces the image has."""
+    """Shape (n,), int32: number of faces in the image."""
     width: Array
-    """Shape (n,), int32: of the upright image; 0 where unreadable."""
+    """Shape (n,), int32: width of the upright image, pixels; 0 if unreadable."""
     height: Array
-    """Shape (n,), int32."""
+    """Shape (n,), int32: height of the upright image, pixels; 0 if unreadable."""
     boxes: F32
     """Shape (n, 4): x1, y1, x2, y2 in pixels; NaN without a face."""
     landmarks: F32
     """Shape (n, 5, 2): x and y, in the order of :class:`arcage.types.Face`; NaN without a face."""
     scores: F32
-    """Shape (n,): the detector's; NaN without a face."""
+    """Shape (n,): detector scores, 0 to 1; NaN without a face."""
     status: Array
     """Shape (n,), str objects: ``ok``, ``no_face`` or ``unreadable``."""
     error: Array
@@ -54,12 +53,12 @@ class Rows:
 
 
 class ShardBuffer:
-    """Images on their way into one shard."""
+    """Images that will be written as one shard."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self.nbytes = 0
-        """Of the descriptors."""
+        """Size of the descriptors."""
         self._images: dict[str, tuple[list[tuple[Any, ...]], F16]] = {}
         self._min_face: int | None = 0
 
@@ -71,30 +70,30 @@ class ShardBuffer:
         return sha256 in self._images
 
     def append(self, image: ImageFaces) -> None:
-        """Take a copy of one image's result. Raises CacheError for values that do not belong in a cache."""
+        """Add a copy of the result for one image. Raises CacheError for invalid values."""
         descriptors = self._checked(image)
-        # The search of a shard is that of its coarsest image.
+        # A shard is as fine as the coarsest search of its images.
         if image.min_face is None or self._min_face is None:
             self._min_face = None
         else:
             self._min_face = max(self._min_face, image.min_face)
         shared = (len(image.faces), image.width, image.height, image.status, printable(image.error))
         rows = [(image.sha256, index, *shared, *_numbers(face)) for index, face in enumerate(image.faces)]
-        # In one step: an interrupt may come between any two, and what is here is written all the same.
+        # In one statement: after an interrupt between two, an incomplete image would be written.
         self._images[image.sha256] = (rows or [(image.sha256, -1, *shared, *[np.nan] * 15)], descriptors)
         self.nbytes += descriptors.nbytes
 
     def keys(self) -> Keys:
-        """Of the images, in the order in which they came."""
+        """Return the keys of the images, in the order in which they were added."""
         return to_keys(list(self._images))
 
     def starts(self) -> I64:
-        """The first row of each image, shape (len(self),), int64."""
+        """Return the first row of each image, shape (len(self),), int64."""
         lengths = np.array([len(rows) for rows, _ in self._images.values()], dtype=np.int64)
         return np.cumsum(lengths) - lengths
 
     def write(self, folder: PartFolder) -> Part:
-        """Write one shard. Raises OSError where the disk is full and the like."""
+        """Write one shard. Raises OSError if a file cannot be written."""
         descriptors = np.concatenate([descriptors for _, descriptors in self._images.values()])
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(descriptors))
@@ -109,48 +108,48 @@ class ShardBuffer:
         return folder.write(files, facts)
 
     def _checked(self, image: ImageFaces) -> F16:
-        # float32 values that float16 cannot hold become infinite here, and are found below.
+        # Values outside the range of float16 become infinite, which is an error below.
         with np.errstate(over="ignore"):
             descriptors = np.array(image.descriptors, dtype=np.float16, order="C")
         expected = (len(image.faces), self.dimension)
         if descriptors.shape != expected:
             raise CacheError(
-                f"image {image.sha256} came with descriptors of shape {descriptors.shape}, this cache takes"
-                f" {expected}: they are of another pipeline. Open the cache with the fingerprint of theirs."
+                f"image {image.sha256} has descriptors of shape {descriptors.shape} instead of {expected}:"
+                " they are of another pipeline. Open the cache with the fingerprint of that pipeline."
             )
         if not np.isfinite(descriptors).all():
             raise CacheError(
-                f"image {image.sha256} came with descriptors that are not finite in float16: the model or the"
-                " device computes nonsense. Try --device cpu, and check the model files (arcage doctor)."
+                f"image {image.sha256} has descriptors that are not finite in float16: the model or the"
+                " device is faulty. Try `device` cpu, and check the model files with `arcage doctor`."
             )
         if (image.status == "ok") != bool(image.faces):
             raise CacheError(
-                f"image {image.sha256} came with the status {image.status} and {len(image.faces)} faces:"
-                " ok means at least one. This is an error in the extraction, please report it."
+                f"image {image.sha256} has the status {image.status} and {len(image.faces)} faces, but ok"
+                " means at least one. This is a bug in the extraction, please report it."
             )
         return descriptors
 
 
 def min_face(part: Part) -> int | None:
-    """Return ``min_face`` of the search, as in :class:`arcage.types.ImageFaces`."""
+    """Return ``min_face`` of the search; see :class:`arcage.types.ImageFaces`."""
     value = part.facts.get("min_face")
     return value if isinstance(value, int) else None
 
 
 def coarseness(min_face: int | None) -> float:
-    """A sort key for copies of an image: lower for a finer search."""
+    """Return a sort key for copies of an image: lower for a finer search."""
     return math.inf if min_face is None else min_face
 
 
 def read_starts(part: Part) -> tuple[Keys, I64]:
-    """The images of a shard: their keys, and the row in which each begins. Raises DamageError."""
+    """Return the keys of the images in a shard, and the first row of each. Raises DamageError."""
     columns = read_columns(part, ["sha256", "face"])
     starts = np.flatnonzero(columns["face"] <= 0)
     return columns["sha256"][starts], starts
 
 
 def read_rows(part: Part) -> Rows:
-    """All columns of a shard. Raises DamageError."""
+    """Read all columns of a shard. Raises DamageError."""
     columns = read_columns(part)
     try:
         return Rows(
@@ -170,9 +169,10 @@ def read_rows(part: Part) -> Rows:
 
 
 def map_descriptors(part: Part) -> F16:
-    """The descriptors of a shard, memory-mapped, shape (rows with a face, dimension).
+    """Return the memory-mapped descriptors of a shard, shape (rows with a face, dimension).
 
-    Raises CacheError where the file is gone or is not what the marker says.
+    Raises:
+        CacheError: the file is missing or is not as the marker says.
     """
     path = part.path("npy")
     try:
@@ -185,17 +185,17 @@ def map_descriptors(part: Part) -> F16:
     else:
         expected = (part.facts.get("faces"), part.facts["dimension"])
         if array.dtype == np.float16 and array.shape == expected:
-            # As a plain array: a memmap spends a microsecond of Python on every slice.
+            # As a plain array: slicing a memmap takes a microsecond longer.
             return np.asarray(array)
         reason = ValueError(f"{array.dtype} {array.shape} instead of float16 {expected}")
     raise CacheError(
         f"cannot read the descriptors {path}: {reason}. Delete {part.name}.* in that folder and run the same"
-        " extraction again: only what the shard held is computed anew."
+        " extraction again: only the content of the shard is computed again."
     )
 
 
 def descriptor_rows(face: Array) -> I64:
-    """For the rows of one shard, which row of the .npy file is theirs; -1 without a face."""
+    """Return the row in the .npy file for each row of a shard; -1 without a face."""
     has_face = face >= 0
     return np.where(has_face, np.cumsum(has_face) - 1, -1)
 
@@ -203,10 +203,14 @@ def descriptor_rows(face: Array) -> I64:
 def image_at(
     rows: Rows, descriptor: I64, start: int, part: Part, mapped: Callable[[Part], F16]
 ) -> ImageFaces:
-    """The image whose rows begin at ``start``.
+    """Return the image whose rows begin at ``start``.
 
-    ``descriptor`` is what :func:`descriptor_rows` gives for the shard; ``mapped`` is :func:`map_descriptors`,
-    or remembers it.
+    Args:
+        rows: of the shard.
+        descriptor: of :func:`descriptor_rows` for the shard.
+        start: the image's first row.
+        part: the shard.
+        mapped: :func:`map_descriptors`, or a cached version of it.
     """
     count = int(rows.faces[start])
     if count:
@@ -235,7 +239,7 @@ def image_at(
 
 
 def no_rows() -> Rows:
-    """The columns, without a row."""
+    """Return columns without rows."""
     whole, number, text = np.empty(0, np.int32), np.float32, np.empty(0, object)
     return Rows(
         keys=np.empty(0, "S32"),

@@ -1,4 +1,4 @@
-"""The cache of one pipeline: which images it has, and what they gave."""
+"""The cache of one pipeline: its images and their results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from arcage._version import CACHE_SCHEMA
 from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
 from arcage.cache.parts import Damaged, DamageError, Part, PartFolder, read_error
 from arcage.cache.shard import (
-    SCHEMA,
     SUFFIXES,
     Rows,
     ShardBuffer,
@@ -39,29 +39,32 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Index:
-    """Where every image is. Never changed, only replaced, so that readers in other threads need no lock."""
+    """Location of every image. It is replaced, never modified, so readers in other threads need no lock."""
 
     parts: tuple[Part, ...]
     keys: Keys
-    """Sorted, each once."""
+    """Sorted and unique."""
     part: Array
-    """The part that has the image, as an index into ``parts``."""
+    """The part of each image, as an index into ``parts``."""
     start: I64
-    """The image's first row in that part."""
+    """The first row of each image in its part."""
 
 
 class Cache:
-    """The descriptors of one pipeline under ``directory``; opened, or created where ``dimension`` is given.
+    """The descriptors of one pipeline in a folder.
 
-    ``fingerprint`` names the pipeline (letters, digits, ``.``, ``_``, ``-``); ``dimension`` is the number of
-    columns of its descriptors; ``pipeline`` describes it for people and is kept in ``pipeline.json``. An
-    existing cache is opened without writing to it, so a read-only folder will do.
+    An existing cache is opened without writing to it, so the folder may be read-only. Threads may share a
+    cache; unpickling reopens it. Images that other writers add are visible after :meth:`refresh`.
 
-    Raises CacheError where there is no such cache and no ``dimension`` to create it, where the one that is
-    there has another dimension or schema, and where the folder cannot be read or created.
+    Args:
+        directory: the folder.
+        fingerprint: name of the pipeline (letters, digits, ``.``, ``_``, ``-``).
+        dimension: number of columns of its descriptors. If it is given, a missing cache is created.
+        pipeline: description for people, which is stored in ``pipeline.json``.
 
-    Threads may share a cache; unpickling reopens it. Images that other writers add are visible after
-    :meth:`refresh`.
+    Raises:
+        CacheError: there is no such cache and no ``dimension``, the cache has another dimension or schema, or
+            the folder cannot be read or created.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Cache:
     ) -> None:
         if not pipelines.is_fingerprint(fingerprint):
             raise CacheError(
-                f"{fingerprint!r} cannot name a pipeline in a cache: take letters, digits, '.', '_' and '-'."
+                f"{fingerprint!r} cannot name a pipeline in a cache: use letters, digits, '.', '_' and '-'."
             )
         if dimension is not None and dimension < 1:
             raise ValueError(f"a descriptor has at least one column, not {dimension}")
@@ -92,13 +95,13 @@ class Cache:
         self._folder = PartFolder(
             self.path,
             SUFFIXES,
-            {"schema": SCHEMA, "fingerprint": fingerprint, "dimension": self.dimension},
+            {"schema": CACHE_SCHEMA, "fingerprint": fingerprint, "dimension": self.dimension},
         )
         self._names = NameLog(self.directory)
         self._lock = threading.RLock()
-        # A batch asks for images in nearly the order in which they were written, but of as many shards at
-        # once as there were writers. To read a shard's rows takes milliseconds, so many are kept (0.3 MB
-        # each); to map a file (4 MB) a tenth of one, and a map holds the file open.
+        # Images are requested in nearly the order in which they were written, but from as many shards at once
+        # as there were writers. Reading the rows of a shard takes milliseconds, so many are kept (0.3 MB
+        # each). Mapping a file (4 MB) takes 0.1 ms, and a map holds the file open, so few are kept.
         self._rows_of = lru_cache(maxsize=128)(_read_shard)
         self._map_of = lru_cache(maxsize=8)(map_descriptors)
         self._index: _Index | None = None
@@ -112,7 +115,7 @@ class Cache:
 
     @staticmethod
     def fingerprints(directory: str | Path) -> list[str]:
-        """The pipelines that have a cache under ``directory``, sorted."""
+        """Return the pipelines that have a cache under ``directory``, sorted."""
         try:
             return sorted(
                 entry.name
@@ -125,7 +128,8 @@ class Cache:
             raise read_error(Path(directory), error) from error
 
     def refresh(self) -> None:
-        """See what other writers added since. Raises CacheError where the folder cannot be read."""
+        """Make images that other writers have added visible. Raises CacheError if the folder cannot be
+        read."""
         with self._lock:
             found, self._bad = self._folder.scan(self._parts)
             parts = _by_preference(found)
@@ -134,30 +138,34 @@ class Cache:
 
     @property
     def damaged(self) -> tuple[Damaged, ...]:
-        """Shards and names that are marked as done and cannot be used. What they held counts as missing.
+        """Shards and names that are marked as done and cannot be used. Their content counts as missing.
 
-        Print them: each says what to do. Sizes are checked on opening and by :meth:`refresh`, the form of the
-        parquet files when they are first read; only :meth:`verify` reads everything.
+        Converted to text, each says what to do. File sizes are checked on opening and by :meth:`refresh`, the
+        form of Parquet files when they are first read. Only :meth:`verify` reads everything.
         """
         return self._bad + self._names.damaged()
 
     def __len__(self) -> int:
-        """The number of images, those without a face and the unreadable included."""
+        """The number of images, including those without a face and unreadable ones."""
         return len(self._indexed().keys)
 
     def __contains__(self, sha256: object) -> bool:
         return isinstance(sha256, str) and not self.missing([sha256])[0]
 
     def missing(self, hashes: Sequence[str] | Keys) -> NDArray[np.bool_]:
-        """Which of the images (64 hexadecimal digits each, or keys) are not in the cache.
+        """Return which images are not in the cache, shape (len(hashes),), bool.
 
-        Shape (len(hashes),). Raises ValueError for what is not a sha256.
+        Args:
+            hashes: 64 hexadecimal digits each, or keys.
+
+        Raises:
+            ValueError: a hash is not a sha256.
         """
         absent: NDArray[np.bool_] = find(self._indexed().keys, _as_keys(hashes)) < 0
         return absent
 
     def covers(self, image: ImageFaces) -> bool:
-        """Whether the cache has this image, from a search at least as fine."""
+        """Whether the cache has this image from a search that is at least as fine."""
         index = self._indexed()
         at = int(find(index.keys, to_keys([image.sha256]))[0])
         if at < 0:
@@ -165,7 +173,8 @@ class Cache:
         return coarseness(min_face(index.parts[index.part[at]])) <= coarseness(image.min_face)
 
     def get(self, sha256: str) -> ImageFaces | None:
-        """What one image gave, None where it is not in the cache. For many images take :meth:`table`."""
+        """Return the result for one image, or None if it is not in the cache. For many images use
+        :meth:`table`."""
         key = to_keys([sha256])
         while True:
             index = self._indexed()
@@ -178,15 +187,15 @@ class Cache:
                 return image_at(*shard, int(index.start[at]), part, self._map_of)
 
     def table(self) -> CacheTable:
-        """Every image once, as columns. Descriptors stay on disk until they are asked for."""
+        """Return every image once, as columns. Descriptors are read from disk when they are needed."""
         with self._lock:
             shards = [(part, self._unless_damaged(read_rows, part)) for part in self._parts]
             return build_table([(part, rows) for part, rows in shards if rows is not None], self.dimension)
 
     def names(self) -> Names:
-        """All file names under ``directory``, of every pipeline and every writer, up to now.
+        """Return all file names under ``directory``, of every pipeline and every writer.
 
-        Some may be of images that this pipeline has not seen: join by key.
+        Some may be of images that this pipeline has not processed: join by key.
         """
         return self._names.read()
 
@@ -194,24 +203,24 @@ class Cache:
         """Write a shard. For :class:`ShardWriter`, which has checked that each image is new or finer."""
         part = images.write(self._folder)
         with self._lock:
-            if part in self._parts:  # another thread's refresh came between
+            if part in self._parts:  # refreshed by another thread
                 return
             self._parts = _by_preference((*self._parts, part))
             if self._index is not None:
                 self._index = _added(self._index, part, images.keys(), images.starts())
 
     def append_names(self, names: Sequence[str], hashes: Sequence[str]) -> int:
-        """Keep file names of images. Pairs that are known already are not written again.
+        """Write file names of images that are not stored yet, and return their number.
 
-        Names of images that are not in this cache are dropped: a name must not outlive a crash that its
-        image did not. Returns how many were written.
+        Names of images that are not in this cache are dropped: after a crash there must not be a name without
+        its image.
         """
         keys = to_keys(hashes)
         kept = np.flatnonzero(~self.missing(keys))
         return self._names.append([names[row] for row in kept.tolist()], keys[kept]) if len(kept) else 0
 
     def verify(self) -> tuple[Damaged, ...]:
-        """Read every byte and compare with what was written; returns what is damaged, by size or content."""
+        """Read all files, and return those whose size or content has changed."""
         parts, damaged = self._folder.scan()
         changed = tuple(bad for part in parts if (bad := self._folder.verify(part)))
         return damaged + changed + self._names.verify()
@@ -221,9 +230,9 @@ class Cache:
         return self._folder.unfinished() + self._names.unfinished()
 
     def clean(self, older_than: float = DAY) -> list[Path]:
-        """Remove the files of writers that died, where they are ``older_than`` seconds old; returns which.
+        """Remove and return files of killed writers that are older than ``older_than`` seconds.
 
-        Nothing that is marked as done is touched, damaged or not, and nothing that is not of arcage's making.
+        Parts that are marked as done are kept, even damaged ones, and files that arcage did not write.
         """
         return self._folder.clean(older_than) + self._names.clean(older_than)
 
@@ -244,7 +253,7 @@ class Cache:
         return _Index(tuple(part for part, _, _ in images), keys[order], number[order], start[order])
 
     def _unless_damaged(self, read: Callable[[Part], _T], part: Part) -> _T | None:
-        """Read from a part; where it turns out to be damaged, take it out of the cache and give None."""
+        """Read from a part. If it is damaged, drop it from the cache and return None."""
         try:
             return read(part)
         except DamageError as error:
@@ -256,7 +265,7 @@ class Cache:
 
 
 def _by_preference(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Sort by preference: the copy of the finest search first, then the oldest."""
+    """Sort by preference: the finest search first, then the oldest."""
     return tuple(sorted(parts, key=lambda part: (coarseness(min_face(part)), part.name)))
 
 
@@ -266,7 +275,7 @@ def _read_shard(part: Part) -> tuple[Rows, I64]:
 
 
 def _added(index: _Index, part: Part, keys: Keys, start: I64) -> _Index | None:
-    """The index with one more part; None where it must be built anew."""
+    """Return the index with one more part, or None if it must be rebuilt."""
     if (find(index.keys, keys) >= 0).any():
         return None
     order = np.argsort(keys)
@@ -293,11 +302,11 @@ def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, obje
         others.append(pipelines.pipeline_name(found.description if found else {}, other))
     if not others:
         return (
-            f"{directory} is not a descriptor cache yet. Run `arcage extract` with --cache {directory} first."
+            f"{directory} is not a descriptor cache yet. Run `arcage extract` with `cache` {directory} first."
         )
     wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
         f"{directory} has no descriptors of the pipeline {wanted}, only of "
-        f"{', '.join(dict.fromkeys(others))}. Choose the pack that made them with --pack, or run "
+        f"{', '.join(dict.fromkeys(others))}. Choose the `pack` that computed them, or run "
         "`arcage extract` with the current one first."
     )

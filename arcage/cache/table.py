@@ -1,4 +1,4 @@
-"""All that a cache holds, as columns that heads can be fitted on."""
+"""The content of a cache as columns, to fit heads on."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ from arcage.types import Array
 class CacheTable(Rows):
     """Every image of a cache once, sorted by sha256 and then by face.
 
-    The order does not depend on who extracted what and when, so heads fitted on two caches of the same
-    images are the same. Descriptors stay on disk until they are asked for.
+    The order does not depend on the order of extraction, so heads that are fitted on two caches of the same
+    images are identical. Descriptors are read from disk when they are needed.
     """
 
     dimension: int
-    """Columns of a descriptor."""
+    """Number of columns of a descriptor."""
     shard: Array
-    """Shape (n,), int32: the shard that has the row, as an index into ``parts``."""
+    """Shape (n,), int32: the shard of the row, as an index into ``parts``."""
     descriptor: I64
-    """Shape (n,), int64: the row in that shard's .npy file; -1 without a face."""
+    """Shape (n,), int64: the row in the .npy file of the shard; -1 without a face."""
     parts: tuple[Part, ...]
 
     def descriptors(self, rows: Array | None = None, dtype: DTypeLike = np.float16) -> Array:
-        """The descriptors of some rows, copied once from disk.
+        """Read the descriptors of some rows, shape (number of rows, dimension).
 
-        ``rows`` holds row numbers in any order, or is a mask over the table, such as ``table.face == 0``;
-        by default all rows with a face. Returns shape (number of rows, dimension). Raises ValueError for a
-        row without a face, CacheError where a shard is gone or damaged.
+        Args:
+            rows: row numbers in any order, or a mask over the table, such as ``table.face == 0``. By default
+                all rows with a face.
+            dtype: of the result.
+
+        Raises:
+            ValueError: a row has no face.
+            CacheError: a shard is missing or damaged.
         """
         chosen = np.asarray(self.face >= 0 if rows is None else rows)
         if chosen.dtype == np.bool_:
@@ -47,37 +52,37 @@ class CacheTable(Rows):
         return out
 
     def copy_descriptors(self, rows: I64, out: Array, places: I64) -> None:
-        """Put the descriptors of some rows, by number, into some places of an array: ``out[places]``.
+        """Read the descriptors of some rows, by number, into ``out[places]``.
 
-        Nothing but one shard's share is in memory besides. Raises as :meth:`descriptors`.
+        Only the rows of one shard are in memory at a time. Raises the errors of :meth:`descriptors`.
         """
         shard, at = self.shard[rows], self.descriptor[rows]
         if (at < 0).any():
             raise ValueError("rows without a face have no descriptor; choose among table.face >= 0")
-        # One shard after the other, front to back. Each map is let go at once: a map holds a file open, and
-        # a big cache has more shards than a process may have files.
+        # Shard by shard, each from front to back. Maps are not kept, because each one holds a file open and a
+        # large cache has more shards than a process may open files.
         order = np.lexsort((at, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
             if len(group):
                 out[places[group]] = map_descriptors(self.parts[shard[group[0]]])[at[group]]
 
     def storage_order(self) -> I64:
-        """The rows with a face in the order in which they lie on disk, shape (rows with a face,), int64.
+        """Return the rows with a face in their order on disk, shape (rows with a face,), int64.
 
-        To pass over a cache that is larger than memory, take ``descriptors`` of slices of this.
+        To process a cache that is larger than memory, call :meth:`descriptors` with slices of it.
         """
         order = np.lexsort((self.descriptor, self.shard))
         return order[self.face[order] >= 0]
 
     def find(self, keys: Keys) -> I64:
-        """For each key the image's first row, -1 where the cache has none; its other faces follow that row.
+        """Return the first row of each image, shape (len(keys),), int64; -1 if it is not in the cache.
 
-        Shape (len(keys),), int64.
+        The rows of its other faces follow.
         """
         return find(self.keys, keys)
 
     def sha256(self, rows: Array) -> list[str]:
-        """The hash of each of some rows' images, 64 hexadecimal digits."""
+        """Return the hash of each row's image, 64 hexadecimal digits."""
         return to_hex(self.keys[rows])
 
 
@@ -85,7 +90,7 @@ def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
     """Join shards, given in order of preference: the first copy of an image is kept."""
     every = [no_rows(), *(rows for _, rows in shards)]
 
-    # Column by column, so that no more than one column is in memory twice over.
+    # One column at a time, so that only one column is in memory twice.
     def column(name: str) -> Array:
         return np.concatenate([getattr(rows, name) for rows in every])
 
@@ -102,8 +107,8 @@ def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:
 
 
 def join_tables(tables: Sequence[CacheTable]) -> CacheTable:
-    """Join several caches of one pipeline. Of several copies of an image, that of the finest search is kept,
-    then the first."""
+    """Join several caches of one pipeline. Of several copies of an image, the one of the finest search is
+    kept, then the first."""
     if len(tables) == 1:
         return tables[0]
 

@@ -1,4 +1,4 @@
-"""Collecting extraction results and writing them to a cache, a shard at a time."""
+"""Collect extraction results and write them to a cache in shards."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from arcage.process.interrupt import uninterrupted
 from arcage.types import ImageFaces
 
 _BYTES_PER_SHARD = 64 << 20
-"""Of descriptors: crowds in raw levels would otherwise fill the memory before the images are enough."""
+"""Maximum size of descriptors, because images of crowds would fill the memory before a shard has enough
+images."""
 
 _NAMES_PER_PART = 1 << 16
 
 
 class ShardWriter:
-    """Writes images to a cache; a context manager that keeps what it was given however the block ends.
+    """Context manager that writes images to a cache. On exit, also after an exception, it writes what is
+    left.
 
     A shard is written after ``images_per_shard`` images, or with the first call more than ``max_seconds``
-    after its first image: a process that is killed loses no more than that. Any number of writers, in
-    threads, processes or on other machines, may write to one folder; each is used by one thread.
+    after its first image; a killed process loses at most one shard. Any number of writers may write to one
+    folder, in threads, processes or on other machines. A writer must only be used by one thread.
     """
 
     def __init__(self, cache: Cache, *, images_per_shard: int = 2048, max_seconds: float = 60.0) -> None:
@@ -37,14 +39,18 @@ class ShardWriter:
         self._failed = False
 
     def add(self, image: ImageFaces, name: str | None = None) -> bool:
-        """Take one image's result, and the name under which it was found (see :meth:`add_name`).
+        """Add the result for one image, and optionally a file name (see :meth:`add_name`).
 
-        An image that this writer has, or the cache has from a search at least as fine, is not written again.
-        An image with an empty sha256, whose bytes could not be read, is not kept. ``image.error`` is kept
-        unchanged: it must describe the bytes, not the path. Returns whether the cache had the image before.
+        An image is not written again if this writer has it, or if the cache has it from a search that is at
+        least as fine. An image with an empty sha256, which could not be read from disk, is ignored.
+        ``image.error`` is stored unchanged: it must describe the bytes, not the path.
 
-        Raises CacheError for descriptors of another shape than the cache's or with values that are not
-        finite, and where a shard cannot be written; ValueError for a sha256 that is none.
+        Returns:
+            Whether the cache had the image before.
+
+        Raises:
+            CacheError: the descriptors have the wrong shape or are not finite, or a shard cannot be written.
+            ValueError: the sha256 is not 64 hexadecimal digits.
         """
         if not image.sha256:
             return False
@@ -58,20 +64,27 @@ class ShardWriter:
         return before
 
     def add_name(self, sha256: str, name: str) -> None:
-        """Keep a name of an image that is in the cache already, or that this writer was given.
+        """Add a file name of an image that is in the cache or has been added to this writer.
 
-        ``name`` is a POSIX path relative to the folder that the user gave. Names are written after the images
-        they belong to; those of other images are dropped. Raises ValueError for an absolute path
-        and for a sha256 that is none.
+        Names are written after their images. Names of other images are dropped.
+
+        Args:
+            sha256: of the image; empty to ignore the call.
+            name: POSIX path relative to the folder that the user gave.
+
+        Raises:
+            CacheError: a shard cannot be written.
+            ValueError: the path is absolute, or the sha256 is not 64 hexadecimal digits.
         """
         if sha256:
             self._names[_pair(name, sha256)] = None
             self._flush_when_due()
 
     def flush(self) -> None:
-        """Write what there is. Afterwards it survives a power cut.
+        """Write all images and names that have been added. Afterwards they survive a power cut.
 
-        Raises CacheError where it cannot be written; everything is still here then, and may be tried again.
+        Raises:
+            CacheError: they cannot be written. They are kept, and the call may be repeated.
         """
         try:
             if self._images:
@@ -92,7 +105,7 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Where writing has just failed, a second try would hide the first error behind its own.
+        # If writing has just failed, a second attempt would hide the first error.
         if not self._failed:
             with uninterrupted():
                 self.flush()
@@ -111,7 +124,7 @@ class ShardWriter:
 
 def _pair(name: str, sha256: str) -> tuple[str, str]:
     if name.startswith("/"):
-        raise ValueError(f"a cache keeps names relative to the folder that was read, not {name}")
+        raise ValueError(f"a cache stores names relative to the folder that was read, not {name}")
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"a sha256 has 64 hexadecimal digits, not {sha256!r}")
     return name, sha256

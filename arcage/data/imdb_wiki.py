@@ -1,9 +1,9 @@
-"""IMDB-WIKI's labels: ``imdb.mat`` and ``wiki.mat`` cleaned into a CSV file that anybody can read.
+"""Clean the labels of IMDB-WIKI: convert ``imdb.mat`` and ``wiki.mat`` to CSV.
 
 Rothe, Timofte, Van Gool: Deep expectation of real and apparent age from a single image without facial
-landmarks, IJCV 2018. The sets were collected automatically; the rules below leave out what is plainly wrong.
+landmarks, IJCV 2018. The sets were collected automatically; :data:`RULES` leave out obvious errors.
 
-Run as a module, it prints the CSV file: ``clean`` does so in a process of its own, because scipy's reader
+Run as a module, this prints the CSV file. :func:`clean` does so in a subprocess, because scipy's reader
 aborts the process on some damaged files.
 """
 
@@ -26,31 +26,32 @@ from arcage.files import MAX_FILE_BYTES, atomic_write, check_csv, reason
 
 SETS = ("imdb", "wiki")
 FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
-"""Where the published archives leave the files, from the folder that they were unpacked in."""
+"""Paths of the files in the published archives, relative to the folder where they were unpacked."""
 COLUMNS = (
     "path", "age", "gender", "person", "left_out", "born", "photo_taken", "face_score", "second_face_score",
 )  # fmt: skip
 OLDEST = 100
-"""Years. Above, the photo of a dead person, or a wrong year, is far likelier than the age."""
+"""Maximum age, years. Above it, a wrong year or a photo from after death is far more likely."""
 RULES = {
-    "no face": "face_score is not a finite number: the detector found none, the picture may show anything",
-    "two faces": "second_face_score is a number: whose age it is cannot be known",
+    "no face": "face_score is not a finite number: the detector found no face",
+    "two faces": "second_face_score is a number: it is unknown which face the age belongs to",
     "impossible age": f"below 0 or above {OLDEST} years on 1 July of the photo's year, or no date of birth",
-    "path twice": "the file was listed before",
+    "path twice": "an earlier entry has the same file",
 }
-"""Why an entry is left out, in this order: the first rule that holds is the one that is counted."""
+"""Why an entry is left out. The first rule that applies is counted."""
 MEMORY = 8 << 30
-"""Address space of the process that reads a file, bytes; the published ones need a tenth of it."""
+"""Maximum address space of the subprocess, bytes. The published files need a tenth of it."""
 SECONDS = 1800
+"""Time limit of the subprocess."""
 _DAYS_BEFORE_PYTHON = 366
-"""MATLAB's day 1 is 1 January of the year 0, Python's that of the year 1."""
+"""MATLAB's day 1 is 1 January of the year 0, Python's is 1 January of the year 1."""
 
 
 def find(folder: Path) -> list[Path]:
-    """``imdb.mat`` and ``wiki.mat`` in a folder, or where their archives were unpacked in it.
+    """Find ``imdb.mat`` and ``wiki.mat`` in a folder, or in an archive that was unpacked there.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: neither exists.
     """
     places = [[folder / form.format(name) for form in FOLDERS] for name in SETS]
     found = [next(filter(Path.is_file, paths), None) for paths in places]
@@ -58,13 +59,15 @@ def find(folder: Path) -> list[Path]:
     if not there:
         raise UsageError(
             f"neither imdb.mat nor wiki.mat is in {folder.absolute()}, imdb_crop/ or wiki_crop/ below it: "
-            "give the path, as in --labels photos/imdb_crop/imdb.mat"
+            "give the path, such as photos/imdb_crop/imdb.mat"
         )
     return there
 
 
 def csv_of(mat: Path) -> Path:
-    """The CSV file of cleaned labels, beside the .mat file; made where it is not there or older.
+    """Return the path of the CSV file with the cleaned labels of a .mat file, in the same folder.
+
+    It is written if it does not exist or is older than the .mat file.
 
     Raises:
         UsageError: the .mat file cannot be read.
@@ -78,8 +81,8 @@ def csv_of(mat: Path) -> Path:
         raise UsageError(f"cannot read {mat}: {reason(error)}") from None
     if os.path.isdir(mat.parent) and not os.access(mat.parent, os.W_OK):
         raise UsageError(
-            f"{mat.parent} is read-only: run `arcage data clean {mat} --out FILE.csv` and give --labels "
-            "FILE.csv"
+            f"{mat.parent} is read-only: write the labels to another folder with `arcage data clean {mat}`, "
+            "and use that file"
         )
     clean(mat, out)
     return out
@@ -95,10 +98,10 @@ def check_labels_file(out: Path) -> None:
 
 
 def clean(mat: Path, out: Path) -> None:
-    """Write the entries of ``imdb.mat`` or ``wiki.mat`` as CSV with :data:`COLUMNS`, a line for each.
+    """Write the entries of ``imdb.mat`` or ``wiki.mat`` as CSV with :data:`COLUMNS`, one line per entry.
 
-    Those that a rule leaves out have the rule's name in ``left_out`` and neither an age nor a gender. Ages
-    are whole years on 1 July of the photo's year, whose day is not known.
+    Entries that a rule leaves out have its name in ``left_out`` and no age or gender. The day of a photo is
+    unknown: ages are whole years on 1 July of the photo's year.
 
     Raises:
         UsageError: the .mat file cannot be read.
@@ -119,7 +122,7 @@ def clean(mat: Path, out: Path) -> None:
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "PYTHONUTF8": "1",
-                # Each thread would take from the address space.
+                # Each thread reserves address space.
                 "OPENBLAS_NUM_THREADS": "1",
             },
         )
@@ -129,18 +132,25 @@ def clean(mat: Path, out: Path) -> None:
             child.kill()
             child.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise UsageError(f"{mat} took more than {SECONDS} seconds to read: get it anew") from None
+                raise UsageError(f"{mat} is damaged: reading it takes over {SECONDS} seconds") from None
             raise
         if child.returncode == UsageError.exit_code:
             raise UsageError(words.decode("utf-8", "replace").strip())
         if child.returncode:
-            raise UsageError(f"{mat} is damaged: it cannot be read as a MATLAB file; get it anew")
+            raise UsageError(f"{mat} is damaged: it cannot be read as a MATLAB file; download it again")
         file.write(text)
 
 
 def counts(path: Path) -> dict[str, int]:
-    """What became of the entries of a file that :func:`clean` wrote: ``entries``, each of :data:`RULES`,
-    ``kept``, and of those ``gender unknown``."""
+    """Count the entries of a file that :func:`clean` wrote.
+
+    Returns:
+        ``entries``, the number that each of :data:`RULES` left out, ``kept``, and ``gender unknown`` (of
+        those kept).
+
+    Raises:
+        UsageError: the file is not one of them.
+    """
     out = dict.fromkeys(("entries", *RULES, "kept", "gender unknown"), 0)
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -149,40 +159,42 @@ def counts(path: Path) -> dict[str, int]:
                 out[row.get("left_out") or "kept"] += 1
                 out["gender unknown"] += not (row.get("left_out") or row.get("gender"))
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UsageError(f"{path} is not as arcage wrote it ({error}): delete it to have it anew") from None
+        raise UsageError(
+            f"{path} is not as arcage wrote it ({error}): delete it, and it is written again"
+        ) from None
     return out
 
 
 def _load(mat: Path) -> dict[str, Any]:
-    """The columns of the set in a .mat file, each of shape (entries,)."""
+    """Return the columns of the set in a .mat file, each of shape (entries,)."""
     import numpy as np
     from scipy.io import loadmat
 
-    what = "no labels of IMDB-WIKI"
     try:
         found = loadmat(mat, variable_names=SETS, appendmat=False)
         entry = next((found[name] for name in SETS if name in found), None)
         if entry is None or entry.dtype.names is None or entry.size != 1:
-            raise UsageError(f"{mat} holds {what}: it has no struct imdb or wiki")
+            raise UsageError(f"{mat} has no labels of IMDB-WIKI: there is no struct imdb or wiki")
         fields = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
         if absent := sorted(set(fields) - set(entry.dtype.names)):
-            raise UsageError(f"{mat} holds {what}: the fields {', '.join(absent)} are missing")
+            missing = ", ".join(absent)
+            raise UsageError(f"{mat} has no labels of IMDB-WIKI: the fields {missing} are missing")
         columns = {name: np.ravel(entry.ravel()[0][name]) for name in fields}
     except NotImplementedError:
         raise UsageError(
-            f"{mat} was saved again in MATLAB's format 7.3: take the published file, or save it with -v7"
+            f"{mat} was saved in MATLAB's format 7.3: use the published file, or save it with -v7"
         ) from None
     except UsageError:
         raise
     except MemoryError:
-        raise UsageError(f"{mat} would need more than {MEMORY >> 30} GiB to read: it is damaged") from None
-    except Exception as error:  # damage shows in scipy's reader as errors of any kind
+        raise UsageError(f"{mat} is damaged: reading it needs more than {MEMORY >> 30} GiB") from None
+    except Exception as error:  # scipy's reader raises errors of any kind
         raise UsageError(f"{mat} is damaged: it cannot be read as a MATLAB file ({error})") from None
     if len({len(column) for column in columns.values()}) > 1:
         raise UsageError(f"{mat} is damaged: its fields differ in length")
     for name in set(fields) - {"full_path", "name"}:
         if columns[name].dtype.kind not in "iuf":
-            raise UsageError(f"{mat} is damaged: {name} holds no numbers")
+            raise UsageError(f"{mat} is damaged: {name} is not numeric")
     return columns
 
 
@@ -203,7 +215,7 @@ def _rows(columns: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             else "path twice" if seen[spelled] > 1 or not path
             else ""
         )  # fmt: skip
-        # MATLAB's file has 1 for male.
+        # IMDB-WIKI has 1 for male.
         word = {0.0: "female", 1.0: "male"}.get(gender, "")
         yield (
             path or "-",
@@ -219,7 +231,7 @@ def _rows(columns: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _text(cell: Any) -> str:
-    """A cell holds an array of one text, or none."""
+    """Return the text in a cell, which is an array of one text or an empty array."""
     while not isinstance(cell, str):
         if not hasattr(cell, "__len__") or not len(cell):
             return ""

@@ -1,4 +1,4 @@
-"""What is known of a face, from the names of files and folders, and from several copies of one image."""
+"""Labels of single faces, and labels in the names of files and folders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 OLDEST = 120
+"""Maximum age, years."""
 RACES = ("White", "Black", "Asian", "Indian", "Others")
+"""Groups of UTKFace, in the order of their numbers."""
 TRAIN, HELD_OUT = "train", "test"
+"""Values of :attr:`Label.split`."""
 
 _UTKFACE = re.compile(r"([0-9]{1,3})_([01])(?:_([0-4]))?_[0-9]{8,}.*", re.DOTALL)
 _AGEDB = re.compile(r"[0-9]+_(.+)_([0-9]{1,3})_([mf])\.\w+", re.DOTALL)
@@ -20,42 +23,50 @@ GENDER_WORDS = {
     **dict.fromkeys(("male", "males", "man", "men", "boy", "boys"), 0.0),
     **dict.fromkeys(("female", "females", "woman", "women", "girl", "girls"), 1.0),
 }
-"""Words for a gender in tables and folder names, in lower case."""
+"""Words for a gender in tables and folder names, in lower case: 0 male, 1 female."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What is known of one image's face. Empty or NaN where it is not."""
+    """The label of a face. Unknown values are NaN or empty."""
 
     age: float = math.nan
     """Years."""
     gender: float = math.nan
     """0 male, 1 female."""
     person: str = ""
-    """Who it is: faces of one person stay on one side of every split."""
+    """Name or identifier of the person. Faces of one person stay on one side of every split."""
     group: str = ""
-    """A group to report errors for."""
+    """Subgroup to report errors for."""
     weight: float = math.nan
-    """How much the face counts beside others, 0 or more."""
+    """Weight in the fit relative to other faces, 0 or more."""
     split: str = ""
-    """:data:`TRAIN`, or :data:`HELD_OUT` for a face that must not be fitted on."""
+    """:data:`TRAIN`, or :data:`HELD_OUT` for a face that is never fitted on; empty if the labels have no
+    split."""
     line: int = field(default=0, compare=False, repr=False)
-    """Of the table that says so, from 1; 0 where it is no table."""
+    """Line number in the table, from 1; 0 if the label is not from a table."""
 
     @property
     def known(self) -> bool:
-        """Whether there is anything to learn from it or to compare with."""
+        """Whether the age or the gender is known."""
         return not (math.isnan(self.age) and math.isnan(self.gender))
 
 
 def label_from_name(kind: str, name: str) -> Label | None:
-    """The label that a data set, one of :data:`FROM_NAMES`, wrote into a file's name; None where the name
-    is not of that form."""
+    """Read the label in a file name.
+
+    Args:
+        kind: one of :data:`FROM_NAMES`.
+        name: path relative to the extracted folder, with forward slashes.
+
+    Returns:
+        The label; None if the name has another form.
+    """
     return FROM_NAMES[kind](PurePosixPath(name))
 
 
 def _utkface(path: PurePosixPath) -> Label | None:
-    """``<age>_<gender>_<race>_<time>.jpg...``, also without the race (Zhang et al., CVPR 2017)."""
+    """Read ``<age>_<gender>_<race>_<time>.jpg...``, also without the race (Zhang et al., CVPR 2017)."""
     match = _UTKFACE.fullmatch(path.name)
     if match is None or int(match[1]) > OLDEST:
         return None
@@ -63,7 +74,7 @@ def _utkface(path: PurePosixPath) -> Label | None:
 
 
 def _agedb(path: PurePosixPath) -> Label | None:
-    """``<n>_<Name>_<age>_<m|f>.jpg`` (Moschoglou et al., CVPRW 2017)."""
+    """Read ``<n>_<Name>_<age>_<m|f>.jpg`` (Moschoglou et al., CVPRW 2017)."""
     match = _AGEDB.fullmatch(path.name)
     if match is None or int(match[2]) > OLDEST:
         return None
@@ -71,7 +82,7 @@ def _agedb(path: PurePosixPath) -> Label | None:
 
 
 def _folders(path: PurePosixPath) -> Label | None:
-    """The innermost folder whose name is one of :data:`GENDER_WORDS`, in any case."""
+    """Read the gender from the innermost folder whose name is one of :data:`GENDER_WORDS`, in any case."""
     folders = [part.strip().lower() for part in path.parts[:-1]]
     gender = next((GENDER_WORDS[folder] for folder in reversed(folders) if folder in GENDER_WORDS), None)
     return None if gender is None else Label(gender=gender)
@@ -82,14 +93,14 @@ FROM_NAMES: dict[str, Callable[[PurePosixPath], Label | None]] = {
     "agedb": _agedb,
     "folders": _folders,
 }
-"""What ``--labels`` takes beside files, and what reads a label from the name of an image (relative to the
-folder that was extracted); None where the name is not of that set."""
+"""Label sets in file names. Each function reads the label in an image's path, relative to the extracted
+folder, and returns None if the path has another form."""
 
 
 def merge(labels: Iterable[Label]) -> Label | None:
-    """What is known of copies of the same image; None where they contradict each other.
+    """Merge the labels of copies of an image; return None if they contradict each other.
 
-    A copy that is held out holds out all of them; of different weights the first counts.
+    The image is held out if any copy is. The first weight counts.
     """
     known: dict[str, Any] = {}
     splits = set()
@@ -110,11 +121,11 @@ def merge(labels: Iterable[Label]) -> Label | None:
 
 
 def person_key(name: str) -> str:
-    """What different spellings of a person's name have in common: ``MariaCallas``, ``Maria_Callas`` and
-    ``maria callas`` are one person, also across data sets.
+    """Return a key that is the same for all spellings of a person's name.
 
-    A name with a digit is an identifier, of which every character counts, except for its case:
-    ``1_23``, ``12_3``, ``-123`` and ``12.3`` are four persons.
+    ``MariaCallas``, ``Maria_Callas`` and ``maria callas`` are one person, across data sets as well. A name
+    with a digit is an identifier: all its characters count, except for their case. ``1_23``, ``12_3``,
+    ``-123`` and ``12.3`` are four persons.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
     if any(letter.isdigit() for letter in plain):
@@ -123,7 +134,7 @@ def person_key(name: str) -> str:
 
 
 def _spells(letter: str) -> bool:
-    """Whether a mark distinguishes names, as vowels of Devanagari and Thai do; accents do not."""
+    """Whether a combining mark distinguishes names. Vowels of Devanagari and Thai do, accents do not."""
     return unicodedata.category(letter).startswith("M") and not "\u0300" <= letter <= "\u036f"
 
 

@@ -1,4 +1,4 @@
-"""Five landmarks -> the 112x112 picture that ArcFace-family networks were trained on."""
+"""Align faces: from five landmarks to the 112x112 picture that ArcFace-family networks are trained on."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import numpy as np
 from arcage.types import F32, F64, U8
 
 SIDE = 112
+"""Side of the aligned picture, pixels."""
 
 TEMPLATE: F64 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""Where the landmarks lie in the aligned picture (ArcFace, Deng et al., CVPR 2019; InsightFace's
-``arcface_dst``), in pixels."""
+"""Landmarks in the aligned picture, pixels (ArcFace: Deng et al., CVPR 2019; ``arcface_dst`` of
+InsightFace)."""
 
 VISIBLE = (3, 17, 109, 112)
-"""x1, y1, x2, y2 of what the networks see of the aligned picture; the rest is black.
+"""x1, y1, x2, y2 of the region of the aligned picture that is shown to the networks; the rest is black.
 
-The bundled heads were fitted on crops that end at forehead, ears and chin. Where a photo shows hair and
-background, the networks notice. So every source is cut to the region that tight crops have: the UTKFace
-crop's square, brought into the aligned picture by its mean landmarks, spans x 9 to 104 and y 24 to the
-lower border, for single faces more or less. This is about the most that any of them shows: less costs
-gender accuracy on photos, more costs age (docs/evidence/method.md)."""
+The bundled heads were fitted on crops that end at forehead, ears and chin. Photos also show hair and
+background, which changes the descriptors. Every image is therefore cut to the region that tight crops have:
+in the aligned picture, an average UTKFace crop spans x 9 to 104 and y 24 to the lower border. This region is
+about the largest that any of these crops shows. A smaller one costs gender accuracy on photos, a larger one
+age accuracy (docs/evidence/method.md)."""
 
 
 def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
-    """The rotation, uniform scale and shift that bring ``points`` nearest to ``target``.
+    """Return the rotation, uniform scale and shift that bring ``points`` nearest to ``target``.
 
-    Closed form of Umeyama (PAMI 1991) for the plane and without reflection: with the points as
-    complex numbers, ``target ~ a * points + b`` is a linear least-squares problem in ``a`` and ``b``.
+    Umeyama's closed form (PAMI 1991) in the plane, without reflection: with the points as complex numbers,
+    ``target ~ a * points + b`` is a linear least-squares problem in ``a`` and ``b``.
 
     Args:
         points: shape (n, 2), pixels.
@@ -46,20 +47,20 @@ def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def move(points: F32 | F64, matrix: F64) -> F64:
-    """Where ``points``, shape (n, 2), come to lie by an affine ``matrix``, shape (2, 3)."""
+def transform(points: F32 | F64, matrix: F64) -> F64:
+    """Apply an affine ``matrix``, shape (2, 3), to ``points``, shape (n, 2)."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
 
 
 def align(image: U8, landmarks: F32 | F64) -> U8:
-    """Cut one face out of an image, upright and at the size of the networks' input.
+    """Return one face of an image, upright and at the size of the networks' input.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
         landmarks: shape (5, 2), pixels of ``image``.
 
     Returns:
-        Shape (112, 112, 3), uint8, RGB; black outside ``VISIBLE`` and where the image has no pixels.
+        Shape (112, 112, 3), uint8, RGB; black outside :data:`VISIBLE` and beyond the image's border.
     """
     warped = warp(image, similarity(landmarks), SIDE)
     crop = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -68,23 +69,25 @@ def align(image: U8, landmarks: F32 | F64) -> U8:
     return crop
 
 
-def warp(image: U8, matrix: F64, side: int, border: int = cv2.BORDER_CONSTANT) -> U8:
-    """A square cut out of an image.
+def warp(image: U8, matrix: F64, side: int, border_mode: int = cv2.BORDER_CONSTANT) -> U8:
+    """Return a square region of an image.
 
-    Where the image is more than twice as fine as the square it is first reduced by averaging whole
-    pixels: sampling a large picture at few points would turn its detail into noise.
+    If the image has more than twice the resolution of the square, it is first reduced by averaging:
+    sampling a large picture at few points would turn its detail into noise.
 
     Args:
         image: shape (height, width, 3), uint8, RGB.
-        matrix: shape (2, 3): the similarity from the image's pixels to the square's.
+        matrix: shape (2, 3): the similarity transform from pixels of the image to pixels of the square.
         side: of the square, pixels.
-        border: OpenCV's word for what lies where the image has no pixels; black unless told.
+        border_mode: OpenCV's ``borderType`` for what lies beyond the image's border; black by default.
 
     Returns:
         Shape (side, side, 3), uint8, RGB.
     """
-    # Only the part of the picture that the square can show is touched.
-    corners = move(np.array([[0, 0], [side, 0], [side, side], [0, side]]), cv2.invertAffineTransform(matrix))
+    # Only the part of the image that the square can show is read.
+    corners = transform(
+        np.array([[0, 0], [side, 0], [side, side], [0, side]]), cv2.invertAffineTransform(matrix)
+    )
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
     x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)
@@ -99,5 +102,5 @@ def warp(image: U8, matrix: F64, side: int, border: int = cv2.BORDER_CONSTANT) -
         linear, shift = linear / ratio, shift + linear @ (0.5 / ratio - 0.5)
     reduced = np.concatenate([linear, shift[:, None]], axis=1)
     return np.asarray(
-        cv2.warpAffine(part, reduced, (side, side), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8
+        cv2.warpAffine(part, reduced, (side, side), flags=cv2.INTER_LINEAR, borderMode=border_mode), np.uint8
     )

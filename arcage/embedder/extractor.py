@@ -1,4 +1,4 @@
-"""The extraction stage: encoded images in, faces with descriptors out."""
+"""Extract faces with descriptors from encoded images."""
 
 from __future__ import annotations
 
@@ -17,38 +17,37 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
-from arcage.embedder import align, degrade, detect
-from arcage.embedder import rotated as turned
-from arcage.embedder.detect import FaceDetector
-from arcage.embedder.engines.base import Engine, Hint, Network, Precision, cores
+from arcage._version import PIPELINE_SCHEMA
+from arcage.embedder import align, degrade, detect, rotated, views
+from arcage.embedder.engines.base import Engine, Hint, Precision, cores
 from arcage.embedder.engines.choose import make_engine
 from arcage.embedder.landmarks import refine
+from arcage.embedder.networks import PackNetworks
 from arcage.embedder.packs.find import find_pack
-from arcage.embedder.packs.record import DEFAULT, ModelRecord, Pack
+from arcage.embedder.packs.record import BUNDLED_NAME, Pack
+from arcage.embedder.tiles import needs_tiles
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decode import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
-from arcage.types import F16, U8, Face, ImageFaces, Status
+from arcage.types import U8, Face, ImageFaces, Status
 
-SCHEMA = 2
-"""Raised whenever the same files would give other descriptors than before."""
 THRESHOLD = 0.5
-"""The least detector score of a face that is kept."""
+"""Minimum detector score of a face."""
 CHUNK = 32
-"""Images in flight at once; twice as many crops of their faces may wait in memory."""
+"""Images that are processed together; crops of the faces of twice as many may be in memory."""
 
-Bytes = Callable[[], bytes | U8]
-"""Gives an image's encoded bytes, or raises ImageError; or its pixels: (height, width, 3), uint8, RGB."""
-Known = Callable[[str], ImageFaces | None]
-"""What an image of this sha256 gave before, None where that is not known."""
+ReadImage = Callable[[], bytes | U8]
+"""Returns an encoded image, or its pixels, (height, width, 3), uint8, RGB. Raises ImageError."""
+Lookup = Callable[[str], ImageFaces | None]
+"""Returns the cached result of the image with this SHA-256, or None."""
 Item = TypeVar("Item")
 
-_PATIENCE = 0.5
-"""Seconds that a stopped stream waits for images in progress."""
+_SHUTDOWN_SECONDS = 0.5
+"""Time that a stopped stream waits for images in progress."""
 _LOADING = threading.RLock()
-"""Two threads that share an Extractor shall not both load its networks."""
-_IN_USE: WeakSet[Extractor] = WeakSet()
-"""All extractors with an engine."""
+"""Held while an Extractor loads its networks, so that threads that share it load them once."""
+_WITH_ENGINE: WeakSet[Extractor] = WeakSet()
+"""All extractors that have an engine."""
 
 
 def _after_fork() -> None:
@@ -57,10 +56,10 @@ def _after_fork() -> None:
 
     global _LOADING
     _LOADING = threading.RLock()  # a thread of the parent may have held the old one
-    for extractor in _IN_USE:
+    for extractor in _WITH_ENGINE:
         # Never destroyed, not even at exit: destructors would wait for the parent's threads.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object((extractor._engine, extractor._stage)))
-        extractor._engine = extractor._stage = None
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object((extractor._engine, extractor._networks)))
+        extractor._engine = extractor._networks = None
 
 
 if hasattr(os, "register_at_fork"):
@@ -68,53 +67,59 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    sha256: str
-    width: int
-    height: int
-    error: str
-    faces: tuple[Face, ...]
-    crops: U8
-    """Shape (faces, 112, 112, 3), RGB."""
-    known: ImageFaces | None = None
-    """The whole answer, where it was known before."""
+class _Detected:
+    """One image between detection and embedding."""
+
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    error: str = ""
+    faces: tuple[Face, ...] = ()
+    crops: U8 | None = None
+    """Shape (faces, 112, 112, 3), RGB; None without faces."""
     multi_frame: bool = False
+    cached: ImageFaces | None = None
+    """The result, if it was cached. The other fields are then unused."""
+
+    @property
+    def status(self) -> Status:
+        return "unreadable" if self.error else "ok" if self.faces else "no_face"
 
 
 class Extractor:
-    """Detects, aligns and embeds the faces of many images with one model pack.
+    """Extracts the faces of images, with their descriptors, by one model pack.
 
-    The networks are made for the first image that is not known, so that an Extractor can be pickled and
-    sent to a worker process, its fingerprint asked for, and a cache read, at no cost.
+    The networks are loaded for the first image that is not cached. An Extractor can be pickled, sent to a
+    worker process and asked for its fingerprint at no cost, and cached results are read without networks.
 
     Args:
-        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder; or
-            a pack as found before.
+        pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, a folder, or a
+            :class:`~arcage.embedder.packs.record.Pack`.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image, ``throughput`` for many.
-        variant: 0 for the faces as they are; 1, 2, ... for degraded ones, to fit heads on beside the
-            others (see :mod:`arcage.embedder.degrade`). Each number degrades every face in its own way.
-        precision: ``float32`` where descriptors shall be the same to the last digits on every processor;
-            ``auto`` is faster on some.
+        variant: 0 for the faces as they are; 1, 2, ... for degraded ones, with which heads can be fitted in
+            addition (see :mod:`arcage.embedder.degrade`). Each number degrades each face in another way.
+        precision: ``float32`` for descriptors that agree to the last digits on all processors; ``auto`` is
+            faster on some.
         min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if this
             requires it.
 
     Raises:
-        UsageError, ModelError: there is no such pack, or it is incomplete.
-        UsageError: ``min_face`` is too small.
+        UsageError: there is no such pack, or ``min_face`` is too small.
+        ModelError: the pack is incomplete or damaged.
     """
 
     def __init__(
         self,
-        pack: str | Pack = DEFAULT,
+        pack: str | Pack = BUNDLED_NAME,
         device: str = "auto",
         hint: Hint = "throughput",
         variant: int = 0,
         precision: Precision = "auto",
-        min_face: int = detect.MIN_FACE,
+        min_face: int = detect.DEFAULT_MIN_FACE,
     ) -> None:
-        if min_face < detect.FINEST:
-            raise UsageError(f"min_face is {detect.FINEST} pixels or more, not {min_face}")
+        if min_face < detect.LOWEST_MIN_FACE:
+            raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face}")
         self.min_face = min_face
         self.variant = variant
         self.precision: Precision = precision
@@ -122,24 +127,25 @@ class Extractor:
         self.device = device
         self.hint: Hint = hint
         self._engine: Engine | None = None
-        self._stage: _Stage | None = None
+        self._networks: PackNetworks | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
         pack = replace(self.pack, folder=self.pack.folder.absolute())
-        return {**self.__dict__, "pack": pack, "_engine": None, "_stage": None}
+        return {**self.__dict__, "pack": pack, "_engine": None, "_networks": None}
 
     @property
     def pipeline(self) -> dict[str, Any]:
-        """All that decides what a descriptor is; not the device, the batch size or the path."""
+        """Everything that determines a descriptor. Device, batch size and path do not."""
         variant = {"recipe": degrade.RECIPE, "number": self.variant}
+        # The fingerprint is computed from these keys and values.
         return {
-            "schema": SCHEMA,
+            "schema": PIPELINE_SCHEMA,
             "decode": "RGB, 8 bits, EXIF orientation applied",
             "detector": {
                 "sha256": self.pack.detector.sha256,
                 "threshold": THRESHOLD,
-                "views": [asdict(v) for v in (detect.TIGHT, detect.PHOTO, detect.LARGE)],
+                "views": [asdict(v) for v in (views.TIGHT, views.PHOTO, views.LARGE)],
             },
             "alignment": {
                 "side": align.SIDE,
@@ -153,234 +159,186 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that name the pipeline: equal exactly where descriptors may be mixed."""
+        """16 hexadecimal digits that identify the pipeline. Only descriptors of one pipeline may be mixed."""
         text = json.dumps(self.pipeline, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def holds(self, image: ImageFaces) -> bool:
-        """Whether a cached result is at least as fine as one of this extractor."""
-        if image.min_face is None:
-            # From a version without min_face: no tiles, no other orientations, fewer readable files.
-            plain = image.status == "ok" and all(f.score >= turned.DOUBTFUL for f in image.faces)
-            return plain and not detect.needs_tiles(image.width, image.height, self.min_face)
-        return image.min_face <= self.min_face or not detect.needs_tiles(
-            image.width, image.height, self.min_face
-        )
-
     @property
     def description(self) -> dict[str, Any]:
-        """The pipeline with the name of its pack, which does not affect results."""
+        """The pipeline, with the name of its pack, which does not affect results."""
         return {**self.pipeline, "pack": self.pack.name}
+
+    def accepts(self, cached: ImageFaces) -> bool:
+        """Return whether the search behind a cached result was as fine as that of this extractor."""
+        if not needs_tiles(cached.width, cached.height, self.min_face):
+            if cached.min_face is not None:
+                return True
+            # Versions that did not record min_face searched upright faces only, and read fewer formats.
+            return cached.status == "ok" and all(f.score >= rotated.UPRIGHT_SCORE for f in cached.faces)
+        return cached.min_face is not None and cached.min_face <= self.min_face
 
     @property
     def engine(self) -> Engine:
-        """What runs the networks; asking for it loads none of them.
+        """The engine that runs the networks. It is made on first use; no network is loaded.
 
         Raises:
-            DeviceError: the device cannot be had.
+            DeviceError: the device is not available.
         """
         with _LOADING:
             if self._engine is None:
                 self._engine = make_engine(self.device, self.hint, precision=self.precision)
-                _IN_USE.add(self)
+                _WITH_ENGINE.add(self)
             return self._engine
 
     @property
+    def networks(self) -> PackNetworks:
+        """The networks of the pack, loaded on first use.
+
+        Raises:
+            DeviceError: the device is not available.
+            ModelError: a model file is missing or damaged, or there is not enough memory.
+        """
+        with _LOADING:
+            if self._networks is None:
+                try:
+                    self._networks = PackNetworks(self.pack, self.engine, self.hint)
+                except MemoryError as error:  # not the fault of the image for which they are loaded
+                    raise ModelError("not enough memory for the networks: close other programs") from error
+            return self._networks
+
+    @property
     def dimension(self) -> int:
-        """Columns of a descriptor. Only a pack whose record does not tell has to be loaded for it."""
-        told = [model.dimension for model in self.pack.embedders if model.dimension is not None]
-        return sum(told) if len(told) == len(self.pack.embedders) else self._ready().dimension
+        """Columns of a descriptor. The networks are loaded if the pack's record does not contain it."""
+        recorded = [model.dimension for model in self.pack.embedders if model.dimension is not None]
+        return sum(recorded) if len(recorded) == len(self.pack.embedders) else self.networks.dimension
 
     def extract(self, data: bytes) -> ImageFaces:
-        """The faces of one encoded image. A broken image is a result too, never an exception."""
+        """Return the faces of one encoded image. A broken image has the status ``unreadable``."""
         return next(iter(self.stream([(None, lambda: data)])))[1]
 
     def stream(
-        self, images: Iterable[tuple[Item, Bytes]], known: Known | None = None, *, chunk: int = CHUNK
+        self,
+        images: Iterable[tuple[Item, ReadImage]],
+        lookup: Lookup | None = None,
+        *,
+        chunk: int = CHUNK,
     ) -> Generator[tuple[Item, ImageFaces]]:
-        """The faces of many images, in their order; decoding, detection and embedding overlap.
+        """Yield the faces of many images, in their order; decoding, detection and embedding overlap.
 
         Args:
-            images: anything that tells them apart, and a function that reads the bytes (called in
-                a worker thread).
-            known: asked before an image is decoded, in a worker thread: what a cache has is taken
-                from there.
-            chunk: images that are worked on together; as many more are taken from ``images`` meanwhile.
+            images: pairs of any value that identifies the image, and a function that reads it, which is
+                called in a worker thread.
+            lookup: returns cached results; called in a worker thread before an image is decoded.
+            chunk: number of images that are processed together. As many again are read ahead.
 
         Yields:
-            The same item and what the image gave. A broken image gives a result with the status
-            ``unreadable``.
+            The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
         """
         source = iter(images)
         workers = cores()
         pool = ThreadPoolExecutor(workers, "arcage")
-        submitted: deque[Future[list[tuple[Item, _Found]]]] = deque(maxlen=2 * chunk)
+        submitted: deque[Future[list[tuple[Item, _Detected]]]] = deque(maxlen=2 * chunk)
 
-        def queue(together: int) -> list[Future[list[tuple[Item, _Found]]]]:
+        def submit(per_task: int) -> list[Future[list[tuple[Item, _Detected]]]]:
             taken = list(islice(source, chunk))
-            parts = [taken[i : i + together] for i in range(0, len(taken), together)]
-            futures = [pool.submit(self._find_all, part, known) for part in parts]
+            parts = [taken[i : i + per_task] for i in range(0, len(taken), per_task)]
+            futures = [pool.submit(self._detect_all, part, lookup) for part in parts]
             submitted.extend(futures)
             return futures
 
         try:
-            ahead = queue(1)
-            together = 1
+            ahead = submit(1)
+            per_task = 1
             while ahead:
-                # The next images are queued before this chunk's faces, so that no core is idle.
-                queued, ahead = ahead, queue(together)
-                found = [pair for future in queued for pair in future.result()]
-                before = [(item, f.known) for item, f in found if f.known is not None]
-                # Passing an image to a thread and back takes longer than reading and looking up a
-                # cached one, so each thread gets a chunk of these.
-                if len(before) == len(found):
-                    together = max(1, chunk // workers)
-                    yield from before
+                # The next images are submitted before this chunk's faces are embedded: no core is idle.
+                current, ahead = ahead, submit(per_task)
+                detected = [pair for future in current for pair in future.result()]
+                cached = [(item, d.cached) for item, d in detected if d.cached is not None]
+                # Passing an image to a thread and back takes longer than reading and looking up a cached
+                # one. After a chunk of cached images each task therefore has many.
+                if len(cached) == len(detected):
+                    per_task = max(1, chunk // workers)
+                    yield from cached
                 else:
-                    together = 1
-                    yield from self._ready().embed(pool, found)
+                    per_task = 1
+                    yield from self._embed(pool, detected)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
-            if not wait([f for f in submitted if not f.cancelled()], timeout=_PATIENCE).not_done:
+            running = [f for f in submitted if not f.cancelled()]
+            if not wait(running, timeout=_SHUTDOWN_SECONDS).not_done:
                 pool.shutdown()
 
-    def _ready(self) -> _Stage:
-        with _LOADING:
-            if self._stage is None:
-                try:
-                    self._stage = _Stage(self.pack, self.engine, self.hint, self.variant, self.min_face)
-                except MemoryError as error:  # of the networks, not of the image that asks for them
-                    raise ModelError("not enough memory for the networks: end other programs") from error
-            return self._stage
+    def _detect_all(
+        self, images: Iterable[tuple[Item, ReadImage]], lookup: Lookup | None
+    ) -> list[tuple[Item, _Detected]]:
+        return [(item, self._detect(read, lookup)) for item, read in images]
 
-    def _find_all(
-        self, images: Iterable[tuple[Item, Bytes]], known: Known | None
-    ) -> list[tuple[Item, _Found]]:
-        return [(item, self._find(read, known)) for item, read in images]
-
-    def _find(self, read: Bytes, known: Known | None) -> _Found:
+    def _detect(self, read: ReadImage, lookup: Lookup | None) -> _Detected:
+        """Read one image, look it up, and otherwise decode it, find its faces and crop them."""
         sha256 = ""
-        none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
         try:
             data = read()
             multi_frame = False
             if isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
-                before = known(sha256) if known else None
+                cached = lookup(sha256) if lookup else None
                 multi_frame = is_multi_frame(data)
-                if before is not None and self.holds(before):
-                    before = replace(before, multi_frame=True) if multi_frame else before
-                    return _Found(sha256, 0, 0, "", (), none, before)
+                if cached is not None and self.accepts(cached):
+                    return _Detected(cached=replace(cached, multi_frame=True) if multi_frame else cached)
             image = decode(data) if isinstance(data, bytes) else data
-            stage = self._ready()
-            found = [
-                turned.set_upright(stage.detector, image, face)
-                for face in detect.find_faces(stage.detector, image, THRESHOLD, self.min_face)
-            ] or turned.find_turned(stage.detector, image, THRESHOLD)
-            faces = tuple(
-                replace(face, landmarks=refine(stage.detector, image, face.landmarks)) for face in found
-            )
-            crops = (
-                np.stack([stage.crop(image, f, sha256, i) for i, f in enumerate(faces)]) if faces else none
-            )
-        except ImageHereError as error:
-            return _Found("", 0, 0, str(error), (), none)
+            faces = self._find_faces(image)
+            crops = [self._crop(image, face, sha256, i) for i, face in enumerate(faces)]
+            stacked = np.stack(crops) if crops else None
+        except ImageHereError as error:  # without the SHA-256, so that no cache keeps it
+            return _Detected(error=str(error))
         except ImageError as error:
-            return _Found(sha256, 0, 0, str(error), (), none)
+            return _Detected(sha256, error=str(error))
         except (MemoryError, cv2.error) as error:
             if not is_out_of_memory(error):
                 raise
-            return _Found("", 0, 0, "not enough memory for this image", (), none)
-        return _Found(sha256, image.shape[1], image.shape[0], "", faces, crops, multi_frame=multi_frame)
+            return _Detected(error="not enough memory for this image")
+        return _Detected(sha256, image.shape[1], image.shape[0], "", faces, stacked, multi_frame)
 
+    def _find_faces(self, image: U8) -> tuple[Face, ...]:
+        detector = self.networks.detector
+        faces = [
+            rotated.set_upright(detector, image, face)
+            for face in detect.find_faces(detector, image, THRESHOLD, self.min_face)
+        ] or rotated.find_rotated(detector, image, THRESHOLD)
+        return tuple(replace(face, landmarks=refine(detector, image, face.landmarks)) for face in faces)
 
-class _Stage:
-    """The networks of a pack on an engine."""
-
-    def __init__(self, pack: Pack, engine: Engine, hint: Hint, variant: int, min_face: int) -> None:
-        self.engine = engine
-        self.min_face = min_face
-        self.variant = variant
-        self.batch = (1 if hint == "latency" else 4) if engine.parallel else 64
-        self.detector = _load_detector(engine, pack)
-        # Reading and compiling networks is most of the time that one photo takes.
-        with ThreadPoolExecutor(len(pack.embedders)) as pool:
-            loaded = list(pool.map(lambda record: _load_embedder(engine, pack, record), pack.embedders))
-        self.embedders = [network for network, _ in loaded]
-        self.dimension = sum(dimension for _, dimension in loaded)
-
-    def crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
+    def _crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
         if not self.variant:
             return align.align(image, face.landmarks)
         rng = np.random.default_rng([self.variant, index, int(sha256[:16], 16)])
-        # Twice as fine as what the networks see.
-        matrix = align.similarity(face.landmarks, 2 * align.TEMPLATE)
-        canvas = align.warp(image, matrix, 2 * align.SIDE, degrade.border(rng))
-        canvas, landmarks = degrade.degrade(canvas, align.move(face.landmarks, matrix), rng)
-        return align.align(canvas, landmarks)
+        return degrade.degraded_crop(image, face.landmarks, rng)
 
-    def embed(
-        self, pool: ThreadPoolExecutor, found: Sequence[tuple[Item, _Found]]
+    def _embed(
+        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Item, _Detected]]
     ) -> Iterator[tuple[Item, ImageFaces]]:
-        crops = np.concatenate([f.crops for _, f in found])
-        batches = [crops[i : i + self.batch] for i in range(0, len(crops), self.batch)]
-        if self.engine.parallel:
-            parts = list(pool.map(self._embed, batches))
-        else:
-            parts = [self._embed(batch) for batch in batches]
-        descriptors = np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float16)
+        """Embed the faces of all images together, and yield the results of each image."""
+        none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
+        crops = np.concatenate([none, *(d.crops for _, d in images if d.crops is not None)])
+        descriptors = self.networks.embed(crops, pool)
         start = 0
-        for item, f in found:
-            if f.known is not None:
-                yield item, f.known
+        for item, d in images:
+            if d.cached is not None:
+                yield item, d.cached
                 continue
-            stop = start + len(f.faces)
-            status: Status = "unreadable" if f.error else "ok" if f.faces else "no_face"
+            stop = start + len(d.faces)
             yield (
                 item,
                 ImageFaces(
-                    sha256=f.sha256,
-                    width=f.width,
-                    height=f.height,
-                    status=status,
-                    error=f.error,
-                    faces=f.faces,
+                    sha256=d.sha256,
+                    width=d.width,
+                    height=d.height,
+                    status=d.status,
+                    error=d.error,
+                    faces=d.faces,
                     descriptors=descriptors[start:stop],
-                    multi_frame=f.multi_frame,
+                    multi_frame=d.multi_frame,
                     min_face=self.min_face,
                 ),
             )
             start = stop
-
-    def _embed(self, crops: U8) -> F16:
-        # One fixed shape: a runtime plans (and on a GPU tunes) anew for every size that it meets.
-        padded = np.zeros((self.batch, *crops.shape[1:]), np.uint8)
-        padded[: len(crops)] = crops
-        parts = [network(padded)["descriptors"][: len(crops)] for network in self.embedders]
-        joined = np.concatenate(parts, axis=1)
-        bounded: F16 = np.clip(joined, -65504, 65504).astype(np.float16)
-        return bounded
-
-
-def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
-    data = pack.read(pack.detector)
-    if pack.detector.kind == "yunet":
-        from arcage.embedder.yunet import YuNet
-
-        return YuNet(engine, data)
-    from arcage.embedder.scrfd import Scrfd
-
-    return Scrfd(engine, data)
-
-
-def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> tuple[Network, int]:
-    data = pack.read(record)
-    if record.kind == "arcface":
-        from arcage.embedder.packs.insightface import descriptor_model
-
-        data, dimension = descriptor_model(data)
-    else:
-        assert record.dimension is not None
-        dimension = record.dimension
-    return engine.load(data, (-1, align.SIDE, align.SIDE, 3), tolerant=True), dimension

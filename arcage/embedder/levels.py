@@ -1,9 +1,9 @@
-"""A face-recognition network -> a network that gives multi-level descriptors.
+"""Build a network that returns multi-level descriptors from a face-recognition network.
 
-The identity embedding at the end of an ArcFace-family network has learned to ignore age; the
-activations on the way there have not. This module finds those *levels* by rule in any such ONNX
-graph and appends their pooling, so that one call of any runtime goes from aligned faces to
-descriptors. Bundled models were made with it at build time; packs on disk go through it when loaded.
+The identity embedding at the end of an ArcFace-family network is trained to ignore age; the activations
+before it are not. This module finds these *levels* in an ONNX graph by a rule and appends their pooling, so
+that one run of the network turns aligned faces into descriptors. The bundled models were built with it; other
+packs are converted when they are loaded.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from arcage.types import F32
 
 ACTIVATIONS = frozenset({"PRelu", "Relu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Mish", "Gelu"})
 GRID = 3
-"""Rows and columns of the regions over which the last map is pooled."""
+"""Rows and columns of regions over which the last feature map is pooled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One tensor of the network, and how it becomes columns of the descriptor."""
+    """A tensor of the network, and how it is pooled into columns of the descriptor."""
 
     tensor: str
     pooling: Literal["mean", "grid", "none"]
-    """``mean``: over the whole map; ``grid``: over 3x3 overlapping regions; ``none``: a vector."""
+    """``mean``: over the whole map; ``grid``: over 3x3 overlapping regions; ``none``: it is a vector."""
     columns: int
 
 
 def import_onnx() -> Any:
-    """The ``onnx`` package, which nothing but packs outside the wheel and GPUs need.
+    """Return the package ``onnx``. Only packs that are not bundled, and some GPUs, need it.
 
     Raises:
         ModelError: it is not installed.
@@ -48,33 +48,32 @@ def import_onnx() -> Any:
 
 
 def parse(data: bytes) -> Any:
-    """``onnx.ModelProto`` from a file's bytes.
+    """Return the ``onnx.ModelProto`` of an ONNX file's bytes.
 
     Raises:
-        ModelError: they are no ONNX model.
+        ModelError: the file is not an ONNX model.
     """
     onnx = import_onnx()
     try:
         model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # protobuf's DecodeError has moved between its versions
-        raise ModelError("this is no ONNX file, or a damaged one: get it again") from error
+    except Exception as error:  # protobuf's DecodeError is in different modules in its versions
+        raise ModelError("this is not an ONNX file, or it is damaged: get it again") from error
     if not model.graph.node:
-        raise ModelError("this is no ONNX file: it holds no graph")
+        raise ModelError("this is not an ONNX file: it contains no graph")
     return model
 
 
 def find_levels(model: Any) -> tuple[Level, ...]:
-    """The levels of an ArcFace-family graph.
+    """Return the levels of an ArcFace-family graph.
 
-    Rule: at every spatial size, the last activation and the last residual sum before the map is made
-    smaller, averaged over the map; the last activation or sum of the smallest map once more, by
-    region; and the embedding.
+    The rule: at each spatial size, the last activation and the last residual sum, averaged over the map; the
+    last activation or sum of the smallest map once more, pooled by region; and the embedding.
 
     Args:
         model: ``onnx.ModelProto`` with one image input (n, 3, 112, 112) and one output (n, d).
 
     Raises:
-        ModelError: the graph is no such network.
+        ModelError: the graph is not such a network.
     """
     onnx = import_onnx()
     if len(model.graph.output) != 1:
@@ -82,25 +81,27 @@ def find_levels(model: Any) -> tuple[Level, ...]:
     shapes = _shapes(onnx, model)
     embedding = model.graph.output[0].name
     if len(shapes.get(embedding, ())) != 2 or shapes[embedding][1] < 1:
-        raise ModelError(f"the output {embedding!r} is no (n, dimension) array: this is no face embedder")
+        raise ModelError(
+            f"the output {embedding!r} is not an (n, dimension) array: this is not a face embedder"
+        )
 
     last: dict[int, dict[str, tuple[str, int]]] = {}
-    seen = _of_image(model)
+    image_tensors = _image_tensors(model)
     for node in model.graph.node:
         kind = ""
         if node.op_type in ACTIVATIONS:
             kind = "activation"
-        # A bias that the exporter left as an Add is no residual sum.
-        elif node.op_type in ("Add", "Sum") and seen.issuperset(node.input):
+        # A bias that was exported as an Add is not a residual sum.
+        elif node.op_type in ("Add", "Sum") and image_tensors.issuperset(node.input):
             kind = "sum"
         shape = shapes.get(node.output[0], ())
         if kind and len(shape) == 4 and shape[2] == shape[3] and shape[2] >= GRID:
-            # Insertion order is kept by the newest: the last kind of a size comes last.
-            of_size = last.setdefault(shape[2], {})
-            of_size.pop(kind, None)
-            of_size[kind] = (node.output[0], shape[1])
+            # Removed first, so that the later kind of a size comes last in the dict.
+            at_size = last.setdefault(shape[2], {})
+            at_size.pop(kind, None)
+            at_size[kind] = (node.output[0], shape[1])
     if len(last) < 2:
-        raise ModelError("found no feature maps before the embedding: this is no face embedder")
+        raise ModelError("found no feature maps before the embedding: this is not a face embedder")
 
     sizes = sorted(last, reverse=True)
     levels = [Level(name, "mean", width) for size in sizes for name, width in last[size].values()]
@@ -230,7 +231,7 @@ def _add_projection(graph: GraphBuilder, projection: tuple[F32, F32]) -> int:
 
 
 def _drop_unused(graph: Any) -> None:
-    """Remove what no output needs (a level list without the embedding leaves a tail)."""
+    """Remove nodes and weights that no output needs, such as those after the last level."""
     needed = {output.name for output in graph.output}
     for i in reversed(range(len(graph.node))):
         if needed.intersection(graph.node[i].output):
@@ -243,7 +244,7 @@ def _drop_unused(graph: Any) -> None:
 
 
 def _prefix(model: Any) -> str:
-    """What to put before the model's names so that none of them is one that arcage adds."""
+    """Return a prefix for the model's names if one of them equals a name that arcage adds."""
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names.update(i.name for i in model.graph.input)
     clash = any(name in ("faces", "descriptors") or name.startswith("arcage_") for name in names)
@@ -251,10 +252,10 @@ def _prefix(model: Any) -> str:
 
 
 def image_input(model: Any) -> Any:
-    """The description of the one input that is no weight (old exports list those as inputs as well).
+    """Return the ``onnx.ValueInfoProto`` of the image. Old exports also list the weights as inputs.
 
     Raises:
-        ModelError: there is not exactly one.
+        ModelError: there is not exactly one input that is not a weight.
     """
     weights = {w.name for w in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in weights]
@@ -263,8 +264,8 @@ def image_input(model: Any) -> Any:
     return inputs[0]
 
 
-def _of_image(model: Any) -> set[str]:
-    """The names of the tensors that are computed from the image (the others are weights)."""
+def _image_tensors(model: Any) -> set[str]:
+    """Return the names of the tensors that are computed from the image; the others are weights."""
     names = {image_input(model).name}
     for node in model.graph.node:
         if names.intersection(node.input):
@@ -276,27 +277,27 @@ def _check_opset(model: Any) -> None:
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if version < 7:
         raise ModelError(
-            f"the model uses ONNX operator set {version}, arcage reads 7 and later: export it again, or "
+            f"the model uses ONNX operator set {version}, arcage needs 7 or later: export it again, or "
             "convert it with onnx.version_converter"
         )
 
 
 def _free_batch(onnx: Any, model: Any, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Make a graph that was exported for one face a batch take any number of them.
+    """Change a graph that was exported for a batch of one face so that it accepts any number of faces.
 
-    Such exports write the batch size 1 into the target of every Reshape.
+    Such exports contain the batch size 1 in the target shape of each Reshape.
 
     Raises:
-        ModelError: one face a batch is written into the graph in another way.
+        ModelError: the graph contains the batch size in another way.
     """
     graph = model.graph
     targets = {w.name: w for w in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
             targets.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
-    seen = _of_image(model)
+    image_tensors = _image_tensors(model)
     for i, node in enumerate(graph.node):
-        if node.op_type != "Reshape" or node.input[0] not in seen or node.input[1] not in targets:
+        if node.op_type != "Reshape" or node.input[0] not in image_tensors or node.input[1] not in targets:
             continue
         target = onnx.numpy_helper.to_array(targets[node.input[1]])
         source, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
@@ -309,13 +310,13 @@ def _free_batch(onnx: Any, model: Any, shapes: dict[str, tuple[int, ...]]) -> No
     embedding = graph.output[0].name
     if shapes[embedding][0] == 1 and _shapes(onnx, model, faces=2)[embedding][0] != 2:
         raise ModelError(
-            "the model was exported for one face a batch in a way that arcage cannot undo: export it "
+            "the model was exported for a batch of one face in a way that arcage cannot change: export it "
             "again with a dynamic batch size"
         )
 
 
 def _shapes(onnx: Any, model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors for a batch of ``faces``, by name; 0 for a size that cannot be told."""
+    """Return the shapes of all tensors for a batch of ``faces``, by name; 0 for a size that is unknown."""
     graph = model.graph
     image = image_input(model)
     dims = image.type.tensor_type.shape.dim
@@ -323,11 +324,13 @@ def _shapes(onnx: Any, model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]
     if len(dims) != 4 or any(
         d.dim_value not in (0, size) for d, size in zip(dims, (1, *wanted[1:]), strict=True)
     ):
-        raise ModelError(f"the model's input is no image (n, 3, {SIDE}, {SIDE}): this is no face embedder")
+        raise ModelError(
+            f"the model's input is not an image (n, 3, {SIDE}, {SIDE}): this is not a face embedder"
+        )
     if image.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         raise ModelError("the model's input is not float32: export it again in float32")
 
-    # Weights go in by shape alone: inference copies its model, and these can have 260 MB of them.
+    # Large weights are replaced by their shapes: inference copies the model, of up to 260 MB.
     value = onnx.helper.make_tensor_value_info
     small = [w for w in graph.initializer if math.prod(w.dims) <= 64]
     large = [w for w in graph.initializer if math.prod(w.dims) > 64]
@@ -342,13 +345,13 @@ def _shapes(onnx: Any, model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]
     probe.graph.input.extend(value(w.name, w.data_type, w.dims) for w in large)
     probe.graph.output.extend(graph.output)
     for output in probe.graph.output:
-        # Declared for the batch of the export, which need not be this one.
+        # The declared batch size is that of the export.
         if output.type.tensor_type.shape.dim:
             output.type.tensor_type.shape.dim[0].Clear()
     try:
         inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"the model is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"the model is not a valid ONNX graph: {str(error).splitlines()[0]}") from error
     return {
         v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
         for v in (*inferred.graph.value_info, *inferred.graph.output)

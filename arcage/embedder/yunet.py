@@ -1,4 +1,4 @@
-"""YuNet's outputs -> face candidates (Wu et al., Machine Intelligence Research 2023; OpenCV Zoo)."""
+"""The face detector YuNet (Wu et al., Machine Intelligence Research 2023), as published in the OpenCV Zoo."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import threading
 import cv2
 import numpy as np
 
+from arcage.embedder.candidates import Candidates
 from arcage.embedder.engines.base import Engine, Network
 from arcage.types import F32, U8
 
 STRIDES = (8, 16, 32)
+"""Pixels of the canvas per output cell, one for each scale of the network."""
 
 
 class YuNet:
     """The OpenCV Zoo's ``face_detection_yunet_2023mar.onnx`` on any engine.
 
-    Networks are compiled per canvas size, when a size is first met.
+    The network is compiled for each canvas size on first use.
+
+    Args:
+        engine: what runs the network.
+        model: the ONNX file's bytes.
     """
 
     def __init__(self, engine: Engine, model: bytes) -> None:
@@ -25,21 +31,17 @@ class YuNet:
         self._lock = threading.Lock()
         self._sizes: dict[tuple[int, int], tuple[Network, F32, F32]] = {}
 
-    def candidates(self, canvas: U8, threshold: float) -> tuple[F32, F32, F32]:
-        """Face candidates before non-maximum suppression.
+    def candidates(self, canvas: U8, threshold: float) -> Candidates:
+        """Return the face candidates before non-maximum suppression, in pixels of the canvas.
 
         Args:
-            canvas: shape (height, width, 3), uint8, RGB; both multiples of 32.
-            threshold: the least score, 0 to 1.
-
-        Returns:
-            boxes, shape (n, 4), x1 y1 x2 y2; landmarks, shape (n, 5, 2); scores, shape (n,): float32,
-            in the canvas's pixels.
+            canvas: shape (height, width, 3), uint8, RGB; height and width are multiples of 32.
+            threshold: minimum score, 0 to 1.
         """
         network, all_cells, all_strides = self._for_size(canvas.shape[0], canvas.shape[1])
-        out = network(_blue_first(canvas))
+        out = network(_network_input(canvas))
 
-        # The published score: the geometric mean of "a face" and "a face centred in this cell".
+        # The published score: the geometric mean of the class score and the objectness score.
         cls = np.concatenate([out[f"cls_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
         obj = np.concatenate([out[f"obj_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
         scores = np.sqrt(cls * obj)
@@ -52,27 +54,30 @@ class YuNet:
         half = np.exp(box[:, 2:]) * strides / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
         landmarks = (points + cells[:, None]) * strides[:, None]
-        return boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+        return Candidates(
+            boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+        )
 
     def _for_size(self, height: int, width: int) -> tuple[Network, F32, F32]:
+        """Return the network for a canvas size, and the cells and strides of its outputs."""
         with self._lock:
             if (height, width) not in self._sizes:
                 network = self._engine.load(self._model, (1, 3, height, width))
-                self._sizes[height, width] = (network, *_priors(height, width))
+                self._sizes[height, width] = (network, *_cells(height, width))
             return self._sizes[height, width]
 
 
-def _blue_first(canvas: U8) -> F32:
-    """Shape (height, width, 3), RGB -> (1, 3, height, width), float32, BGR."""
+def _network_input(canvas: U8) -> F32:
+    """Convert (height, width, 3), uint8, RGB to (1, 3, height, width), float32, BGR."""
     blob = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-    # Four times as fast as numpy's own way around the axes.
+    # Four times as fast as a transposed copy in NumPy.
     for plane, channel in zip(blob[0, ::-1], cv2.split(canvas), strict=True):
         plane[:] = channel
     return blob
 
 
-def _priors(height: int, width: int) -> tuple[F32, F32]:
-    """The column and row of every output cell, shape (cells, 2), and its stride, shape (cells, 1)."""
+def _cells(height: int, width: int) -> tuple[F32, F32]:
+    """Return the column and row of each output cell, shape (cells, 2), and its stride, shape (cells, 1)."""
     cells, strides = [], []
     for stride in STRIDES:
         count, across = height // stride * (width // stride), width // stride

@@ -257,7 +257,7 @@ def _ray() -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise DeviceError(f"Ray is not installed ({error}): pip install 'arcage[ray]'") from None
+        raise DeviceError(f"`engine` ray needs Ray ({error}): pip install 'arcage[ray]'") from None
     if ray.is_initialized():
         yield ray
         return
@@ -276,7 +276,9 @@ def _ray() -> Iterator[Any]:
     except Exception as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         where = "start Ray on this machine" if local else f"join Ray at {os.environ['RAY_ADDRESS']}"
-        raise DeviceError(f"cannot {where}: {words}; extract without Ray, or in several parts") from error
+        raise DeviceError(
+            f"cannot {where}: {words}; run without `engine` ray, or in parts with `shard`"
+        ) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     # Errors are reported by the exceptions below, once.

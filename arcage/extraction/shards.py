@@ -38,5 +38,5 @@ def parse_shard(text: str) -> Shard:
     if match and 1 <= int(match[1]) <= int(match[2]):
         return Shard(int(match[1]), int(match[2]))
     raise UsageError(
-        f"{text!r} is not a part: give i/n with i from 1 to n, such as 1/4 for the first of four parts"
+        f"`shard` is i/n with i from 1 to n, such as 1/4 for the first of four parts, not {text!r}"
     )

@@ -3,8 +3,7 @@
 The manifest has the sha256 of the arrays, which is checked before they are read. Nothing is unpickled. Trees
 are arrays too, not LightGBM's text format, whose parser aborts the process on a damaged file.
 
-To change the format, add a schema number to :data:`READ`. Readers of older schemas stay;
-`tests/heads/test_store.py` reads heads written by older versions.
+How to change the format: see :mod:`arcage._version`.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_READ, HEADS_SCHEMA
 from arcage.errors import HeadsError
 from arcage.files import atomic_write, make_folder, reason, verified_bytes
 from arcage.heads.layers import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
@@ -27,11 +27,6 @@ from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.process.interrupt import uninterrupted
 from arcage.types import Array
 
-SCHEMA, ADAPTED = 4, 5
-"""Schema of heads, and of heads with an :class:`~arcage.heads.model.Adaptation`, which older versions
-refuse."""
-READ = (2, 3, SCHEMA, ADAPTED)
-"""The schemas that can be read. Schemas 2 and 3 had at most one kernel."""
 BUNDLED = Path(__file__).parent / "default"
 """The folder of the bundled heads."""
 MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
@@ -74,7 +69,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     data = buffer.getvalue()
     manifest = {
         **heads.manifest,
-        "schema": ADAPTED if heads.adapted else SCHEMA,
+        "schema": ADAPTED_HEADS_SCHEMA if heads.adapted else HEADS_SCHEMA,
         "fingerprint": heads.fingerprint,
         "dimension": heads.dimension,
         "arrays": _record(ARRAYS, data),
@@ -183,10 +178,10 @@ def load_heads(folder: str | Path | None = None) -> Heads:
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["schema"] not in READ:
+        if manifest["schema"] not in HEADS_READ:
             raise HeadsError(
                 f"the heads in {folder} have the schema {manifest['schema']}, this version of arcage "
-                f"reads {', '.join(map(str, READ))}; update arcage, or {remedy}"
+                f"reads {', '.join(map(str, HEADS_READ))}; update arcage, or {remedy}"
             )
         data = (folder / manifest["arrays"]["file"]).read_bytes()
         expected = manifest["arrays"]["sha256"]

@@ -29,7 +29,7 @@ def save(
 
     Args:
         output: from :func:`arcage.output.formats.write_file` or :func:`~arcage.output.formats.write_stdout`.
-        report: from :func:`arcage.report.faces.write_page`.
+        report: from :func:`arcage.report.predictions_page.write_page`.
         progress: called after each image.
 
     Raises:

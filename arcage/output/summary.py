@@ -1,4 +1,4 @@
-"""How much a run has done, in numbers and in words."""
+"""Count the results of a run."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of a run over images."""
+    """Counts of a run over images; ``str`` gives a sentence."""
 
     ok: int = 0
     """Images with a face."""
     no_face: int = 0
     unreadable: int = 0
     faces: int = 0
-    """Those in the answer."""
+    """Faces in the output."""
     from_cache: int = 0
-    """Images that the cache had already."""
+    """Images whose descriptors were in the cache."""
     multi_frame: int = 0
     """Animations and files of several pages, of which the first frame or page was read."""
     drawn: int = 0
-    """Pictures with boxes and labels that were written."""
+    """Annotated pictures and videos that were written."""
     seconds: float = 0.0
+    """Duration."""
     last: str = ""
     """The path of the last image."""
 
     @property
     def images(self) -> int:
-        """All that were asked for."""
+        """Number of images."""
         return self.ok + self.no_face + self.unreadable
 
     def add(self, path: str, status: Status, faces: int) -> None:

@@ -1,4 +1,4 @@
-"""Rows as a table for people, as wide as their terminal and with colour where it wants any."""
+"""Render predictions as a terminal table."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from arcage.text import gender_text
 from arcage.types import Prediction
 
 _NARROW = 70
-"""On terminals with fewer columns the names of the images need the place of the less telling columns."""
+"""Terminals with fewer columns show no face number and no score, to leave room for the names."""
 _LEAST = 11
-"""Columns that are left to a name at least, however narrow the terminal."""
+"""Minimum number of columns for a name."""
 _BOLD, _YELLOW = "1", "33"
 
 
 def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
-    """A table into a text file that is open; the header is written at once.
+    """Write the header of a table into an open text file; return a function that writes rows.
 
-    On a terminal a name that is too long loses its start. Nothing in a name moves the cursor or turns
-    the direction of the text: what cannot be printed is escaped, and so is what the file's encoding lacks.
+    The table is as wide as the terminal. Long names lose their start. Unprintable characters, which may move
+    the cursor or change the direction of text, are escaped, and so are characters that the file's encoding
+    lacks.
     """
     width = shutil.get_terminal_size().columns if file.isatty() else None
     narrow = width is not None and width < _NARROW
     paint = _paint if wants_colour(file) else _plain
     encoding = getattr(file, "encoding", None) or "utf-8"
 
-    # The path comes last: it is the only column whose width is not known beforehand.
+    # The path comes last, because its width is not known in advance.
     header = f"{'age':>5}  {'90 %':<7}  {'gender':<12}  "
     header += "" if narrow else f"{'face':<7}  {'score':<5}  "
     room = None if width is None else max(_LEAST, width - len(header))
@@ -61,14 +62,14 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
 
 
 def wants_colour(file: IO[str]) -> bool:
-    """Whether what reads the file shows colours: https://no-color.org, then https://force-color.org."""
+    """Return whether to write colours to the file: https://no-color.org, then https://force-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    # Windows' old console prints the codes as they are.
-    knows = "WT_SESSION" in os.environ if os.name == "nt" else os.environ.get("TERM") != "dumb"
-    return knows and file.isatty()
+    # The old console of Windows prints the codes.
+    supported = "WT_SESSION" in os.environ if os.name == "nt" else os.environ.get("TERM") != "dumb"
+    return supported and file.isatty()
 
 
 def _paint(text: str, code: str) -> str:
@@ -85,7 +86,7 @@ def _shown(text: str, encoding: str) -> str:
 
 
 def _shortened(text: str, room: int) -> str:
-    """Without its start where it needs more columns: the end of a path tells the most."""
+    """Cut the start of a long path: the end is more informative."""
     if _cells(text) <= room:
         return text
     text = text[3 - room :]
@@ -95,10 +96,10 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _cells(text: str) -> int:
-    """Columns of a terminal that a text takes."""
+    """Return the number of terminal columns of a text."""
     if text.isascii():
         return len(text)
-    # Here, because the few names that need it are worth the wait.
+    # Imported here: few names need it, and it is slow.
     from rich.cells import cell_len
 
     return cell_len(text)

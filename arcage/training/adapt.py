@@ -17,7 +17,7 @@ from arcage.heads.callbacks import Report
 from arcage.heads.model import Heads
 from arcage.heads.settings import FOLDS, Settings, versions
 from arcage.heads.store import are_among, digests, fitted_images, save_heads
-from arcage.report.rounds import write_curves
+from arcage.report.boosting_curves import write_curves
 from arcage.text import counted
 from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.folder import check_writable

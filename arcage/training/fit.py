@@ -23,7 +23,7 @@ from arcage.heads.search import TRIALS, search
 from arcage.heads.settings import Settings
 from arcage.heads.store import digests, save_heads
 from arcage.heads.task import Attribute, why_not_fitted
-from arcage.report.rounds import write_curves
+from arcage.report.boosting_curves import write_curves
 from arcage.text import percent
 from arcage.training.evaluate import predict_labelled
 from arcage.training.folder import check_writable

@@ -9,7 +9,7 @@ from arcage.errors import ForeignFileError, HeadsError
 from arcage.files import refuse_foreign
 from arcage.heads.search import TRIALS
 from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST
-from arcage.report import rounds
+from arcage.report.boosting_curves import EVENTS, JSON, PNG
 
 
 def check_heads_folder(folder: Path) -> None:
@@ -22,9 +22,18 @@ def check_heads_folder(folder: Path) -> None:
         return
     refuse_foreign(rb'"arrays": \{\s*"file": "heads.npz"', folder / MANIFEST)
     refuse_foreign(rb"\A# Model card: age and gender heads\r?\n", folder / CARD)
-    refuse_foreign(rb'\A\{"curves": \[', folder / rounds.JSON)
+    refuse_foreign(rb'\A\{"curves": \[', folder / JSON)
     # An interrupted fit may have left files without a manifest.
-    ours = {MANIFEST, ARRAYS, CARD, IMAGES, TRIALS, rounds.JSON, rounds.PNG, rounds.EVENTS}
+    ours = {
+        MANIFEST,
+        ARRAYS,
+        CARD,
+        IMAGES,
+        TRIALS,
+        JSON,
+        PNG,
+        EVENTS,
+    }
     if not os.path.exists(folder / MANIFEST) and any(
         path.name not in ours and not path.name.startswith(".") for path in folder.iterdir()
     ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from arcage.data.sampling import sampling_words
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
+from arcage.report.sampling import sampling_text
 from arcage.text import counted, format_number, percent
 
 Manifest = dict[str, Any]
@@ -191,7 +191,7 @@ def _metrics(manifest: Manifest) -> list[str]:
 
 def _sampling(manifest: Manifest) -> list[str]:
     sampling = manifest.get("sampling")
-    return [SAMPLING.format(words=sampling_words(sampling))] if sampling else []
+    return [SAMPLING.format(words=sampling_text(sampling))] if sampling else []
 
 
 def _worst(manifest: Manifest) -> list[str]:

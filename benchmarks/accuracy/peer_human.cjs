@@ -1,9 +1,9 @@
-// The package @vladmandic/human on a list of images; run by peers.py with the peer's folder as NODE_PATH.
+// Run the package @vladmandic/human on a list of images, for peers.py, with the peer's folder as NODE_PATH.
 //
-// node peer_human.cjs LIST ANSWERS.csv MARGIN
+// node peer_human.cjs LIST PREDICTIONS.csv MARGIN
 //
-// Its defaults, but for: each image by itself, no network but those for age and gender, all faces and not
-// only the surest, and a gender for each, however sure, as the others give it.
+// Its defaults, except: no state between images, only the networks for age and gender, all faces instead of the
+// most confident one, and a gender for each face at any confidence, as from the other packages.
 "use strict";
 
 const path = require("node:path");

@@ -1,7 +1,7 @@
-// What the JavaScript peers share: images become tensors, faces become rows of the table that peers.py reads.
+// Shared by the JavaScript peers: images to tensors, and faces to rows of the table that peers.py reads.
 "use strict";
 
-// Nothing but a package's own files: its models are read through fetch, too.
+// Serve only local files: the packages read their models through fetch, too.
 const fs = require("node:fs");
 const { fileURLToPath } = require("node:url");
 globalThis.fetch = async (url) => new Response(fs.readFileSync(fileURLToPath(String(url))));
@@ -17,7 +17,7 @@ const WASM = path.dirname(require.resolve("@tensorflow/tfjs-backend-wasm")) + pa
 const quoted = (value) => (/[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : value);
 const line = (values) => values.map(quoted).join(",") + "\r\n";
 
-// The image upright, RGB, with `margin` pixels of black on every side.
+// Read an image, upright, RGB, with `margin` black pixels on every side.
 async function read(file, margin) {
   const border = { top: margin, bottom: margin, left: margin, right: margin, background: "black" };
   const image = sharp(file).rotate().toColourspace("srgb").removeAlpha().extend(border).raw();
@@ -25,8 +25,8 @@ async function read(file, margin) {
   return tf.tensor3d(data, [info.height, info.width, info.channels], "int32");
 }
 
-// As `node SCRIPT LIST ANSWERS.csv MARGIN` asks. `load()` gives a function that finds in a tensor
-// [height, width, 3] of 0 to 255 the faces, each { x, y, width, height, age, gender }.
+// Implement `node SCRIPT LIST PREDICTIONS.csv MARGIN`. `load()` returns a function from a tensor
+// [height, width, 3], 0 to 255, to its faces, each { x, y, width, height, age, gender }.
 exports.run = async (load) => {
   const [names, answers, margin] = [process.argv[2], process.argv[3], Number(process.argv[4])];
   wasm.setWasmPaths(WASM);

@@ -1,9 +1,9 @@
-"""What fewer bits cost: the same faces in float32 and as the processor does it fastest.
+"""Measure the cost of reduced precision: the same faces in float32 and in the processor's fastest type.
 
     python benchmarks/accuracy/precision.py --data ../shared/data --heads /tmp/accuracy/heads80
 
-Takes images of UTKFace that ``arcage fit --holdout 0.2`` leaves out, extracts each with both precisions, and
-asks the same heads. Rates are of one run each, one after the other, with two runs of which the faster counts.
+Extracts images of UTKFace that ``arcage fit --holdout 0.2`` holds out with both precisions, and predicts with
+the same heads. Each rate is the faster of two runs; the precisions are run one after the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RUNS = 2
 
 
 def descriptors(sources: Sequence[Source], extractor: Extractor) -> tuple[dict[int, F32], float]:
-    """By the image's number its main face's descriptor, float32; and images a second."""
+    """Return the descriptor of the main face by image number, float32, and images per second."""
     found, rates = {}, []
     for _ in range(RUNS):
         start = time.perf_counter()
@@ -45,21 +45,21 @@ def descriptors(sources: Sequence[Source], extractor: Extractor) -> tuple[dict[i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="holds utkface/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
     parser.add_argument("--heads", type=Path, required=True, help="fitted without the held-out fifth")
-    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
-    parser.add_argument("--limit", type=int, help="only so many images")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    parser.add_argument("--limit", type=int, help="use this many images")
     args = parser.parse_args()
     heads = load_heads(args.heads)
     if fitted_on(heads, "utkface", SHARE):
-        sys.exit(f"{args.heads} was fitted on the images to be judged: fit with --holdout {SHARE}")
+        sys.exit(f"{args.heads} was fitted on the evaluation images: fit with --holdout {SHARE}")
     chosen: list[tuple[Source, Label]] = held_out_images(args.data / "utkface")[: args.limit]
     sources = [source for source, _ in chosen]
     exact, quick = Extractor(precision="float32"), Extractor()
     engines = exact.engine.name, quick.engine.name
     if engines[0] == engines[1]:
         sys.exit(
-            f"this processor has nothing faster than float32 ({engines[0]}): there is nothing to compare"
+            f"this processor has no type faster than float32 ({engines[0]}): there is nothing to compare"
         )
     (before, slow), (after, fast) = descriptors(sources, exact), descriptors(sources, quick)
     both = sorted(before.keys() & after.keys())

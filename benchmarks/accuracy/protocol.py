@@ -1,8 +1,8 @@
-"""What the accuracy benchmarks share: the faces, the split, and arcage's answers.
+"""Shared by the accuracy benchmarks: the faces, the split, and arcage's predictions.
 
-UTKFace is split by content: an image belongs to the held-out part if the first 32 bits of its sha256, as a
-share of all, are below ``SHARE``, as ``arcage fit --holdout`` has it. So copies stay on one side, whoever
-splits chooses the same, and an image counts whether or not a face is found in it.
+UTKFace is split by content, as ``arcage fit --holdout`` does: an image is held out if the first 32 bits of
+its SHA-256, as a fraction of 2^32, are below ``SHARE``. Copies stay on one side, every run makes the same
+split, and an image counts whether or not a face is found in it.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ SETS = ("utkface", "lfw", "fairface")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What arcage or a peer says of the face that an image shows. None: it found no face."""
+class Estimate:
+    """Prediction of arcage or of a peer for the main face of an image; None without a face."""
 
     age: float | None = None
     female: bool | None = None
 
 
 def run_arcage(*arguments: object) -> None:
-    """Run a command of the arcage that this process has imported (-P: not of the current folder)."""
+    """Run an arcage command, with the arcage that this process imports (-P: not the current folder's)."""
     words = [str(a) for a in arguments]
     print("$ arcage", shlex.join(words), file=sys.stderr)
     subprocess.run([sys.executable, "-P", "-m", "arcage", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def extract(data: Path, work: Path, augment: int = 0) -> None:
-    """Bring the descriptors of all three sets into caches under ``work``; what is there is kept."""
+    """Extract the descriptors of all three sets into caches under ``work``; existing ones are kept."""
     for name in SETS:
         variants = ["--augment", augment] if augment and name == "utkface" else []
         run_arcage("extract", data / name, "--cache", work / name, *variants)
 
 
 def fit(work: Path, augment: int = 0) -> Heads:
-    """Heads on the part of UTKFace that is not held out, in ``work/heads80``."""
+    """Fit heads on the part of UTKFace that is not held out, in ``work/heads80``."""
     variants = ["--augment", augment] if augment else []
     run_arcage(
         "fit", "--cache", work / "utkface", "--labels", "utkface",
@@ -70,8 +70,8 @@ def fit(work: Path, augment: int = 0) -> Heads:
 
 
 def fitted(work: Path, fingerprint: str) -> Heads | None:
-    """The heads of an earlier :func:`fit`; None where they are missing, of another pipeline, or have
-    seen the faces held out here."""
+    """Load the heads of an earlier :func:`fit`. Return None if they are missing, belong to another pipeline,
+    or were fitted on the faces held out here."""
     try:
         heads = load_heads(work / "heads80")
         heads.check(fingerprint)
@@ -81,13 +81,13 @@ def fitted(work: Path, fingerprint: str) -> Heads | None:
 
 
 def bundled_augment() -> int:
-    """How many degraded variants of each face the bundled heads were fitted on."""
+    """Return the number of degraded variants per face that the bundled heads were fitted on."""
     training = load_heads().manifest.get("training")
     return int(training.get("variants", 0)) if isinstance(training, dict) else 0
 
 
 def held_out_images(folder: Path) -> list[tuple[Source, Label]]:
-    """UTKFace's held-out images with their labels, each content once, in the order of their sha256.
+    """Return the held-out images of UTKFace with their labels, each content once, sorted by SHA-256.
 
     Copies with contradictory labels are left out.
     """
@@ -105,8 +105,8 @@ def held_out_images(folder: Path) -> list[tuple[Source, Label]]:
 def described(
     pictures: Sequence[U8], labels: Sequence[Label], make: Callable[[U8], bytes], extractor: Extractor
 ) -> tuple[F32, F32, F32]:
-    """Descriptors of the main faces of ``make``'s encoded pictures, ages and genders; without those in which
-    no face is found."""
+    """Return descriptors, ages and genders of the main faces of the images that ``make`` encodes, without the
+    images in which no face is found."""
     descriptors, found = [], []
 
     def encoded() -> Iterator[tuple[int, Callable[[], bytes]]]:
@@ -124,7 +124,7 @@ def described(
 
 
 def main_face(boxes: Sequence[Sequence[float]], width: float, height: float) -> int:
-    """Which face the label speaks of: large and near to the centre, as ``arcage fit`` has it."""
+    """Return the index of the face that the label describes: large and central, as in ``arcage fit``."""
 
     def prominence(box: Sequence[float]) -> float:
         x1, y1, x2, y2 = box
@@ -134,20 +134,20 @@ def main_face(boxes: Sequence[Sequence[float]], width: float, height: float) -> 
     return max(range(len(boxes)), key=lambda i: prominence(boxes[i]))
 
 
-def arcage_answers(
+def arcage_estimates(
     sources: Iterable[Source], extractor: Extractor, cache: Cache, heads: Heads
-) -> dict[str, Answer]:
-    """By path, arcage's answer for the main face of each image."""
-    answers = {}
+) -> dict[str, Estimate]:
+    """Return arcage's prediction for the main face of each image, by path."""
+    estimates = {}
     with closing(extract_images(sources, extractor, cache)) as results:
         for result in results:
             path, image = result.source.path, result.image
-            answers[path] = Answer()
+            estimates[path] = Estimate()
             if image.faces:
                 face = main_face([f.box.tolist() for f in image.faces], image.width, image.height)
                 p = heads.predict(image.descriptors[face : face + 1])
-                answers[path] = Answer(float(p.age[0]), bool(p.p_female[0] >= 0.5))
-    return answers
+                estimates[path] = Estimate(float(p.age[0]), bool(p.p_female[0] >= 0.5))
+    return estimates
 
 
 def write_json(path: Path, report: object) -> None:
@@ -157,7 +157,7 @@ def write_json(path: Path, report: object) -> None:
 
 
 def as_text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with aligned columns, the first to the left and all others to the right."""
+    """Return a table of text, the first column aligned left and the others right."""
     lines = [tuple(head), *map(tuple, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(

@@ -1,13 +1,14 @@
-"""What heads gain from 500 faces of a narrow source, and what they forget of the rest.
+"""Measure what heads gain from 500 faces of a narrow source, and what they lose on other faces.
 
     python benchmarks/accuracy/refit.py --data ../shared/data --work /tmp/accuracy
 
-Needs ``--work`` as table.py leaves it. Two heads are adapted: of 55 % of UTKFace, and table.py's, of 80 % and of
-degraded variants. The sources are made of held-out faces: children (0 to ``OLDEST`` years), with everybody
-older as the rest; the old (from ``OLD`` years), with everybody younger; and strongly blurred copies, with
-other faces, as they were, as the rest. ``FACES`` of a source are learnt from and the others judge, in ``DRAWS``
-draws; where there are not twice as many, all are learnt from and each is judged by models that have not seen it.
-"""  # noqa: E501
+Needs the ``--work`` folder of table.py. Two heads are adapted: heads fitted on 55 % of UTKFace, and
+table.py's, fitted on 80 % with degraded variants. Sources and reference sets are made of held-out faces:
+children (0 to ``OLDEST`` years) and all older people; people from ``OLD`` years on and all younger ones;
+strongly blurred copies and other faces, unchanged. Heads are adapted to ``FACES`` faces of a source and
+evaluated on the others, in ``DRAWS`` draws. If a source has fewer than twice as many faces, all are used, and
+the evaluation is out of fold.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ import protocol
 from degradations import blur, png
 
 from arcage.cache import Cache
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation.metrics import compute_metrics
 from arcage.files import read_bytes, sha256_bytes
@@ -32,26 +33,26 @@ from arcage.images.decode import decode
 from arcage.types import F32, Labels
 
 SHARE = 0.45
-"""Held out of UTKFace by the first heads: fewer would not have twice ``FACES`` children."""
+"""Share of UTKFace that the first heads hold out: enough for twice ``FACES`` children."""
 OLDEST = 12
 OLD = 60
 FACES = 500
 FEWER = (50, 100, 200)
-"""Children, to see how many it takes; and ``FACES`` of all kinds, where there is nothing to learn."""
+"""Numbers of children for the learning curve."""
 FORGET = (None, 1.0, 100.0)
-"""Years: as little as is usual, more, and everything, as for heads that will see nothing but the source."""
+"""Years: the default, more, and unlimited, for heads that are only used on the source."""
 DRAWS = 3
 BLURRED = 1400
-"""Images to blur: in some no face is found afterwards."""
+"""Images to blur; in some of them no face is found afterwards."""
 SIGMAS = (6.0, 10.0)
-"""Of the blur, in pixels of a crop of 200. Degraded variants have up to 4."""
+"""Standard deviations of the blur, pixels of a crop of 200. Degraded variants have up to 4."""
 
 Faces = tuple[F32, F32, F32]
 """Descriptors, ages, genders."""
 
 
 def halves(source: Faces, faces: int = FACES) -> Iterator[tuple[str, Faces, Faces | None]]:
-    """Faces to learn from, and others to judge; none where there are too few."""
+    """Yield faces to adapt to and faces to evaluate on; None for the latter if there are too few."""
     if len(source[0]) < 2 * FACES:
         yield "out of fold", source, None
         return
@@ -66,18 +67,20 @@ def of(faces: Faces, rows: np.ndarray) -> Faces:
     return x[rows], age[rows], gender[rows]
 
 
-def show(name: str, judged: Faces, before: Predictions, after: Predictions) -> None:
-    a, b = (compute_metrics(predictions, Labels(*judged[1:])) for predictions in (before, after))
-    print(f"  {name}: {len(judged[0]):,} faces")
-    for figure in ("mae", "coverage", "width", "gender_accuracy"):
-        was, now = a[figure], b[figure]
+def show(name: str, faces: Faces, before: Predictions, after: Predictions) -> None:
+    a, b = (compute_metrics(predictions, Labels(*faces[1:])) for predictions in (before, after))
+    print(f"  {name}: {len(faces[0]):,} faces")
+    for metric in ("mae", "coverage", "width", "gender_accuracy"):
+        was, now = a[metric], b[metric]
         assert was is not None
         assert now is not None
-        print(f"    {figure:15}  {was:7.3f} -> {now:7.3f}  ({now / was - 1:+.1%})")
+        print(f"    {metric:15}  {was:7.3f} -> {now:7.3f}  ({now / was - 1:+.1%})")
 
 
-def measure(base: Heads, source: Faces, rest: Faces, forget: float | None = None, faces: int = FACES) -> None:
-    rest_before = base.predict(rest[0])
+def measure(
+    base: Heads, source: Faces, reference: Faces, forget: float | None = None, faces: int = FACES
+) -> None:
+    reference_before = base.predict(reference[0])
     for name, mine, others in halves(source, faces):
         began = time.perf_counter()
         heads, out_of_fold, _ = adapt_heads(base, mine[0], Labels(*mine[1:]), forget=forget)
@@ -86,12 +89,14 @@ def measure(base: Heads, source: Faces, rest: Faces, forget: float | None = None
             show("the source", mine, base.predict(mine[0]), out_of_fold)
         else:
             show("the source", others, base.predict(others[0]), heads.predict(others[0]))
-        show("the rest", rest, rest_before, heads.predict(rest[0]))
+        show("the reference set", reference, reference_before, heads.predict(reference[0]))
 
 
 def blurred(data: Path, extractor: Extractor) -> tuple[list[Faces], str]:
-    """Copies, for each of ``SIGMAS``, of images that both heads held out; and the highest sha256 among these:
-    sorted by it, the first ones are a random sample."""
+    """Blur images that both heads held out, for each of ``SIGMAS``; also return their highest SHA-256.
+
+    The images are sorted by it, so the first ones are a random sample.
+    """
     sample = protocol.held_out_images(data / "utkface")[:BLURRED]
     pictures = [decode(read_bytes(source.path)) for source, _ in sample]
     labels = [label for _, label in sample]
@@ -106,8 +111,8 @@ def blurred(data: Path, extractor: Extractor) -> tuple[list[Faces], str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with utkface/ in it")
-    parser.add_argument("--work", type=Path, required=True, help="as table.py leaves it")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
+    parser.add_argument("--work", type=Path, required=True, help="folder that table.py wrote")
     args = parser.parse_args()
     if not (args.work / "heads55").exists():
         arguments = ("--cache", args.work / "utkface", "--labels", "utkface", "--holdout", SHARE)

@@ -1,9 +1,9 @@
-"""What arcage's answers are worth on poor pictures: error, gender and intervals against each degradation.
+"""Measure the accuracy on degraded images: age error, gender and intervals, by kind and level.
 
     python benchmarks/accuracy/robustness.py --data ../shared/data --heads /tmp/accuracy/heads80 --out /tmp/curves
 
-Takes images of UTKFace that ``arcage fit --holdout 0.2`` leaves out, always the same ones, makes each worse
-(degradations.py), and sends the encoded bytes through detection, descriptors and heads. Writes
+Takes a fixed sample of the images of UTKFace that ``arcage fit --holdout 0.2`` holds out, degrades each
+(degradations.py), and runs the encoded images through detection, descriptors and heads. Writes
 robustness.json and, with matplotlib, robustness.png.
 """  # noqa: E501
 
@@ -30,8 +30,8 @@ from arcage.images.decode import decode
 from arcage.training.overlap import fitted_on
 from arcage.types import U8, Labels
 
-FIGURES = ("mae", "bias", "gender_accuracy", "coverage", "width")
-AS_IT_IS = "as it is"
+METRICS = ("mae", "bias", "gender_accuracy", "coverage", "width")
+ORIGINAL = "original"
 
 
 def measure(
@@ -41,12 +41,12 @@ def measure(
     extractor: Extractor,
     heads: Heads,
 ) -> dict[str, Any]:
-    """Figures of the degraded pictures in which a face was found, and the share of the others."""
+    """Return the metrics of the degraded images in which a face is found, and the share of the others."""
     descriptors, age, gender = protocol.described(pictures, labels, make, extractor)
-    row: dict[str, Any] = {"without_face": 1 - len(age) / len(labels), **dict.fromkeys(FIGURES)}
+    row: dict[str, Any] = {"without_face": 1 - len(age) / len(labels), **dict.fromkeys(METRICS)}
     if len(age):
-        seen = compute_metrics(heads.predict(descriptors), Labels(age, gender))
-        row |= {name: seen[name] for name in FIGURES}
+        metrics = compute_metrics(heads.predict(descriptors), Labels(age, gender))
+        row |= {name: metrics[name] for name in METRICS}
     return row
 
 
@@ -71,21 +71,21 @@ def as_text(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A column for each degradation, a row for each figure; dashed: the pictures as they are."""
+    """Plot a column per degradation and a row per metric; dashed lines: the original images."""
     from matplotlib.figure import Figure
 
     shown = {
         "mae": "mean absolute error, years",
         "width": "mean width of the interval, years",
         "coverage": "ages inside the 90 % interval",
-        "gender_accuracy": "gender right",
-        "without_face": "without a face",
+        "gender_accuracy": "gender accuracy",
+        "without_face": "share without a face",
     }
     reference = rows[0]
     figure = Figure(figsize=(3 * len(CURVES), 2.6 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), len(CURVES), sharey="row", sharex="col", squeeze=False)
     for column, curve in enumerate(CURVES):
-        # 200 pixels is a level of its own: the picture encoded again is the same picture.
+        # The level of 200 pixels exists already: encoding the original again changes nothing.
         points = {row["level"]: row for row in rows if row["curve"] == curve.name}
         points.setdefault(curve.undegraded, reference)
         levels = sorted(points)
@@ -113,36 +113,36 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with utkface/ in it")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
     parser.add_argument("--heads", type=Path, required=True, help="fitted with --holdout 0.2")
-    parser.add_argument("--out", type=Path, required=True, help="for robustness.json and robustness.png")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the JSON file and the plot")
     parser.add_argument("--count", type=int, default=600, help="faces; default 600")
     args = parser.parse_args()
 
     extractor, heads = Extractor(), load_heads(args.heads)
     heads.check(extractor.fingerprint)
-    seen = fitted_on(heads, "utkface", SHARE)
-    if seen:
-        print("these heads were fitted on the faces below as well: the figures are too good", file=sys.stderr)
-    # Sorted by hash, so that the first ones are a random sample.
+    fitted = fitted_on(heads, "utkface", SHARE)
+    if fitted:
+        print("the heads were fitted on these faces: the results are too good", file=sys.stderr)
+    # The images are sorted by hash, so the first ones are a random sample.
     sample = protocol.held_out_images(args.data / "utkface")[: args.count]
     pictures = [decode(read_bytes(source.path)) for source, _ in sample]
     labels = [label for _, label in sample]
     print(f"{len(sample):,} of UTKFace's held-out images, at each level")
 
-    rows = [{"curve": AS_IT_IS, "level": None, **measure(pictures, labels, png, extractor, heads)}]
+    rows = [{"curve": ORIGINAL, "level": None, **measure(pictures, labels, png, extractor, heads)}]
     for curve in CURVES:
         for level in curve.levels:
             print(f"{curve.name} {level:g}", end="    \r", file=sys.stderr, flush=True)
-            figures_ = measure(pictures, labels, lambda p, c=curve, v=level: c.make(p, v), extractor, heads)
-            rows.append({"curve": curve.name, "level": level, **figures_})
+            metrics = measure(pictures, labels, lambda p, c=curve, v=level: c.make(p, v), extractor, heads)
+            rows.append({"curve": curve.name, "level": level, **metrics})
     print(as_text(rows))
-    report = {"pipeline": extractor.fingerprint, "faces": len(sample), "fitted_on_them": seen, "rows": rows}
+    report = {"pipeline": extractor.fingerprint, "faces": len(sample), "fitted_on_them": fitted, "rows": rows}
     protocol.write_json(args.out / "robustness.json", report)
     try:
         draw(rows, args.out / "robustness.png")
     except ImportError:
-        print("no curves drawn: pip install matplotlib", file=sys.stderr)
+        print("no plot: pip install matplotlib", file=sys.stderr)
 
 
 if __name__ == "__main__":

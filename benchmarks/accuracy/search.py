@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcage.embedder import detect
-from arcage.embedder import rotated as turned
-from arcage.embedder.detect import FaceDetector, find_faces
+from arcage.embedder import detect, rotated
+from arcage.embedder.candidates import FaceDetector
+from arcage.embedder.detect import find_faces
 from arcage.embedder.extractor import THRESHOLD, Extractor
 from arcage.images.decode import decode
 from arcage.predictor import Predictor
@@ -32,6 +32,7 @@ ANGLES = 0, 30, 45, 60, 90, 180, 270
 
 
 def thinned(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return a random subset in the original order."""
     rng = np.random.default_rng(0)
     return [paths[i] for i in sorted(rng.choice(len(paths), min(count, len(paths)), replace=False))]
 
@@ -51,6 +52,7 @@ def middle(faces: Sequence[Face], image: U8) -> Face | None:
 
 
 def hit(box: F32, faces: Sequence[Face]) -> bool:
+    """Return whether a face overlaps the box with an intersection over union above 0.4."""
     for face in faces:
         low, high = np.maximum(box[:2], face.box[:2]), np.minimum(box[2:], face.box[2:])
         shared = np.prod(np.clip(high - low, 0, None))
@@ -131,10 +133,10 @@ def changed(detector: FaceDetector, paths: Sequence[Path], name: str) -> None:
         image = read(path)
         for face in find_faces(detector, image, THRESHOLD):
             faces += 1
-            doubtful += face.score < turned.DOUBTFUL
-            if turned.set_upright(detector, image, face) is not face:
+            doubtful += face.score < rotated.UPRIGHT_SCORE
+            if rotated.set_upright(detector, image, face) is not face:
                 others.append(f"{path.name} {np.round(face.box).astype(int).tolist()}")
-    words = f"{faces} faces, {doubtful} looked at again, {len(others)} set upright"
+    words = f"{faces} faces, {doubtful} checked for rotation, {len(others)} set upright"
     print(f"{name}, upright: {words}", *others, flush=True)
 
 
@@ -145,9 +147,9 @@ def main() -> None:
     parser.add_argument("--upright", type=int, default=3000, help="crops and photos to keep upright")
     args = parser.parse_args()
     sets = {name: sorted((args.data / name).rglob("*.jpg")) for name in ("utkface", "lfw", "fairface")}
-    detector = Extractor()._ready().detector
+    detector = Extractor().networks.detector
     photos = thinned(sets["lfw"], 2 * ROWS * COLUMNS)
-    large(detector, photos, detect.MIN_FACE, (40, 45, 50, 60, 80))
+    large(detector, photos, detect.DEFAULT_MIN_FACE, (40, 45, 50, 60, 80))
     large(detector, photos, 20, (20, 25, 30))
     large(detector, photos, 12, (12, 15, 18))
     for name, paths in sets.items():

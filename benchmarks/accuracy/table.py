@@ -1,9 +1,9 @@
-"""Every accuracy figure of the README, from the images on.
+"""Compute every accuracy figure of the README, starting from the images.
 
     python benchmarks/accuracy/table.py --data ../shared/data --work /tmp/accuracy
 
-Descriptors are kept in --work and not computed again. The heads are always fitted anew, on 80 % of UTKFace;
-with as many degraded variants of each face as the bundled heads have, unless --augment says otherwise.
+Descriptors are cached in --work. The heads are fitted in each run, on 80 % of UTKFace, with as many degraded
+variants of each face as the bundled heads, or with --augment N.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from protocol import SHARE, number, share
 
 from arcage import Predictor, __version__
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.heads.model import Heads
@@ -30,28 +31,28 @@ from arcage.training.evaluate import evaluate_labelled, predict_labelled
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
-    """The held-out part, of so many images."""
-    aside = faces.held_out(SHARE)
-    judged = faces.select(aside)
-    answers = predict_labelled(heads, judged)
-    wrong = np.abs(np.round(answers.age) - judged.age)
+    """Evaluate on the held-out part, which has this many images."""
+    mask = faces.held_out(SHARE)
+    held_out = faces.select(mask)
+    predictions = predict_labelled(heads, held_out)
+    error = np.abs(np.round(predictions.age) - held_out.age)
     return {
         "data": f"UTKFace, ages {faces.age.min():.0f}-{faces.age.max():.0f}",
-        "split": f"{aside.sum():,} faces held out by content, fitted on {(~aside).sum():,} others",
+        "split": f"{mask.sum():,} faces held out by content, fitted on {(~mask).sum():,} others",
         "heads": "of the 80 %",
-        "dropped": images - int(aside.sum()),
+        "dropped": images - int(mask.sum()),
         "images": asdict(faces.counts),
-        # Labels are whole years: an answer of 25.4 is 0.4 off however good it is.
-        "whole_years": {"mae": float(wrong.mean()), "cs5": float((wrong <= 5).mean())},
-        **evaluate(answers, judged.labels()),
+        # Labels are whole years, so a prediction of 25.4 years has an error of 0.4 at least.
+        "whole_years": {"mae": float(error.mean()), "cs5": float((error <= 5).mean())},
+        **evaluate(predictions, held_out.labels()),
     }
 
 
 def lfw(faces: LabelledFaces, heads: Heads, name: str) -> dict[str, Any]:
-    """Gender alone: there are no ages."""
+    """Evaluate the gender; LFW has no ages."""
     return {
         "data": "LFW, half of its persons",
-        "split": f"all {len(faces):,} labelled photos with a face, none of LFW was fitted on",
+        "split": f"all {len(faces):,} labelled photos with a face, none of LFW in the fit",
         "heads": name,
         "dropped": faces.counts.no_face + faces.counts.unreadable + faces.counts.contradictory,
         "images": asdict(faces.counts),
@@ -60,18 +61,18 @@ def lfw(faces: LabelledFaces, heads: Heads, name: str) -> dict[str, Any]:
 
 
 def fairface_photos(data: Path, cache: Path, folder: Path | None, name: str) -> dict[str, Any]:
-    """Of several faces in a photo, the one nearest to its centre."""
+    """Evaluate the age bins and gender of the face nearest to the centre of each photo."""
     predictor = Predictor(hint="throughput", heads=folder, cache=cache, faces="center")
-    answers = {
+    predictions = {
         PurePath(source.path).name: (row.age, row.gender)
         for source, (row, *_) in predictor.stream(walk([data / "fairface"]))
         if row.status == "ok"
     }
     return {
         "data": "FairFace, nine age bins",
-        "split": "all photos, none of FairFace was fitted on",
+        "split": "all photos, none of FairFace in the fit",
         "heads": name,
-        **fairface.score(fairface.read_truth(data / "fairface.csv"), answers),
+        **fairface.score(fairface.read_truth(data / "fairface.csv"), predictions),
     }
 
 
@@ -92,9 +93,9 @@ def say(result: dict[str, Any]) -> None:
 
 
 def summary(results: list[dict[str, Any]]) -> str:
-    """A line for each result."""
+    """Return a table with a line per result."""
     head = (
-        "data", "heads", "faces", "dropped", "MAE", "median", "CS@5", "covered", "width",
+        "data", "heads", "faces", "dropped", "MAE", "median", "CS@5", "coverage", "width",
         "bin", "one-off", "gender", "gender 10+", "ECE",
     )  # fmt: skip
     rows = []
@@ -117,12 +118,12 @@ def summary(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="utkface/, lfw/, lfw.csv, fairface/, ...")
-    parser.add_argument("--work", type=Path, required=True, help="for caches and heads")
-    parser.add_argument("--out", type=Path, help="for table.json; default WORK/results")
-    parser.add_argument("--augment", type=int, help="degraded variants; default as the bundled heads have")
+    parser.add_argument("--work", type=Path, required=True, help="folder for caches and heads")
+    parser.add_argument("--out", type=Path, help="folder for table.json; default WORK/results")
+    parser.add_argument("--augment", type=int, help="degraded variants; default: as the bundled heads")
     args = parser.parse_args()
 
-    # Before minutes of work: bundled heads of another pipeline cannot be judged.
+    # Fail early: bundled heads of another pipeline cannot be evaluated.
     bundled, fingerprint = load_heads(), Extractor().fingerprint
     bundled.check(fingerprint)
     augment = protocol.bundled_augment() if args.augment is None else args.augment

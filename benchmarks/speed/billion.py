@@ -1,10 +1,9 @@
-"""What a billion images take: machines, hours, bytes and money, from rates that were measured.
+"""Estimate machines, hours, bytes and cost for a billion images, from measured rates.
 
     python benchmarks/speed/billion.py benchmarks/speed/rates.json --price 1.0 --into docs/guide/scaling.md
 
-The rates are read from a JSON file (see :class:`Rates`); prices are what you say they are. What a reader of
-the cache needs is measured here, on a made-up cache that arcage's own code writes and opens, and its other
-limits are read from that code.
+The rates come from a JSON file (see :class:`Rates`), the price from the command line. The needs of a reader
+of the cache are measured here, on a synthetic cache that arcage writes and opens.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import numpy as np
 
 from arcage.cache import Cache, ShardWriter
 from arcage.cache.shard import SUFFIXES
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.extraction.distributed import _BATCH
 from arcage.files import atomic_write
 from arcage.types import Face, ImageFaces
@@ -33,58 +32,58 @@ from arcage.types import Face, ImageFaces
 BEGIN, END = "<!-- billion.py -->", "<!-- end of billion.py -->"
 SECONDS_PER_HOUR = 3600
 _MADE_UP = 20_000
-"""Images of the cache that is measured."""
+"""Images of the measured cache."""
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The JSON file: what was measured, and how (``commands``, for people)."""
+    """The JSON file: measured rates, and the commands that measured them, for people."""
 
     images_per_second: float
-    """Extracted, files to cache, on ``cores``."""
+    """Rate of an extraction, from files to the cache, on ``cores``."""
     cores: int
     faces_per_image: float
     image_bytes: float
-    """Of one encoded image, read."""
+    """Mean size of an encoded image."""
     cache_bytes_per_face: float
-    """Shards, names not included."""
+    """Size of the shards, without names."""
     commands: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What one process needs that opens a cache, for each image of one face; measured."""
+    """Measured needs of a process that opens a cache, per image with one face."""
 
     index_bytes: float
-    """Kept by a process that looks images up, such as an extraction that goes on."""
+    """Memory of a process that looks images up, such as a continued extraction."""
     index_peak_bytes: float
-    """While that is built and sorted."""
+    """Peak memory while the index is built and sorted."""
     table_bytes: float
-    """Kept by `arcage fit`, without descriptors."""
+    """Memory of `arcage fit`, without descriptors."""
     table_peak_bytes: float
     names_bytes: float
-    """Of a name with 20 letters, in `arcage fit`."""
+    """Memory of a name with 20 letters, in `arcage fit`."""
     names_peak_bytes: float
     seconds_per_shard: float
-    """To open: a marker, two sizes, and the hashes out of a Parquet file; they were in the page cache."""
+    """Time to open a shard in the page cache: a marker, two sizes, and the hashes of a Parquet file."""
     sort_seconds: float
-    """Of a million hashes."""
+    """Time to sort a million hashes."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("rates", type=Path, help="JSON with the measured rates")
+    parser.add_argument("rates", type=Path, help="JSON file with the measured rates")
     parser.add_argument("--images", type=float, default=1e9)
     parser.add_argument("--machine-cores", type=int, default=64, help="cores of one machine")
     parser.add_argument("--machines", type=int, nargs="+", default=[1, 10, 100, 1000])
     parser.add_argument(
-        "--price", type=float, help="of one machine for an hour; without it, no money is shown"
+        "--price", type=float, help="price of one machine for an hour; without it, no cost is shown"
     )
     parser.add_argument(
-        "--into", type=Path, help="a Markdown file whose part between the markers is replaced"
+        "--into", type=Path, help="Markdown file in which the part between the markers is replaced"
     )
     arguments = parser.parse_args()
     rates = Rates(**json.loads(arguments.rates.read_text("utf-8")))
@@ -107,7 +106,7 @@ def main() -> None:
 def work(
     rates: Rates, images: float, machine_cores: int, machines: Sequence[int], price: float | None
 ) -> list[str]:
-    """The table of machines and hours, in lines of Markdown."""
+    """Return the table of machines and hours, as lines of Markdown."""
     per_machine = rates.images_per_second / rates.cores * machine_cores
     faces = images * rates.faces_per_image
     lines = [
@@ -115,8 +114,8 @@ def work(
         f"{rates.image_bytes:,.0f} bytes an image, {rates.faces_per_image:g} faces an image, "
         f"{rates.cache_bytes_per_face:,.0f} bytes of cache a face. For {images:,.0f} images: "
         f"{size(images * rates.image_bytes)} are read, {size(faces * rates.cache_bytes_per_face)} of cache "
-        f"are written. A machine has {machine_cores} cores here and does {per_machine:,.0f} images a second, "
-        f"{size(per_machine * rates.image_bytes)} a second, if more cores are as good as those two.",
+        f"are written. A machine with {machine_cores} cores processes {per_machine:,.0f} images a second, "
+        f"{size(per_machine * rates.image_bytes)} a second, if the rate grows in proportion to the cores.",
         "",
         "| machines | hours | read, all together |"
         + (" cost | per million images |" if price is not None else ""),
@@ -132,19 +131,19 @@ def work(
     if price is not None:
         lines += [
             "",
-            f"Costs are for {price:g} a machine and hour, whatever the currency; storage is not in them.",
+            f"Costs are for a price of {price:g} per machine and hour, without storage.",
         ]
     return lines
 
 
 def limits(reader: Reader, images: float) -> list[str]:
-    """The table of what grows in one cache folder, in lines of Markdown."""
+    """Return the table of what grows in one cache folder, as lines of Markdown."""
     per_shard = inspect.signature(ShardWriter).parameters["images_per_shard"].default
     files = len(SUFFIXES) + 1
-    dimension = sum(model.dimension or 0 for model in bundled().embedders)
+    dimension = sum(model.dimension or 0 for model in bundled_pack().embedders)
     lines = [
         f"In one cache folder (descriptors of {dimension:,} columns, {2 * dimension:,} bytes; shards of at "
-        f"most {per_shard:,} images, {_BATCH:,} under Ray, or of a minute; {files} files a shard):",
+        f"most {per_shard:,} images, {_BATCH:,} under Ray, or of one minute; {files} files a shard):",
         "",
         "| | " + " | ".join(f"10^{round(math.log10(n))} images" for n in sizes(images)) + " |",
         "|---|" + "---|" * len(sizes(images)),
@@ -175,7 +174,7 @@ def sizes(images: float) -> list[float]:
 
 
 def measure(images: int = _MADE_UP) -> Reader:
-    """Write a cache and open it."""
+    """Write a synthetic cache, open it, and measure."""
     face = Face(np.array([0, 0, 99, 99], np.float32), np.zeros((5, 2), np.float32), 0.95)
     descriptors = np.zeros((1, 8), np.float16)
     with tempfile.TemporaryDirectory() as folder:
@@ -199,7 +198,7 @@ def measure(images: int = _MADE_UP) -> Reader:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """The best of several calls: whatever else runs on this machine only adds."""
+    """Return the time of the fastest of several calls: other load on the machine only adds to it."""
     times = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
@@ -209,7 +208,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _memory(call: Callable[[], object]) -> tuple[int, int]:
-    """Bytes that a call's result (and what it leaves behind) keeps, and the most while it ran."""
+    """Return the bytes that a call keeps allocated, and its peak."""
     before = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
     kept = call()
@@ -219,7 +218,7 @@ def _memory(call: Callable[[], object]) -> tuple[int, int]:
 
 
 def size(bytes_: float) -> str:
-    """Bytes in decimal units, to two digits or the nearest whole number."""
+    """Format bytes in decimal units, with two digits or as a whole number."""
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if bytes_ < 1000 or unit == "PB":
             break

@@ -1,23 +1,23 @@
-"""The cache at ten thousand, a hundred thousand and a million faces: seconds, memory and bytes.
+"""Measure the cache at 10,000, 100,000 and 1,000,000 faces: seconds, memory and bytes.
 
     pip install '.[report]' && python benchmarks/speed/cache.py --out results/ --work /tmp
 
-Writes ``cache.json`` and ``cache.png``. Takes 3 GB of disk under --work, and gives them back; the largest
-size takes 6 GB of memory while its descriptors are read for a fit.
+Writes ``cache.json`` and ``cache.png``. Needs 3 GB of temporary disk space under --work; the largest size
+needs 6 GB of memory while its descriptors are read for a fit.
 
-Descriptors, boxes and labels are made up; the width (1,024 columns), the type (float16), the files, the
-heads and all the code are real. Each part runs in a process of its own, which measures its peak memory:
+Descriptors, boxes and labels are synthetic; the width (1,024 columns), the type (float16), the files, the
+heads and the code are real. Each part runs in its own process, which measures its peak memory:
 
 - ``write``: every face through ``ShardWriter``, with a file name.
 - ``open``: ``Cache(...)`` on the finished folder.
-- ``known``: which of 1,000,000 hashes the cache has, the index included that is built for it; the cache
-  has at most half of them. To know the hashes, files have to be read: that is not in here.
-- ``feed``: labels from the file names, and the descriptors of all labelled faces as ``arcage fit`` takes
+- ``known``: look up 1,000,000 hashes, of which the cache has at most half, including the time to build the
+  index. Reading the files to hash them is not included.
+- ``feed``: labels from the file names, and the descriptors of all labelled faces as ``arcage fit`` reads
   them, float32.
-- ``score``: ``arcage predict --cache --out FILE.csv`` from where a file has been read. There are no files:
-  an image is a few bytes in memory, which are hashed and looked up as those of a file are.
+- ``score``: ``arcage predict --cache --out FILE.csv`` without reading files: an image is a few bytes in
+  memory, which are hashed and looked up like those of a file.
 
-The files have just been written, so that they are read from the system's memory as far as it has room.
+The files have just been written, so they are in the page cache as far as it has room.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-# Nothing large is imported here: a new process begins with the peak memory of the one that started it.
+# No large imports here: a new process starts with the peak memory of its parent.
 
 SIZES = (10_000, 100_000, 1_000_000)
 ASKED = 1_000_000
-"""Hashes looked up in ``known``, whatever the size of the cache."""
+"""Hashes looked up in ``known``, at every size."""
 DIMENSION = 1024
 
 Part = Callable[[Path, int], dict[str, Any]]
 
 
 def data(number: int) -> bytes:
-    """The bytes of an image."""
+    """Return the bytes of an image."""
     return b"%d" % number
 
 
@@ -129,7 +129,7 @@ def known(folder: Path, faces: int) -> dict[str, Any]:
 
 def feed(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.cache import Cache
-    from arcage.data.labelled import labelled_faces
+    from arcage.data.join import labelled_faces
 
     (fingerprint,) = Cache.fingerprints(folder)
     begun = time.perf_counter()
@@ -160,12 +160,12 @@ def score(folder: Path, faces: int) -> dict[str, Any]:
 
     begun = time.perf_counter()
     predictor = Predictor(hint="throughput", cache=folder)
-    csv = folder / "answers.csv"
-    with closing(predictor.stream(sources())) as answers:
-        summary = save(answers, write_file(csv))
+    csv = folder / "predictions.csv"
+    with closing(predictor.stream(sources())) as predictions:
+        summary = save(predictions, write_file(csv))
     seconds = time.perf_counter() - begun
     assert (summary.images, summary.ok, summary.faces) == (faces, faces, faces)
-    assert predictor._extractor._stage is None
+    assert predictor._extractor._networks is None
     with csv.open() as lines:
         assert sum(1 for _ in lines) == faces + 1
     csv.unlink()
@@ -176,13 +176,13 @@ PARTS: dict[str, Part] = {"write": write, "open": open_, "known": known, "feed":
 
 
 def peak() -> float:
-    """The peak memory of this process so far, in MB."""
+    """Return the peak memory of this process, in MB."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
 def measure(part: str, folder: Path, faces: int) -> dict[str, Any]:
-    """Run a part in a process of its own."""
+    """Run a part in its own process."""
     command = [sys.executable, __file__, "--inside", part, str(folder), str(faces)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -190,19 +190,19 @@ def measure(part: str, folder: Path, faces: int) -> dict[str, Any]:
 
 
 def run(sizes: list[int], work: Path | None) -> dict[str, Any]:
-    """All parts at all sizes."""
+    """Measure all parts at all sizes."""
     measured: list[dict[str, Any]] = []
     for faces in sizes:
         row: dict[str, Any] = {"faces": faces}
         with tempfile.TemporaryDirectory(prefix="arcage-cache-", dir=work) as folder:
             for part in PARTS:
                 row[part] = measure(part, Path(folder), faces)
-                print(f"{faces:>9,} faces, {part}: {_words(row[part])}", flush=True)
+                print(f"{faces:>9,} faces, {part}: {_as_text(row[part])}", flush=True)
         measured.append(row)
     return {"dimension": DIMENSION, "machine": platform.platform(), "sizes": measured}
 
 
-def _words(result: dict[str, Any]) -> str:
+def _as_text(result: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value:,}"
         for name, value in result.items()
@@ -210,7 +210,7 @@ def _words(result: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Seconds and peak memory against the number of faces, each with a line of what grows in proportion."""
+    """Plot seconds and peak memory against the number of faces, each with a line of proportional growth."""
     from matplotlib.figure import Figure
 
     sizes = results["sizes"]
@@ -228,11 +228,11 @@ def plot(results: dict[str, Any], path: Path) -> None:
         time_axis.plot(faces, [row[part]["seconds"] for row in sizes], "o-", label=title)
         memory_axis.plot(faces, [row[part]["peak_mb"] for row in sizes], "o-", label=title)
     memory_axis.plot(
-        faces, [row["feed"]["array_mb"] for row in sizes], ":", color="black", label="the fit's array itself"
+        faces, [row["feed"]["array_mb"] for row in sizes], ":", color="black", label="the array of the fit"
     )
     least = min(sizes[0][part]["seconds"] for part in titles)
     time_axis.plot(
-        faces, [least * n / faces[0] for n in faces], "--", color="grey", label="in proportion to the faces"
+        faces, [least * n / faces[0] for n in faces], "--", color="grey", label="proportional to the faces"
     )
     time_axis.set(xscale="log", yscale="log", xlabel="faces in the cache", ylabel="seconds")
     memory_axis.set(xscale="log", yscale="log", xlabel="faces in the cache", ylabel="peak memory, MB")
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for cache.json and cache.png")
-    parser.add_argument("--work", type=Path, help="folder with room for the caches; the system's by default")
+    parser.add_argument("--work", type=Path, help="folder for the caches; default: the temporary folder")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="FACES")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

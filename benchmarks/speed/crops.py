@@ -1,11 +1,11 @@
-"""Small crops, from files to descriptors in a cache, and what the machine's arithmetic would allow.
+"""Measure small crops, from files to cached descriptors, and compare with the limit of the arithmetic.
 
     python benchmarks/speed/crops.py --data ../shared/data --work /tmp/speed
 
-Two packs take turns: the bundled one (two embedders, each face and its mirror image), and MobileFaceNet alone
-without the mirror image. A rate counts everything between the files and the finished cache but loading the
-networks. Below it stand the stages of a run (see stages.py) and limits: how many crops a second there would
-be if the machine did nothing but the networks' multiply-adds, as fast as it multiplies large matrices.
+Two packs alternate: the bundled one (two embedders, each face and its mirror image), and MobileFaceNet alone
+without the mirror image. A rate includes everything from the files to the finished cache, except loading the
+networks. Also prints the stages of a run (see stages.py), and limits: crops a second if the machine only
+computed the networks' multiply-adds, at the speed of large matrix products.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ import stages
 from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
-from arcage.embedder import align, detect, landmarks
+from arcage.embedder import align, landmarks, views
 from arcage.embedder.engines.openvino import _runtime
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"
-LOOKS = (detect.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
-"""Sides of the canvases on which a crop is searched."""
+LOOKS = (views.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
+"""Sides of the canvases on which the detector runs for a crop."""
 MATRICES = (1024, 2048)
 
 
 def rate(extractor: Extractor, sources: Sequence[Source]) -> float:
-    """Crops a second into a new cache."""
+    """Return crops per second into a new cache."""
     with tempfile.TemporaryDirectory() as folder:
         cache = open_cache(Path(folder), extractor)
         start = time.perf_counter()
@@ -51,7 +51,7 @@ def rate(extractor: Extractor, sources: Sequence[Source]) -> float:
 
 
 def of_crop(pack: Pack) -> dict[str, int]:
-    """Multiply-adds of each network for one crop with one face."""
+    """Return the multiply-adds of each network for one crop with one face."""
     detector = onnx.load_from_string(pack.read(pack.detector))
     amounts = {stages.DETECTOR: sum(networks.multiply_adds(detector, (1, 3, side, side)) for side in LOOKS)}
     for model in pack.embedders:
@@ -61,7 +61,7 @@ def of_crop(pack: Pack) -> dict[str, int]:
 
 
 def machine_rates() -> dict[str, float]:
-    """Multiply-adds a second of all cores on large square matrices, the best of some sizes."""
+    """Return multiply-adds per second of all cores on large square matrices, for the best size."""
     return {
         "numpy float32": max(_numpy_rate(n) for n in MATRICES),
         "OpenVINO float32": max(_openvino_rate(n, "f32") for n in MATRICES),
@@ -72,7 +72,7 @@ def machine_rates() -> dict[str, float]:
 def _numpy_rate(n: int) -> float:
     rng = np.random.default_rng(0)
     pairs = [rng.random((2, n, n), np.float32) for _ in range(measure.cores())]
-    # One product a core, each in one thread.
+    # One product per core, each in one thread.
     with threadpool_limits(1), ThreadPoolExecutor(len(pairs)) as pool:
         return len(pairs) * n**3 / _best(lambda: list(pool.map(lambda p: p[0] @ p[1], pairs)))
 
@@ -97,7 +97,7 @@ def _openvino_rate(n: int, precision: str) -> float:
 
 
 def _best(call: Callable[[], Any], rounds: int = 15) -> float:
-    """Seconds of the fastest call: a limit is what can be reached."""
+    """Return the seconds of the fastest call, because the result is used as a limit."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -107,16 +107,16 @@ def _best(call: Callable[[], Any], rounds: int = 15) -> float:
 
 
 def limits(amounts: dict[str, int], rates: dict[str, float]) -> dict[str, float]:
-    """Crops a second at each of the machine's rates."""
+    """Return crops per second at each of the machine's rates."""
     return {name: speed / sum(amounts.values()) for name, speed in rates.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="utkface/")
-    parser.add_argument("--work", type=Path, required=True, help="for the results")
-    parser.add_argument("--out", type=Path, help="for crops.json and crops.png; default WORK/results")
-    parser.add_argument("--crops", type=int, default=600, help="evenly from all of UTKFace")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--out", type=Path, help="folder for crops.json and crops.png; default WORK/results")
+    parser.add_argument("--crops", type=int, default=600, help="number of crops, evenly spaced in UTKFace")
     args = parser.parse_args()
     out: Path = args.out or args.work / "results"
     out.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def main() -> None:
     speeds = machine_rates()
     with tempfile.TemporaryDirectory() as place:
         packs = {
-            "both embedders, mirror": bundled(),
+            "both embedders, mirror": bundled_pack(),
             f"{ALONE}, no mirror": networks.alone(ALONE, Path(place)),
         }
         extractors = {name: Extractor(pack, "cpu") for name, pack in packs.items()}

@@ -1,11 +1,11 @@
-"""YuNet in OpenCV's FaceDetectorYN and in arcage: the same file, the same faces, which is faster.
+"""Compare YuNet in OpenCV's FaceDetectorYN and in arcage: same file, same faces, speed of each.
 
     python benchmarks/speed/detection.py --data ../shared/data --work /tmp/speed
 
-Canvases of 320 pixels hold one UTKFace crop with a margin, as arcage searches crops; canvases of 640 hold
-nine. Both detectors have all cores for one canvas at a time and take turns; a time goes from the pixels to
-the faces that are left after non-maximum suppression. CPU milliseconds, of all cores together, hardly change
-when others use the machine.
+Canvases of 320 pixels contain one UTKFace crop with a margin, as arcage searches crops; canvases of 640
+pixels contain nine. The detectors alternate, and use all cores for one canvas at a time. A time is from the
+pixels to the faces after non-maximum suppression. CPU milliseconds are the sum over all cores, and hardly
+depend on other load.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import measure
 import numpy as np
 import stages
 
-from arcage.embedder.detect import OVERLAP, _nms
+from arcage.embedder.candidates import IOU_THRESHOLD, non_maximum_suppression
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
-from arcage.embedder.packs.record import bundled
+from arcage.embedder.packs.record import bundled_pack
 from arcage.embedder.yunet import YuNet
 from arcage.images.decode import decode
 from arcage.sources.walk import walk
@@ -33,7 +33,7 @@ from arcage.types import F32, U8
 
 ROUNDS, BLOCK = 5, 20
 CROPS = {320: 1, 640: 9}
-"""By the canvas's side, how many crops it holds."""
+"""Number of crops on a canvas, by its side."""
 
 Found = tuple[F32, F32]
 """Boxes (n, 4), x1 y1 x2 y2, and landmarks (n, 5, 2), in pixels of the canvas, best first."""
@@ -44,17 +44,17 @@ Detect = Callable[[U8], Found]
 class Agreement:
     faces: int
     unmatched: int
-    """Faces of either that the other does not have (intersection over union below 0.5)."""
+    """Faces that only one of the two finds (intersection over union below 0.5)."""
     least_iou: float
     largest_distance: float
-    """Of a landmark from the other's, pixels of the canvas."""
+    """Largest distance between landmarks, pixels of the canvas."""
 
 
 def of_opencv(model: Path, side: int) -> Detect:
-    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, OVERLAP)
+    network = cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD, IOU_THRESHOLD)
 
     def detect(canvas: U8) -> Found:
-        # OpenCV takes BGR; the pixels are turned before the clock starts, see `time_of`.
+        # OpenCV takes BGR; the channels are swapped before the clock starts, see `time_of`.
         faces = network.detect(canvas)[1]
         faces = np.empty((0, 15), np.float32) if faces is None else faces
         boxes = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:4]], axis=1)
@@ -65,15 +65,15 @@ def of_opencv(model: Path, side: int) -> Detect:
 
 def of_arcage(network: YuNet) -> Detect:
     def detect(canvas: U8) -> Found:
-        boxes, landmarks, scores = network.candidates(canvas, THRESHOLD)
-        kept = _nms(boxes, scores)
-        return boxes[kept], landmarks[kept]
+        found = network.candidates(canvas, THRESHOLD)
+        found = found.select(non_maximum_suppression(found.boxes, found.scores))
+        return found.boxes, found.landmarks
 
     return detect
 
 
 def compare(pairs: Sequence[tuple[Found, Found]]) -> Agreement:
-    """How the answers to the same canvases differ; a face is matched with the one that it overlaps most."""
+    """Compare detections on the same canvases; each face is matched with the one that it overlaps most."""
     faces = unmatched = 0
     least, largest = 1.0, 0.0
     for (boxes, landmarks), (other_boxes, other_landmarks) in pairs:
@@ -94,7 +94,7 @@ def compare(pairs: Sequence[tuple[Found, Found]]) -> Agreement:
 
 
 def iou(box: F32, others: F32) -> F32:
-    """Intersection over union of a box with others, shape (n, 4) -> (n,)."""
+    """Return the intersection over union of a box with others, shape (n, 4) -> (n,)."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=1)
     areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(box[2:] - box[:2])
@@ -102,7 +102,7 @@ def iou(box: F32, others: F32) -> F32:
 
 
 def canvases(paths: Sequence[Path], side: int) -> list[U8]:
-    """Crops in the middle of equal cells, three fifths as wide as these, on black; RGB."""
+    """Return black canvases with crops centred in equal cells, 5/8 as wide as these; RGB."""
     rows = round(CROPS[side] ** 0.5)
     cell = side // rows
     width = cell * 5 // 8
@@ -118,7 +118,7 @@ def canvases(paths: Sequence[Path], side: int) -> list[U8]:
 
 
 def time_of(detect: Detect, images: Sequence[U8]) -> tuple[float, float]:
-    """Milliseconds a canvas: by the clock, and of all cores together."""
+    """Return milliseconds per canvas: elapsed, and CPU time of all cores."""
     wall, cpu = time.perf_counter(), time.process_time()
     for image in images:
         detect(image)
@@ -128,17 +128,19 @@ def time_of(detect: Detect, images: Sequence[U8]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="utkface/")
-    parser.add_argument("--work", type=Path, required=True, help="for the results")
-    parser.add_argument("--out", type=Path, help="for detection.json and detection.png; default WORK/results")
-    parser.add_argument("--faces", type=int, default=450, help="evenly from all of UTKFace")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the JSON file and the plot; default WORK/results"
+    )
+    parser.add_argument("--faces", type=int, default=450, help="number of faces, evenly spaced in UTKFace")
     args = parser.parse_args()
     out: Path = args.out or args.work / "results"
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"machine": measure.machine()}
     sources = stages.thinned(list(walk([args.data / "utkface"])), args.faces)
     paths = [Path(source.path) for source in sources]
-    pack = bundled()
+    pack = bundled_pack()
     ours = of_arcage(YuNet(OpenVinoEngine("latency"), pack.read(pack.detector)))
     rates, rows = {}, []
     for side in CROPS:
@@ -150,10 +152,10 @@ def main() -> None:
         (theirs_ms, theirs_cpu), (ours_ms, ours_cpu) = np.median(rounds, axis=0).tolist()
         ratio, cpu_ratio = np.median([np.divide(*pair) for pair in rounds], axis=0).tolist()
         rates |= {f"OpenCV, {side}": 1000 / theirs_ms, f"arcage, {side}": 1000 / ours_ms}
-        figures = (theirs_ms, ours_ms, ratio, theirs_cpu, ours_cpu, cpu_ratio)
+        times = (theirs_ms, ours_ms, ratio, theirs_cpu, ours_cpu, cpu_ratio)
         least, largest = f"{agreement.least_iou:.5f}", f"{agreement.largest_distance:.4f}"
         counts = f"{agreement.faces:,}", f"{agreement.unmatched}"
-        rows.append((f"{side} x {side}", *(f"{f:.2f}" for f in figures), *counts, least, largest))
+        rows.append((f"{side} x {side}", *(f"{f:.2f}" for f in times), *counts, least, largest))
         report[str(side)] = {
             "ms": {"opencv": theirs_ms, "arcage": ours_ms, "ratio": ratio},
             "ms_of_all_cores": {"opencv": theirs_cpu, "arcage": ours_cpu, "ratio": cpu_ratio},
@@ -163,7 +165,7 @@ def main() -> None:
         }
     head = (
         "", "OpenCV ms", "arcage ms", "ratio", "OpenCV CPU ms", "arcage CPU ms", "ratio",
-        "faces", "unmatched", "least IoU", "landmarks px",
+        "faces", "unmatched", "minimum IoU", "landmarks px",
     )  # fmt: skip
     print(measure.as_text(head, rows))
     measure.save(out, "detection", report)

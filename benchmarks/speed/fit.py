@@ -1,10 +1,10 @@
-"""How long fitting heads takes, and how much memory.
+"""Measure the time and memory of fitting heads.
 
     python benchmarks/speed/fit.py --cache /tmp/accuracy/utkface [--labels utkface] [--augment 1]
 
-Fits the default heads on the faces of a cache: on all, and on 200,000 drawn from them with replacement, with
-noise added to each descriptor (copies of a face stay on one side of every split). Each fit is a fresh
-process, timed from its start, imports and reading included. Writes fit.json.
+Fits the default heads on all faces of a cache, and on 200,000 faces drawn with replacement, with noise added
+to each descriptor (copies of a face stay on one side of every split). Each fit is a new process, timed from
+its start, including imports and reading. Writes fit.json.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 
 from arcage.cache import Cache
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.types import F32, Array
 
 MANY = 200_000
 NOISE = 0.1
-"""Standard deviation of what is added, of that of each column."""
+"""Standard deviation of the noise, relative to that of the column."""
 BLOCK = 10_000
 
 
 def resampled(x: F32, rows: Array, seed: int) -> F32:
-    """The rows with noise; ``seed`` differs between a face and its variants."""
+    """Return the rows with noise; use different seeds for faces and their variants."""
     rng = np.random.default_rng(seed)
     spread = NOISE * x[:BLOCK].std(axis=0)
     out = np.empty((len(rows), x.shape[1]), np.float32)
@@ -45,7 +45,7 @@ def resampled(x: F32, rows: Array, seed: int) -> F32:
 
 
 def inside(cache: Path, labels: str, fingerprints: list[str], count: int, started: float) -> dict[str, Any]:
-    """One fit in this process; ``count`` of 0 takes the faces as they are."""
+    """Run one fit in this process; with a ``count`` of 0, on the original faces."""
     from arcage.evaluation.metrics import evaluate
     from arcage.heads.callbacks import LossCurves, Step
     from arcage.heads.fit import fit_heads
@@ -65,7 +65,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
 
     def callback(step: Step) -> None:
         nonlocal last
-        # Folds are fitted side by side, and each fits its answers one after the other.
+        # Folds are fitted in parallel, and each fits its outputs in sequence.
         boosted = " boosting" if step.rounds else f" {step.stage}"
         stage, now = f"{step.attribute}:{boosted}", time.time()
         stages[stage] = stages.get(stage, 0.0) + now - last
@@ -79,7 +79,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
         variants=variants,
         callback=LossCurves(callback),
     )
-    stages["the rest"] = time.time() - last
+    stages["other"] = time.time() - last
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "faces": len(x),
@@ -93,7 +93,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
 
 
 def measure(cache: Path, labels: str, fingerprints: list[str], count: int) -> dict[str, Any]:
-    """The same in a fresh process."""
+    """Run the fit in a new process."""
     arguments = [str(cache), labels, ",".join(fingerprints), str(count), str(time.time())]
     child = subprocess.run(
         [sys.executable, __file__, "--inside", *arguments], check=True, stdout=subprocess.PIPE, text=True
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         result = measure(args.cache, args.labels, fingerprints, count)
         results.append(result)
         print(f"{result['faces']:,} faces, {result['variants']} variants of each: {result['seconds']:.0f} s")
-        print(f"  of processors {result['processor_seconds']:.0f} s; peak memory {result['peak_mb']:,} MB")
+        print(f"  processor time {result['processor_seconds']:.0f} s; peak memory {result['peak_mb']:,} MB")
         for name, seconds in result["stages"].items():
             print(f"  {name:<24} {seconds:7.1f} s", flush=True)
     report = {"cores": os.cpu_count(), "fits": results}

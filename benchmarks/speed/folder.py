@@ -1,17 +1,17 @@
-"""A folder of large photos to a CSV: arcage and the common recipe with the same weights.
+"""Compare arcage with the common recipe and the same weights, from a folder of large photos to a CSV file.
 
     python benchmarks/speed/folder.py --data ../shared/data --work /tmp/speed
 
-The photos (1 to 12 megapixels, 1 to 10 faces, JPEG) are made once, the same everywhere: see photos.py. The
-recipe is OpenCV's FaceDetectorYN, on the full photo and on one of 640 pixels, InsightFace's norm_crop and
-ArcFaceONNX on ONNX Runtime, and arcage's heads, one face at a time: see peer_recipe.py. It runs in a virtual
-environment of its own. Its networks are the bundled ones from where the published graphs begin (float16
-weights, computed in float32); as arcage does, it looks at each face and at its mirror image. Its rates
-without the mirror image are told as well: fewer computations for another, worse answer.
+The photos (1 to 12 megapixels, 1 to 10 faces, JPEG) are generated once and are the same everywhere: see
+photos.py. The recipe is OpenCV's FaceDetectorYN, on the full photo and on one of 640 pixels, InsightFace's
+norm_crop and ArcFaceONNX on ONNX Runtime, and arcage's heads, one face at a time: see peer_recipe.py. It runs
+in its own virtual environment. Its networks are the bundled ones, from the input of the published graphs on
+(float16 weights, computed in float32). Like arcage, it averages each face and its mirror image. Its rates
+without the mirror image are reported too; that is less computation for less accurate predictions.
 
-arcage's rate is that of ``arcage predict FOLDER --out FILE.csv``, start-up included, and that of the library
-alone. The contenders take turns, block by block, so that whatever else the machine does meets all of them.
-Last comes a profile of arcage: see stages.py.
+arcage's rates are those of ``arcage predict FOLDER --out FILE.csv``, including start-up, and of the library
+alone. The contenders alternate in blocks, so that other load on the machine affects all of them. Also prints
+a profile of arcage: see stages.py.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ import networks
 import onnx
 import photos
 import stages
-from peers import Peer, install
+from peers import Peer, install, interpreter
 from protocol import run_arcage
 
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 REPOSITORY = Path(__file__).parents[2]
-RECIPE = Peer("the common recipe", "insightface==2.1", "peer_recipe.py", "")
+RECIPE = Peer("the common recipe", ("insightface==2.1",), "peer_recipe.py", "")
 SIDES = {"full size": None, "640 pixels": 640}
 COMMAND, LIBRARY = "arcage predict, whole command", "arcage, library"
 BLOCKS = 3
 CROPS = 2000
-"""Shared faces that the photos draw from."""
+"""Number of UTKFace crops that the photos are composed from."""
 
 
 @contextmanager
 def recipe(python: Path, work: Path, pack: Pack) -> Iterator[Any]:
-    """The peer, warm: a function from photos and a side to its answer, and what is installed there."""
+    """Start the peer; yield a function from photos and a side to its results, and its package versions."""
     embedders = []
     for model in pack.embedders:
         graph, mean, std = networks.plain(onnx.load_from_string(pack.read(model)))
@@ -64,7 +64,7 @@ def recipe(python: Path, work: Path, pack: Pack) -> Iterator[Any]:
     settings.write_text(
         json.dumps({"repository": str(REPOSITORY), "detector": detector, "embedders": embedders}), "utf-8"
     )
-    # -I: neither PYTHONPATH nor this folder may bring in what its environment does not have.
+    # -I: only the packages of its own environment, not PYTHONPATH and this folder.
     script = Path(__file__).with_name(RECIPE.runner)
     with subprocess.Popen(
         [python, "-I", script, settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -75,13 +75,13 @@ def recipe(python: Path, work: Path, pack: Pack) -> Iterator[Any]:
         def ask(paths: Sequence[str], side: int | None) -> dict[str, float]:
             process.stdin.write(json.dumps({"photos": list(paths), "side": side}) + "\n")
             process.stdin.flush()
-            return _answer(process)
+            return _reply(process)
 
-        yield ask, _answer(process)
+        yield ask, _reply(process)
         process.stdin.close()
 
 
-def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+def _reply(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
@@ -90,14 +90,14 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def library(predictor: Predictor, sources: Sequence[Source]) -> tuple[float, int]:
-    """Seconds and faces."""
+    """Return seconds and the number of faces."""
     start = time.perf_counter()
     faces = sum(row.face is not None for _, rows in predictor.stream(sources) for row in rows)
     return time.perf_counter() - start, faces
 
 
 def command(folder: Path, out: Path) -> tuple[float, float]:
-    """Seconds of ``arcage predict``, start-up included, and those that it spent on all cores together."""
+    """Return the elapsed seconds of ``arcage predict``, including start-up, and its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     run_arcage("predict", folder, "--out", out, "--quiet")
@@ -109,7 +109,7 @@ def command(folder: Path, out: Path) -> tuple[float, float]:
 def compare(
     ask: Any, predictor: Predictor, sources: Sequence[Source], arcage: Callable[[], tuple[float, float]]
 ) -> dict[str, Any]:
-    """Runs of arcage, all photos each, and seconds of the recipe by part, all photos once."""
+    """Return the runs of arcage and the seconds of the recipe by part, each over all photos."""
     theirs: dict[str, dict[str, float]] = {name: defaultdict(float) for name in SIDES}
     library_runs, command_runs = [], []
     for block in range(BLOCKS):
@@ -123,7 +123,7 @@ def compare(
 
 
 def results(runs: dict[str, Any], count: int) -> dict[str, tuple[int, float]]:
-    """Faces found and photos a second of each contender; runs as from :func:`compare`."""
+    """Return faces and photos per second of each contender, from the result of :func:`compare`."""
     faces = runs["library"][0][1]
     rated = {
         COMMAND: (faces, count / measure.median([seconds for seconds, _ in runs["command"]])),
@@ -139,9 +139,11 @@ def results(runs: dict[str, Any], count: int) -> dict[str, tuple[int, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="utkface/")
-    parser.add_argument("--work", type=Path, required=True, help="for the photos and the peer's environment")
-    parser.add_argument("--out", type=Path, help="for folder.json and folder.png; default WORK/results")
+    parser.add_argument("--data", type=Path, required=True, help="folder with utkface/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the photos and the environment")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the JSON file and the plot; default WORK/results"
+    )
     parser.add_argument("--photos", type=int, default=60)
     args = parser.parse_args()
     work: Path = args.work
@@ -149,18 +151,18 @@ def main() -> None:
     report: dict[str, Any] = {"machine": measure.machine()}
     out.mkdir(parents=True, exist_ok=True)
 
-    python = install(RECIPE, work)
-    group = next(python.parents[1].rglob("insightface/data/images/t1.jpg"))
+    environment = install(RECIPE, work)
+    group = next(environment.rglob("insightface/data/images/t1.jpg"))
     crops = stages.thinned([Path(source.path) for source in walk([args.data / "utkface"])], CROPS)
     folder = work / f"photos-{args.photos}"
     photos.make(folder, args.photos, crops, group, REPOSITORY / "examples" / "astronaut.jpg")
     sources = list(walk([folder]))
 
     csv = work / "folder.csv"
-    command(folder, csv)  # compiles the networks, and brings the photos into the system's memory
+    command(folder, csv)  # compiles the networks, and reads the photos into the page cache
     predictor = Predictor(hint="throughput")
     library(predictor, sources[:8])
-    with recipe(python, work, bundled()) as (ask, versions):
+    with recipe(interpreter(environment), work, bundled_pack()) as (ask, versions):
         ask([source.path for source in sources[:2]], 640)
         runs = compare(ask, predictor, sources, lambda: command(folder, csv))
     profile, raw = stages.in_own_process("predict", folder)
@@ -173,8 +175,9 @@ def main() -> None:
         (name, f"{faces:,}", f"{r:.2f}", f"{rates[COMMAND] / r:.2f}", f"{rates[LIBRARY] / r:.2f}")
         for name, (faces, r) in rated.items()
     ]
-    print(measure.as_text(("", "faces", "photos/s", "the command is x", "the library is x"), rows))
-    print(f"\nWhile it runs, the command uses {busy:.1%} of all cores.\n")
+    head = ("", "faces", "photos/s", "speed-up of the command", "speed-up of the library")
+    print(measure.as_text(head, rows))
+    print(f"\nThe command uses {busy:.1%} of all cores on average.\n")
     theirs = runs["recipe"]
     rows = [
         (part, *(f"{theirs[n][part]:.2f}" for n in SIDES)) for part in theirs["full size"] if part != "faces"
@@ -183,8 +186,8 @@ def main() -> None:
     useful, helped = profile.share(*stages.USEFUL), profile.share(*stages.USEFUL, stages.OPENCV)
     print("\nThe library:\n" + measure.as_text(stages.HEAD, stages.as_rows(profile)))
     print(
-        f"\nDecoding, detection and inference: {useful:.1%} of all cores' time; {helped:.1%} with OpenCV's "
-        "own threads, which help in these and in aligning."
+        f"\nDecoding, detection and inference: {useful:.1%} of the time of all cores; {helped:.1%} with "
+        "OpenCV's own threads, which work for these and for the alignment."
     )
     report |= {
         "peer": versions,

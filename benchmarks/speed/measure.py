@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: the machine they ran on, rates, their JSON and their plots."""
+"""Shared by the speed benchmarks: description of the machine, JSON reports and plots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("arcage", "numpy", "opencv-python-headless", "openvino")
 
 
 def machine() -> dict[str, Any]:
-    """Where a figure was taken, and whether anything else was running there."""
+    """Describe this machine and its load."""
     return {
         "processor": _processor(),
         "cores": cores(),
@@ -58,11 +58,11 @@ def plot(
     rates: Mapping[str, float],
     shares: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
-    """Bars of rates and, below them, how the cores' time was shared out.
+    """Plot bars of rates and, below them, the shares of the cores' time.
 
     Args:
-        unit: of the rates.
-        shares: by run, the share of each stage, 0 to 1; together not more than 1.
+        unit: unit of the rates.
+        shares: share of each stage, 0 to 1, by run; the sum is at most 1.
     """
     import matplotlib
 
@@ -95,7 +95,7 @@ def plot(
                 label = stage if i == next(j for j, r in enumerate(shares.values()) if stage in r) else None
                 below.barh(run, share, left=left, color=colours[stages.index(stage) % 20], label=label)
                 left += share
-        below.set(xlabel="share of all cores' time", xlim=(0, 1))
+        below.set(xlabel="share of the time of all cores", xlim=(0, 1))
         below.xaxis.set_major_formatter(PercentFormatter(1))
         below.invert_yaxis()
         figure.legend(fontsize="x-small", ncols=4, loc="outside lower center")

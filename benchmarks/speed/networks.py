@@ -1,4 +1,4 @@
-"""The bundled networks taken apart: without the mirror image, as peers run them, and their multiply-adds."""
+"""Variants of the bundled networks (without the mirror image, as peers run them), and multiply-adds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.levels import _drop_unused
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 
 
 def without_mirror(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A bundled embedder that looks at each face alone and not at its mirror image as well."""
+    """Return a bundled embedder without the average over the mirror image."""
     graph = _copy(model)
     _replace_input(graph, "arcage_both", "faces")
     _replace_input(graph, "arcage_averaged", "arcage_levels")
@@ -26,10 +26,10 @@ def without_mirror(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def plain(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float, float]:
-    """The same from where the published network begins: input (n, 3, 112, 112), float32, RGB.
+    """Return the same from the input of the published network on: (n, 3, 112, 112), float32, RGB.
 
     Returns:
-        The graph, and what a caller must subtract from pixels of 0 to 255 and then divide them by.
+        The graph, and the mean and scale with which the caller normalises pixels of 0 to 255.
     """
     graph = without_mirror(model)
     weights = {w.name: w for w in graph.graph.initializer}
@@ -45,8 +45,8 @@ def plain(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float, float]:
 
 
 def alone(name: str, folder: Path) -> Pack:
-    """A pack with one of the bundled embedders, without the mirror image; its files go into ``folder``."""
-    pack = bundled()
+    """Write a pack with one bundled embedder, without the mirror image, to ``folder``."""
+    pack = bundled_pack()
     record = next(model for model in pack.embedders if model.name == name)
     data = without_mirror(onnx.load_from_string(pack.read(record))).SerializeToString()
     (folder / pack.detector.file).write_bytes(pack.read(pack.detector))
@@ -56,14 +56,14 @@ def alone(name: str, folder: Path) -> Pack:
 
 
 def multiply_adds(model: onnx.ModelProto, shape: tuple[int, ...]) -> int:
-    """Of the convolutions and matrix products that one call takes, by ONNX's shape inference.
+    """Count the multiply-adds of the convolutions and matrix products of one call, with ONNX shape inference.
 
     Args:
-        shape: of the input.
+        shape: shape of the input.
     """
     graph = _copy(model)
     weights = {w.name: tuple(w.dims) for w in graph.graph.initializer}
-    # Weights that are stored in float16 are cast first.
+    # Weights stored in float16 are cast first.
     weights |= {
         n.output[0]: weights[n.input[0]]
         for n in graph.graph.node
@@ -84,7 +84,7 @@ def multiply_adds(model: onnx.ModelProto, shape: tuple[int, ...]) -> int:
     total = 0
     for node in inferred.node:
         if node.op_type == "Conv":
-            # Each output is a sum over the input channels of its group and over the kernel.
+            # Each output sums over the input channels of its group and over the kernel.
             total += math.prod(shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
         elif node.op_type == "Gemm":
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
@@ -103,6 +103,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 def _replace_input(model: onnx.ModelProto, old: str, new: str) -> None:
     places = [(node, i) for node in model.graph.node for i, name in enumerate(node.input) if name == old]
     if not places:
-        raise SystemExit(f"the graph has no tensor {old}: it was built in another way than this script knows")
+        raise SystemExit(f"the graph has no tensor {old}: this script does not know its layout")
     for node, i in places:
         node.input[i] = new

@@ -1,7 +1,7 @@
-"""Where the time of ``arcage predict photo.jpg`` goes: ``python benchmarks/speed/one_photo.py [PHOTO]``.
+"""Measure the parts of ``arcage predict photo.jpg``: ``python benchmarks/speed/one_photo.py [PHOTO]``.
 
-Starts fresh processes (the first fills the cache of compiled networks and is not counted) and prints the
-median of each part in seconds, and the peak memory.
+Starts new processes and prints the median of each part in seconds, and the peak memory. The first run fills
+the cache of compiled networks and is not counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = (
 
 
 def inside(photo: str, started: float) -> None:
-    """The parts in this process, as JSON."""
+    """Measure the parts in this process and print them as JSON."""
     marks = [time.time()]
     from arcage.embedder import align, detect
     from arcage.embedder.extractor import THRESHOLD
@@ -38,13 +38,13 @@ def inside(photo: str, started: float) -> None:
     marks.append(time.time())
     predictor = Predictor()
     marks.append(time.time())
-    stage = predictor._extractor._ready()
+    stage = predictor._extractor.networks
     marks.append(time.time())
     with open(photo, "rb") as file:
         image = decode(file.read())
     faces = detect.find_faces(stage.detector, image, THRESHOLD)
     marks.append(time.time())
-    descriptors = stage._embed(align.align(image, faces[0].landmarks)[None])
+    descriptors = stage.embed_batch(align.align(image, faces[0].landmarks)[None])
     marks.append(time.time())
     predictor._heads.predict(descriptors)
     marks.append(time.time())

@@ -1,10 +1,10 @@
-"""Two versions of arcage in turns: one photo, crops and photos, as whole processes.
+"""Compare two versions of arcage on one photo, crops and photos, as whole processes.
 
     git worktree add /tmp/before c9bf8a1
     python benchmarks/speed/pair.py --before /tmp/before --data ../shared/data --work /tmp/speed
 
 Each round runs both versions on each task, the order alternating. A ratio is this version's time divided by
-the other's in the same round: below 1, this version is faster.
+the other's in the same round; below 1, this version is faster.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def main() -> None:
     trees = (options.before.resolve(), HERE)
     for name in TASKS:
         for tree in trees:
-            task(name, tree)  # compiles the networks, and reads the files into memory
-        figures: list[list[tuple[float, float]]] = [[], []]
+            task(name, tree)  # compiles the networks, and reads the files into the page cache
+        times: list[list[tuple[float, float]]] = [[], []]
         for number in range(options.rounds):
             for k in (0, 1) if number % 2 else (1, 0):
-                figures[k].append(task(name, trees[k]))
+                times[k].append(task(name, trees[k]))
         for what, index in (("elapsed", 0), ("processor", 1)):
-            old, new = ([pair[index] for pair in figures[k]] for k in (0, 1))
+            old, new = ([pair[index] for pair in times[k]] for k in (0, 1))
             ratios = sorted(b / a for a, b in zip(old, new, strict=True))
             print(
                 f"{name:<10} {what:<9}  before {statistics.median(old):6.2f} s  now "

@@ -1,10 +1,10 @@
-"""The common recipe, a photo and a face at a time: OpenCV's detector, InsightFace's crops, ONNX Runtime.
+"""Run the common recipe, one face at a time: OpenCV's detector, InsightFace's crops, ONNX Runtime.
 
-    python peer_recipe.py SETTINGS.json < requests        # folder.py runs this in an environment of its own
+    python peer_recipe.py SETTINGS.json < requests        # folder.py runs this in its own environment
 
-SETTINGS holds ``repository`` (for the heads), ``detector`` and ``embedders`` (file, mean, std). A request is
-a line of JSON, ``{"photos": [...], "side": 640 or null}``; so is the answer to each: the seconds of each part
-and the number of faces. The first line written says what is installed here.
+SETTINGS contains ``repository`` (for the heads), ``detector`` and ``embedders`` (file, mean, std). A request
+is a line of JSON, ``{"photos": [...], "side": 640 or null}``. The reply is a line of JSON with the seconds of
+each part and the number of faces. The first output line lists package versions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import onnxruntime
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.utils import face_align
 
-# scikit-image has a newer name for what norm_crop calls, and says so at every face.
+# norm_crop calls a deprecated function of scikit-image, which warns at every face.
 warnings.simplefilter("ignore", FutureWarning)
 
 PARTS = ("decode", "detect", "align", "networks", "networks on the mirror image", "heads")
@@ -40,7 +40,7 @@ class Recipe:
         self.heads = heads
 
     def photo(self, path: str, side: int | None, spent: dict[str, float]) -> int:
-        """Adds the seconds of each part; gives the number of faces."""
+        """Add the seconds of each part to ``spent``; return the number of faces."""
         marks = [time.perf_counter()]
 
         def done(part: str) -> None:
@@ -51,9 +51,9 @@ class Recipe:
         done("decode")
         height, width = image.shape[:2]
         scale = min(1.0, side / max(height, width)) if side else 1.0
-        seen = cv2.resize(image, (round(width * scale), round(height * scale))) if scale < 1 else image
-        self.detector.setInputSize((seen.shape[1], seen.shape[0]))
-        faces = self.detector.detect(seen)[1]
+        resized = cv2.resize(image, (round(width * scale), round(height * scale))) if scale < 1 else image
+        self.detector.setInputSize((resized.shape[1], resized.shape[0]))
+        faces = self.detector.detect(resized)[1]
         faces = [] if faces is None else faces
         done("detect")
         for face in faces:

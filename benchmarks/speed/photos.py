@@ -1,7 +1,7 @@
-"""A folder of large photos with faces, the same for everybody who makes it.
+"""Generate a folder of large photos with faces, identical on every machine.
 
-Most are shared face crops, blended at many sizes into a background of noise at all scales; the others are a
-group of six and a portrait, blown up. Grain on top brings the files to the sizes that a camera writes.
+Most photos are face crops, blended at many sizes into a background of noise at all scales. The others are an
+enlarged group of six and an enlarged portrait. Added grain gives the files the size of camera files.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from arcage.types import U8
 MEGAPIXELS = 1.0, 12.0
 FACES = 1, 10
 GRID = 3, 4
-"""Rows and columns over a wide photo; a face lies within one of the cells, so that none hides another."""
+"""Rows and columns of a wide photo; each face lies within one cell, so faces do not overlap."""
 QUALITY = 90
 
 
 def make(folder: Path, count: int, crops: Sequence[Path], group: Path, portrait: Path, seed: int = 0) -> None:
-    """Write ``count`` JPEG files; where the folder has as many, it is left as it is.
+    """Write ``count`` JPEG files, unless the folder has as many already.
 
     Args:
         crops: tight crops of single faces.
-        group: a photo of several people.
-        portrait: a photo of one.
+        group: photo of several people.
+        portrait: photo of one person.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if len(list(folder.glob("*.jpg"))) == count:
@@ -38,7 +38,7 @@ def make(folder: Path, count: int, crops: Sequence[Path], group: Path, portrait:
 
 
 def one(rng: np.random.Generator, crops: Sequence[Path], group: Path, portrait: Path) -> U8:
-    """One photo, shape (height, width, 3), uint8, BGR."""
+    """Return one photo, shape (height, width, 3), uint8, BGR."""
     pixels = 1e6 * rng.uniform(*MEGAPIXELS)
     ratio = rng.choice([4 / 3, 3 / 2])
     height, width = round((pixels / ratio) ** 0.5), round((pixels * ratio) ** 0.5)
@@ -62,7 +62,7 @@ def one(rng: np.random.Generator, crops: Sequence[Path], group: Path, portrait: 
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> U8:
-    """Smooth noise at every scale from the whole picture down to some pixels."""
+    """Return smooth noise at every scale, from the whole image down to a few pixels."""
     total = np.full((height, width, 3), 120, np.float32)
     cells = 2
     while cells < height // 8:
@@ -73,7 +73,7 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> U8:
 
 
 def _put(place: U8, face: U8, rng: np.random.Generator) -> None:
-    """Blend a face into a part of a photo, at a size and place that are drawn."""
+    """Blend a face into a part of a photo, with random size and position."""
     height, width = place.shape[:2]
     side = int(min(height, width) * rng.uniform(0.4, 0.95))
     top, left = int(rng.integers(height - side)), int(rng.integers(width - side))
@@ -87,11 +87,11 @@ def _put(place: U8, face: U8, rng: np.random.Generator) -> None:
 
 
 def _filled(path: Path, height: int, width: int) -> U8:
-    """A photo blown up until it covers the size, from its top."""
+    """Enlarge a photo until it covers the size; crop at the bottom and the sides."""
     image = _read(path)
     factor = max(height / image.shape[0], width / image.shape[1])
     image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    image = cv2.copyMakeBorder(image, 0, 2, 0, 2, cv2.BORDER_REPLICATE)  # what rounding may have cost
+    image = cv2.copyMakeBorder(image, 0, 2, 0, 2, cv2.BORDER_REPLICATE)  # rounding may lose a row or column
     left = (image.shape[1] - width) // 2
     return image[:height, left : left + width]
 

@@ -1,12 +1,11 @@
-"""On what the cores spend their time while arcage goes over many images.
+"""Profile the stages of arcage over many images.
 
     python benchmarks/speed/stages.py predict FOLDER     # folder.py and crops.py run this
 
-Prints JSON. A process of its own: the clock stands in the place of arcage's functions, and what threads there
-are before a library starts its own tells whose they are. Python's threads are timed function by function.
-Networks run in threads of OpenVINO, which does nothing else: what the process spent beyond Python's and
-OpenCV's threads is theirs. Telling OpenCV's threads, which help to resize, needs Linux; elsewhere their time
-counts as OpenVINO's.
+Prints JSON. Must run in its own process, because it wraps arcage's functions with a clock and tells the
+libraries' threads apart by when they start. Python's threads are timed function by function. Networks run in
+OpenVINO's threads, which get the CPU time that neither Python's nor OpenCV's threads used. OpenCV's threads,
+which help to resize, are only recognised on Linux; elsewhere their time counts as OpenVINO's.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ import networks
 import numpy as np
 
 from arcage.embedder import align, detect, landmarks
-from arcage.embedder import extractor as extract
+from arcage.embedder import extractor as extractor_module
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.packs.record import Pack, bundled
+from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
@@ -46,24 +45,28 @@ from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 READ, DECODE, ALIGN, HEADS = "read files", "decode", "align", "heads"
-CANVAS, SECOND, CANDIDATES = "detector: canvases", "detector: second look", "detector: before and after"
+CANVAS, SECOND, CANDIDATES = (
+    "detector: canvases",
+    "detector: refinement",
+    "detector: pre- and post-processing",
+)
 DETECTOR, EMBEDDER = "detector: network", "embedder: "
-OPENCV, REST, MAIN = "OpenCV's own threads", "worker threads, else", "main thread, else"
+OPENCV, REST, MAIN = "OpenCV's own threads", "worker threads, other", "main thread, other"
 NETWORK = (DETECTOR, EMBEDDER)
 USEFUL = (DECODE, CANVAS, SECOND, CANDIDATES, DETECTOR, EMBEDDER)
-"""Decoding, detection and inference. OpenCV's own threads work for these too, but for the rest as well."""
+"""Decoding, detection and inference. OpenCV's own threads work for these and for other stages."""
 
 
-HEAD = ("", "calls", "seconds", "of all cores", "of what it used")
+HEAD = ("", "calls", "seconds", "of all cores", "of CPU time")
 
 
 @dataclass(slots=True)
 class Spent:
     calls: int = 0
     cpu: float = 0.0
-    """Seconds on a core in the calling thread, without the stages inside this one."""
+    """CPU seconds in the calling thread, without nested stages."""
     wall: float = 0.0
-    """Seconds from call to return, without the stages inside this one."""
+    """Seconds from call to return, without nested stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,28 @@ class Row:
     stage: str
     calls: int
     seconds: float
-    """On a core."""
+    """CPU seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     wall: float
     cpu: float
-    """Of the process, all threads, seconds."""
+    """CPU seconds of all threads of the process."""
     cores: int
     rows: tuple[Row, ...]
 
     def share(self, *stages: str) -> float:
-        """Of the time that all cores had, in the stages that begin so."""
+        """Return the share of the time of all cores in the stages that start with these names."""
         return sum(r.seconds for r in self.rows if r.stage.startswith(stages)) / (self.wall * self.cores)
 
     def shares(self) -> dict[str, float]:
-        """By stage."""
+        """Return the share of each stage."""
         return {row.stage: row.seconds / (self.wall * self.cores) for row in self.rows}
 
 
 class Clock:
-    """Where the time of functions goes, over all threads."""
+    """Sum the time of functions over all threads."""
 
     def __init__(self) -> None:
         self.stages: dict[str, Spent] = defaultdict(Spent)
@@ -100,7 +103,7 @@ class Clock:
         self._local = threading.local()
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, under the clock."""
+        """Wrap a function with the clock."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with self.stage(stage):
@@ -132,11 +135,11 @@ def profiled(make: Callable[[], Callable[[], Any]], pack: Pack) -> tuple[Profile
     """Profile one run.
 
     Args:
-        make: loads everything, warms it up, and gives the run. Its networks must be loaded inside.
-        pack: names the networks.
+        make: loads everything, including the networks, warms it up, and returns the run.
+        pack: the pack of these networks.
 
     Returns:
-        The profile, and what the run gave.
+        The profile, and the result of the run.
     """
     clock = Clock()
     before = _threads()
@@ -144,7 +147,7 @@ def profiled(make: Callable[[], Callable[[], Any]], pack: Pack) -> tuple[Profile
     cv2.resize(big, (500, 500), interpolation=cv2.INTER_AREA)
     opencv = set(_threads()) - set(before)
     with ExitStack() as stack:
-        _put_under(clock, pack, stack)
+        _time_functions(clock, pack, stack)
         run = make()
         clock.stages.clear()
         old = _threads()
@@ -158,8 +161,10 @@ def profiled(make: Callable[[], Callable[[], Any]], pack: Pack) -> tuple[Profile
 
 
 def _rows(stages: dict[str, Spent], cpu: float, helping: float) -> tuple[Row, ...]:
-    """What Python's and OpenCV's threads did not spend was spent on networks; each has as much of it as its
-    calls took of the time of all networks' calls."""
+    """Attribute the CPU time outside Python's and OpenCV's threads to the networks.
+
+    Each gets a share in proportion to the time of its calls.
+    """
     others = max(cpu - helping - sum(s.cpu for s in stages.values()), 0.0)
     waited = sum(s.wall for name, s in stages.items() if name.startswith(NETWORK))
     rows = []
@@ -173,13 +178,13 @@ def _rows(stages: dict[str, Spent], cpu: float, helping: float) -> tuple[Row, ..
     return tuple(sorted(rows, key=lambda row: -row.seconds))
 
 
-def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
+def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     def put(owner: Any, name: str, stage: str) -> None:
         stack.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
 
-    put(extract, "decode", DECODE)
+    put(extractor_module, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
-    put(extract, "refine", SECOND)
+    put(extractor_module, "refine", SECOND)
     put(landmarks, "warp", SECOND)
     put(align, "align", ALIGN)
 
@@ -187,7 +192,7 @@ def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             return super().submit(clock.timed(REST, fn), *args, **kwargs)
 
-    stack.enter_context(patch.object(extract, "ThreadPoolExecutor", Pool))
+    stack.enter_context(patch.object(extractor_module, "ThreadPoolExecutor", Pool))
 
     def method(owner: type, name: str, stage: str) -> None:
         plain = getattr(owner, name)
@@ -212,31 +217,31 @@ def _put_under(clock: Clock, pack: Pack, stack: ExitStack) -> None:
 
 
 def _threads() -> dict[int, float]:
-    """CPU seconds of this process's threads by their number; empty where the system does not tell."""
+    """Return the CPU seconds of this process's threads by their id; empty except on Linux."""
     spent = {}
     for folder in Path("/proc/self/task").glob("*"):
         try:
             spent[int(folder.name)] = int((folder / "schedstat").read_text().split()[0]) / 1e9
-        except (OSError, ValueError):  # it has just ended
+        except (OSError, ValueError):  # the thread has just ended
             continue
     return spent
 
 
 def in_own_process(*arguments: object) -> tuple[Profile, dict[str, Any]]:
-    """Run this script; the profile, and all that it printed."""
+    """Run this script in a new process; return the profile and the printed report."""
     out = subprocess.run([sys.executable, __file__, *map(str, arguments)], check=True, stdout=subprocess.PIPE)
     report = json.loads(out.stdout)
     return from_json(report), report
 
 
 def from_json(report: Mapping[str, Any]) -> Profile:
-    """What this script printed."""
+    """Return the profile from a printed report."""
     rows = tuple(Row(**row) for row in report["rows"])
     return Profile(report["wall"], report["cpu"], report["cores"], rows)
 
 
 def as_rows(profile: Profile) -> list[tuple[str, str, str, str]]:
-    """For people: as in ``HEAD``."""
+    """Return the rows of a table with the columns ``HEAD``."""
     all_cores = profile.wall * profile.cores
     idle = all_cores - profile.cpu
     return [
@@ -250,28 +255,28 @@ def as_rows(profile: Profile) -> list[tuple[str, str, str, str]]:
             )
             for row in profile.rows
         ),
-        ("idle, or taken by others", "", f"{idle:.2f}", f"{idle / all_cores:.1%}", ""),
+        ("idle, or other processes", "", f"{idle:.2f}", f"{idle / all_cores:.1%}", ""),
     ]
 
 
 def predict(sources: Sequence[Source]) -> tuple[Profile, int]:
-    """Images to answers; also the number of faces."""
+    """Profile predictions; also return the number of faces."""
 
     def make() -> Callable[[], int]:
         predictor = Predictor(hint="throughput")
         list(predictor.stream(sources[:8]))
 
         def run() -> int:
-            answers = predictor.stream(sources)
-            return sum(row.face is not None for _, rows in answers for row in rows)
+            predictions = predictor.stream(sources)
+            return sum(row.face is not None for _, rows in predictions for row in rows)
 
         return run
 
-    return profiled(make, bundled())
+    return profiled(make, bundled_pack())
 
 
 def to_cache(sources: Sequence[Source], pack: Pack) -> tuple[Profile, int]:
-    """Images to descriptors in a cache; also the number of faces."""
+    """Profile an extraction into a cache; also return the number of faces."""
     with tempfile.TemporaryDirectory() as folder:
 
         def make() -> Callable[[], int]:
@@ -288,7 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=("predict", "extract"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--limit", type=int, help="take so many images, evenly from all")
+    parser.add_argument("--limit", type=int, help="use this many images, evenly spaced")
     parser.add_argument(
         "--alone", metavar="NAME", help="extract with this embedder, without the mirror image"
     )
@@ -300,12 +305,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             profile, faces = to_cache(sources, networks.alone(args.alone, Path(folder)))
     else:
-        profile, faces = to_cache(sources, bundled())
+        profile, faces = to_cache(sources, bundled_pack())
     print(json.dumps({"images": len(sources), "faces": faces, **asdict(profile)}))
 
 
 def thinned(sources: list[Source], limit: int | None) -> list[Source]:
-    """So many of them, evenly from first to last."""
+    """Return ``limit`` of the sources, evenly spaced."""
     if not limit or limit >= len(sources):
         return sources
     return [sources[i * len(sources) // limit] for i in range(limit)]

@@ -204,7 +204,7 @@ def test_labels_of_a_crowd_leave_the_faces_free(page: Page, tmp_path: Path) -> N
     assert labels[hidden].is_displayed()
 
 
-def test_the_sliders_ask_nobody(page: Page, files: Path) -> None:
+def test_the_sliders_send_no_request(page: Page, files: Path) -> None:
     page.upload(files / "astronaut.jpg")
     before = page.download()
     page.requests()
@@ -215,15 +215,15 @@ def test_the_sliders_ask_nobody(page: Page, files: Path) -> None:
     assert page.texts(".label")[0].startswith("(")
     assert not page.one(".bar b").is_displayed()
     assert page.one(".bar i").is_displayed()
-    page.slide("sure", 99)
+    page.slide("confidence", 99)
     assert page.texts("td:last-child") == ["–"]
-    assert "age not sure enough" in page.one(".box").get_attribute("aria-label")
+    assert "age hidden" in page.one(".box").get_attribute("aria-label")
     (row,) = csv.DictReader(io.StringIO(page.download()))
     assert row["age"] == row["gender"] == ""
     assert row["age_low"]
     assert row["p_female"]
     page.slide("width", 60)
-    page.slide("sure", 50)
+    page.slide("confidence", 50)
     assert page.texts("td.age") == [age]
     assert page.download() == before
     assert [asked for asked in page.requests() if not asked.startswith("blob:")] == []
@@ -254,7 +254,7 @@ def test_a_file_beyond_the_limit_is_not_sent(page: Page, tmp_path: Path) -> None
         file.truncate(65 << 20)
     page.requests()
     page.upload(tmp_path / "video.jpg")
-    assert page.one("#notice").text == "video.jpg: No answer: too large: 65 MB, the limit is 64 MB."
+    assert page.one("#notice").text == "video.jpg: No result: too large: 65 MB, the limit is 64 MB."
     assert not [asked for asked in page.requests() if "predict" in asked]
 
 
@@ -377,7 +377,7 @@ def test_paste_and_drop(page: Page, kind: str) -> None:
         base64.b64encode(PHOTO.read_bytes()).decode(),
         kind,
     )
-    page.answered()
+    page.wait_for_results()
     assert page.one("#status").text == "1 photo, 1 face."
 
 
@@ -389,9 +389,9 @@ def test_a_folder_that_is_dropped(page: Page, files: Path, tmp_path: Path) -> No
         data = {"items": [], "files": dropped, "dragOperationsMask": 1}
         page.browser.execute_cdp_cmd("Input.dispatchDragEvent", {**event, "data": data})
     page.until(lambda: page.js("return asked"))
-    page.answered()
+    page.wait_for_results()
     assert page.texts("tbody .name") == ["holidays", "astronaut.jpg"]
-    assert page.texts("tbody .problem") == ["No answer: the browser cannot read it; send a folder as a zip."]
+    assert page.texts("tbody .problem") == ["No result: the browser cannot read it; send a folder as a zip."]
     assert len(page.all("tr.face")) == 1
 
 
@@ -399,7 +399,7 @@ def test_the_webcam(page: Page) -> None:
     page.one("#camera").click()
     page.until(lambda: page.js("return document.getElementById('video').videoWidth"))
     page.one("#shoot").click()
-    page.answered()
+    page.wait_for_results()
     assert page.one("#status").text == "1 photo, 1 face."
     assert page.one("#caption").text == "webcam.jpg"
     assert page.texts(".label")[0].split("\n")[1].startswith("female")
@@ -425,7 +425,7 @@ def test_by_keyboard(page: Page, files: Path) -> None:
             focus.send_keys(Keys.ARROW_LEFT)
             assert page.one("#width-value").text == "59 years"
     assert names == [
-        *("choose", "camera", "box", "box", "box", "width", "sure"),
+        *("choose", "camera", "box", "box", "box", "width", "confidence"),
         *("download", "clear", "name", "pick", "pick", "pick"),
     ]
 
@@ -465,7 +465,7 @@ def test_the_server_is_gone(
     process.communicate(timeout=30)
     page.upload(files / "astronaut.jpg")
     assert page.one("#notice").text == (
-        "astronaut.jpg: No answer: arcage does not answer; look whether it still runs."
+        "astronaut.jpg: No result: arcage does not respond; check whether it is running."
     )
 
 

@@ -1,4 +1,4 @@
-"""`arcage data describe`: what it counts, what it finds planted, and what it writes."""
+"""`arcage data describe`: its report, its findings on planted errors, and its files."""
 
 from __future__ import annotations
 
@@ -13,141 +13,25 @@ import fakes
 import numpy as np
 import pytest
 from caches import image, write
+from labelled_sets import DIMENSION, labelled, made_up
 from pages import Page, picture
 
-from arcage.audit import duplicates as similar
-from arcage.audit.describe import SHARE, describe, most_suspicious
-from arcage.audit.duplicates import similar_pairs
-from arcage.audit.label_errors import suspicion
-from arcage.audit.text import _suspicious, as_text
+from arcage.audit.describe import describe
+from arcage.audit.text import as_text
 from arcage.cache import Cache
-from arcage.data.imdb_wiki import counts
-from arcage.data.labelled import LabelledFaces, labelled_faces
-from arcage.errors import UsageError
-from arcage.report import prepare
-from arcage.report.labels import CSV, HTML, JSON, write_label_report
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
+from arcage.report.labels_report import CSV, HTML, JSON, write_label_report
+from arcage.report.prepare import prepare
 
-DIMENSION = 24
 HOSTILE = "<script>alert('&\")<:script>.jpg"
-
-
-def made_up(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Descriptors from which age and gender can be read, with some noise; far from one another."""
-    rng = np.random.default_rng(seed)
-    age = np.where(rng.random(n) < 0.3, rng.integers(4, 16, n) * 5, rng.integers(1, 90, n)).astype(np.float32)
-    gender = rng.integers(0, 2, n).astype(np.float32)
-    x = rng.normal(size=(n, DIMENSION)) * 2
-    x[:, 0] = age / 10 + rng.normal(size=n) * 0.4
-    x[:, 1] = 4 * gender + rng.normal(size=n) * 0.6
-    return x.astype(np.float32), age, gender
-
-
-def labelled(
-    folder: Path, x: np.ndarray, columns: dict[str, list[Any]], prefix: str = ""
-) -> tuple[LabelledFaces, Cache]:
-    n = len(x)
-    images = [(f"{row}.jpg", image(f"{prefix}{row}", [x[row]])) for row in range(n)]
-    cache = write(folder / "cache", images, dimension=x.shape[1])
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", *columns])
-        writer.writerows(zip((f"{row}.jpg" for row in range(n)), *columns.values(), strict=True))
-    return labelled_faces(cache, str(folder / "labels.csv")), cache
-
-
-def row_of(faces: LabelledFaces, name: str) -> int:
-    return faces.sha256().index(image(name).sha256)
-
-
-def test_planted_labels_are_found(tmp_path: Path) -> None:
-    x, age, gender = made_up(3000)
-    faces, _ = labelled(tmp_path, x, {"age": age.tolist(), "gender": gender.tolist()})
-    rng = np.random.default_rng(1)
-    count = 60
-    wrong_age, wrong_gender = rng.permutation(3000)[:count], rng.permutation(3000)[:count]
-    ages, genders = faces.age.copy(), faces.gender.copy()
-    ages[wrong_age] = rng.choice(faces.age, count)
-    genders[wrong_gender] = 1 - genders[wrong_gender]
-    doubts = suspicion(replace(faces, age=ages, gender=genders))
-    top_age, top_gender = most_suspicious(doubts.years, -np.inf), most_suspicious(doubts.doubt, -np.inf)
-    assert len(top_age) == len(top_gender) == SHARE * 3000
-    assert np.isin(wrong_age, top_age).mean() > 0.6
-    assert np.isin(wrong_gender, top_gender).mean() > 0.9
-    # Of labels without errors, those that are called so lie less far out.
-    honest = suspicion(faces)
-    assert (honest.years > 10).sum() < count / 10 < (doubts.years > 10).sum()
-    assert (honest.doubt > 0.95).sum() < count / 10 < (doubts.doubt > 0.95).sum()
-
-
-def test_suspicion_is_of_unseen_faces_and_persons_stay_together(tmp_path: Path) -> None:
-    """Noise that tells nothing but who it is: an answer that knew the person would be right."""
-    rng = np.random.default_rng(0)
-    who = np.arange(600) // 6
-    x = rng.normal(size=(100, 60))[who] + rng.normal(size=(600, 60)) * 0.01
-    gender = rng.integers(0, 2, 100)[who]
-    faces, _ = labelled(tmp_path, x.astype(np.float32), {"gender": gender.tolist(), "person": who.tolist()})
-    doubts = suspicion(faces)
-    assert (doubts.doubt > 0.5).mean() > 0.3
-    assert np.isnan(doubts.years).all()
-    unnamed = replace(faces, person=np.full(600, ""))
-    assert (suspicion(unnamed).doubt > 0.5).mean() < 0.2
-
-
-def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
-    x, age, _ = made_up(100)
-    ages = [str(a) if n < 40 else "" for n, a in enumerate(age)]
-    faces, cache = labelled(tmp_path, x, {"age": ages, "gender": ["f"] * 100})
-    doubts = suspicion(faces)
-    assert len(doubts.reasons) == 2
-    report = describe(faces, cache.names())
-    assert report["suspicious"]["age"] == report["suspicious"]["gender"] == []
-    text = as_text(report)
-    assert "ages cannot be compared: only 40 faces have a label for age" in text
-    assert "genders cannot be compared: all labelled faces have the same gender" in text
-
-
-@pytest.mark.parametrize(
-    ("n", "block", "most", "axes"),
-    [(60, 7, 10_000, 128), (300, 64, 10_000, 128), (300, 64, 20, 128), (300, 7, 10_000, 5), (60, 7, 20, 2)],
-)
-def test_similar_pairs_by_hand(
-    monkeypatch: pytest.MonkeyPatch, n: int, block: int, most: int, axes: int
-) -> None:
-    monkeypatch.setattr(similar, "BLOCK", block)
-    monkeypatch.setattr(similar, "MOST", most)
-    monkeypatch.setattr(similar, "AXES", axes)
-    monkeypatch.setattr(similar, "SAMPLE", 50)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(n, 6)).astype(np.float32)
-    x[5] = 0  # a face without any direction is like none
-    x[n - 1] = 3 * x[2]
-    unit = x - x.mean(axis=0) if n >= similar.CENTRED else x
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    i, j = np.triu_indices(n, 1)
-    cosine = (unit @ unit.T)[i, j]
-    expected = {(a, b) for a, b, c in zip(i.tolist(), j.tolist(), cosine, strict=True) if c >= 0.8}
-    first, second, found, count = similar_pairs(x, 0.8)
-    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
-    assert count == len(expected) > 20
-    assert len(set(pairs)) == len(pairs) == min(len(expected), most)
-    assert set(pairs) <= expected
-    assert found.tolist() == sorted(found.tolist(), reverse=True)
-    np.testing.assert_allclose(found, np.sort(cosine)[::-1][: len(found)], atol=1e-5)
-
-
-def test_faces_that_are_all_the_same_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similar, "MOST", 50)
-    first, _, _, count = similar_pairs(np.ones((90, 4), np.float32), 0.9)
-    assert len(first) == 50
-    assert count == 90 * 89 // 2
-    assert similar_pairs(np.ones((1, 4), np.float32), 0.9)[3] == 0
-    assert similar_pairs(np.ones((120, 4), np.float32), 0.9)[3] == 0  # nothing tells them from the mean
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], LabelledFaces, Cache]:
-    """400 faces with planted copies: 0 and 1 are nearly one picture with two ages, 2 and 3 of one person, 4
-    and 5 alike and of two persons; 6 has a wrong age and 7 a wrong gender."""
+    """Describe 400 faces with planted errors: 0 and 1 are near copies with different ages, 2 and 3 are near
+    copies of one person, 4 and 5 are look-alikes with different names, 6 has a wrong age and 7 a wrong
+    gender."""
     folder = tmp_path_factory.mktemp("described")
     x, age, gender = made_up(400)
     age[:6], gender[:6] = 40, 0
@@ -172,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Labe
     return describe(faces, cache.names()), faces, cache
 
 
-def test_what_is_planted_is_reported(made: tuple[dict[str, Any], LabelledFaces, Cache]) -> None:
+def test_planted_errors_are_reported(made: tuple[dict[str, Any], LabelledFaces, Cache]) -> None:
     report, faces, _ = made
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["suspicious"]["age"][0]["names"] == ["6.jpg"]
@@ -196,7 +80,7 @@ def test_what_is_planted_is_reported(made: tuple[dict[str, Any], LabelledFaces, 
     assert "1.jpg (37, male)" in line
     assert line.endswith(f"cosine {near[0]['cosine']:.3f}")
     assert "held out 40" in text
-    assert "Look-alikes of different persons by name" in text
+    assert "Look-alikes with different names" in text
     assert len(faces) == 400
 
 
@@ -214,22 +98,7 @@ def test_ages_by_hand(made: tuple[dict[str, Any], LabelledFaces, Cache]) -> None
     assert (ages["youngest"], ages["oldest"]) == (faces.age.min(), faces.age.max())
 
 
-def test_heaping_by_hand(tmp_path: Path) -> None:
-    # Ten of each year from 20 to 69, and thirty more of 40.
-    ages = [year for year in range(20, 70) for _ in range(10)] + [40] * 30
-    faces, cache = labelled(tmp_path, np.ones((530, 2), np.float32), {"age": ages})
-    report = describe(faces, cache.names())
-    # Of the 40 years from 23 to 62, eight end in 0 or 5: 80 and 30 of 430 faces.
-    assert report["heaping"]["whipple"] == pytest.approx(500 * 110 / 430)
-    assert report["heaping"]["peaks"] == [{"age": 40, "faces": 40, "times": 4.0}]
-    assert "40 (40 faces, 4.0 times)" in as_text(report)
-    even = labelled_faces(cache, str(tmp_path / "labels.csv")).select(faces.age != 40)
-    assert describe(even)["heaping"]["peaks"] == []
-    few = faces.select(np.arange(530) < 5)
-    assert describe(few)["heaping"] == {"whipple": None, "peaks": []}
-
-
-def test_copies_and_what_is_left_out(tmp_path: Path) -> None:
+def test_copies_and_labels_that_are_left_out(tmp_path: Path) -> None:
     images = [(f"{n}.jpg", image(str(n), [(n, 1)])) for n in range(6)]
     images += [("copy/1.jpg", image("1", [(1, 1)])), ("copy/2.jpg", image("2", [(2, 1)]))]
     images += [("none.jpg", image("none", [])), ("bad.jpg", image("bad", [], status="unreadable"))]
@@ -252,7 +121,7 @@ def test_copies_and_what_is_left_out(tmp_path: Path) -> None:
         in text
     )
     assert "nowhere.jpg (labels.csv, line 12) is not in the cache" in text
-    assert "none.jpg (labels.csv, line 10) gave no face" in text
+    assert "none.jpg (labels.csv, line 10) has no face" in text
     assert report["ages"]["bands"][2]["unknown"] == 5
 
 
@@ -267,7 +136,7 @@ def test_names_of_groups_in_any_script(
     assert "中文" in Page((tmp_path / HTML).read_text("utf-8")).texts
 
 
-def test_no_ages_at_all(tmp_path: Path) -> None:
+def test_labels_without_ages(tmp_path: Path) -> None:
     x, _, gender = made_up(120)
     faces, cache = labelled(tmp_path, x, {"gender": gender.tolist()})
     report = describe(faces, cache.names())
@@ -280,25 +149,9 @@ def test_no_ages_at_all(tmp_path: Path) -> None:
     assert "none is named" in as_text(report)
 
 
-def test_as_many_suspicious_labels_are_listed_as_are_counted() -> None:
-    face = {"names": ["a.jpg"], "label_age": 60, "age": 30, "age_low": 20, "age_high": 40}
-    face |= {"label_gender": "male", "doubt": 0.99}
-    suspicious = {"by": "heads", "not_compared": [], "far": 5, "contradicted": 1}
-    lines = _suspicious({**suspicious, "age": [face] * 31, "gender": [face] * 31}).splitlines()
-    assert lines[1] == "Ages 10 years or more outside the 90 % interval: 5"
-    assert lines[5] == "  ... and 2 more"
-    assert lines[6:] == [
-        "Genders contradicted with 95 % or more: 1",
-        "  a.jpg: label male, contradicted with 99.0 %",
-    ]
-
-
-# The command
-
-
 @pytest.fixture
 def run(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`arcage data describe` on 120 labelled pictures, the last with a hostile name and a wrong age."""
+    """Run `arcage data describe` on 120 labelled pictures, the last with a hostile name and a wrong age."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     rng = np.random.default_rng(0)
@@ -322,7 +175,7 @@ def run(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command(run: Callable[..., Any]) -> None:
     done = run()
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith("120 faces; with an age 120, male 60, female 60, group 120, person 0\n")
+    assert done.stdout.startswith("120 faces; labels: age 120, male 60, female 60, group 120, person 0\n")
     assert "images: labelled 120, used 120" in done.stderr
     done = run("--format", "json", "--report", "r", "--images", "photos")
     assert done.exit_code == 0, done.stderr
@@ -360,7 +213,7 @@ def test_the_command(run: Callable[..., Any]) -> None:
         (("--report", "labels.csv"), 3, "choose another place"),
         (("--format", "xml"), 2, "table"),
         (("--labels", "none.csv"), 2, "no such file"),
-        (("--columns", "age=nothing"), 2, "2 --columns"),
+        (("--columns", "age=nothing"), 2, "2 `columns`"),
         (
             ("--labels", "labels.csv", "--columns", "age=Jahre"),
             2,
@@ -368,36 +221,9 @@ def test_the_command(run: Callable[..., Any]) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said(
-    run: Callable[..., Any], options: tuple[str, ...], code: int, words: str
-) -> None:
+def test_wrong_arguments(run: Callable[..., Any], options: tuple[str, ...], code: int, words: str) -> None:
     done = run(*options)
     assert done.exit_code == code
     assert words in done.stderr.replace("\n", " ")
     assert done.stdout == ""
     assert not Path("r").exists()
-
-
-def test_cleaning_by_command(
-    arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from test_imdb_wiki import EXPECTED, mat
-
-    monkeypatch.chdir(tmp_path)
-    mat(Path("wiki.mat"))
-    done = arcage("data", "clean", "wiki.mat", "--out", "wiki.csv")
-    assert done.exit_code == 0, done.stderr
-    assert (
-        done.stderr
-        == "entries 12, no face 2, two faces 1, impossible age 3, path twice 1, kept 5, gender unknown 1\n"
-    )
-    assert counts(Path("wiki.csv")) == EXPECTED
-    for arguments, words in (
-        (("none.mat", "--out", "a.csv"), "no such file"),
-        (("wiki.mat", "--out", "a.txt"), ".csv"),
-        (("wiki.csv", "--out", "a.csv"), "damaged"),
-    ):
-        done = arcage("data", "clean", *arguments)
-        assert done.exit_code == UsageError.exit_code
-        assert words in done.stderr
-    assert not Path("a.csv").exists()

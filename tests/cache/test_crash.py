@@ -1,6 +1,6 @@
-"""The descriptor cache when things go wrong: killed writers, full disks, interrupts, many writers at once.
+"""The descriptor cache after failures: killed writers, full disks, interrupts and concurrent writers.
 
-Run as a script, this file is a writer: ``test_cache_crash.py DIR START STOP [LIMIT]``.
+Run as a script, this file is a writer: ``test_crash.py DIR START STOP [LIMIT]``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PER_SHARD = 7
 
 
 def image(seed: int) -> ImageFaces:
-    """An invented result with 0, 1 or 2 faces, whose descriptors tell the seed."""
+    """Return an invented result with 0, 1 or 2 faces, whose descriptors contain the seed."""
     faces = seed % 3
     found = tuple(Face(np.ones(4, np.float32), np.ones((5, 2), np.float32), 0.5) for _ in range(faces))
     descriptors = np.full((faces, DIMENSION), seed, dtype=np.float16)
@@ -39,7 +39,7 @@ def sha(seed: int) -> str:
 
 
 def seeds_in(cache: Cache) -> set[int]:
-    """Which images a cache has; fails where one of them is not as it was written, or is there twice."""
+    """Return the images in a cache; fail if one has changed or is stored twice."""
     table = cache.table()
     known = {sha(seed): seed for seed in range(2000)}
     rows = np.arange(len(table))
@@ -72,7 +72,7 @@ def writer(directory: Path, start: int, stop: int, *more: object) -> subprocess.
 
 
 def leftovers(cache: Cache) -> list[str]:
-    """Files that belong to no finished part."""
+    """Return files that belong to no finished part."""
     done = {path.stem for path in cache.directory.rglob("*.done")}
     return [
         path.name
@@ -82,7 +82,7 @@ def leftovers(cache: Cache) -> list[str]:
 
 
 @pytest.mark.parametrize("attempt", range(4))
-def test_a_killed_writer_loses_the_shard_in_hand_at_most(tmp_path: Path, attempt: int) -> None:
+def test_a_killed_writer_loses_at_most_one_shard(tmp_path: Path, attempt: int) -> None:
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
     rng = random.Random(attempt)
     process = writer(tmp_path, 0, 2000)
@@ -129,7 +129,7 @@ def test_four_processes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file size limits")
 def test_a_file_that_cannot_grow(tmp_path: Path) -> None:
-    """A real failure of write(): the process may not make a file larger than a shard of the second half."""
+    """A real failure of write(): the shards of the second half exceed the file size limit of the process."""
     process = writer(tmp_path, 0, 2000, 4000)
     out, _ = process.communicate()
     *lines, message = out.splitlines()
@@ -147,7 +147,8 @@ def test_a_file_that_cannot_grow(tmp_path: Path) -> None:
 def test_a_full_disk_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, after: int
 ) -> None:
-    """ENOSPC at the n-th call: no half part, the images stay with the writer, and a second try succeeds."""
+    """ENOSPC at the n-th call: no incomplete part, the writer keeps the images, and a second attempt
+    succeeds."""
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
     with ShardWriter(cache) as first:
         first.add(image(0), "0.jpg")
@@ -173,7 +174,7 @@ def test_a_full_disk_at_any_step(
     second.flush()
     seen.refresh()
     assert seeds_in(seen) == names_in(seen) == {0, 1}
-    # A shard is three files and two syncs of the folder, its names two files and two syncs.
+    # A shard takes three files and two syncs of the folder, its names two files and two syncs.
     assert bool(message) == (after < {"fsync": 9, "replace": 5, "write": 5}[call])
 
 
@@ -182,7 +183,7 @@ def test_a_full_disk_at_any_step(
 def test_an_interrupt_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, after: int
 ) -> None:
-    """Control-C while a shard is written: the end of the block writes it then, and nothing counts twice."""
+    """Ctrl-C while a shard is written: the end of the block writes it, and nothing is stored twice."""
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
     fail_after(monkeypatch, call, after, KeyboardInterrupt())
     writer = ShardWriter(cache, images_per_shard=2)
@@ -196,7 +197,7 @@ def test_an_interrupt_at_any_step(
     with pytest.raises(KeyboardInterrupt):
         block()
     seen = Cache(tmp_path, "f")
-    # The interrupt may have come before the second image's shard was tried, never after it was taken.
+    # The interrupt may come before the shard of the second image is written, but not after it was accepted.
     assert seeds_in(seen) in ({0, 1}, {0, 1, 2})
     assert names_in(seen) <= seeds_in(seen)
     assert leftovers(seen) == []
@@ -204,7 +205,7 @@ def test_an_interrupt_at_any_step(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
-def test_the_end_of_the_block_writes_however_it_comes(tmp_path: Path, error: type[BaseException]) -> None:
+def test_the_end_of_the_block_writes_after_any_exception(tmp_path: Path, error: type[BaseException]) -> None:
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
 
     def block() -> None:
@@ -219,7 +220,7 @@ def test_the_end_of_the_block_writes_however_it_comes(tmp_path: Path, error: typ
     assert seeds_in(seen) == names_in(seen) == {1, 2}
 
 
-def test_a_failed_write_is_not_tried_again_at_the_end_of_the_block(
+def test_a_failed_write_is_not_repeated_at_the_end_of_the_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
@@ -264,10 +265,10 @@ def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES])
-def test_trouble_of_the_process_is_no_damage(
+def test_errors_of_the_process_are_not_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Else a process out of file handles would extract a million images again."""
+    """Otherwise a process without free file handles would extract a million images again."""
     cache = Cache(tmp_path, "f", dimension=DIMENSION)
     with ShardWriter(cache) as writer:
         writer.add(image(1))
@@ -285,7 +286,7 @@ def test_trouble_of_the_process_is_no_damage(
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, call: str, after: int, error: BaseException) -> None:
-    """Let the n-th call fail once it has (write: partly) happened, as a signal or a full disk would."""
+    """Let the n-th call fail after it was executed (write: partly), as with a signal or a full disk."""
     left = after
     if call == "write":
         from arcage.cache import parts

@@ -1,4 +1,4 @@
-"""IMDB-WIKI's .mat files: cleaned by rules, and damaged ones refused without a crash."""
+"""IMDB-WIKI: labels are cleaned by rules, and damaged files are refused without a crash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from arcage.data import imdb_wiki
 from arcage.data.imdb_wiki import RULES, clean, counts, csv_of
-from arcage.data.labelled import labelled_faces
+from arcage.data.join import labelled_faces
 from arcage.errors import OutputError, UsageError
 
 NAN, NONE = np.nan, -np.inf
@@ -48,7 +48,7 @@ EXPECTED = {
 
 
 def matlab_day(text: str | None) -> int:
-    """As MATLAB's datenum: 1 January of the year 0 is day 1."""
+    """Return a day as MATLAB's datenum: 1 January of the year 0 is day 1."""
     return 0 if text is None else int(np.datetime64(text, "D").astype(int)) + 719529
 
 
@@ -59,7 +59,7 @@ def cells(texts: list[str]) -> Any:
 
 
 def mat(path: Path, name: str = "wiki", entries: list[Any] = ENTRIES, **changes: Any) -> Path:
-    """As the published files are: a struct of rows, texts in cells."""
+    """Write a file of the published form: a struct of rows, with texts in cells."""
     columns = list(zip(*entries, strict=True))
     fields = {
         "dob": np.array([matlab_day(day) for day in columns[1]], np.int32),
@@ -118,10 +118,10 @@ def test_the_labels_of_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert counts(made) == EXPECTED == faces.rules["wiki.mat"]
     assert faces.remarks()[0] == (
         "wiki.mat: entries 12, no face 2, two faces 1, impossible age 3, path twice 1, kept 5, "
-        "gender unknown 1; the cleaned labels are beside it as CSV"
+        "gender unknown 1; the cleaned labels are next to it as CSV"
     )
 
-    # Read once: from then on the CSV file counts, until there is a newer .mat file.
+    # The .mat file is not read again unless it is newer than the CSV file.
     monkeypatch.setattr(imdb_wiki, "clean", lambda *_: pytest.fail("read again"))
     assert len(labelled_faces(cache, str(path))) == 4
     monkeypatch.undo()
@@ -129,12 +129,12 @@ def test_the_labels_of_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     os.utime(made, (1, 1))
     assert len(labelled_faces(cache, str(path))) == 2
 
-    # Found by itself where the archive was unpacked.
+    # `imdb-wiki` finds the file where the archive was unpacked.
     for folder in (tmp_path, tmp_path / "wiki_crop"):
         monkeypatch.chdir(folder)
         assert len(labelled_faces(cache, "imdb-wiki")) == 2
     monkeypatch.chdir(tmp_path / "cache")
-    with pytest.raises(UsageError, match=r"neither imdb\.mat nor wiki\.mat is in .*--labels photos"):
+    with pytest.raises(UsageError, match=r"neither imdb\.mat nor wiki\.mat is in .*such as photos"):
         labelled_faces(cache, "imdb-wiki")
 
 
@@ -148,7 +148,7 @@ def test_both_sets_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def nested(depth: int) -> bytes:
-    """Cells within cells: scipy's reader overflows the stack."""
+    """Return nested cells, for which scipy's reader overflows the stack."""
 
     def element(kind: int, data: bytes) -> bytes:
         return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
@@ -170,7 +170,7 @@ START = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"IM"
 
 
 def bomb() -> bytes:
-    """A megabyte that says it is a cell array of 2^31 - 1 cells."""
+    """Return a megabyte that claims to be an array of 2^31 - 1 cells."""
     zeros = zlib.compressobj(1)
     head = struct.pack("<II", 14, 0xFFFFFFF0) + struct.pack("<IIII", 6, 8, 1, 0)
     head += struct.pack("<IIii", 5, 8, 1, 0x7FFFFFFF) + struct.pack("<HH", 1, 4) + b"imdb"
@@ -197,7 +197,7 @@ def flipped(data: bytes) -> bytes:
         (lambda data: nested(100_000), "damaged"),
         (lambda data: bomb(), "damaged"),
         (lambda data: b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<H", 0x200) + b"IM" + data, "7.3"),
-        (lambda data: START, "no struct imdb or wiki"),
+        (lambda data: START, "there is no struct imdb or wiki"),
     ],
     ids=["empty", "text", "cut", "changed", "nested", "bomb", "HDF5", "nothing"],
 )
@@ -216,8 +216,8 @@ def test_a_damaged_file(tmp_path: Path, make: Callable[[bytes], bytes], words: s
     [
         ({"dob": None, "gender": None}, "the fields dob, gender are missing"),
         ({"dob": np.zeros(3)}, "differ in length"),
-        ({"gender": cells(["m"] * len(ENTRIES))}, "gender holds no numbers"),
-        ({"face_score": np.array(["1"] * len(ENTRIES))}, "face_score holds no numbers"),
+        ({"gender": cells(["m"] * len(ENTRIES))}, "gender is not numeric"),
+        ({"face_score": np.array(["1"] * len(ENTRIES))}, "face_score is not numeric"),
     ],
 )
 def test_a_file_of_another_form(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -226,7 +226,7 @@ def test_a_file_of_another_form(tmp_path: Path, changes: dict[str, Any], words: 
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_strange_values_are_left_out_not_fatal(tmp_path: Path) -> None:
+def test_strange_values_are_left_out(tmp_path: Path) -> None:
     n = len(ENTRIES)
     path = mat(
         tmp_path / "imdb.mat",
@@ -251,12 +251,35 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="create the folder first"):
         clean(path, tmp_path / "new" / "out.csv")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(UsageError, match=r"arcage data clean .*imdb\.mat --out FILE\.csv"):
+    with pytest.raises(UsageError, match=r"arcage data clean .*imdb\.mat`, and use that file"):
         csv_of(path)
     monkeypatch.setattr(imdb_wiki, "MAX_FILE_BYTES", 100)
     with pytest.raises(UsageError, match="100 bytes or less"):
         clean(path, tmp_path / "out.csv")
     bad = tmp_path / "bad.csv"
     bad.write_text("path,left_out\na,some rule\n")
-    with pytest.raises(UsageError, match="delete it to have it anew"):
+    with pytest.raises(UsageError, match="delete it, and it is written again"):
         counts(bad)
+
+
+def test_cleaning_by_command(
+    arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mat(Path("wiki.mat"))
+    done = arcage("data", "clean", "wiki.mat", "--out", "wiki.csv")
+    assert done.exit_code == 0, done.stderr
+    assert (
+        done.stderr
+        == "entries 12, no face 2, two faces 1, impossible age 3, path twice 1, kept 5, gender unknown 1\n"
+    )
+    assert counts(Path("wiki.csv")) == EXPECTED
+    for arguments, words in (
+        (("none.mat", "--out", "a.csv"), "no such file"),
+        (("wiki.mat", "--out", "a.txt"), ".csv"),
+        (("wiki.csv", "--out", "a.csv"), "damaged"),
+    ):
+        done = arcage("data", "clean", *arguments)
+        assert done.exit_code == UsageError.exit_code
+        assert words in done.stderr
+    assert not Path("a.csv").exists()

@@ -1,4 +1,4 @@
-"""Ages left out, crowded ages thinned, rare faces given more weight: in the training part alone."""
+"""Ages are left out, frequent ages thinned and rare faces weighted, among the training faces only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from faces import FAST
 from projects import AGE, GENDER, SHARE, X, fit, labelled, made_up
 
 from arcage.data.labelled import LabelledFaces
-from arcage.data.sampling import BOUND, Sampling, parse_ages, sampling_words
+from arcage.data.sampling import BOUND, Sampling, parse_ages
 from arcage.errors import UsageError
 from arcage.heads.fit import fit_heads
 from arcage.heads.store import ARRAYS, CARD, MANIFEST
-from arcage.report.page import _sampling
+from arcage.report.evaluation_page import _sampling
+from arcage.report.sampling import sampling_text
 from arcage.types import Labels
 
 BAND = (20, 60)
@@ -49,10 +50,10 @@ def test_ages_inside_by_hand(everyone: LabelledFaces) -> None:
 
 
 def test_thinning_by_hand(everyone: LabelledFaces) -> None:
-    given = np.array([1, 1, 0, 2, 1, np.nan, 1, np.nan], np.float32)
-    some = of_ages(everyone, [30, 30.5, 30, 30, 30, 40, np.nan, np.nan], weight=given)
+    weights = np.array([1, 1, 0, 2, 1, np.nan, 1, np.nan], np.float32)
+    some = of_ages(everyone, [30, 30.5, 30, 30, 30, 40, np.nan, np.nan], weight=weights)
     weight = Sampling(per_age=2).weight(some, seed=0)
-    # Of the five of 30 years one has no weight, and takes nobody's place.
+    # One of the five faces of 30 years has no weight and does not count towards the two.
     assert (weight[:5] > 0).sum() == 2
     assert weight[2] == 0
     assert weight[5:].tolist() == [1, 1, 1]
@@ -66,7 +67,7 @@ def test_balancing_ages_by_hand(everyone: LabelledFaces) -> None:
     table = np.full(len(ages), np.nan, np.float32)
     table[20] = 0.5
     weight = Sampling(balance="age").weight(of_ages(everyone, ages, weight=table), seed=0)
-    assert weight[:20].tolist() == [1] * 20  # the usual age, its neighbours counted with it
+    assert weight[:20].tolist() == [1] * 20  # the typical age, counted with its neighbours
     assert weight[20] == pytest.approx(0.5 * 4)  # the table's weight times 20 / 5
     assert weight[21:25].tolist() == [4] * 4
     assert weight[25] == BOUND  # not 20
@@ -78,7 +79,7 @@ def test_balancing_sources_by_hand(everyone: LabelledFaces) -> None:
     some = of_ages(everyone, [30.0] * 9, source=source, weight=np.full(9, np.nan, np.float32))
     weight = Sampling(balance="source").weight(some, seed=0)
     assert weight.tolist() == [1] * 6 + [3] * 2 + [4]
-    with pytest.raises(UsageError, match="several --labels"):
+    with pytest.raises(UsageError, match="needs several `labels`"):
         Sampling(balance="source").check(everyone)
 
 
@@ -94,8 +95,8 @@ def test_labels_without_ages_are_refused(everyone: LabelledFaces) -> None:
             sampling.check(nothing)
 
 
-def test_faces_of_no_weight_are_answered_and_not_fitted_on() -> None:
-    """Absurd labels of theirs change no answer for anybody."""
+def test_faces_without_weight_are_predicted_and_not_fitted_on() -> None:
+    """Wrong labels of faces without weight do not change any prediction."""
     aside = np.arange(400) % 4 == 0
     weight = np.where(aside, 0, 1).astype(np.float32)
     answers = []
@@ -107,17 +108,17 @@ def test_faces_of_no_weight_are_answered_and_not_fitted_on() -> None:
     assert np.isfinite(answers[0][0]).all()
 
 
-def test_what_each_option_costs_is_told(everyone: LabelledFaces, tmp_path: Path) -> None:
+def test_the_effect_of_each_option_is_reported(everyone: LabelledFaces, tmp_path: Path) -> None:
     sampling = Sampling(ages=BAND, per_age=3, balance="age")
     fitted = fit(everyone, tmp_path / "all", holdout=SHARE, sampling=sampling)
-    told = json.loads((tmp_path / "all" / MANIFEST).read_text("utf-8"))["sampling"]
-    assert (told["ages"], told["per_age"], told["balance"]) == ([20, 60], 3, "age")
+    manifest = json.loads((tmp_path / "all" / MANIFEST).read_text("utf-8"))["sampling"]
+    assert (manifest["ages"], manifest["per_age"], manifest["balance"]) == ([20, 60], 3, "age")
     inside = (AGE >= 20) & (AGE < 61)
-    assert told["outside"] == (~inside).sum()
-    assert list(told["effects"]) == ["--ages 20-60", "--per-age 3", "--balance age"]
+    assert manifest["outside"] == (~inside).sum()
+    assert list(manifest["effects"]) == ["--ages 20-60", "--per-age 3", "--balance age"]
     assert fitted.held_out is not None
-    for effect in told["effects"].values():
-        # Both are judged by the same held-out faces, and "with" are the heads that were written.
+    for effect in manifest["effects"].values():
+        # Both are evaluated on the same held-out faces; b are the heads that were written.
         assert effect["overall"]["mae"]["faces"] == fitted.held_out["overall"]["n_age"]
         assert effect["overall"]["mae"]["b"] == pytest.approx(fitted.held_out["overall"]["mae"])
         assert effect["overall"]["mae"]["a"] != effect["overall"]["mae"]["b"]
@@ -129,17 +130,17 @@ def test_what_each_option_costs_is_told(everyone: LabelledFaces, tmp_path: Path)
     assert "MAE is not comparable with that of all ages" in card
     assert "--balance age, without and with it:\n" in card
     training = fitted.heads.manifest["training"]
-    assert training["faces"] + told["thinned"] + training["held_out"] == inside.sum()
-    assert "with - without" in sampling_words(told)
-    assert "with - without" not in sampling_words(told, tables=False)
-    assert "Choice of the faces" in _sampling(told)
+    assert training["faces"] + manifest["thinned"] + training["held_out"] == inside.sum()
+    assert "with - without" in sampling_text(manifest)
+    assert "with - without" not in sampling_text(manifest, tables=False)
+    assert "Selection of the training faces" in _sampling(manifest)
     assert _sampling(None) == ""
 
 
 def test_without_the_option_the_other_heads_are_those_of_a_fit_without_it(
     everyone: LabelledFaces, tmp_path: Path
 ) -> None:
-    """By cross-fitting: what is compared is what a fit by itself would have reported on the same faces."""
+    """By cross-fitting: the comparison uses the metrics of a separate fit on the same faces."""
     plain = fit(everyone, tmp_path / "plain")
     balanced = fit(everyone, tmp_path / "balanced", sampling=Sampling(balance="age"))
     effect = balanced.heads.manifest["sampling"]["effects"]["--balance age"]
@@ -154,7 +155,7 @@ def test_without_the_option_the_other_heads_are_those_of_a_fit_without_it(
 
 
 def test_held_out_faces_stay_the_same(everyone: LabelledFaces, tmp_path: Path) -> None:
-    """Neither thinned nor weighted, and still not fitted on."""
+    """They are neither thinned nor weighted, and not fitted on."""
     fitted = fit(everyone, tmp_path / "a", holdout=SHARE, sampling=Sampling(per_age=2, balance="age"))
     assert fitted.held_out is not None
     aside = everyone.held_out(SHARE)

@@ -1,4 +1,4 @@
-"""Degraded faces: poorer, never broken, the same again for the same draw."""
+"""Degraded faces: valid pictures, reproducible for the same seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arcage.embedder import degrade as module
-from arcage.embedder.align import TEMPLATE, align, similarity, warp
+from arcage.embedder.align import TEMPLATE, align, similarity, transform, warp
 from arcage.embedder.degrade import degrade
 from arcage.embedder.extractor import Extractor
 from arcage.types import U8
@@ -16,42 +16,43 @@ if TYPE_CHECKING:
     from arcage.types import F64
 
 SIDE = 224
-PLACES = 2 * TEMPLATE
+LANDMARKS = 2 * TEMPLATE
+"""In a canvas of SIDE pixels."""
 
 
-def face(astronaut: U8, extractor: Extractor, photo: bytes) -> U8:
-    return warp(astronaut, similarity(extractor.extract(photo).faces[0].landmarks, PLACES), SIDE)
+def make_canvas(astronaut: U8, extractor: Extractor, photo: bytes) -> U8:
+    return warp(astronaut, similarity(extractor.extract(photo).faces[0].landmarks, LANDMARKS), SIDE)
 
 
-def drawn(canvas: U8, count: int) -> list[tuple[U8, F64]]:
-    return [degrade(canvas, PLACES, np.random.default_rng(i)) for i in range(count)]
+def degraded(canvas: U8, count: int) -> list[tuple[U8, F64]]:
+    return [degrade(canvas, LANDMARKS, np.random.default_rng(i)) for i in range(count)]
 
 
-def test_every_draw_is_a_picture_with_landmarks_near_the_true_ones(
+def test_degraded_faces_are_pictures_with_landmarks_near_the_true_ones(
     astronaut: U8, extractor: Extractor, photo: bytes
 ) -> None:
-    canvas = face(astronaut, extractor, photo)
+    canvas = make_canvas(astronaut, extractor, photo)
     before = canvas.copy()
-    all_ = drawn(canvas, 60)
+    results = degraded(canvas, 60)
     assert (canvas == before).all()
-    for image, landmarks in all_:
+    for image, landmarks in results:
         assert (image.shape, image.dtype) == (canvas.shape, np.uint8)
-        eyes = np.linalg.norm(PLACES[1] - PLACES[0])
-        assert np.abs(landmarks - PLACES).max() < 0.3 * eyes
-    shift = np.mean([landmarks - PLACES for _, landmarks in all_], axis=0)
+        eyes = np.linalg.norm(LANDMARKS[1] - LANDMARKS[0])
+        assert np.abs(landmarks - LANDMARKS).max() < 0.3 * eyes
+    shift = np.mean([landmarks - LANDMARKS for _, landmarks in results], axis=0)
     assert np.abs(shift).max() < 2
-    # A few stay as they were, no two others are alike, and the same draw gives the same.
-    assert len({image.tobytes() for image, _ in all_}) > 0.9 * len(all_)
-    again = degrade(canvas, PLACES, np.random.default_rng(7))
-    assert (again[0] == all_[7][0]).all()
-    assert (again[1] == all_[7][1]).all()
+    # A few are unchanged, all others differ, and the same seed gives the same result.
+    assert len({image.tobytes() for image, _ in results}) > 0.9 * len(results)
+    again = degrade(canvas, LANDMARKS, np.random.default_rng(7))
+    assert (again[0] == results[7][0]).all()
+    assert (again[1] == results[7][1]).all()
 
 
-def test_what_happens_happens_about_as_often_as_said(
+def test_changes_have_about_the_documented_frequency(
     astronaut: U8, extractor: Extractor, photo: bytes
 ) -> None:
-    canvas = face(astronaut, extractor, photo)
-    images = [image.astype(np.float64) for image, _ in drawn(canvas, 300)]
+    canvas = make_canvas(astronaut, extractor, photo)
+    images = [image.astype(np.float64) for image, _ in degraded(canvas, 300)]
 
     def detail(image: F64) -> float:
         return float(np.abs(np.diff(image.mean(axis=2), axis=1)).mean() / (image.std() + 1e-9))
@@ -66,14 +67,14 @@ def test_what_happens_happens_about_as_often_as_said(
 
 
 def test_single_steps(astronaut: U8, extractor: Extractor, photo: bytes) -> None:
-    canvas = face(astronaut, extractor, photo).astype(np.float32)
+    canvas = make_canvas(astronaut, extractor, photo).astype(np.float32)
     rng = np.random.default_rng(0)
-    covered = module._covered(canvas, PLACES, rng)
-    changed = (covered != canvas).any(axis=2)
+    occluded = module._occlude(canvas, LANDMARKS, rng)
+    changed = (occluded != canvas).any(axis=2)
     assert 0.01 < changed.mean() < 0.5
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.98
-    coarse = module._coarser(canvas, 0.1, rng)
+    coarse = module._reduce_resolution(canvas, 0.1, rng)
     assert coarse.shape == canvas.shape
     assert np.abs(np.diff(coarse, axis=1)).mean() < 0.7 * np.abs(np.diff(canvas, axis=1)).mean()
     assert (
@@ -89,21 +90,21 @@ def test_variants_of_an_image(extractor: Extractor, photo: bytes) -> None:
     assert "degraded" not in extractor.pipeline
     a, b = first.extract(photo), second.extract(photo)
     for other in (a, b):
-        # The face is the same one, found in the picture as it is.
+        # Faces are found in the picture before it is degraded.
         np.testing.assert_allclose(other.faces[0].landmarks, plain.faces[0].landmarks, atol=1e-3)
         assert np.abs(other.descriptors - plain.descriptors).max() > 0.1
     assert np.abs(a.descriptors - b.descriptors).max() > 0.1
-    # Again, in another batch: the same draw.
+    # The same in another batch.
     again = list(first.stream([(0, lambda: photo), (1, lambda: photo)]))
     for _, image in again:
         np.testing.assert_allclose(image.descriptors, a.descriptors, atol=0.05)
 
 
-def test_the_finer_canvas_holds_all_that_the_networks_see(
+def test_the_finer_canvas_shows_all_that_the_networks_see(
     astronaut: U8, extractor: Extractor, photo: bytes
 ) -> None:
     landmarks = extractor.extract(photo).faces[0].landmarks
-    matrix = similarity(landmarks, PLACES)
-    there = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    matrix = similarity(landmarks, LANDMARKS)
+    there = transform(landmarks, matrix)
     direct = align(astronaut, landmarks).astype(int)
     assert np.abs(align(warp(astronaut, matrix, SIDE), there).astype(int) - direct).mean() < 3

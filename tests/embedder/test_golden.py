@@ -1,6 +1,6 @@
-"""Golden numbers of the bundled models: the same photo gives the same answers on every machine and version.
+"""Golden numbers of the bundled models: one photo gives the same numbers on every machine and version.
 
-After the models were rebuilt, ``python tests/embedder/test_golden.py --write`` writes them anew to
+After the models have been rebuilt, ``python tests/embedder/test_golden.py --write`` writes new numbers to
 tests/golden.json.
 """
 
@@ -25,15 +25,15 @@ PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 golden: dict[str, Any] = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
 
 
-def detect(extractor: Extractor) -> Face:
+def find_face(extractor: Extractor) -> Face:
     (face,) = extractor.extract(PHOTO.read_bytes()).faces
     return face
 
 
-def describe(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, list[float]]:
-    """The first 8 columns of each embedder."""
+def first_columns(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, list[float]]:
+    """Return the first 8 columns of each embedder's descriptor of the aligned face."""
     crop = align(decode(PHOTO.read_bytes()), np.array(landmarks, np.float32))
-    descriptor = extractor._ready()._embed(crop[None])[0].astype(float)
+    descriptor = extractor.networks.embed_batch(crop[None])[0].astype(float)
     widths = [model.dimension or 0 for model in extractor.pack.embedders]
     starts = np.cumsum([0, *widths[:-1]])
     names = [model.name for model in extractor.pack.embedders]
@@ -41,24 +41,24 @@ def describe(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, li
 
 
 def test_the_detector_finds_the_same_face(extractor: Extractor) -> None:
-    face = detect(extractor)
+    face = find_face(extractor)
     np.testing.assert_allclose(face.box, golden["box"], atol=0.25)
     np.testing.assert_allclose(face.landmarks, golden["landmarks"], atol=0.25)
     assert face.score == pytest.approx(golden["score"], abs=0.005)
 
 
 def test_each_embedder_gives_the_same_numbers(extractor: Extractor) -> None:
-    # From the golden landmarks, so that each model stands for itself.
-    found = describe(extractor, golden["landmarks"])
+    # From the golden landmarks, so that the embedders are tested without the detector.
+    found = first_columns(extractor, golden["landmarks"])
     assert found.keys() == golden["descriptors"].keys()
     for name, expected in golden["descriptors"].items():
-        # Columns spread by several units between faces; decoders of JPEG differ by a grey level here
-        # and there, and processors in the last bits.
+        # Columns differ by several units between faces; JPEG decoders differ by a grey level in places,
+        # and processors in the last bits.
         scale = float(np.abs(expected).max())
         np.testing.assert_allclose(found[name], expected, atol=0.01 * scale, err_msg=name)
 
 
-def test_the_whole_way_gives_them_too(extractor: Extractor) -> None:
+def test_the_extractor_gives_the_same_numbers(extractor: Extractor) -> None:
     image = extractor.extract(PHOTO.read_bytes())
     start = 0
     for model in extractor.pack.embedders:
@@ -68,23 +68,23 @@ def test_the_whole_way_gives_them_too(extractor: Extractor) -> None:
         start += model.dimension or 0
 
 
-def test_they_belong_to_these_models(extractor: Extractor) -> None:
+def test_the_numbers_belong_to_these_models(extractor: Extractor) -> None:
     assert golden["fingerprint"] == extractor.fingerprint, (
-        "the models or the pipeline changed: run python tests/embedder/test_golden.py --write, "
-        "and refit the heads"
+        "the models or the pipeline have changed: run python tests/embedder/test_golden.py --write, "
+        "and fit the heads again"
     )
 
 
 def write() -> None:
     extractor = Extractor(device="cpu", hint="latency", precision="float32")
-    face = detect(extractor)
+    face = find_face(extractor)
     landmarks = face.landmarks.round(3).astype(float).round(3).tolist()
     numbers = {
         "fingerprint": extractor.fingerprint,
         "box": face.box.astype(float).round(3).tolist(),
         "landmarks": landmarks,
         "score": round(face.score, 5),
-        "descriptors": describe(extractor, landmarks),
+        "descriptors": first_columns(extractor, landmarks),
     }
     GOLDEN.write_text(json.dumps(numbers, indent=1) + "\n")
 

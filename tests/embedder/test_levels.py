@@ -1,4 +1,4 @@
-"""Levels are found by rule in graphs of several families and ages, and pooled as the formula says."""
+"""Levels are found by rule in graphs of several families and operator sets, and pooled as documented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
 IRESNET = (
-    # 112 pixels have no sum: the first block makes the map smaller at once.
+    # There is no sum at 112 pixels: the first block reduces the map.
     Level("prelu_5", "mean", 4),
     Level("add_15", "mean", 4),
     Level("prelu_18", "mean", 6),
@@ -65,7 +65,7 @@ def faces() -> U8:
 
 
 def tensors(model: Any, names: list[str], images: F32) -> dict[str, Array]:
-    """Intermediate tensors of the unchanged network, one image at a time."""
+    """Return intermediate tensors of the unchanged network, one image at a time."""
     probe = onnx.ModelProto.FromString(model.SerializeToString())
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
@@ -80,7 +80,7 @@ def tensors(model: Any, names: list[str], images: F32) -> dict[str, Array]:
 
 
 def pooled(level: Level, x: Array) -> Array:
-    """A level of a batch, written down as its documentation says it."""
+    """Return a level of a batch, computed as documented."""
     if level.pooling == "none":
         return x
     if level.pooling == "mean":
@@ -90,7 +90,7 @@ def pooled(level: Level, x: Array) -> Array:
     kernel = size - 2 * stride
     starts = [0, stride, 2 * stride]
     regions = [[x[:, :, r : r + kernel, c : c + kernel].mean(axis=(2, 3)) for c in starts] for r in starts]
-    # Channel by channel, its nine regions row by row.
+    # By channel, then the nine regions by row.
     return np.stack([region for row in regions for region in row], axis=2).reshape(len(x), -1)
 
 
@@ -108,7 +108,7 @@ def run(engine: Any, model: Any, faces: U8) -> Array:
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_every_export_gives_the_levels_and_numbers_of_its_network(
+def test_every_export_has_the_levels_and_numbers_of_its_network(
     make: Any, faces: U8, runtime: OnnxRuntimeEngine, openvino: OpenVinoEngine
 ) -> None:
     model = make()
@@ -130,7 +130,7 @@ def test_every_export_gives_the_levels_and_numbers_of_its_network(
     got = run(runtime, built, faces)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
-    # A batch of five is five batches of one.
+    # A batch of five gives the same as five batches of one.
     singles = np.concatenate([run(runtime, built, faces[i : i + 1]) for i in range(5)])
     np.testing.assert_allclose(got, singles, rtol=1e-4, atol=1e-5)
     # The mirror image has the same descriptor.
@@ -156,7 +156,7 @@ def test_a_projection_follows_the_mirror_average(
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_levels_may_be_chosen_and_what_follows_them_is_left_out(
+def test_levels_can_be_chosen_and_the_nodes_after_them_are_removed(
     faces: U8, runtime: OnnxRuntimeEngine
 ) -> None:
     model = graphs.iresnet()
@@ -171,7 +171,7 @@ def test_levels_may_be_chosen_and_what_follows_them_is_left_out(
     np.testing.assert_allclose(run(runtime, built, faces), want, rtol=1e-4, atol=1e-5)
 
 
-def test_a_bias_is_no_residual_sum() -> None:
+def test_a_bias_is_not_a_residual_sum() -> None:
     b = graphs.Builder()
     x = b.prelu(b.conv("input.1", 3, 4, stride=2), 4)
     x = b.node("Add", x, b.normal(4, 1, 1))
@@ -183,17 +183,17 @@ def test_a_bias_is_no_residual_sum() -> None:
     assert [level.tensor for level in levels if level.pooling == "mean"] == ["prelu_1", "relu_4", "sum_6"]
 
 
-def test_a_graph_bound_to_one_face_is_refused() -> None:
+def test_a_graph_for_a_batch_of_one_face_is_rejected() -> None:
     b = graphs.Builder()
     x = b.prelu(b.conv("input.1", 3, 4, stride=2), 4)
     x = b.node("Relu", b.conv(x, 4, 6, stride=4))
-    # The batch becomes a channel: no rule can take this apart.
+    # The batch becomes a channel, which no rule can undo.
     x = b.node("Squeeze", x, axes=[0])
     x = b.node("Reshape", x, b.weight(np.array([1, 6 * 14 * 14])))
     b.dense(x, 6 * 14 * 14, 8)
     b.nodes[-1].output[0] = "out"
     model = b.model({"out": [1, 8]}, image=[1, 3, 112, 112])
-    with pytest.raises(ModelError, match="one face a batch"):
+    with pytest.raises(ModelError, match="a batch of one face in a way that arcage cannot change"):
         descriptor_graph(model, find_levels(model), mean=0, std=1)
 
 
@@ -228,20 +228,20 @@ def a_map() -> Any:
     [
         (graphs.scrfd, "one output"),
         (two_outputs, "one output"),
-        (graphs.attribute, "not? .*image"),
-        (lambda: graphs.iresnet(batch=8), "image"),
+        (graphs.attribute, "is not an image"),
+        (lambda: graphs.iresnet(batch=8), "is not an image"),
         (half_precision, "float32"),
         (no_maps, "no feature maps"),
-        (a_map, "no .n, dimension. array"),
+        (a_map, "not an .n, dimension. array"),
     ],
     ids=["detector", "two outputs", "another size", "batch of 8", "float16", "no maps", "a map"],
 )
-def test_what_is_no_embedder_is_refused(make: Any, words: str) -> None:
+def test_other_networks_than_embedders_are_rejected(make: Any, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         find_levels(make())
 
 
-def test_very_old_graphs_are_refused_with_a_remedy() -> None:
+def test_very_old_graphs_are_rejected_with_a_remedy() -> None:
     model = graphs.iresnet(opset=7)
     levels = find_levels(model)
     model.opset_import[0].version = 6
@@ -250,8 +250,8 @@ def test_very_old_graphs_are_refused_with_a_remedy() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n"])
-def test_what_is_no_onnx_file_is_refused(data: bytes) -> None:
-    with pytest.raises(ModelError, match="no ONNX file"):
+def test_other_files_than_onnx_are_rejected(data: bytes) -> None:
+    with pytest.raises(ModelError, match="not an ONNX file"):
         parse(data)
 
 

@@ -1,4 +1,4 @@
-"""SCRFD's decoding: by hand, and against InsightFace's."""
+"""SCRFD's outputs are decoded as by hand and as by InsightFace."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import graphs
 import numpy as np
 import pytest
 
-from arcage.embedder.detect import PHOTO, _nms, find_faces
+from arcage.embedder.candidates import Candidates, non_maximum_suppression
+from arcage.embedder.detect import find_faces
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.scrfd import Scrfd
+from arcage.embedder.views import PHOTO
 from arcage.errors import ModelError
 from arcage.types import U8, Array
 
 
 def picture(side: int) -> U8:
-    """Patches of several sizes and colours: noise alone gives a random network too little to score."""
+    """Return patches of several sizes and colours; a random network gives noise only low scores."""
     rng = np.random.default_rng(side)
     image = np.zeros((side, side, 3), np.uint8)
     for size in (side // 2, 64, 32, 16):
@@ -30,8 +32,8 @@ def picture(side: int) -> U8:
     return image
 
 
-class Canned:
-    """An engine whose only network gives these outputs."""
+class FakeEngine:
+    """An engine whose only network returns given outputs."""
 
     def __init__(self, outputs: dict[str, Array]) -> None:
         self.outputs = outputs
@@ -43,7 +45,11 @@ class Canned:
         return lambda batch: self.batches.append(batch) or self.outputs
 
 
-def test_one_face_is_decoded_by_hand() -> None:
+def arrays(found: Candidates) -> tuple[Array, Array, Array]:
+    return found.boxes, found.landmarks, found.scores
+
+
+def test_one_face_is_decoded_as_by_hand() -> None:
     model = graphs.scrfd()
     names = [o.name for o in model.graph.output]
     rows = [2 * (64 // stride) ** 2 for stride in (8, 16, 32)]
@@ -57,23 +63,23 @@ def test_one_face_is_decoded_by_hand() -> None:
     outputs[names[1]][row] = 0.75
     outputs[names[4]][row] = [1, 2, 3, 0.5]
     outputs[names[7]][row] = np.arange(10) / 10
-    engine = Canned(outputs)
+    engine = FakeEngine(outputs)
     canvas = np.full((64, 64, 3), [255, 0, 127], np.uint8)
-    boxes, landmarks, scores = Scrfd(engine, model.SerializeToString()).candidates(canvas, 0.5)  # type: ignore[arg-type]
+    found = Scrfd(engine, model.SerializeToString()).candidates(canvas, 0.5)  # type: ignore[arg-type]
 
     assert engine.shapes == [(1, 3, 64, 64)]
     np.testing.assert_allclose(engine.batches[0][0, :, 0, 0], [127.5 / 128, -127.5 / 128, -0.5 / 128])
-    assert scores.tolist() == [0.75]
-    assert boxes.tolist() == [[16 - 16, 32 - 32, 16 + 48, 32 + 8]]
+    assert found.scores.tolist() == [0.75]
+    assert found.boxes.tolist() == [[16 - 16, 32 - 32, 16 + 48, 32 + 8]]
     x, y = np.arange(0, 10, 2) / 10, np.arange(1, 10, 2) / 10
-    np.testing.assert_allclose(landmarks, [np.stack([16 + 16 * x, 32 + 16 * y], axis=1)], rtol=1e-6)
-    assert (boxes.dtype, landmarks.dtype, scores.dtype) == (np.float32,) * 3
+    np.testing.assert_allclose(found.landmarks, [np.stack([16 + 16 * x, 32 + 16 * y], axis=1)], rtol=1e-6)
+    assert (found.boxes.dtype, found.landmarks.dtype, found.scores.dtype) == (np.float32,) * 3
 
 
 @pytest.mark.parametrize("outputs", [9, 15])
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("size", ["?", 640])
-def test_engines_agree_whatever_the_form_of_the_file(
+def test_engines_agree_for_every_form_of_the_file(
     outputs: int, batched: bool, size: Any, runtime: OnnxRuntimeEngine, openvino: OpenVinoEngine
 ) -> None:
     data = graphs.scrfd(outputs=outputs, batched=batched, size=size).SerializeToString()
@@ -81,10 +87,9 @@ def test_engines_agree_whatever_the_form_of_the_file(
         canvas = picture(side)
         ours, theirs = (Scrfd(e, data).candidates(canvas, 0.0) for e in (runtime, openvino))
         assert (
-            len(ours[2]) == (2 * (1600 + 400 + 100) if side == 320 else 2 * (6400 + 1600 + 400))
-            or outputs == 15
+            len(ours) == (2 * (1600 + 400 + 100) if side == 320 else 2 * (6400 + 1600 + 400)) or outputs == 15
         )
-        for a, b in zip(ours, theirs, strict=True):
+        for a, b in zip(arrays(ours), arrays(theirs), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
@@ -93,11 +98,12 @@ def test_a_canvas_that_the_strides_do_not_divide_is_padded(runtime: OnnxRuntimeE
     padded = np.zeros((384, 384, 3), np.uint8)
     padded[:320, :320] = picture(320)
     scrfd = Scrfd(runtime, data)
-    for a, b in zip(scrfd.candidates(picture(320), 0.3), scrfd.candidates(padded, 0.3), strict=True):
+    found, expected = scrfd.candidates(picture(320), 0.3), scrfd.candidates(padded, 0.3)
+    for a, b in zip(arrays(found), arrays(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_it_serves_the_search_for_faces(runtime: OnnxRuntimeEngine) -> None:
+def test_faces_are_found_with_it(runtime: OnnxRuntimeEngine) -> None:
     scrfd = Scrfd(runtime, graphs.scrfd().SerializeToString())
     image = picture(640)[:400]
     faces = find_faces(scrfd, image, 0.6)
@@ -106,7 +112,7 @@ def test_it_serves_the_search_for_faces(runtime: OnnxRuntimeEngine) -> None:
     assert all(f.box.shape == (4,) and f.landmarks.shape == (5, 2) for f in faces)
 
 
-@pytest.mark.parametrize(("outputs", "words"), [(6, "no landmarks"), (10, "no landmarks")])
+@pytest.mark.parametrize(("outputs", "words"), [(6, "returns no landmarks"), (10, "returns no landmarks")])
 def test_a_detector_without_landmarks_is_refused(
     outputs: int, words: str, runtime: OnnxRuntimeEngine
 ) -> None:
@@ -117,15 +123,15 @@ def test_a_detector_without_landmarks_is_refused(
 def test_other_models_are_refused(runtime: OnnxRuntimeEngine) -> None:
     with pytest.raises(ModelError, match="1 outputs"):
         Scrfd(runtime, graphs.attribute().SerializeToString())
-    with pytest.raises(ModelError, match="no ONNX file"):
+    with pytest.raises(ModelError, match="not an ONNX file"):
         Scrfd(runtime, b"<html>")
 
 
-def test_a_network_bound_to_another_size_is_refused() -> None:
+def test_a_network_with_another_input_size_is_refused() -> None:
     model = graphs.scrfd()
     names = [o.name for o in model.graph.output]
     outputs = {name: np.zeros((8, (1, 4, 10)[i // 3]), np.float32) for i, name in enumerate(names)}
-    scrfd = Scrfd(Canned(outputs), model.SerializeToString())  # type: ignore[arg-type]
+    scrfd = Scrfd(FakeEngine(outputs), model.SerializeToString())  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="another input size"):
         scrfd.candidates(np.zeros((64, 64, 3), np.uint8), 0.5)
 
@@ -141,7 +147,7 @@ def peer() -> Callable[[Path], Any]:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        # Given as a session and a file, as InsightFace's own router does.
+        # A session and a file, as InsightFace itself passes them.
         return SCRFD(model_file=str(path), session=session)
 
     return make
@@ -162,15 +168,15 @@ def test_insightface_decodes_the_same(
         np.concatenate(parts) for parts in theirs.forward(np.ascontiguousarray(canvas[:, :, ::-1]), threshold)
     )
     ours = Scrfd(runtime, path.read_bytes()).candidates(canvas, threshold)
-    assert len(ours[2]) == len(scores) > 100
-    np.testing.assert_allclose(ours[0], boxes, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(ours[1], points, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(ours[2], scores[:, 0], rtol=1e-5, atol=1e-6)
+    assert len(ours) == len(scores) > 100
+    np.testing.assert_allclose(ours.boxes, boxes, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(ours.landmarks, points, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(ours.scores, scores[:, 0], rtol=1e-5, atol=1e-6)
 
-    # Theirs counts a box's last pixel into its sides; which boxes survive is the same but for
-    # pairs that overlap by just about the limit.
+    # InsightFace's boxes include the last pixel, so that suppression differs for pairs whose overlap is close
+    # to the threshold.
     theirs.prepare(-1, input_size=(PHOTO.canvas, PHOTO.canvas), det_thresh=threshold)
     found, landmarks = theirs.detect(np.ascontiguousarray(canvas[:, :, ::-1]))
-    kept = {tuple(np.round(b, 1)) for b in ours[0][_nms(ours[0], ours[2])]}
+    kept = {tuple(np.round(ours.boxes[i], 1)) for i in non_maximum_suppression(ours.boxes, ours.scores)}
     assert landmarks.shape == (len(found), 5, 2)
     assert len(kept & {tuple(np.round(b, 1)) for b in found[:, :4]}) > 0.9 * max(len(kept), len(found))

@@ -384,7 +384,7 @@ def test_errors_of_an_actor_are_reported(tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text(
         "from fakes import FakeExtractor\nfrom arcage.errors import CacheError\n"
         "class Failing(FakeExtractor):\n"
-        "    def stream(self, images, known=None):\n"
+        "    def stream(self, images, lookup=None):\n"
         "        raise CacheError('the disk is full; free some space')\n"
     )
     failing = (

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from arcage import predictor
-from arcage.embedder import extractor as extract
+from arcage.embedder import extractor as module
 from arcage.embedder.engines.openvino import OpenVinoEngine
-from arcage.embedder.packs.record import BUNDLED
+from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import extract_images, extract_to_cache, open_cache
 from arcage.sources.source import Source
@@ -31,7 +31,9 @@ from arcage.types import U8, Array
 if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
 
-needs_models = pytest.mark.skipif(not (BUNDLED / "pack.json").exists(), reason="the models are not built")
+needs_models = pytest.mark.skipif(
+    not (BUNDLED_FOLDER / "pack.json").exists(), reason="the models are not built"
+)
 
 EMBEDDERS = 2
 FACES_AT_ONCE = 4
@@ -79,7 +81,7 @@ class Work:
 @pytest.fixture(scope="module")
 def counter() -> Iterator[Work]:
     work = Work()
-    decode, candidates, read, open_ = extract.decode, YuNet.candidates, Source.read, builtins.open
+    decode, candidates, read, open_ = module.decode, YuNet.candidates, Source.read, builtins.open
 
     def decoding(data: bytes) -> U8:
         work.decoded.append(len(data))
@@ -99,7 +101,7 @@ def counter() -> Iterator[Work]:
         return open_(file, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "decode", decoding)
+        patch.setattr(module, "decode", decoding)
         patch.setattr(YuNet, "candidates", searching)
         patch.setattr(Source, "read", reading)
         patch.setattr(builtins, "open", opening)
@@ -197,7 +199,7 @@ def test_an_image_without_a_face_is_searched_on_its_side_as_well_and_never_embed
 
 @needs_models
 def test_faces_of_many_images_are_embedded_together(throughput: Extractor, work: Work, astronaut: U8) -> None:
-    count = extract.CHUNK
+    count = module.CHUNK
     data = crop(astronaut)
     results = list(throughput.stream((i, lambda: data) for i in range(count)))
     assert [len(image.faces) for _, image in results] == [1] * count

@@ -12,16 +12,15 @@ import pytest
 from faces import FAST, elsewhere, faces, with_labels
 from projects import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
 
+from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_SCHEMA
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.settings import Settings
 from arcage.heads.store import (
-    ADAPTED,
     ARRAYS,
     MANIFEST,
-    SCHEMA,
     fitted_images,
     load_heads,
     save_heads,
@@ -170,7 +169,7 @@ def test_adapted_heads_are_kept(base: Heads, adapted: tuple[Heads, Predictions],
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(
         p.name for p in (tmp_path / "old").iterdir()
     )
-    for folder, schema in (("old", SCHEMA), ("new", ADAPTED)):
+    for folder, schema in (("old", HEADS_SCHEMA), ("new", ADAPTED_HEADS_SCHEMA)):
         assert json.loads((tmp_path / folder / MANIFEST).read_text())["schema"] == schema
     loaded = load_heads(tmp_path / "new")
     x = np.concatenate([elsewhere(100, 6)[0], faces(100, 6)[0]])

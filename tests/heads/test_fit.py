@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from faces import DIMENSION, FAST, faces, with_labels
 
+from arcage._version import HEADS_SCHEMA
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.boosting import Boosting, boost, dataset, subset
 from arcage.heads.calibrate import conformal
@@ -23,7 +24,7 @@ from arcage.heads.kernel import KernelSettings
 from arcage.heads.layers import from_arrays, to_arrays
 from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
 from arcage.heads.settings import KINDS, Kind, Settings
-from arcage.heads.store import ARRAYS, MANIFEST, SCHEMA, load_heads, save_heads
+from arcage.heads.store import ARRAYS, MANIFEST, load_heads, save_heads
 from arcage.types import Labels
 
 
@@ -205,7 +206,7 @@ def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
     heads, _ = fit_heads(x, Labels(age, np.full_like(gender, np.nan)), fingerprint="f", settings=FAST)
     save_heads(heads, tmp_path, "card")
     manifest = tmp_path / MANIFEST
-    manifest.write_text(manifest.read_text().replace(f'"schema": {SCHEMA}', '"schema": 2'))
+    manifest.write_text(manifest.read_text().replace(f'"schema": {HEADS_SCHEMA}', '"schema": 2'))
     assert json.loads(manifest.read_text())["schema"] == 2
     np.testing.assert_allclose(load_heads(str(tmp_path)).predict(x).age, heads.predict(x).age, atol=1e-4)
 

@@ -343,7 +343,7 @@ def test_held_out_faces_never_reach_the_search(
     assert manifest["training"]["held_out"] > 60
     assert set(fake.rows) == {train}
     from arcage.cache import Cache
-    from arcage.data.labelled import labelled_faces
+    from arcage.data.join import labelled_faces
 
     everyone = labelled_faces(Cache(Path("cache"), FINGERPRINT), "utkface")
     np.testing.assert_array_equal(given[0], everyone.select(~everyone.held_out(0.25)).descriptors())

@@ -18,17 +18,30 @@ import numpy as np
 import pytest
 from caches import FINGERPRINT, image, write
 from faces import DIMENSION, FAST
-from projects import AGE, FIT, GENDER, LINEAR, PACK, SHARE, Run, X, fit, labelled, made_up
+from projects import (
+    AGE,
+    FIT,
+    GENDER,
+    LINEAR,
+    PACK,
+    SHARE,
+    Run,
+    X,
+    fit,
+    labelled,
+    made_up,
+)
 
 from arcage import __version__
 from arcage.cache import Cache
-from arcage.data.labelled import LabelledFaces, labelled_faces
+from arcage.data.join import labelled_faces
+from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import Sampling
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.fit import fit_heads
 from arcage.heads.settings import FOLDS, Settings
 from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, fitted_images, load_heads
-from arcage.report.rounds import EVENTS, JSON, PNG
+from arcage.report.boosting_curves import EVENTS, JSON, PNG
 from arcage.training.evaluate import evaluate_labelled
 from arcage.training.fit import Fitted
 from arcage.training.overlap import fitted_on, fitted_words
@@ -653,7 +666,7 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
             2,
             "folders, imdb-wiki, or a .csv",
         ),
-        (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name is of the form of agedb"),
+        (("fit", *FIT, "--labels", "agedb", "--out", "h"), 2, "no file name has the form of agedb"),
         (("fit", *FIT, "--cache", "nowhere", "--out", "h"), 2, "`arcage extract` makes a cache"),
         (("fit", *FIT, "--pack", "other", "--out", "h"), 3, f"only of {FINGERPRINT}"),
         (("fit", *FIT, "--out", "fit.txt"), 3, "not a folder"),

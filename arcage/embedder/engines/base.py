@@ -1,8 +1,4 @@
-"""Where networks run: OpenVINO on the CPU, ONNX Runtime on a GPU.
-
-``device`` is ``auto``, ``cpu`` or an ONNX Runtime provider by its short name (``cuda``, ``rocm``,
-``coreml``, ...). Explicit means explicit: only ``auto`` falls back, and it says so.
-"""
+"""The interface of an engine, which runs networks: OpenVINO on the CPU, ONNX Runtime on a GPU."""
 
 from __future__ import annotations
 
@@ -13,13 +9,17 @@ from typing import Literal, Protocol
 from arcage.types import Array
 
 Hint = Literal["latency", "throughput"]
-"""``latency``: all cores on one call; ``throughput``: one call a core, many calls at once."""
+"""``latency``: all cores work on one call; ``throughput``: one core per call, many calls at once."""
 Precision = Literal["auto", "float32"]
-"""What networks that tolerate it are computed in: ``auto``, bfloat16 where the processor has units for it."""
+"""Number format of networks that may run in reduced precision: ``auto`` is bfloat16 on processors with units
+for it, float32 on others."""
 
 
 def cores() -> int:
-    """Processors that this process may use; ``PYTHON_CPU_COUNT`` sets it, as for Python 3.13 itself."""
+    """Return the number of processors that this process may use.
+
+    The environment variable ``PYTHON_CPU_COUNT`` overrides it, as in Python 3.13 and later.
+    """
     wanted = os.environ.get("PYTHON_CPU_COUNT", "")
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
@@ -29,10 +29,10 @@ def cores() -> int:
 
 
 class Network(Protocol):
-    """A compiled network. Calls are safe from several threads."""
+    """A compiled network. It may be called from several threads."""
 
     def __call__(self, batch: Array) -> Mapping[str, Array]:
-        """Run on one input array; the outputs by name."""
+        """Run on one input array and return the outputs by name."""
         ...
 
 
@@ -40,23 +40,23 @@ class Engine(Protocol):
     """Compiles ONNX models for one device."""
 
     name: str
-    """Of the runtime, for people: ``openvino 2026.4``."""
+    """Name and version of the runtime, for messages: ``openvino 2026.4``."""
     device: str
-    """What really runs the networks: ``cpu``, ``cuda``, ..."""
+    """The device that runs the networks: ``cpu``, ``cuda``, ..."""
     parallel: bool
-    """True where several threads should call networks at once (CPU), False where one should (GPU)."""
+    """Whether several threads should call networks at once (CPU) or only one (GPU)."""
     note: str
-    """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty."""
+    """Why ``auto`` uses the CPU although a GPU package is installed, in one line; otherwise empty."""
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
+    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
         """Compile an ONNX model with one input.
 
         Args:
             model: the ONNX file's bytes, verified by the caller.
             shape: of the input; -1 for a size that varies between calls.
-            tolerant: whether the engine may compute in fewer bits than float32.
+            reduced_precision: whether the engine may compute with fewer bits than float32.
 
         Raises:
-            ModelError: the runtime refuses the model.
+            ModelError: the runtime rejects the model.
         """
         ...

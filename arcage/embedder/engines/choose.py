@@ -1,4 +1,4 @@
-"""``--device``: what was asked for -> an engine that really has it."""
+"""Choose the engine for a device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ def make_engine(
     threads: int | None = None,
     precision: Precision = "auto",
 ) -> Engine:
-    """The engine for ``auto``, ``cpu``, or a provider of ONNX Runtime by its short name (``cuda``).
+    """Return an engine that runs on the device.
 
-    ``auto`` takes CUDA where ``onnxruntime-gpu`` is installed and really runs on it, and the CPU
-    otherwise; the engine's ``note`` says so where the two differ.
+    Args:
+        device: ``auto``, ``cpu``, or the short name of an ONNX Runtime provider (``cuda``, ``rocm``,
+            ``coreml``, ...). ``auto`` uses CUDA if ``onnxruntime-gpu`` is installed and a network runs on it,
+            and the CPU otherwise; if the package is installed and does not work, the engine's ``note`` says
+            why. Only ``auto`` falls back.
+        hint: what the CPU engine is optimised for.
+        threads: of the CPU engine; by default one for each processor.
+        precision: of the CPU engine.
 
     Raises:
-        DeviceError: ``device`` was named and cannot be had.
+        DeviceError: a named device is not available.
     """
     from arcage.embedder.engines.openvino import OpenVinoEngine
 
@@ -30,12 +36,12 @@ def make_engine(
 
         if device != "auto":
             return OnnxRuntimeEngine(device)
-        # The package's name is enough to rule CUDA out; importing the runtime takes half a second.
+        # Without this package there is no CUDA. Importing the runtime to ask it takes half a second.
         if "onnxruntime-gpu" in installed_distributions():
             try:
                 return OnnxRuntimeEngine("cuda")
             except DeviceError as error:
-                note = f"using the CPU, although onnxruntime-gpu is installed: {error}"
+                note = f"using the CPU although onnxruntime-gpu is installed: {error}"
     engine = OpenVinoEngine(hint, threads=threads, precision=precision)
     engine.note = note
     return engine

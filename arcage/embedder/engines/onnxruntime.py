@@ -1,11 +1,10 @@
-"""The engine for GPUs and other accelerators: ONNX Runtime, one execution provider at a time.
+"""The engine for GPUs and other accelerators: ONNX Runtime with one execution provider.
 
-A runtime that lists a provider need not have its libraries or its hardware, and a session quietly
-moves to the CPU: only the finished session tells. The engine therefore proves the device before it
-says that it has one.
+A runtime can list a provider whose libraries or hardware are missing, and a session then falls back to the
+CPU without an error. The engine therefore runs a small network on the device before it is used.
 
-What runs on a GPU has not been run by this project's tests, which have none: they prove the CPU
-provider against OpenVINO, and the choice of a device against a runtime that is made up.
+The tests have no GPU: they compare the CPU provider with OpenVINO, and test the choice of a device with a
+fake runtime.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ DISTRIBUTIONS = (
     "onnxruntime-rocm",
     "onnxruntime-migraphx",
 )
-"""All of them unpack into the folder ``onnxruntime``: two of them break each other."""
+"""Packages that install into the folder ``onnxruntime``; two of them break each other."""
 
 _SUFFIX = "ExecutionProvider"
 _SHORT = {"Dml": "directml"}
-# Azure's provider sends its input to a server: no place for faces.
+# Azure's provider sends its input to a server, which must not happen to faces.
 _REMOTE = frozenset({"AzureExecutionProvider"})
 
 _INSTALL = {
@@ -51,14 +50,14 @@ _INSTALL = {
 _ALIASES = {"dml": "directml", "cuda:0": "cuda"}
 
 _CUDA_OPTIONS = {
-    # The default tries every algorithm on every new shape, which takes seconds.
+    # The default benchmarks all algorithms for each new shape, which takes seconds.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # Tensor cores would round to 10 bits. Embedders may well tolerate it; nobody has measured it yet.
+    # TF32 rounds to 10 bits. Its effect on descriptors has not been measured.
     "use_tf32": "0",
 }
 
-# Made with onnx.helper (the test makes it again and compares): y = Conv(x, weight 2) of one number,
-# operator set 13. A convolution, because it needs cuDNN on top of CUDA.
+# An ONNX model, y = Conv(x, 2) of one number, operator set 13, made with onnx.helper (a test builds it again
+# and compares). A convolution needs cuDNN in addition to CUDA.
 PROBE = (
     b'\x08\x07:g\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x05probe'
     b'*\x13\x08\x01\x08\x01\x08\x01\x08\x01\x10\x01"\x04\x00\x00\x00@B\x01w'
@@ -69,7 +68,7 @@ PROBE = (
 
 
 def installed_distributions() -> tuple[str, ...]:
-    """The ONNX Runtime packages that pip knows of; more than one is a broken installation."""
+    """Return the installed ONNX Runtime packages; more than one is a broken installation."""
     found = []
     for name in DISTRIBUTIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -79,9 +78,9 @@ def installed_distributions() -> tuple[str, ...]:
 
 
 def installed_providers() -> tuple[str, ...]:
-    """Short names of what the installed ONNX Runtime was built for, such as ``cuda`` and ``cpu``.
+    """Return the short names of the providers of the installed ONNX Runtime, such as ``cuda`` and ``cpu``.
 
-    A name in this list is no promise that the device is there. Empty without a working runtime.
+    A listed provider's device may still be missing. Empty without a working runtime.
     """
     try:
         return tuple(_providers(_runtime()))
@@ -90,11 +89,11 @@ def installed_providers() -> tuple[str, ...]:
 
 
 class OnnxRuntimeEngine:
-    """ONNX Runtime on exactly one device.
+    """ONNX Runtime on one device, without a fallback.
 
     Args:
-        device: the short name of an execution provider: ``cuda``, ``tensorrt``, ``coreml``,
-            ``directml``, ``cpu``, ...
+        device: the short name of an execution provider: ``cuda``, ``tensorrt``, ``coreml``, ``directml``,
+            ``cpu``, ...
 
     Raises:
         DeviceError: the provider is not installed, or does not work on this machine.
@@ -102,7 +101,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, device: str) -> None:
         device = _ALIASES.get(device, device)
-        # Checked first: installing a runtime does not help with a wrong name.
+        # Checked first: installing a runtime does not help if the name is wrong.
         if device not in {"cpu", *_INSTALL} and device not in installed_providers():
             raise DeviceError(_unknown(device))
         self._ort = _runtime()
@@ -114,60 +113,67 @@ class OnnxRuntimeEngine:
         self.parallel = device == "cpu"
         self.note = ""
         self._provider = installed[device]
-        self._chain: list[Any] = [(self._provider, _CUDA_OPTIONS if device == "cuda" else {})]
+        self._providers: list[Any] = [(self._provider, _CUDA_OPTIONS if device == "cuda" else {})]
         if device == "tensorrt" and "cuda" in installed:
-            self._chain.append((installed["cuda"], _CUDA_OPTIONS))
+            self._providers.append((installed["cuda"], _CUDA_OPTIONS))
         if device != "cpu":
-            # For the few operators, on shapes, that a provider leaves to it.
-            self._chain.append((installed["cpu"], {}))
-        self._prove()
+            # Providers leave a few operators on shapes to the CPU.
+            self._providers.append((installed["cpu"], {}))
+        self._probe()
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
+    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
         try:
             session = self._session(model)
             (image,) = session.get_inputs()
-            # Named or unknown sizes accept anything; a number accepts only itself.
+            # A named or unknown size accepts any number.
             if any(
                 isinstance(have, int) and have != want for have, want in zip(image.shape, shape, strict=True)
             ):
                 session = self._session(_with_shape(model, image.name, shape))
         except (DeviceError, ModelError):
             raise
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {_last_line(error)}") from error
-        return _Session(session, self.device)
+        return _SessionNetwork(session, self.device)
 
     def _session(self, model: bytes) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
-        # Without the last argument a failing provider is replaced by the CPU, and a message about it
-        # printed among the results on standard output.
-        session = self._ort.InferenceSession(model, options, providers=self._chain, enable_fallback=0)
+        # By default, a failing provider is replaced by the CPU, and a message is printed to standard output,
+        # among the results.
+        session = self._ort.InferenceSession(model, options, providers=self._providers, enable_fallback=0)
         session.disable_fallback()
         used = session.get_providers()
         if used[:1] != [self._provider]:
             raise DeviceError(f"ONNX Runtime fell back to {', '.join(used)}")
         return session
 
-    def _prove(self) -> None:
-        words = io.StringIO()
+    def _probe(self) -> None:
+        """Run a small network on the device.
+
+        Raises:
+            DeviceError: it fails, runs elsewhere or returns a wrong number.
+        """
+        printed = io.StringIO()
         try:
             if self.device in ("cuda", "tensorrt") and hasattr(self._ort, "preload_dlls"):
-                # Finds CUDA and cuDNN in their pip packages; what it misses, it prints.
-                with contextlib.redirect_stdout(words):
+                # Finds CUDA and cuDNN in their pip packages, and prints what is missing.
+                with contextlib.redirect_stdout(printed):
                     self._ort.preload_dlls()
             (y,) = self._session(PROBE).run(["y"], {"x": np.full((1, 1, 1, 1), 3, np.float32)})
             if y.item() != 6:
                 raise DeviceError(f"it computed 2 * 3 = {y.item()}")
-        except Exception as error:  # whatever the provider's libraries come up with
-            reasons = [*words.getvalue().splitlines(), _last_line(error)]
+        except Exception as error:  # a provider's libraries raise any type
+            reasons = [*printed.getvalue().splitlines(), _last_line(error)]
             raise DeviceError(
                 f"the device {self.device!r} does not work: {'; '.join(r for r in reasons if r)}. "
                 + _advice(self.device)
             ) from error
 
 
-class _Session:
+class _SessionNetwork:
+    """A session of ONNX Runtime as a network."""
+
     def __init__(self, session: Any, device: str) -> None:
         self._session = session
         self._device = device
@@ -177,24 +183,23 @@ class _Session:
     def __call__(self, batch: Array) -> Mapping[str, Array]:
         try:
             arrays = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             if self._device == "cpu":
                 raise
             raise DeviceError(
                 f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
-                "another program may hold its memory; --device cpu does without it"
+                "another program may use its memory; the device cpu needs no GPU"
             ) from error
         return dict(zip(self._outputs, arrays, strict=True))
 
 
 def _runtime() -> Any:
-    """The module ``onnxruntime``.
+    """Return the module ``onnxruntime``.
 
     Raises:
         DeviceError: it is not installed, or broken.
     """
-    # Read when the library is loaded: it would keep a data base in the home folder and report to
-    # its makers.
+    # Read when the library is loaded. Without it, telemetry keeps a database in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -202,7 +207,7 @@ def _runtime() -> Any:
         if installed_distributions():
             raise DeviceError(f"ONNX Runtime is broken ({_last_line(error)}). {_advice('cuda')}") from error
         raise DeviceError("ONNX Runtime is not installed: pip install 'arcage[gpu]'") from error
-    # What remains of two distributions when one of them has been removed: a folder without code.
+    # After one of two distributions has been removed, a folder without code remains.
     if not hasattr(onnxruntime, "InferenceSession"):
         raise DeviceError(f"ONNX Runtime is broken: its package is empty. {_advice('cuda')}")
     onnxruntime.disable_telemetry_events()
@@ -211,21 +216,22 @@ def _runtime() -> Any:
 
 
 def _providers(runtime: Any) -> dict[str, str]:
-    """The runtime's names for its providers by their short names, in its order of preference."""
+    """Return the runtime's names of its providers by their short names, in its order of preference."""
     names = [p.removesuffix(_SUFFIX) for p in runtime.get_available_providers() if p not in _REMOTE]
     return {_SHORT.get(name, name.lower()): name + _SUFFIX for name in names}
 
 
 def _not_installed(device: str, installed: Mapping[str, str]) -> str:
-    here = f"ONNX Runtime here offers: {', '.join(installed) or 'nothing'}"
-    return f"the device {device!r} is not installed. {_advice(device)} ({here})"
+    offers = f"the installed ONNX Runtime offers: {', '.join(installed) or 'nothing'}"
+    return f"the device {device!r} is not installed. {_advice(device)} ({offers})"
 
 
 def _unknown(device: str) -> str:
-    here = f" (ONNX Runtime here offers: {', '.join(found)})" if (found := installed_providers()) else ""
+    found = installed_providers()
+    offers = f" (the installed ONNX Runtime offers: {', '.join(found)})" if found else ""
     return (
-        f"there is no device {device!r}: take auto, cpu, cuda or tensorrt (NVIDIA), rocm or migraphx (AMD), "
-        f"directml (Windows), coreml (macOS) or openvino{here}"
+        f"there is no device {device!r}: use auto, cpu, cuda or tensorrt (NVIDIA), rocm or migraphx (AMD), "
+        f"directml (Windows), coreml (macOS) or openvino{offers}"
     )
 
 
@@ -234,13 +240,13 @@ def _advice(device: str) -> str:
     found = installed_distributions()
     if len(found) > 1:
         return (
-            f"Both {' and '.join(found)} are installed and break each other. Remove all, then install one: "
+            f"{' and '.join(found)} are both installed and break each other. Remove them and install one: "
             f"pip uninstall -y {' '.join(found)} && {install}"
         )
     if device in ("cuda", "tensorrt") and "onnxruntime-gpu" in found:
         return (
             "Check that `nvidia-smi` lists a GPU, and that its driver is new enough for the CUDA version of "
-            f"onnxruntime-gpu; for the CUDA libraries: {install}"
+            f"onnxruntime-gpu. To install the CUDA libraries: {install}"
         )
     if device == "coreml":
         return f"It needs macOS and: {install}"
@@ -249,8 +255,8 @@ def _advice(device: str) -> str:
 
 
 def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
-    """The model with other sizes of its input, and none declared for what follows from them."""
-    # Only here: a network that takes every size, as most do, needs no onnx package.
+    """Return the model with another shape of its input, and none declared for other tensors."""
+    # Imported here: most networks accept any shape, and need no onnx package.
     from arcage.embedder.levels import parse
 
     changed = parse(model)

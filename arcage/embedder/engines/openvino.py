@@ -1,4 +1,4 @@
-"""The CPU engine."""
+"""The CPU engine: OpenVINO."""
 
 from __future__ import annotations
 
@@ -21,18 +21,16 @@ from arcage.types import Array
 
 _CONVERTER = "openvino.tools.ovc"
 
-
 CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
 """Environment variable that overrides :func:`cache_home`."""
 
 
 def cache_home() -> Path | None:
-    """Return the folder of compiled networks: ``arcage/`` in the user's cache folder; None without a home
-    folder."""
+    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
     below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
-    told = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
-    if os.path.isabs(told := os.path.expanduser(told)):  # XDG: relative paths are ignored
-        return Path(told, "arcage")
+    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
+    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
+        return Path(override, "arcage")
     home = user_home()
     return home / below / "arcage" if home is not None else None
 
@@ -40,9 +38,14 @@ def cache_home() -> Path | None:
 class OpenVinoEngine:
     """OpenVINO on the CPU.
 
-    Detectors run in float32: in bfloat16 their landmarks move. Embedders tolerate bfloat16, which
-    processors with units for it compute two to three times as fast: errors hardly move
-    (``python benchmarks/accuracy/precision.py``), so that descriptors of both kinds share a cache.
+    Detectors run in float32: in bfloat16 their landmarks move. Embedders run in bfloat16 on processors with
+    units for it, two to three times as fast. The errors of the heads hardly change
+    (``python benchmarks/accuracy/precision.py``), so descriptors of both formats share a cache.
+
+    Args:
+        hint: ``latency`` or ``throughput``.
+        threads: of the runtime; by default one for each processor that this process may use.
+        precision: ``float32`` turns bfloat16 off.
     """
 
     device = "cpu"
@@ -56,10 +59,10 @@ class OpenVinoEngine:
         self.name = f"openvino {openvino.__version__.split('-')[0]}"
         self._core: Any = openvino.Core()
         with _same_signal_stack():  # the first property loads the plugin
-            # What the runtime would take by itself. Of its choices only bfloat16 has float32's range.
+            # The runtime's own choice. Other reduced formats than bfloat16 lack the range of float32.
             native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
-        self._tolerant = "bf16" if native and precision == "auto" else "f32"
-        if self._tolerant == "bf16":
+        self._reduced = "bf16" if native and precision == "auto" else "f32"
+        if self._reduced == "bf16":
             self.name += ", embedders in bfloat16"
         threads = threads or cores()
         self._streams = 1 if hint == "latency" else threads
@@ -68,30 +71,31 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
-        # A compiled network is of use to the same runtime on the same kind of processor alone.
-        self._kind = f"{openvino.__version__} {self._core.get_property('CPU', 'FULL_DEVICE_NAME')}"
+        # A compiled network works only with the same runtime on the same kind of processor.
+        self._platform = f"{openvino.__version__} {self._core.get_property('CPU', 'FULL_DEVICE_NAME')}"
         self._tensor: Any = openvino.Tensor
         self._folder = compiled_folder()
 
     def processor(self) -> tuple[str, list[str]]:
-        """Its name, and the number formats that the runtime computes in on it."""
-        known: list[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        """Return the processor's name, and the number formats in which the runtime computes on it."""
+        supported: list[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         formats = ("FP32", "BF16", "FP16", "INT8")
-        return self._core.get_property("CPU", "FULL_DEVICE_NAME"), [name for name in formats if name in known]
+        name: str = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        return name, [name for name in formats if name in supported]
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, tolerant: bool = False) -> Network:
-        precision = self._tolerant if tolerant else "f32"
+    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
+        precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
         digest = hashlib.sha256(model)
-        digest.update(f"{shape} {properties} {self._kind}".encode())
+        digest.update(f"{shape} {properties} {self._platform}".encode())
         kept = self._folder / f"{digest.hexdigest()[:32]}.blob" if self._folder else None
         if kept is not None:
-            # Whatever is wrong with it, it is compiled anew.
+            # A missing or damaged file is compiled again.
             with suppress(RuntimeError, OSError, ValueError):
-                # Mapped, not read, and kept as long as the network, which goes on using it.
+                # Memory-mapped, and referenced as long as the network, which uses the memory.
                 blob = self._tensor(np.memmap(kept, np.uint8, "c"), shared_memory=True)
                 compiled = self._core.import_model(blob, "CPU", properties)
-                return _Compiled(compiled, self._streams, blob)
+                return _CompiledNetwork(compiled, self._streams, blob)
         try:
             graph = self._core.read_model(model)
             graph.reshape(list(shape))
@@ -102,12 +106,15 @@ class OpenVinoEngine:
         if kept is not None:
             with suppress(OutputError), atomic_write(kept) as file:
                 file.write(compiled.export_model().getbuffer())
-        return _Compiled(compiled, self._streams)
+        return _CompiledNetwork(compiled, self._streams)
 
 
 def compiled_folder() -> Path | None:
-    """Where compiled networks are kept: reading one takes a tenth of the time that compiling it does. Without
-    such a folder (read-only home, or none at all) arcage just starts a second later."""
+    """Return the folder of compiled networks, which is made if needed; None if it cannot be written.
+
+    Reading a compiled network takes a tenth of the time of compiling it. Without the folder (a read-only home
+    folder, or none), arcage starts one second later.
+    """
     home = cache_home()
     if home is None:
         return None
@@ -120,40 +127,40 @@ def compiled_folder() -> Path | None:
 
 
 def _runtime() -> Any:
-    """The module ``openvino``, without its model converter.
+    """Return the module ``openvino``, without its model converter.
 
-    ``import openvino`` imports ``openvino.tools.ovc`` too, and that one leaves an identifier in the home
-    folder and reports each import to Google Analytics, unless the user knew how to forbid it. It is
-    imported inside a ``try``: where it cannot be had, everything else works.
+    ``import openvino`` also imports ``openvino.tools.ovc``, which leaves an identifier in the home folder and
+    reports each import to Google Analytics unless the user has opted out. OpenVINO imports it inside a
+    ``try`` and works without it.
     """
     if "openvino" not in sys.modules:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # "raise ImportError"
         try:
             import openvino
         finally:
-            # A program that wants the converter can still import it by its name.
+            # A program that needs the converter can still import it by name.
             del sys.modules[_CONVERTER]
     else:
         import openvino
-    # OpenVINO's binding looks NumPy up when it first meets an array. Two threads that come to this at once
-    # wait for each other forever, one for the interpreter's lock and one for the binding's.
+    # OpenVINO's binding looks up NumPy on the first array. Two threads that do this at once deadlock: one
+    # waits for the interpreter's lock, the other for the binding's.
     openvino.Type.f32.to_dtype()
     return openvino
 
 
 class _SignalStack(ctypes.Structure):
-    """``stack_t`` of Linux."""
+    """``stack_t`` on Linux."""
 
     _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 @contextmanager
 def _same_signal_stack() -> Iterator[None]:
-    """Undo what loading OpenVINO's CPU plugin does to the alternate signal stack of the calling thread.
+    """Restore the calling thread's alternate signal stack after loading OpenVINO's CPU plugin.
 
-    The plugin sets one of its own, which is too small for two signals at once on processors with AMX (the
-    kernel then kills the process), and frees it with the last engine. Unless that happens in the same thread,
-    signals from then on are handled on freed memory, or on whatever was mapped there since.
+    The plugin sets a stack of its own. On processors with AMX it is too small for two signals at once (the
+    kernel then kills the process). It is freed with the last engine; if that happens in another thread,
+    later signals are handled on freed memory.
     """
     if sys.platform != "linux":
         yield
@@ -165,16 +172,18 @@ def _same_signal_stack() -> Iterator[None]:
         yield
     finally:
         if libc.sigaltstack(ctypes.byref(before), None):
-            # Once AMX is in use, the kernel refuses stacks that are too small for its registers.
+            # Once AMX is in use, the kernel rejects stacks that are too small for its registers.
             libc.sigaltstack(ctypes.byref(_SignalStack(flags=2)), None)  # SS_DISABLE
 
 
-class _Compiled:
+class _CompiledNetwork:
+    """A network compiled by OpenVINO. ``blob`` is the memory that it uses, if it was read from a file."""
+
     def __init__(self, compiled: Any, requests: int, blob: Any = None) -> None:
         self._blob = blob
-        # One output may carry several names: its own, and those of nodes that were folded away.
+        # An output can have several names: its own, and those of nodes that were merged into it.
         self._names = [(i, name) for i, port in enumerate(compiled.outputs) for name in port.get_names()]
-        # A request is not safe from two threads: each call borrows one.
+        # Two threads cannot share a request: each call takes an idle one.
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(requests):
             self._idle.put(compiled.create_infer_request())

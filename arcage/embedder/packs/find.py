@@ -1,23 +1,23 @@
-"""``--pack``: a name or a folder -> a model pack."""
+"""Find a model pack by name or folder."""
 
 from __future__ import annotations
 
 import os
 
 from arcage.embedder.packs.insightface import find_insightface, insightface_home, pack_folder
-from arcage.embedder.packs.record import DEFAULT, RECORD, Pack, bundled, read_pack
+from arcage.embedder.packs.record import BUNDLED_NAME, RECORD_FILE, Pack, bundled_pack, read_pack
 from arcage.errors import UsageError
 
 
 def find_pack(name: str) -> Pack:
-    """A pack by name or folder: the bundled one, a folder with a ``pack.json``, or an InsightFace pack.
+    """Return the bundled pack, the pack of a folder with a ``pack.json``, or an InsightFace pack.
 
     Raises:
         UsageError: there is no such pack.
-        ModelError: the folder holds no usable pack.
+        ModelError: the folder contains no usable pack.
     """
-    if name == DEFAULT:
-        return bundled()
+    if name == BUNDLED_NAME:
+        return bundled_pack()
     pack = recorded_pack(name) or find_insightface(name)
     if pack is None:
         raise unknown_pack(name)
@@ -25,17 +25,17 @@ def find_pack(name: str) -> Pack:
 
 
 def recorded_pack(name: str) -> Pack | None:
-    """A pack that is described by the ``pack.json`` in its folder; None where there is none.
+    """Return a pack whose folder has a ``pack.json``; None if there is none.
 
     Raises:
         ModelError: the record is damaged.
     """
     folder = pack_folder(name)
-    return read_pack(folder) if folder is not None and os.path.isfile(folder / RECORD) else None
+    return read_pack(folder) if folder is not None and os.path.isfile(folder / RECORD_FILE) else None
 
 
 def unknown_pack(name: str) -> UsageError:
-    """There is no such pack: where it was looked for, and what to do."""
+    """Return the error for a pack that does not exist: where arcage looked, and what to do."""
     home = insightface_home()
     place = (
         f"in {home}"
@@ -43,6 +43,6 @@ def unknown_pack(name: str) -> UsageError:
         else "(no home folder: set INSIGHTFACE_HOME to the folder of the packs)"
     )
     return UsageError(
-        f"no model pack {name!r}: neither the bundled {DEFAULT!r}, nor a folder, nor an InsightFace "
-        f"pack {place}; `arcage models list` shows what is there and what can be fetched"
+        f"no model pack {name!r}: neither the bundled {BUNDLED_NAME!r}, nor a folder, nor an InsightFace "
+        f"pack {place}; `arcage models list` shows the packs on this machine and those to download"
     )

@@ -1,7 +1,7 @@
-"""InsightFace's model packs, where the user has them on disk.
+"""InsightFace's model packs on disk.
 
-arcage brings none of them: their weights are for non-commercial research only. A pack is a folder
-of ONNX files; what each file is follows from its graph, as in InsightFace's ``model_zoo``.
+A pack is a folder of ONNX files. The role of each file follows from its graph, as in InsightFace's
+``model_zoo``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from typing import Any, Literal
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.levels import descriptor_graph, find_levels, image_input, parse
-from arcage.embedder.packs.record import ModelRecord, Pack, read_lock, refetch
+from arcage.embedder.packs.record import ModelRecord, Pack, read_digests, refetch_remedy
+from arcage.embedder.packs.registry import LICENCE, SOURCE
 from arcage.embedder.scrfd import check_outputs
 from arcage.errors import ModelError
 from arcage.files import sha256_bytes, user_home
 
-LICENCE = "non-commercial research only (InsightFace's terms for its weights; its code is MIT)"
-SOURCE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
-
 
 @dataclass(frozen=True, slots=True)
 class PackFiles:
-    """A folder of ONNX files that looks like a model pack; none of them has been opened."""
+    """A folder of ONNX files that may be a model pack. No file has been opened."""
 
     name: str
     folder: Path
@@ -34,14 +32,14 @@ class PackFiles:
 def insightface_home() -> Path | None:
     """Return InsightFace's folder of packs: ``models/`` in INSIGHTFACE_HOME or ``~/.insightface``; None if
     the variable is not set and there is no home folder."""
-    if told := os.environ.get("INSIGHTFACE_HOME"):
-        return Path(os.path.expanduser(told)) / "models"
+    if override := os.environ.get("INSIGHTFACE_HOME"):
+        return Path(os.path.expanduser(override)) / "models"
     home = user_home()
     return home / ".insightface" / "models" if home is not None else None
 
 
 def list_insightface() -> tuple[PackFiles, ...]:
-    """The packs in :func:`insightface_home`, by the names of their files alone, sorted."""
+    """Return the packs in :func:`insightface_home`, sorted by name. No file is opened."""
     home = insightface_home()
     if home is None:
         return ()
@@ -54,44 +52,44 @@ def list_insightface() -> tuple[PackFiles, ...]:
 
 
 def insightface_files(name: str) -> PackFiles | None:
-    """The ONNX files of a pack by name or folder; None where there is neither. None of them is opened."""
+    """Return the ONNX files of a pack by name or folder; None if there is none. No file is opened."""
     folder = pack_folder(name)
     if folder is None:
         return None
-    # Also of a path such as "."; a link keeps its own name.
+    # Resolves paths such as "."; a link keeps its own name.
     shown = os.path.basename(os.path.abspath(folder))
     return PackFiles(shown, _unnested(folder), _onnx_files(_unnested(folder)))
 
 
 def find_insightface(name: str) -> Pack | None:
-    """The pack of a name in :func:`insightface_home`, or in a folder: its first detector with
-    landmarks and all its face embedders, in the order of their files' names.
+    """Return a pack by its name in :func:`insightface_home` or by folder.
 
-    Every file is read and hashed, and compared with the pack's record where `arcage models fetch` left one.
-    Models of other kinds (landmarks, age and gender) are left out.
+    The pack consists of the first detector with landmarks and of all face embedders, in the order of their
+    files' names. Models of other kinds (landmarks, age and gender) are left out. Every file is read and
+    hashed, and compared with the recorded SHA-256 if the pack was downloaded by arcage.
 
     Returns:
-        None where there is neither such a name nor such a folder.
+        The pack; None if there is neither such a name nor such a folder.
 
     Raises:
-        ModelError: the folder holds no detector, no embedder, or a damaged file.
+        ModelError: the folder contains no detector, no embedder, or a damaged file.
     """
     found = insightface_files(name)
     if found is None:
         return None
-    lock = read_lock(found.folder)
+    digests = read_digests(found.folder)
     detectors: list[ModelRecord] = []
     embedders: list[ModelRecord] = []
     unusable = ""
     for file in found.files:
-        record, why_not = _record(found.folder / file, lock)
-        unusable = unusable or why_not
+        record, reason = _inspect(found.folder / file, digests)
+        unusable = unusable or reason
         if record is not None:
             (detectors if record.kind == "scrfd" else embedders).append(record)
     if not detectors or not embedders:
         missing = "face embedder (w600k_*.onnx)" if detectors else "face detector (det_*.onnx)"
         raise ModelError(
-            f"{found.folder} is no usable model pack: it has no {missing}. "
+            f"{found.folder} is not a usable model pack: it has no {missing}. "
             f"Files: {', '.join(found.files) or 'none'}. "
             + (f"{unusable}. " if unusable else "")
             + "Put all files of an InsightFace pack there; `arcage models list` shows the packs found"
@@ -100,17 +98,17 @@ def find_insightface(name: str) -> Pack | None:
 
 
 def descriptor_model(data: bytes) -> tuple[bytes, int]:
-    """An embedder as published -> the network from aligned faces to descriptors, and its columns.
+    """Convert an embedder as published to a network from aligned faces to descriptors.
 
     Args:
         data: the ONNX file's bytes, verified by the caller.
 
     Returns:
-        An ONNX file with the input ``faces``, (n, 112, 112, 3) uint8 RGB, and the output
-        ``descriptors``, (n, dimension) float32; and that dimension.
+        An ONNX file with the input ``faces``, (n, 112, 112, 3) uint8 RGB, and the output ``descriptors``,
+        (n, dimension) float32; and the dimension.
 
     Raises:
-        ModelError: the file is no ArcFace-family embedder.
+        ModelError: the file is not an embedder of the ArcFace family.
     """
     model = parse(data)
     levels = find_levels(model)
@@ -120,11 +118,11 @@ def descriptor_model(data: bytes) -> tuple[bytes, int]:
 
 
 def _normalises(model: Any) -> bool:
-    """Whether the graph itself brings pixels of 0 to 255 into the network's range.
+    """Return whether the graph scales pixels of 0 to 255 itself.
 
-    InsightFace's ``ArcFaceONNX`` takes this from the names of the first eight nodes, one of which
-    must begin with Sub and one with Mul. Here the image itself is followed up to the first node of
-    another kind: the same for its packs, and not deceived by an activation spelled in such nodes.
+    InsightFace's ``ArcFaceONNX`` decides this by the names of the first eight nodes, one of which must begin
+    with Sub and one with Mul. Here the image is followed up to the first node of another kind. The result is
+    the same for InsightFace's packs, and right for an activation that is made of such nodes.
     """
     tensor = image_input(model).name
     seen: set[str] = set()
@@ -137,12 +135,12 @@ def _normalises(model: Any) -> bool:
 
 
 def pack_folder(name: str) -> Path | None:
-    """The folder of a pack by name or folder; None where there is neither."""
+    """Return the folder of a pack by name or folder; None if there is no such folder."""
     if not name:
         return None
     here = Path(os.path.expanduser(name))
     home = insightface_home()
-    # A bare name is a pack first; any other text is a path and nothing else.
+    # A bare name is first looked up among the packs; anything else is a path.
     places = [home / name, here] if home is not None and here.name == name else [here]
     return next((p for p in places if os.path.isdir(p)), None)
 
@@ -152,7 +150,7 @@ def _onnx_files(folder: Path) -> tuple[str, ...]:
 
 
 def _unnested(folder: Path) -> Path:
-    """The folder, or the only one within it that has the files (as in ``antelopev2.zip``)."""
+    """Return the folder, or the only folder in it with ONNX files (as in ``antelopev2.zip``)."""
     if _onnx_files(folder):
         return folder
     try:
@@ -162,17 +160,17 @@ def _unnested(folder: Path) -> Path:
     return inner[0] if len(inner) == 1 else folder
 
 
-def _record(path: Path, lock: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
-    """What one file is to a pack; None for a model of another kind, with a reason where there is one."""
+def _inspect(path: Path, digests: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
+    """Return the record of one file; or None for a model that is not used, and the reason if there is one."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
     sha256 = sha256_bytes(data)
-    if lock is not None and lock.get(path.name) != sha256:
+    if digests is not None and digests.get(path.name) != sha256:
         raise ModelError(
             f"{path} is not what was fetched (sha256 {sha256[:12]}..., recorded "
-            f"{lock.get(path.name, 'none')[:12]}); {refetch(path.parent)}"
+            f"{digests.get(path.name, 'none')[:12]}); {refetch_remedy(path.parent)}"
         )
     try:
         model = parse(data)
@@ -195,6 +193,7 @@ def _record(path: Path, lock: dict[str, str] | None) -> tuple[ModelRecord | None
 
 
 def _role(model: Any) -> Literal["detector", "embedder", "other"]:
+    """Return what a model is for, by the numbers and shapes of its inputs and outputs."""
     if len(model.graph.output) >= 5:
         return "detector"
     try:

@@ -1,4 +1,4 @@
-"""Which models there are on this machine, and whether they are whole: `arcage models list` and `verify`."""
+"""List the models on this machine, and verify their files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from arcage.embedder.packs.find import recorded_pack, unknown_pack
-from arcage.embedder.packs.insightface import LICENCE, SOURCE, insightface_files, list_insightface
-from arcage.embedder.packs.record import DEFAULT, LOCK, Pack, bundled, read_lock, refetch
+from arcage.embedder.packs.insightface import insightface_files, list_insightface
+from arcage.embedder.packs.record import (
+    BUNDLED_NAME,
+    DIGESTS_FILE,
+    Pack,
+    bundled_pack,
+    read_digests,
+    refetch_remedy,
+)
+from arcage.embedder.packs.registry import LICENCE, PUBLISHED, SOURCE, PublishedPack
 from arcage.errors import ModelError
 
 
@@ -19,29 +27,37 @@ class ModelInfo:
     """One model file."""
 
     pack: str
-    """What ``--pack`` takes."""
+    """Name of the pack."""
     model: str
     sha256: str | None
-    """None where the file has not been opened: a pack outside the package has no record of its own."""
+    """None for a pack without a record, whose files have not been opened."""
     dimension: int | None
-    """Columns of the descriptor; None for a detector, and where the file has not been opened."""
+    """Columns of the descriptor; None for a detector, and for a file that has not been opened."""
     licence: str
     research_only: bool
     source: str
-    """Who publishes it."""
+    """Publisher of the weights."""
     path: str
+
+    def __str__(self) -> str:
+        sha256 = (self.sha256 or "")[:12] or "-"
+        limits = "RESEARCH ONLY: " if self.research_only else ""
+        return (
+            f"{self.pack:<10}  {self.model:<28}  {self.dimension or '-':>5}  {sha256:<12}  "
+            f"{limits}{self.licence}  {self.path}"
+        )
 
 
 def list_models() -> list[ModelInfo]:
-    """The bundled pack's models, and those of the InsightFace packs found on this machine.
+    """Return the models of the bundled pack and of the packs in InsightFace's folder.
 
     Raises:
         ModelError: the bundled pack's record is missing or damaged.
     """
-    infos = _of_record(bundled())
+    infos = _recorded(bundled_pack())
     for files in list_insightface():
         if recorded := recorded_pack(str(files.folder)):
-            infos += _of_record(recorded)
+            infos += _recorded(recorded)
             continue
         infos += [
             ModelInfo(
@@ -59,7 +75,14 @@ def list_models() -> list[ModelInfo]:
     return infos
 
 
-def _of_record(pack: Pack) -> list[ModelInfo]:
+def list_downloadable(installed: list[ModelInfo]) -> list[PublishedPack]:
+    """Return the published packs that are not among the installed models."""
+    names = {model.pack for model in installed}
+    return [pack for pack in PUBLISHED.values() if pack.name not in names]
+
+
+def _recorded(pack: Pack) -> list[ModelInfo]:
+    """Return the models of a pack with a record."""
     return [
         ModelInfo(
             pack=pack.name,
@@ -76,30 +99,36 @@ def _of_record(pack: Pack) -> list[ModelInfo]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """What one model file turned out to be."""
+class VerifiedFile:
+    """The state of one model file."""
 
     pack: str
     file: str
     state: Literal["right", "unrecorded", "damaged", "missing", "foreign"]
-    """``unrecorded``: nobody wrote down what it should be, as where InsightFace put it there; ``foreign``: it
-    came into the folder of a recorded pack afterwards."""
+    """``right``: as recorded; ``unrecorded``: the pack has no record, as those that InsightFace downloads;
+    ``foreign``: not in the pack's record."""
     sha256: str | None
-    """Of the file as it is; None where it cannot be read."""
+    """Of the file; None if it cannot be read."""
     remedy: str
-    """What to do, empty where nothing is wrong."""
+    """What to do; empty if nothing is wrong."""
+
+    def __str__(self) -> str:
+        return f"{self.state:<10}  {self.pack:<10}  {self.sha256 or '-':<64}  {self.file}"
 
 
-def verify_models(name: str = "") -> Iterator[Verified]:
-    """Hash the model files of one pack, or of all on this machine, and compare them with their records.
+def verify_models(name: str = "") -> Iterator[VerifiedFile]:
+    """Yield the state of each model file, comparing its SHA-256 with the pack's record.
+
+    Args:
+        name: of one pack, or its folder; empty for all packs on this machine.
 
     Raises:
         UsageError: there is no such pack.
         ModelError: a pack's own record is missing or damaged.
     """
-    if name in ("", DEFAULT):
-        yield from _compare_record(bundled())
-    if name == DEFAULT:
+    if name in ("", BUNDLED_NAME):
+        yield from _compare_record(bundled_pack())
+    if name == BUNDLED_NAME:
         return
     packs = [insightface_files(name)] if name else list_insightface()
     for files in packs:
@@ -108,38 +137,39 @@ def verify_models(name: str = "") -> Iterator[Verified]:
         if pack := recorded_pack(str(files.folder)):
             yield from _compare_record(pack)
             continue
-        remedy = refetch(files.folder)
+        remedy = refetch_remedy(files.folder)
         try:
-            lock = read_lock(files.folder)
+            digests = read_digests(files.folder)
         except ModelError:
-            yield Verified(files.name, LOCK, "damaged", None, remedy)
+            yield VerifiedFile(files.name, DIGESTS_FILE, "damaged", None, remedy)
         else:
-            yield from _compare(files.name, files.folder, files.files, lock, remedy)
+            yield from _compare(files.name, files.folder, files.files, digests, remedy)
 
 
-def _compare_record(pack: Pack) -> Iterator[Verified]:
+def _compare_record(pack: Pack) -> Iterator[VerifiedFile]:
     recorded = {model.file: model.sha256 for model in pack.models}
     return _compare(pack.name, pack.folder, tuple(recorded), recorded, pack.remedy)
 
 
 def _compare(
     pack: str, folder: Path, files: tuple[str, ...], recorded: Mapping[str, str] | None, remedy: str
-) -> Iterator[Verified]:
+) -> Iterator[VerifiedFile]:
+    """Yield the state of each file that is in the folder or in ``recorded``, the SHA-256 by name."""
     for file in sorted({*files, *(recorded or ())}):
         try:
             with open(folder / file, "rb") as opened:
                 found = hashlib.file_digest(opened, "sha256").hexdigest()
         except FileNotFoundError:
-            yield Verified(pack, file, "missing", None, remedy)
+            yield VerifiedFile(pack, file, "missing", None, remedy)
             continue
         except OSError:
-            yield Verified(pack, file, "damaged", None, remedy)
+            yield VerifiedFile(pack, file, "damaged", None, remedy)
             continue
         if recorded is None:
-            yield Verified(pack, file, "unrecorded", found, "")
+            yield VerifiedFile(pack, file, "unrecorded", found, "")
         elif file not in recorded:
-            yield Verified(pack, file, "foreign", found, f"move {folder / file} elsewhere")
+            yield VerifiedFile(pack, file, "foreign", found, f"move {folder / file} elsewhere")
         elif found != recorded[file]:
-            yield Verified(pack, file, "damaged", found, remedy)
+            yield VerifiedFile(pack, file, "damaged", found, remedy)
         else:
-            yield Verified(pack, file, "right", found, "")
+            yield VerifiedFile(pack, file, "right", found, "")

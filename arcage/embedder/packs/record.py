@@ -1,4 +1,4 @@
-"""Model packs: which files, from where, under which licence. A pack is data, apart from what runs it."""
+"""Model packs: what their files are, and the records in a pack's folder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 from arcage.errors import ModelError
 from arcage.files import atomic_write, verified_bytes
 
-BUNDLED = Path(__file__).parents[1] / "models"
-DEFAULT = "compact"
-"""The pack inside the wheel."""
+BUNDLED_FOLDER = Path(__file__).parents[1] / "models"
+"""Folder of the bundled pack."""
+BUNDLED_NAME = "compact"
+"""Name of the bundled pack."""
 BUNDLED_REMEDY = "reinstall arcage: pip install --force-reinstall --no-deps arcage"
-RECORD = "pack.json"
-"""In the folder of a pack: what its models are. Packs of InsightFace have none."""
+"""What to do if the bundled pack is damaged."""
+RECORD_FILE = "pack.json"
+"""File in a pack's folder that describes its models. InsightFace's packs have none."""
+DIGESTS_FILE = "sha256.json"
+"""File in the folder of a downloaded pack: the SHA-256 of each of its files."""
 DETECTORS, EMBEDDERS = ("yunet", "scrfd"), ("descriptor", "arcface")
-LOCK = "sha256.json"
-"""In the folder of a pack that `arcage models fetch` downloaded: the SHA-256 of every file."""
+"""Values of :attr:`ModelRecord.kind`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,22 @@ class ModelRecord:
     file: str
     sha256: str
     kind: str
-    """``yunet`` or ``scrfd`` (detectors); ``arcface`` (an embedder as published: levels are found when it is
-    loaded); ``descriptor`` (a network with one input, aligned faces, (n, 112, 112, 3) uint8 RGB, and the
-    output ``descriptors``, (n, dimension) float32)."""
+    """``yunet`` or ``scrfd``: a detector. ``arcface``: an embedder as published, whose levels are found when
+    it is loaded. ``descriptor``: a network with one input, aligned faces, (n, 112, 112, 3) uint8 RGB, and the
+    output ``descriptors``, (n, dimension) float32."""
     licence: str
     source: str
     input: str
-    """Shape, type, colour order and range, for people."""
+    """Shape, type, colour order and range of the input, for readers."""
     dimension: int | None = None
-    """Columns of the descriptor; None for detectors, and for an embedder before it is loaded."""
+    """Columns of the descriptor; None for detectors, and for ``arcface``."""
     levels: tuple[str, ...] = ()
-    """For people: tensor, pooling and columns of each level, as ``t57 mean 128``."""
+    """Tensor, pooling and columns of each level, for readers, as ``t57 mean 128``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A detector and one or more embedders; their descriptors are joined in this order."""
+    """A face detector and one or more embedders, whose descriptors are concatenated in this order."""
 
     name: str
     folder: Path
@@ -54,10 +57,11 @@ class Pack:
 
     @property
     def models(self) -> tuple[ModelRecord, ...]:
+        """The detector, then the embedders."""
         return (self.detector, *self.embedders)
 
     def read(self, record: ModelRecord) -> bytes:
-        """The model's bytes, verified before anything opens them.
+        """Return the bytes of a model file, after verifying its SHA-256.
 
         Raises:
             ModelError: the file is missing or damaged.
@@ -66,32 +70,32 @@ class Pack:
 
     @property
     def remedy(self) -> str:
-        """What to do where a file is missing or damaged."""
-        if self.folder == BUNDLED:
+        """What to do if a file is missing or damaged."""
+        if self.folder == BUNDLED_FOLDER:
             return BUNDLED_REMEDY
         return "put the pack's files there again"
 
 
-def bundled() -> Pack:
-    """The pack inside the wheel.
+def bundled_pack() -> Pack:
+    """Return the pack that is part of the arcage package.
 
     Raises:
         ModelError: its record is missing or damaged.
     """
-    return read_pack(BUNDLED)
+    return read_pack(BUNDLED_FOLDER)
 
 
 def read_pack(folder: Path) -> Pack:
-    """The pack that the ``pack.json`` in a folder describes. No model is opened.
+    """Return the pack of a folder with a ``pack.json``. No model is opened.
 
     Raises:
         ModelError: the record is missing or damaged.
     """
-    path = folder / RECORD
-    remedy = BUNDLED_REMEDY if folder == BUNDLED else "CONTRIBUTING.md says what it is to hold"
+    path = folder / RECORD_FILE
+    remedy = BUNDLED_REMEDY if folder == BUNDLED_FOLDER else "CONTRIBUTING.md describes its contents"
     try:
         record = json.loads(path.read_text("utf-8"))
-        detector, *embedders = (_model(fields) for fields in record["models"])
+        detector, *embedders = (_parse_model(fields) for fields in record["models"])
         name, research_only = str(record["name"]), bool(record.get("research_only", False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"cannot read {path} ({error}); {remedy}") from error
@@ -104,48 +108,54 @@ def read_pack(folder: Path) -> Pack:
 
 
 def write_record(pack: Pack) -> str:
-    """The text of a ``pack.json``, as :func:`read_pack` reads it."""
+    """Return the text of a ``pack.json``, as :func:`read_pack` reads it."""
     record = {"name": pack.name, "research_only": pack.research_only}
     return json.dumps({**record, "models": [asdict(m) for m in pack.models]}, indent=2) + "\n"
 
 
-def write_lock(folder: Path, url: str, sha256: str, files: dict[str, str]) -> None:
-    """Record what a pack's files are.
+def write_digests(folder: Path, url: str, sha256: str, files: dict[str, str]) -> None:
+    """Record the SHA-256 of a downloaded pack's files.
+
+    Args:
+        folder: of the pack.
+        url: of the zip file.
+        sha256: of the zip file.
+        files: the SHA-256 of each file, by name.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the record cannot be written.
     """
     record = {"archive": {"url": url, "sha256": sha256}, "files": files}
-    with atomic_write(folder / LOCK, "w") as file:
+    with atomic_write(folder / DIGESTS_FILE, "w") as file:
         file.write(json.dumps(record, indent=2) + "\n")
 
 
-def read_lock(folder: Path) -> dict[str, str] | None:
-    """The SHA-256 of a pack's files by their names, None where nobody recorded them.
+def read_digests(folder: Path) -> dict[str, str] | None:
+    """Return the SHA-256 of each file of a downloaded pack, by name; None if the pack has no record.
 
     Raises:
         ModelError: the record is damaged.
     """
-    path = folder / LOCK
+    path = folder / DIGESTS_FILE
     try:
         files = json.loads(path.read_text("utf-8"))["files"]
         return {str(name): str(sha256) for name, sha256 in files.items()}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"cannot read {path} ({error}); {refetch(folder)}") from error
+        raise ModelError(f"cannot read {path} ({error}); {refetch_remedy(folder)}") from error
 
 
-def refetch(folder: Path) -> str:
-    """What to do about a damaged pack that was downloaded."""
+def refetch_remedy(folder: Path) -> str:
+    """Return what to do about a damaged pack that was downloaded."""
     return f"remove {folder} and run `arcage models fetch {folder.name}`"
 
 
-def _model(fields: dict[str, Any]) -> ModelRecord:
+def _parse_model(fields: dict[str, Any]) -> ModelRecord:
     model = ModelRecord(**{**fields, "levels": tuple(fields.get("levels", ()))})
-    # A record may come from anybody: its files are those beside it.
+    # A record may come from anyone: it must not name files outside the pack's folder.
     if Path(model.file).name != model.file:
-        raise ValueError(f"{model.file!r} is no name of a file in this folder")
+        raise ValueError(f"{model.file!r} is not the name of a file in this folder")
     if model.kind == "descriptor" and not (isinstance(model.dimension, int) and model.dimension > 0):
         raise ValueError(f"{model.name} has no dimension")
     return model

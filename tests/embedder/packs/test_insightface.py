@@ -1,4 +1,4 @@
-"""InsightFace's packs on disk: found, told apart, and read as InsightFace reads them."""
+"""InsightFace's packs on disk: found, their files identified, and read as by InsightFace."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import graphs
 import numpy as np
 import pytest
+from packs import write_pack
 
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.levels import find_levels, parse
-from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.insightface import (
     descriptor_model,
     find_insightface,
@@ -22,43 +22,18 @@ from arcage.embedder.packs.insightface import (
     list_insightface,
 )
 from arcage.embedder.scrfd import Scrfd
-from arcage.errors import ModelError, UsageError
-
-FILES = {
-    "1k3d68.onnx": lambda: graphs.attribute(192, 3309),
-    "2d106det.onnx": lambda: graphs.attribute(192, 212),
-    "det_10g.onnx": graphs.scrfd,
-    "genderage.onnx": graphs.attribute,
-    "w600k_r50.onnx": graphs.iresnet,
-}
-"""The files of ``buffalo_l``."""
+from arcage.errors import ModelError
 
 
-def write(folder: Path, files: dict[str, Any] = FILES) -> Path:
-    folder.mkdir(parents=True)
-    for name, make in files.items():
-        (folder / name).write_bytes(make().SerializeToString())
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path / "insightface"))
-    monkeypatch.chdir(tmp_path)
-    folder = insightface_home()
-    assert folder is not None
-    return folder
-
-
-def test_home_is_where_insightface_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_home_is_that_of_insightface(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path))
     assert insightface_home() == tmp_path / "models"
     monkeypatch.delenv("INSIGHTFACE_HOME")
     assert insightface_home() == Path.home() / ".insightface" / "models"
 
 
-def test_a_pack_is_found_by_name_and_its_files_by_their_graphs(home: Path) -> None:
-    folder = write(home / "buffalo_l")
+def test_a_pack_is_found_by_name_and_its_files_identified_by_their_graphs(home: Path) -> None:
+    folder = write_pack(home / "buffalo_l")
     pack = find_insightface("buffalo_l")
     assert pack is not None
     assert (pack.name, pack.folder, pack.research_only) == ("buffalo_l", folder, True)
@@ -70,12 +45,11 @@ def test_a_pack_is_found_by_name_and_its_files_by_their_graphs(home: Path) -> No
         assert record.sha256 == hashlib.sha256(data).hexdigest()
         assert pack.read(record) == data
         assert "non-commercial" in record.licence
-    assert find_pack("buffalo_l") == pack
     assert pickle.loads(pickle.dumps(pack)) == pack  # noqa: S301
 
 
 def test_a_pack_is_found_by_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(tmp_path / "mine")
+    folder = write_pack(tmp_path / "mine")
     for name in ("mine", "./mine", str(folder)):
         pack = find_insightface(name)
         assert pack is not None
@@ -85,15 +59,15 @@ def test_a_pack_is_found_by_folder(home: Path, tmp_path: Path, monkeypatch: pyte
     assert find_insightface(".").name == "mine"  # type: ignore[union-attr]
 
 
-def test_a_bare_name_is_a_pack_before_it_is_a_folder(home: Path, tmp_path: Path) -> None:
-    write(tmp_path / "buffalo_s")
-    write(home / "buffalo_s")
+def test_a_bare_name_is_looked_up_among_the_packs_first(home: Path, tmp_path: Path) -> None:
+    write_pack(tmp_path / "buffalo_s")
+    write_pack(home / "buffalo_s")
     assert find_insightface("buffalo_s").folder == home / "buffalo_s"  # type: ignore[union-attr]
     assert find_insightface("./buffalo_s").folder.resolve() == tmp_path / "buffalo_s"  # type: ignore[union-attr]
 
 
-def test_the_folder_within_the_folder_of_antelopev2_is_seen_through(home: Path) -> None:
-    write(
+def test_the_nested_folder_of_antelopev2_is_found(home: Path) -> None:
+    write_pack(
         home / "antelopev2" / "antelopev2",
         {"scrfd_10g_bnkps.onnx": graphs.scrfd, "glintr100.onnx": graphs.iresnet},
     )
@@ -104,8 +78,8 @@ def test_the_folder_within_the_folder_of_antelopev2_is_seen_through(home: Path) 
     assert [p.name for p in list_insightface()] == ["antelopev2"]
 
 
-def test_all_embedders_and_the_first_detector_with_landmarks_are_taken(home: Path) -> None:
-    write(
+def test_all_embedders_and_the_first_detector_with_landmarks_are_used(home: Path) -> None:
+    write_pack(
         home / "both",
         {
             "a_det.onnx": lambda: graphs.scrfd(outputs=6),
@@ -131,11 +105,9 @@ def test_listing_opens_no_file(home: Path) -> None:
     assert (found.name, found.files) == ("buffalo_sc", ("det_500m.onnx",))
 
 
-def test_what_is_not_there_is_no_pack(home: Path) -> None:
+def test_a_missing_pack_is_none(home: Path) -> None:
     assert find_insightface("buffalo_l") is None
     assert find_insightface("") is None
-    with pytest.raises(UsageError, match="arcage models list"):
-        find_pack("buffalo_l")
 
 
 @pytest.mark.parametrize(
@@ -144,26 +116,29 @@ def test_what_is_not_there_is_no_pack(home: Path) -> None:
         ({}, "Files: none"),
         ({"genderage.onnx": graphs.attribute, "w600k_r50.onnx": graphs.iresnet}, "no face detector"),
         ({"det_10g.onnx": graphs.scrfd, "genderage.onnx": graphs.attribute}, "no face embedder"),
-        ({"det.onnx": lambda: graphs.scrfd(outputs=6), "w600k_r50.onnx": graphs.iresnet}, "no landmarks"),
+        (
+            {"det.onnx": lambda: graphs.scrfd(outputs=6), "w600k_r50.onnx": graphs.iresnet},
+            "returns no landmarks",
+        ),
     ],
     ids=["nothing", "no detector", "no embedder", "no landmarks"],
 )
 def test_an_incomplete_pack_says_what_is_missing(home: Path, files: dict[str, Any], words: str) -> None:
-    write(home / "broken", files)
+    write_pack(home / "broken", files)
     with pytest.raises(ModelError, match=words):
         find_insightface("broken")
 
 
 def test_a_damaged_file_is_named(home: Path) -> None:
-    folder = write(home / "buffalo_l")
+    folder = write_pack(home / "buffalo_l")
     data = (folder / "w600k_r50.onnx").read_bytes()
     (folder / "w600k_r50.onnx").write_bytes(data[:-100])
     with pytest.raises(ModelError, match=r"w600k_r50\.onnx.*get it again"):
         find_insightface("buffalo_l")
 
 
-def test_a_file_that_changes_after_it_was_found_is_refused(home: Path) -> None:
-    folder = write(home / "buffalo_l")
+def test_a_file_that_changes_after_it_was_found_is_rejected(home: Path) -> None:
+    folder = write_pack(home / "buffalo_l")
     pack = find_insightface("buffalo_l")
     assert pack is not None
     shutil.copy(folder / "genderage.onnx", folder / "w600k_r50.onnx")
@@ -172,13 +147,13 @@ def test_a_file_that_changes_after_it_was_found_is_refused(home: Path) -> None:
 
 
 def test_a_pack_runs_from_canvas_to_descriptor(home: Path) -> None:
-    write(home / "buffalo_l")
+    write_pack(home / "buffalo_l")
     pack = find_insightface("buffalo_l")
     assert pack is not None
     engine = OnnxRuntimeEngine("cpu")
     canvas = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
-    boxes, _, _ = Scrfd(engine, pack.read(pack.detector)).candidates(canvas, 0.1)
-    assert boxes.shape[1] == 4
+    found = Scrfd(engine, pack.read(pack.detector)).candidates(canvas, 0.1)
+    assert found.boxes.shape[1] == 4
     data, dimension = descriptor_model(pack.read(pack.embedders[0]))
     faces = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
     out = engine.load(data, (-1, 112, 112, 3))(faces)["descriptors"]
@@ -186,7 +161,7 @@ def test_a_pack_runs_from_canvas_to_descriptor(home: Path) -> None:
     assert dimension == sum(level.columns for level in find_levels(parse(pack.read(pack.embedders[0]))))
 
 
-def test_what_is_no_embedder_has_no_descriptor() -> None:
+def test_another_network_than_an_embedder_has_no_descriptor() -> None:
     with pytest.raises(ModelError, match="embedder"):
         descriptor_model(graphs.attribute().SerializeToString())
 
@@ -201,8 +176,8 @@ def peer() -> Any:
 
 @pytest.mark.oracle
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:insightface")
-def test_insightface_tells_the_files_apart_in_the_same_way(home: Path, peer: Any) -> None:
-    folder = write(home / "buffalo_l")
+def test_insightface_identifies_the_files_in_the_same_way(home: Path, peer: Any) -> None:
+    folder = write_pack(home / "buffalo_l")
     tasks = {path.name: peer(path).taskname for path in sorted(folder.iterdir())}
     pack = find_insightface("buffalo_l")
     assert pack is not None
@@ -213,7 +188,7 @@ def test_insightface_tells_the_files_apart_in_the_same_way(home: Path, peer: Any
 @pytest.mark.oracle
 @pytest.mark.parametrize("normalises", [False, True])
 def test_insightface_scales_the_pixels_in_the_same_way(normalises: bool, tmp_path: Path, peer: Any) -> None:
-    """The last columns of the descriptor are the embedding, averaged over the face and its mirror."""
+    # The last columns of the descriptor are the embedding, averaged over the face and its mirror image.
     path = tmp_path / "w600k_r50.onnx"
     path.write_bytes(graphs.iresnet(normalises=normalises).SerializeToString())
     faces = np.random.default_rng(2).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
@@ -228,8 +203,8 @@ def test_insightface_scales_the_pixels_in_the_same_way(normalises: bool, tmp_pat
     np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-4)
 
 
-def test_an_activation_spelled_in_sub_and_mul_is_no_scaling() -> None:
-    """As converters from TensorFlow Lite write a PReLU: relu(x) + c * (x - abs(x))."""
+def test_an_activation_made_of_sub_and_mul_is_not_a_scaling() -> None:
+    # Converters from TensorFlow Lite write a PReLU as relu(x) + c * (x - abs(x)).
     b = graphs.Builder()
     x = b.conv("input.1", 3, 4, stride=2)
     y = b.node("Mul", b.node("Sub", x, b.node("Abs", x)), b.normal(4, 1, 1))

@@ -1,0 +1,91 @@
+"""The networks of a model pack, loaded on an engine."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from arcage.embedder.align import SIDE
+from arcage.embedder.candidates import FaceDetector
+from arcage.embedder.engines.base import Engine, Hint, Network
+from arcage.embedder.packs.record import ModelRecord, Pack
+from arcage.types import F16, U8
+
+FLOAT16_MAX = 65504
+"""Largest finite float16."""
+
+
+class PackNetworks:
+    """A pack's face detector and its embedders.
+
+    Args:
+        pack: the model pack; its files are verified before they are opened.
+        engine: what runs the networks.
+        hint: ``latency`` embeds one face a call on the CPU, ``throughput`` four; on a GPU it is 64.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the engine refuses it.
+    """
+
+    def __init__(self, pack: Pack, engine: Engine, hint: Hint) -> None:
+        self.parallel = engine.parallel
+        self.batch_size = (1 if hint == "latency" else 4) if engine.parallel else 64
+        self.detector = _load_detector(engine, pack)
+        # Reading and compiling networks takes most of the time of a run on one photo.
+        with ThreadPoolExecutor(len(pack.embedders)) as pool:
+            loaded = list(pool.map(lambda record: _load_embedder(engine, pack, record), pack.embedders))
+        self._embedders = [network for network, _ in loaded]
+        self.dimension = sum(dimension for _, dimension in loaded)
+        """Columns of a descriptor."""
+
+    def embed(self, crops: U8, pool: ThreadPoolExecutor) -> F16:
+        """Return the descriptors of aligned faces.
+
+        Args:
+            crops: shape (n, 112, 112, 3), uint8, RGB.
+            pool: runs several batches at once on engines that are ``parallel``.
+
+        Returns:
+            Shape (n, dimension), float16.
+        """
+        batches = [crops[i : i + self.batch_size] for i in range(0, len(crops), self.batch_size)]
+        if not batches:
+            return np.empty((0, self.dimension), np.float16)
+        run = pool.map if self.parallel else map
+        return np.concatenate(list(run(self.embed_batch, batches)))
+
+    def embed_batch(self, crops: U8) -> F16:
+        """Return the descriptors of at most ``batch_size`` aligned faces, as :meth:`embed`."""
+        # One fixed shape: a runtime prepares (and on a GPU tunes) each new batch size.
+        padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
+        padded[: len(crops)] = crops
+        parts = [network(padded)["descriptors"][: len(crops)] for network in self._embedders]
+        joined = np.concatenate(parts, axis=1)
+        bounded: F16 = np.clip(joined, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
+        return bounded
+
+
+def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
+    data = pack.read(pack.detector)
+    # Imported here: each pack has one kind of detector, and SCRFD needs the onnx package.
+    if pack.detector.kind == "yunet":
+        from arcage.embedder.yunet import YuNet
+
+        return YuNet(engine, data)
+    from arcage.embedder.scrfd import Scrfd
+
+    return Scrfd(engine, data)
+
+
+def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> tuple[Network, int]:
+    """Return the network from aligned faces to descriptors, and its number of columns."""
+    data = pack.read(record)
+    if record.kind == "arcface":
+        from arcage.embedder.packs.insightface import descriptor_model
+
+        data, dimension = descriptor_model(data)
+    else:
+        assert record.dimension is not None
+        dimension = record.dimension
+    return engine.load(data, (-1, SIDE, SIDE, 3), reduced_precision=True), dimension

@@ -1,0 +1,221 @@
+"""Download one zip file over HTTP, and continue a download that broke off.
+
+No other module of arcage downloads models.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from arcage._version import __version__
+from arcage.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector
+
+TIMEOUT = 30.0
+"""Seconds without data after which a download fails."""
+MAX_ARCHIVE = 1 << 30
+"""Maximum size of a zip file, bytes."""
+ZIP_MAGIC = b"PK\x03\x04"
+
+Progress = Callable[[int, int | None], object]
+"""Called with the number of bytes on disk, and the total if the server states it."""
+
+_AGAIN = "run the same command again to continue"
+_BY_HAND = (
+    "or set ARCAGE_MIRROR to a server that has the file, or download it with a browser and unpack it by hand"
+)
+
+
+def check_encrypted(url: str, sha256: str) -> None:
+    """Check that nobody on the network can change what is downloaded.
+
+    Args:
+        url: an address; ``http`` is accepted for this machine.
+        sha256: of the file, with which ``http`` is accepted for any server; may be empty.
+
+    Raises:
+        UsageError: the address is not encrypted.
+    """
+    parts = urlsplit(url)
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts.scheme != "https" and not (parts.scheme == "http" and (local or sha256)):
+        raise UsageError(
+            f"{parts.scheme}://{parts.hostname} is not encrypted: use https, or give the sha256 of the zip "
+            "file"
+        )
+
+
+@contextmanager
+def partial_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open the file of a download. It is locked, kept after an error, and removed if it is empty.
+
+    Raises:
+        ModelError: another process downloads into it.
+    """
+    empty = False
+    try:
+        with open(path, "a+b") as file:
+            with suppress(ImportError):  # Windows: two downloads at once damage the file, which is detected
+                import fcntl
+
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise ModelError(f"another arcage is downloading {path}: wait for it") from None
+            try:
+                yield file
+            finally:
+                empty = not file.seek(0, os.SEEK_END)
+    finally:
+        if empty:
+            path.unlink(missing_ok=True)
+
+
+def download(url: str, sha256: str, file: IO[bytes], progress: Progress) -> None:
+    """Download a zip file, continuing at the end of ``file``.
+
+    Args:
+        url: address of the zip file.
+        sha256: as for :func:`check_encrypted`, for redirects; it is not compared here.
+        file: what was downloaded before, open for appending.
+        progress: called after each block.
+
+    Raises:
+        UsageError: the server redirects to an address that is not encrypted.
+        ModelError: the server does not return the file.
+        OSError: the file cannot be written.
+    """
+    start = file.seek(0, os.SEEK_END)
+    with _network_errors(url):
+        response = _open(url, sha256, start)
+    if response is None:
+        return
+    with response:
+        start, total = _position(response, url, file, start)
+        if total is not None and total > MAX_ARCHIVE:
+            raise _too_large(url)
+        size = start
+        while block := _read(response, url, size):
+            if not size:
+                if block != ZIP_MAGIC:
+                    raise ModelError(
+                        f"{urlsplit(url).netloc} sent something else than a zip file, perhaps a web page: "
+                        f"open {url} with a browser; a proxy or a login may be in between"
+                    )
+                # Only now: a web page must not replace what was downloaded before.
+                file.truncate(0)
+            file.write(block)
+            size += len(block)
+            if size > MAX_ARCHIVE:
+                file.truncate(0)
+                raise _too_large(url)
+            progress(size, total)
+    if not size:
+        raise ModelError(f"{urlsplit(url).netloc} sent nothing; try later, {_BY_HAND}")
+    if total is not None and size != total:
+        raise ModelError(f"the download broke off after {size:,} of {total:,} bytes; {_AGAIN}")
+
+
+def _position(
+    response: http.client.HTTPResponse, url: str, file: IO[bytes], start: int
+) -> tuple[int, int | None]:
+    """Return at which byte the response starts, and the size of the file if the server states it."""
+    if response.status != 206 or not start:  # the whole file, requested or not
+        return 0, _content_length(response)
+    content_range = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18})", content_range)
+    if not match or int(match[1]) != start:
+        file.truncate(0)
+        raise ModelError(
+            f"{urlsplit(url).netloc} sent another part of the file than was requested; what was downloaded "
+            "is removed: run the same command again to start over"
+        )
+    return start, int(match[2])
+
+
+def _open(url: str, sha256: str, start: int) -> http.client.HTTPResponse | None:
+    """Request the file from byte ``start`` on; None if it ends there."""
+    from urllib.error import HTTPError
+    from urllib.request import Request
+
+    headers = {"User-Agent": f"arcage/{__version__}"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        response: http.client.HTTPResponse = _opener(sha256).open(
+            Request(url, headers=headers), timeout=TIMEOUT
+        )
+        return response
+    except HTTPError as error:
+        with error:
+            if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{start}":
+                return None
+        if error.code == 416:
+            # The server's file is shorter than what was downloaded: it is another file.
+            with _network_errors(url):
+                return _open(url, sha256, 0)
+        phrase = http.client.responses.get(error.code, "unknown status")
+        raise ModelError(
+            f"{urlsplit(url).netloc} does not provide {url}: HTTP {error.code}, {phrase}; try later, "
+            f"{_BY_HAND}"
+        ) from None
+
+
+def _opener(sha256: str) -> OpenerDirector:
+    """Return an opener that only follows redirects to encrypted addresses."""
+    from urllib.request import HTTPRedirectHandler, build_opener
+
+    class Redirects(HTTPRedirectHandler):
+        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+            check_encrypted(newurl, sha256)
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    return build_opener(Redirects())
+
+
+def _read(response: http.client.HTTPResponse, url: str, size: int) -> bytes:
+    with _network_errors(url):
+        # The first bytes at once, because they identify the format; then blocks as they arrive.
+        return response.read(len(ZIP_MAGIC)) if not size else response.read1(1 << 18)
+
+
+@contextmanager
+def _network_errors(url: str) -> Iterator[None]:
+    """Turn errors of the network into a ModelError."""
+    from urllib.error import URLError
+
+    host = urlsplit(url).netloc
+    try:
+        yield
+    except TimeoutError as error:
+        raise ModelError(
+            f"{host} has sent nothing for {TIMEOUT:.0f} s; what was downloaded is kept: {_AGAIN}"
+        ) from error
+    except http.client.IncompleteRead as error:
+        raise ModelError(f"{host} broke off the download; what was downloaded is kept: {_AGAIN}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = error.reason if isinstance(error, URLError) else error
+        # The text may come from the server, and is printed on a terminal.
+        text = "".join(c if c.isprintable() else " " for c in str(cause))[:200] or type(cause).__name__
+        raise ModelError(
+            f"cannot download from {host}: {text}; what was downloaded is kept. Check the connection and the "
+            f"proxy (HTTPS_PROXY) and run the same command again, {_BY_HAND}"
+        ) from error
+
+
+def _content_length(response: http.client.HTTPResponse) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else None
+
+
+def _too_large(url: str) -> ModelError:
+    return ModelError(f"{url} is larger than {MAX_ARCHIVE:,} bytes, so it is not a model pack")

@@ -1,0 +1,30 @@
+"""The limits, as the documentation states them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+uvicorn = pytest.importorskip("uvicorn")
+
+from arcage.app.limits import Limits  # noqa: E402
+from arcage.images.decode import MAX_PIXELS  # noqa: E402
+
+DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "app.md").read_text("utf-8")
+
+
+def test_the_limits_are_told() -> None:
+    values = {
+        name: value.replace(",", "")
+        for name, value in re.findall(r"^\|[^|]*\| `(\w+)` \| ([^|]*?) \|", DOCS, re.MULTILINE)
+    }
+    units = {"MiB": 1 << 20, "GiB": 1 << 30, "million": 1_000_000, "s": 1, "": 1}
+    told = {}
+    for name, value in values.items():
+        number, _, unit = value.partition(" ")
+        told[name] = int(number) * units[unit]
+    assert told == {"pixels": MAX_PIXELS, **asdict(Limits())}

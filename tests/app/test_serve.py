@@ -1,0 +1,108 @@
+"""The command `arcage app`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fakes import face, image
+
+pytest.importorskip("starlette")
+uvicorn = pytest.importorskip("uvicorn")
+from appserver import Server  # noqa: E402
+
+
+def test_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("app", "--port", 0)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)", url)[1])  # type: ignore[index]
+        assert Server(port).predict(image(face(33))).rows[0]["age"] == 33
+        taken = start("app", "--port", port)
+        _, words = taken.communicate(timeout=30)
+        assert taken.returncode == 3
+        assert words.startswith(f"arcage: cannot listen on 127.0.0.1, port {port}: Address already in use")
+        assert "--port" in words
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, words = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert out == ""
+    assert words == "open this address in a browser; Ctrl-C ends it\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_request_that_hangs_does_not_hold_up_the_end(
+    start: Callable[..., subprocess.Popen[str]], name: str
+) -> None:
+    process = start("app", "--port", 0)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    port = int(process.stdout.readline().rpartition(":")[2])
+    process.stderr.readline()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+        assert Server(port)("/api").status == 200
+        started = time.monotonic()
+        process.send_signal(getattr(signal, name))
+        out, words = process.communicate(timeout=30)
+    assert time.monotonic() - started < 4  # one second for the request, and time to end on a busy machine
+    assert (out, words) == ("", "")
+    assert process.returncode in (0, 130, -signal.SIGTERM)
+
+
+def test_others_are_let_in_with_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:
+    names = ("--allow-host", "nas.fritz.box", "--allow-host", "faces.example.org")
+    process = start("app", "--host", "0.0.0.0", "--port", 0, *names)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        server = Server(int(url.rpartition(":")[2]))
+        assert server("/api", Host=socket.gethostname()).status == 200
+        assert server("/api", Host="evil.example").status == 421
+        assert server("/api", Host="nas.fritz.box").status == 200
+        origin = {"Host": "127.0.0.1:7860", "Origin": "https://faces.example.org"}
+        assert server.predict(image(face(33)), **origin).rows[0]["age"] == 33
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=30)
+    assert "there is no password" in words
+    assert f"or as {socket.gethostname()}; --allow-host NAME adds another name\n" in words
+
+
+def test_what_stands_in_the_way_is_told_before_the_page_opens(arcage: Callable[..., Any]) -> None:
+    assert arcage("app", "--port", 0, "--device", "cuda").exit_code == 3
+    assert arcage("app", "--port", 0, "--heads", "nowhere").exit_code == 2
+
+
+@pytest.mark.parametrize("library", ["starlette", "uvicorn"])
+def test_the_extra_is_missing(
+    arcage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("arcage.app.server")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, library, None)
+    done = arcage("app", "--port", 0)
+    assert done.exit_code == 3
+    assert "pip install 'arcage[app]'" in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv[1:] = ['app', '--help']\nfrom arcage.cli import main\ntry:\n    main()\n"
+        "finally:\n    print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--host" in done.stdout
+    assert not {"numpy", "cv2", "openvino", "starlette", "uvicorn", "anyio"} & set(done.stderr.split())

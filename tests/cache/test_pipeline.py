@@ -1,0 +1,47 @@
+"""`pipeline.json`: written once, and checked on opening."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from invented import DIMENSION, assert_same, image, sha, store
+
+from arcage.cache import Cache
+from arcage.errors import CacheError
+
+
+def test_pipeline_json(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    content = json.loads((cache.path / "pipeline.json").read_text())
+    assert content == {
+        "schema": 1,
+        "fingerprint": "f1",
+        "dimension": DIMENSION,
+        "pipeline": {"detector": "yunet", "size": 640},
+    }
+    before = (cache.path / "pipeline.json").stat()
+    again = Cache(cache.directory, "f1", dimension=DIMENSION, pipeline={"other": 1})
+    assert (cache.path / "pipeline.json").stat() == before
+    assert again.pipeline == reopened().pipeline == {"detector": "yunet", "size": 640}
+    assert again.dimension == reopened().dimension == DIMENSION
+
+
+def test_another_dimension_or_schema_is_refused(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    with pytest.raises(CacheError, match=r"8 columns .* makes 9.*another `cache`"):
+        Cache(cache.directory, "f1", dimension=9)
+    path = cache.path / "pipeline.json"
+    text = path.read_text()
+    path.write_text(text.replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(CacheError, match=r"another version .*another `cache`"):
+        reopened()
+    for damaged in ("", "[]", "{}", '{"schema": 1, "dimension": "x", "pipeline": {}}'):
+        path.write_text(damaged)
+        with pytest.raises(CacheError, match="Delete this one file"):
+            reopened()
+
+
+def test_descriptors_outlive_their_description(cache: Cache) -> None:
+    store(cache, image(1))
+    (cache.path / "pipeline.json").unlink()
+    assert_same(Cache(cache.directory, "f1", dimension=DIMENSION).get(sha(1)), image(1))

@@ -1,0 +1,122 @@
+"""The choice of an engine for a device, with a fake ONNX Runtime in place of a GPU's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from runtimes import CPU, CUDA, FakeRuntime
+
+from arcage.embedder.engines.choose import make_engine
+from arcage.embedder.engines.onnxruntime import installed_providers
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.errors import DeviceError
+
+
+def test_cuda_is_used_if_it_works(use_runtime: Callable[..., FakeRuntime]) -> None:
+    runtime = use_runtime(FakeRuntime([CUDA, CPU]))
+    for engine in (make_engine("cuda"), make_engine("auto")):
+        assert (engine.device, engine.parallel, engine.note) == ("cuda", False, "")
+    assert runtime.preloaded == 2
+    assert runtime.runs == 2
+    (name, options), cpu = runtime.asked[0]
+    assert (name, cpu[0]) == (CUDA, CPU)
+    assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    # Descriptors of a GPU and of a CPU share a cache, so a GPU must not round to fewer bits.
+    assert options["use_tf32"] == "0"
+    out = engine.load(b"", (-1, 3))(np.ones((1, 3), np.float32))
+    assert out["y"].tolist() == [[2, 2, 2]]
+
+
+def test_tensorrt_falls_back_to_cuda_for_single_operators(use_runtime: Callable[..., FakeRuntime]) -> None:
+    runtime = use_runtime(FakeRuntime(["TensorrtExecutionProvider", CUDA, CPU]))
+    assert make_engine("tensorrt").device == "tensorrt"
+    assert [name for name, _ in runtime.asked[0]] == ["TensorrtExecutionProvider", CUDA, CPU]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        (FakeRuntime([CUDA, CPU], works=False), "fell back to CPU"),
+        (
+            FakeRuntime([CUDA, CPU], error="CUDA failure 100: no CUDA-capable device is detected"),
+            "failure 100",
+        ),
+        (FakeRuntime([CUDA, CPU], factor=0.0), r"2 \* 3 = 0"),
+    ],
+    ids=["a session on the CPU", "a session that fails", "a wrong result"],
+)
+def test_cuda_that_is_only_listed_is_not_used(
+    use_runtime: Callable[..., FakeRuntime], runtime: FakeRuntime, words: str
+) -> None:
+    use_runtime(runtime)
+    assert "cuda" in installed_providers()
+    with pytest.raises(DeviceError, match=words) as caught:
+        make_engine("cuda")
+    assert "nvidia-smi" in str(caught.value)
+    engine = make_engine("auto")
+    assert isinstance(engine, OpenVinoEngine)
+    assert engine.device == "cpu"
+    assert "using the CPU" in engine.note
+    assert "\n" not in engine.note
+
+
+def test_output_of_the_runtime_becomes_part_of_the_error(
+    use_runtime: Callable[..., FakeRuntime], capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_runtime(FakeRuntime([CUDA, CPU], works=False, preload=lambda: print("Failed to load libcudnn.so.9")))
+    with pytest.raises(DeviceError, match=r"libcudnn\.so\.9"):
+        make_engine("cuda")
+    assert capsys.readouterr().out == ""
+
+
+def test_auto_without_the_gpu_package_does_not_import_the_runtime(
+    use_runtime: Callable[..., FakeRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_runtime(None, ("onnxruntime",))  # importing it raises
+    engine = make_engine("auto")
+    assert (engine.device, engine.note) == ("cpu", "")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "distributions", "device", "words"),
+    [
+        (None, (), "cuda", r"not installed: pip install 'arcage\[gpu\]'"),
+        (None, ("onnxruntime-gpu",), "cuda", "broken"),
+        (SimpleNamespace(), ("onnxruntime-gpu",), "cuda", "package is empty"),
+        (
+            FakeRuntime([CPU]),
+            ("onnxruntime",),
+            "cuda",
+            r"uninstall -y onnxruntime && pip install 'arcage\[gpu\]'",
+        ),
+        (
+            FakeRuntime([CPU]),
+            ("onnxruntime", "onnxruntime-gpu"),
+            "cuda",
+            "onnxruntime and onnxruntime-gpu are both installed and break each other",
+        ),
+        (FakeRuntime([CPU]), ("onnxruntime",), "coreml", "macOS"),
+        (FakeRuntime([CPU]), ("onnxruntime",), "dml", "pip install onnxruntime-directml"),
+        (
+            FakeRuntime([CUDA, CPU]),
+            ("onnxruntime-gpu",),
+            "xpu",
+            "no device 'xpu': use auto.*cuda, cpu",
+        ),
+        (FakeRuntime(["AzureExecutionProvider", CPU]), ("onnxruntime",), "azure", "no device"),
+    ],
+)
+def test_every_error_says_what_to_do(
+    use_runtime: Callable[..., FakeRuntime],
+    runtime: Any,
+    distributions: tuple[str, ...],
+    device: str,
+    words: str,
+) -> None:
+    use_runtime(runtime, distributions)
+    with pytest.raises(DeviceError, match=words):
+        make_engine(device)

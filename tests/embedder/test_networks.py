@@ -1,0 +1,95 @@
+"""The networks of the bundled pack: batches, mirror images, and damaged files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from detectors import cosine, side_by_side
+from encoded import encode
+
+from arcage.embedder import align, detect
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.packs.record import BUNDLED_FOLDER, bundled_pack
+from arcage.errors import ModelError
+from arcage.types import U8
+
+pytestmark = pytest.mark.usefixtures("bundled")
+
+
+@pytest.fixture(scope="module")
+def throughput(make_extractor: Callable[..., Extractor]) -> Extractor:
+    return make_extractor(hint="throughput")
+
+
+def test_a_face_does_not_depend_on_its_neighbours_in_the_batch(throughput: Extractor, astronaut: U8) -> None:
+    networks = throughput.networks
+    faces = detect.find_faces(networks.detector, side_by_side(astronaut, 5), 0.5)
+    crops = np.stack([align.align(side_by_side(astronaut, 5), face.landmarks) for face in faces])
+    alone = [networks.embed_batch(crops[i : i + 1])[0] for i in range(len(crops))]
+    for size in range(2, networks.batch_size + 1):
+        for face, expected in zip(networks.embed_batch(crops[:size]), alone[:size], strict=True):
+            assert cosine(face, expected) > 0.99999
+
+
+def test_a_face_and_its_mirror_image_are_one(extractor: Extractor, astronaut: U8, photo: bytes) -> None:
+    networks = extractor.networks
+    crop = align.align(astronaut, extractor.extract(photo).faces[0].landmarks)
+    mirrored = np.ascontiguousarray(crop[:, ::-1])
+    a, b = networks.embed_batch(crop[None])[0], networks.embed_batch(mirrored[None])[0]
+    assert cosine(a, b) > 0.9999
+    # In the whole photo the landmarks are detected again, at slightly different places.
+    flipped = extractor.extract(encode(astronaut[:, ::-1], ".png")).descriptors[0]
+    assert cosine(a, flipped) > 0.9
+
+
+def test_any_number_of_faces_is_embedded(throughput: Extractor, astronaut: U8) -> None:
+    networks = throughput.networks
+    crop = align.align(astronaut, detect.find_faces(networks.detector, astronaut, 0.5)[0].landmarks)
+    with ThreadPoolExecutor(2) as pool:
+        for count in (0, 1, networks.batch_size + 1):
+            descriptors = networks.embed(np.repeat(crop[None], count, axis=0), pool)
+            assert descriptors.shape == (count, networks.dimension)
+            assert descriptors.dtype == np.float16
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_damaged_model_is_reported_before_a_runtime_opens_it(
+    index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(BUNDLED_FOLDER, folder)
+    pack = dataclasses.replace(bundled_pack(), folder=folder)
+    record = pack.models[index]
+    path = folder / record.file
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    opened: list[int] = []
+
+    def load(self: object, model: bytes, shape: tuple[int, ...], **_: object) -> Any:
+        opened.append(len(model))
+
+    monkeypatch.setattr(OpenVinoEngine, "load", load)
+    broken = Extractor(pack, device="cpu")
+    with pytest.raises(ModelError, match=r"is damaged .*put the pack's files there again") as caught:
+        broken.extract(b"")
+    assert str(path) in str(caught.value)
+    assert path.stat().st_size not in opened
+
+    path.unlink()
+    with pytest.raises(ModelError, match=r"no such file; put the pack's files there again"):
+        broken.extract(b"")
+    path.mkdir()
+    with pytest.raises(ModelError, match=r"cannot read .*put the pack's files there again"):
+        broken.extract(b"")

@@ -1,0 +1,81 @@
+"""Views: canvas sizes, margins, and coordinates in pixels of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from detectors import FakeDetector
+
+from arcage.embedder import views
+from arcage.embedder.detect import find_faces
+from arcage.types import U8
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "sizes"),
+    [
+        (200, 200, ["320x320"]),
+        (256, 256, ["320x320"]),
+        (257, 100, ["320x160", "320x320"]),
+        (320, 320, ["320x320", "320x320"]),
+        (640, 480, ["640x480", "320x320"]),
+        (960, 960, ["640x640", "320x320"]),
+        (961, 500, ["640x480", "1280x640", "320x320"]),
+        (2800, 4200, ["480x640", "960x1280", "320x320"]),
+    ],
+)
+def test_views_of_an_image_without_faces(width: int, height: int, sizes: list[str]) -> None:
+    detector = FakeDetector()
+    assert find_faces(detector, np.full((height, width, 3), 255, np.uint8), 0.5) == ()
+    assert detector.sizes == sizes
+    for canvas in detector.canvases:
+        assert (canvas.dtype, canvas.shape[2]) == (np.uint8, 3)
+        rows, columns = (np.flatnonzero(canvas.any(axis=(2, i))) for i in (1, 0))
+        # The image is centred, and keeps its aspect ratio.
+        assert abs(rows[0] - (len(canvas) - 1 - rows[-1])) <= 1
+        assert abs(columns[0] - (canvas.shape[1] - 1 - columns[-1])) <= 1
+        assert len(columns) / len(rows) == pytest.approx(width / height, rel=0.02)
+    # The last view has a margin on all sides.
+    assert max(len(rows), len(columns)) <= 200
+
+
+def test_a_small_image_is_enlarged_and_has_a_margin() -> None:
+    detector = FakeDetector()
+    find_faces(detector, np.full((50, 25, 3), 255, np.uint8), 0.5)
+    rows, columns = (np.flatnonzero(detector.canvases[0].any(axis=(2, i))) for i in (1, 0))
+    assert (rows[0], len(rows), columns[0], len(columns)) == (60, 200, 110, 100)
+
+
+def test_boxes_are_in_pixels_of_the_image() -> None:
+    def find(canvas: U8) -> list[tuple[float, ...]]:
+        # The box around all pixels that are not black.
+        rows, columns = (np.flatnonzero(canvas.any(axis=(2, i))) for i in (1, 0))
+        return [(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1, 0.9)]
+
+    for width, height in ((50, 25), (200, 200), (500, 300), (1000, 700), (4001, 1333)):
+        image = np.full((height, width, 3), 255, np.uint8)
+        (face,) = find_faces(FakeDetector(find), image, 0.5)
+        np.testing.assert_allclose(face.box, [0, 0, width, height], atol=1e-3)
+        np.testing.assert_allclose(face.landmarks[:2], [[0, 0], [width, height]], atol=1e-3)
+        assert face.score == pytest.approx(0.9)
+
+
+def test_only_small_faces_are_taken_from_the_large_view() -> None:
+    detector = FakeDetector(lambda canvas: [(0, 0, 310, 20, 0.9), (500, 500, 790, 700, 0.8)])
+    image = np.full((1280, 1280, 3), 255, np.uint8)
+    assert len(views.search_view(detector, image, views.LARGE, 0.5)) == 1
+    assert len(views.search_view(detector, image, views.PHOTO, 0.5)) == 2
+
+
+def test_an_image_is_reduced_and_never_enlarged() -> None:
+    image = np.zeros((300, 900, 3), np.uint8)
+    assert views.reduced(image, 90).shape == (30, 90, 3)
+    assert views.reduced(image, 900) is image
+    assert views.reduced(image[:1], 90).shape == (1, 90, 3)
+
+
+@pytest.mark.parametrize(
+    ("long_side", "content"), [(1, 200), (256, 200), (257, 257), (960, 640), (961, 961), (9000, 1280)]
+)
+def test_the_size_of_the_finest_view(long_side: int, content: int) -> None:
+    assert views.content_size(long_side) == content

@@ -1,0 +1,73 @@
+"""Rows of a prediction."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from arcage.heads.model import Predictions
+from arcage.output.rows import (
+    COLUMNS,
+    Estimate,
+    estimates,
+    face_row,
+    json_row,
+    row_without_face,
+    text_cells,
+)
+from arcage.types import Face
+
+FACE = Face(np.array([1, 2, 30.25, 40], np.float32), np.zeros((5, 2), np.float32), 0.75)
+
+
+def predictions(*rows: tuple[float, float, float, float]) -> Predictions:
+    return Predictions(*np.array(rows, np.float32).reshape(-1, 4).T)
+
+
+def test_estimates_hide_uncertain_values() -> None:
+    p = predictions((30, 20, 35, 0.75), (40, 30, 60, 0.25), (50, 45, 55, 0.5))
+    assert estimates(p, max_width=20, min_confidence=0.75) == [
+        Estimate(30, 20, 35, 0.75, "female"),
+        Estimate(None, 30, 60, 0.25, "male"),
+        Estimate(50, 45, 55, 0.5, None),
+    ]
+    assert [e.gender for e in estimates(p)] == ["female", "male", "female"]
+    assert [e.age for e in estimates(p)] == [30, 40, 50]
+
+
+def test_estimates_of_missing_attributes_are_none() -> None:
+    nan = math.nan
+    assert estimates(predictions((nan, nan, nan, 0.25), (30, 20, 40, nan))) == [
+        Estimate(None, None, None, 0.25, "male"),
+        Estimate(30, 20, 40, None, None),
+    ]
+    assert estimates(predictions()) == []
+
+
+def test_the_row_of_a_face() -> None:
+    row = face_row("a.jpg", 1, 3, FACE, Estimate(30, 20, 35, 0.75, "female"))
+    assert text_cells(COLUMNS)(row) == [
+        *("a.jpg", "1", "3", "1.0", "2.0", "30.2", "40.0", "0.750"),
+        *("30.0", "20.0", "35.0", "female", "0.7500", "ok", ""),
+    ]
+    assert json_row(row)["x2"] == 30.2
+    assert list(json_row(row)) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "shown"),
+    [(None, "no_face", None), ("empty file", "unreadable", "empty file"), ("", "unreadable", None)],
+)
+def test_rows_without_a_face(error: str | None, status: str, shown: str | None) -> None:
+    row = row_without_face("a.jpg", error)
+    assert (row.path, row.faces, row.status, row.error) == ("a.jpg", 0, status, shown)
+    named = {"path", "faces", "status", "error"}
+    assert {getattr(row, name) for name in set(COLUMNS) - named} == {None}
+
+
+def test_zeros_have_no_sign() -> None:
+    row = face_row("a", 0, 1, FACE, Estimate(-0.01, -0.04, 1, 0.00001, "male"))
+    assert text_cells(("age", "age_low", "p_female"))(row) == ["0.0", "0.0", "0.0000"]
+    assert str(json_row(row)["age"]) == "0.0"

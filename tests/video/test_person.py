@@ -1,0 +1,76 @@
+"""One prediction from many frames."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from arcage.types import Face
+from arcage.video import person as person_module
+from arcage.video.person import Person
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "between"),
+    [
+        ([3.0], 3, 0),
+        ([1.0, 2.0], 1.5, 1),
+        ([1.0, 2.0, 3.0, 90.0], 2.5, 2),
+        ([5.0, 1.0, 7.0, 5.0, 90.0, 5.0, 6.0, -50.0], 5.25, 5),
+        ([*range(100)], 49.5, 50),
+    ],
+)
+def test_the_middle_half_counts(values: list[float], mean: float, between: float) -> None:
+    from scipy.stats import trim_mean
+
+    if len(values) % 4 == 0:
+        assert mean == trim_mean(values, 0.25)
+    assert person_module._middle(Counter(values)) == (pytest.approx(mean), between)
+    assert all(math.isnan(value) for value in person_module._middle(Counter()))
+
+
+def one_of(*said: tuple[float, float, float, float], each: float = 1, frames: int = 1) -> Person:
+    """A person who was seen in many frames, ``each`` seconds apart."""
+    made = Person()
+    for n, row in enumerate(said * frames):
+        made.add(Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9), row, n * each)
+    return made
+
+
+def test_one_frame_that_is_wrong_does_not_count() -> None:
+    right = [(30.0, 20.0, 41.0, 0.9), (31.0, 22.0, 40.0, 0.8)] * 4
+    age, low, high, p_female = one_of(*right, (90.0, 80.0, 99.0, 0.1)).estimate()
+    assert 30.4 < age < 31
+    assert 20.9 < low < 22
+    assert 40 < high < 41
+    assert 0.8 < p_female < 0.9
+
+
+def test_the_interval_narrows_by_what_the_frames_differ_by_and_no_more() -> None:
+    # A still picture, however long, says the same as one photo of it.
+    still = one_of((30.0, 20.0, 50.0, 0.9), frames=500)
+    assert still.estimate() == (30.0, 20.0, 50.0, 0.9)
+    # So do frames within one second, however they differ.
+    glance = [(age, age - 10, age + 20, 0.9) for age in (28.0, 29.0, 31.0, 32.0)]
+    age, low, high, _ = one_of(*glance, each=0.2).estimate()
+    assert (age, low, high) == (30, pytest.approx(20), pytest.approx(50))
+    # Quartiles 28 and 31: v = (3 / 1.349)^2 is reduced to a quarter by four seconds, of u = (30 / 3.29)^2.
+    share = (3 / 1.349) ** 2 / (30 / 3.29) ** 2
+    age, low, high, _ = one_of(*glance).estimate()
+    assert high - low == pytest.approx(30 * math.sqrt(1 - share * 3 / 4))
+    assert (high - age) / (age - low) == pytest.approx(2)
+    # Frames that contradict each other: the bound holds, and not for more frames either.
+    wild = [(age, age - 10, age + 20, 0.9) for age in (10.0, 20.0, 40.0, 50.0)]
+    for frames in (1, 1000):
+        _, low, high, _ = one_of(*wild, frames=frames).estimate()
+        assert high - low >= 30 * math.sqrt(1 - person_module.MAX_REDUCTION) - 1e-9
+
+
+def test_heads_that_tell_no_age_tell_none_of_persons() -> None:
+    nan = math.nan
+    *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).estimate()
+    assert all(math.isnan(value) for value in age)
+    assert p_female == 0.7
