@@ -1,6 +1,6 @@
-"""Is this installation able to work? What `arcage doctor` asks and finds.
+"""Check an installation, for `arcage doctor`.
 
-Nothing is imported before its own check: the one that fails is what the user came to find out.
+Libraries are imported in their own checks, so that one that cannot be imported is a finding, not a crash.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,20 @@ Level = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     level: Level
-    """``problem``: arcage does not work, or not as asked; ``note``: it works, and should be known."""
+    """``problem``: something does not work; ``note``: everything works, but the user should know it."""
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<8}  {self.check}: {self.text}"
+
+
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Return whether no check found a problem."""
+    return all(finding.level != "problem" for finding in findings)
 
 
 _OPENCV = (
@@ -43,23 +51,23 @@ _OPENCV = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-"""All of them unpack into the folder ``cv2``."""
+"""Packages that install into the same folder, ``cv2``."""
 
 _MANY_BYTES = 1 << 30
-"""Of compiled networks. One version makes 163 MB of its own models, for one photo and for batches."""
+"""Size of the compiled networks that is worth a note. One version needs 163 MB for the bundled models."""
 
 
 class _Note(str):
-    """An answer that is no problem and should be known all the same."""
+    """A text that becomes a finding of the level ``note``."""
 
 
 def examine(cache: Path | None = None) -> Iterator[Finding]:
-    """Run every check, and yield what it found as soon as it is known. Nothing is raised.
+    """Run all checks, and yield each result as soon as it is known. Raises nothing.
 
-    The texts can be shown to anybody: the home folder is written ``~``, and the user's name is left out.
+    The texts can be published: the home folder is written as ``~``, and the user's name as ``USER``.
 
     Args:
-        cache: a descriptor cache, of which every byte is read and checked as well.
+        cache: a descriptor cache to read and check completely as well.
     """
     checks = dict(_CHECKS)
     if cache is not None:
@@ -70,7 +78,7 @@ def examine(cache: Path | None = None) -> Iterator[Finding]:
             finding = Finding(name, "note" if isinstance(found, _Note) else "ok", found)
         except ArcageError as error:
             finding = Finding(name, "problem", str(error))
-        except Exception as error:  # a library that cannot be imported, or fails in a way of its own
+        except Exception as error:  # a library that cannot be imported, or fails
             finding = Finding(name, "problem", f"{type(error).__name__}: {error}")
         yield Finding(finding.check, finding.level, _impersonal(finding.text))
 
@@ -93,7 +101,7 @@ def _processor() -> str:
 
     from arcage.embedder.engines.openvino import OpenVinoEngine
 
-    # A "?" marks what this build could use and this processor lacks.
+    # OpenCV marks a feature with "?" if the build supports it and the processor does not.
     wide = [word.strip("*") for word in cv2.getCPUFeaturesLine().split() if "AVX" in word and word[-1] != "?"]
     flags = ""
     with suppress(OSError):
@@ -128,10 +136,10 @@ def _openvino() -> str:
     from arcage.embedder.engines.openvino import OpenVinoEngine
 
     engine = OpenVinoEngine()
-    answer = engine.load(PROBE, (1, 1, 1, 1))(np.full((1, 1, 1, 1), 3, np.float32))["y"].item()
-    if answer != 6:
+    product = engine.load(PROBE, (1, 1, 1, 1))(np.full((1, 1, 1, 1), 3, np.float32))["y"].item()
+    if product != 6:
         raise ArcageError(
-            f"{engine.name} computed 2 * 3 = {answer}; install it again: "
+            f"{engine.name} computed 2 * 3 = {product}; install it again: "
             "pip install --force-reinstall openvino"
         )
     return f"works: {engine.name}"
@@ -156,13 +164,13 @@ def _onnxruntime() -> str:
     reasons = {device: _failure(device) for device in providers}
     works = ", ".join(device for device in providers if not reasons[device]) or "nothing"
     text = "; ".join([f"{found[0]} {_version(found[0])}, {works} works", *filter(None, reasons.values())])
-    # TensorRT needs libraries that few have; arcage takes it only where it is asked for.
+    # TensorRT needs libraries that few installations have; arcage uses it only if it is asked for.
     fails = any(reason for device, reason in reasons.items() if device != "tensorrt")
     return _Note(text) if fails else text
 
 
 def _failure(device: str) -> str:
-    """Why ONNX Runtime cannot compute on a device; empty where it can."""
+    """Return why ONNX Runtime cannot run on a device; empty if it can."""
     from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 
     try:
@@ -174,11 +182,11 @@ def _failure(device: str) -> str:
 
 def _gpu() -> str:
     found = _nvidia()
-    return ", ".join(found) if found else "none of NVIDIA: nvidia-smi lists none, or is not installed"
+    return ", ".join(found) if found else "none by NVIDIA: nvidia-smi lists none, or is not installed"
 
 
 def _nvidia() -> list[str]:
-    """The GPUs that the driver knows of, with its version."""
+    """Return the GPUs that the driver lists, with its version."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -194,7 +202,7 @@ def _device() -> str:
     from arcage.embedder.engines.choose import make_engine
 
     engine = make_engine()
-    text = f"--device auto takes {engine.device} ({engine.name})"
+    text = f"auto takes {engine.device} ({engine.name})"
     if engine.note:
         return _Note(f"{text}; {engine.note}")
     if engine.device == "cpu" and _nvidia():
@@ -228,9 +236,9 @@ def _heads() -> str:
     heads = load_heads()
     heads.check(extractor.fingerprint, extractor.pack.name)
     dimension = sum(model.dimension or 0 for model in extractor.pack.embedders)
-    answer = heads.predict(np.zeros((1, dimension), np.float16))
-    if not 0 <= answer.p_female[0] <= 1 or not answer.age_low[0] <= answer.age[0] <= answer.age_high[0]:
-        raise ArcageError(f"the bundled heads compute nonsense ({answer}); please report this")
+    found = heads.predict(np.zeros((1, dimension), np.float16))
+    if not 0 <= found.p_female[0] <= 1 or not found.age_low[0] <= found.age[0] <= found.age_high[0]:
+        raise ArcageError(f"the bundled heads return invalid values ({found}); please report this")
     return f"the bundled heads belong to the bundled models ({heads.fingerprint})"
 
 
@@ -241,8 +249,8 @@ def _compiled() -> str:
     if folder is not None:
         kept = [path.stat().st_size for path in folder.glob("*.blob")]
         text = (
-            f"{folder} keeps {len(kept)}, {_megabytes(sum(kept))}, those of other versions of arcage and "
-            "OpenVINO among them; to delete the folder is always safe"
+            f"{folder} keeps {len(kept)}, {_megabytes(sum(kept))}, including those of other versions of "
+            "arcage and OpenVINO; deleting the folder is always safe"
         )
         return _Note(text) if sum(kept) > _MANY_BYTES else text
     home = cache_home()
@@ -318,13 +326,13 @@ def _cache(folder: Path) -> str:
 
 
 def _impersonal(text: str) -> str:
-    """The text without the path of the home folder and the user's name, as far as it is in a path."""
+    """Return the text without the path of the home folder, and without the user's name in paths."""
     home = user_home()
     if home is not None:
         for path in sorted({str(home), os.path.realpath(home)}, key=len, reverse=True):
             if len(path) > 1:
                 text = re.sub(re.escape(path) + r"(?![\w.-])", "~", text)
-    with suppress(OSError, KeyError, ImportError):  # nor a name
+    with suppress(OSError, KeyError, ImportError):  # the user has no name
         text = re.sub(rf"(?<=[/\\]){re.escape(getpass.getuser())}(?![\w.-])", "USER", text)
     return text
 

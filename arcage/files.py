@@ -13,7 +13,7 @@ import shutil
 import stat
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,7 @@ from arcage.errors import (
     UsageError,
 )
 from arcage.process.interrupt import uninterrupted
+from arcage.text import shortened
 
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
@@ -79,6 +80,53 @@ def is_absent(path: str | Path) -> bool:
     except OSError as error:
         return error.errno == errno.ENAMETOOLONG
     return False
+
+
+def check_exist(paths: Mapping[str, Iterable[str | Path | None]]) -> None:
+    """Check that files and folders exist, before any work is done.
+
+    Args:
+        paths: by the name of the parameter, such as ``cache``; empty for arguments without a name. None
+            stands for a parameter that is not given.
+
+    Raises:
+        UsageError: some do not exist; the message names up to five of them.
+    """
+    given = [
+        (f"`{name}` " if name else "", os.fspath(path))
+        for name, ps in paths.items()
+        for path in ps
+        if path is not None
+    ]
+    absent = [(name, path) for name, path in given if is_absent(path)]
+    if not absent:
+        return
+    shown = shortened([f"{name}{path}".strip()[:200] or "''" for name, path in absent], 5)
+    makers = {"`cache` ": "`arcage extract` makes a cache", "`heads` ": "`arcage fit` makes heads"}
+    advice = dict.fromkeys(makers[name] for name, _ in absent if name in makers)
+    if any(letter in path for _, path in absent for letter in "*?["):
+        advice["no file matches the pattern: name a folder to search it for images"] = None
+    raise UsageError(f"no such file or folder: {shown}; {'; '.join(advice) or 'check the spelling'}")
+
+
+def check_replaceable(path: Path, check: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Check whether a result may be written to ``path``.
+
+    Args:
+        path: the file or folder, which need not exist.
+        check: raises ForeignFileError if arcage did not write what is there, such as
+            :func:`arcage.output.formats.check_rows_file`.
+        overwrite: replace files that arcage did not write.
+
+    Raises:
+        ForeignFileError: arcage did not write what is there, and ``overwrite`` is not set.
+        UsageError: as ``check``.
+    """
+    try:
+        check(path)
+    except ForeignFileError:
+        if not overwrite:
+            raise
 
 
 def read_bytes(path: str | Path) -> bytes:

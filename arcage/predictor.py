@@ -1,9 +1,10 @@
-"""The Python API: images in, ages and genders out."""
+"""The Python API: predict age and gender from images."""
 
 from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -29,45 +30,49 @@ from arcage.types import U8, ImageFaces, Prediction
 
 Item = TypeVar("Item")
 EMBEDDING = 512
-"""Columns of the identity embedding of ArcFace-family networks."""
+"""Number of columns of the identity embedding of ArcFace-family networks."""
 
 Faces = Literal["all", "largest", "center"]
-"""``largest``: the face with the largest box; ``center``: the one nearest to the image's centre."""
+"""``largest``: the face with the largest box; ``center``: the face nearest to the centre of the image."""
 
-# The heads take an array of many faces almost as fast as one of a single face. The second bound is for
-# people who watch the answers come in.
-_ROWS_AT_ONCE = 512
-_SECONDS_AT_MOST = 1.0
-_ANSWERING = min(4, cores())
-"""Threads for the heads, where images come faster than answers."""
+_BATCH_ROWS = 512
+"""Rows that the heads predict at once: this takes them little longer than a single row."""
+_BATCH_SECONDS = 1.0
+"""Maximum age of a batch, so that rows appear steadily where images are slow."""
+_THREADS = min(4, cores())
+"""Threads for the heads; images from a cache come faster than one thread predicts them."""
+
+_NO_PREDICTIONS = Predictions(*(np.empty(0, np.float32) for _ in range(4)))
 
 
 class Predictor:
-    """Reads age and gender from the faces of images.
+    """Predicts age and gender of the faces in images.
 
-    Making one reads and checks the heads; the networks are loaded when the first image comes that the
-    cache does not have. A Predictor can be pickled, and used in a forked process, at any time: the networks
-    are reloaded and the cache is reopened there.
+    The constructor reads and checks the heads. The networks are loaded with the first image that is not in
+    the cache. A Predictor can be pickled and used in a forked process; there, the networks are loaded again
+    and the cache is opened again.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
-        hint: ``latency`` for one image at a time, ``throughput`` for many in a stream.
-        heads: a folder that ``arcage fit`` wrote; None for the heads in the package.
-        cache: a folder for descriptors: images that it has are not computed again.
-        faces: which faces of an image are answered: ``all``, ``largest`` or ``center``.
-        min_score: faces with a lower detector score count as not there.
+        hint: ``latency`` for one image at a time, ``throughput`` for streams of images.
+        heads: a folder that ``arcage fit`` wrote; None for the bundled heads.
+        cache: a folder for descriptors; images in it are not computed again.
+        faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
+        min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
         min_face: minimum face width in pixels, 8 or more; lower values take longer on large
             images.
-        max_width: years; an age whose 90 % interval is wider is left out (None), the interval stays.
-        min_sure: 0.5 to 1; a gender that is less probable is left out (None), ``p_female`` stays.
+        max_width: years; an age whose 90 % interval is wider is None, and the interval stays.
+        min_confidence: 0.5 to 1; a gender with a lower probability is None, and ``p_female`` stays.
+        min_sure: deprecated name of ``min_confidence``.
 
     Raises:
-        UsageError: an argument has no such value, or there is no such pack.
+        UsageError: an argument has an invalid value, or there is no such pack.
         ModelError: the pack is incomplete.
-        HeadsError: the heads are damaged, or of another pack.
+        HeadsError: the heads are damaged, or were fitted with another pack.
     """
 
+    # More than eight parameters: they are the options of `arcage predict`, each optional and by keyword.
     def __init__(
         self,
         pack: str = BUNDLED_NAME,
@@ -80,20 +85,24 @@ class Predictor:
         min_score: float = 0.0,
         min_face: int = DEFAULT_MIN_FACE,
         max_width: float = math.inf,
-        min_sure: float = 0.5,
+        min_confidence: float = 0.5,
+        min_sure: float | None = None,
     ) -> None:
+        if min_sure is not None:
+            warnings.warn("min_sure is now called min_confidence", DeprecationWarning, stacklevel=2)
+            min_confidence = min_sure
         if faces not in get_args(Faces):
             raise UsageError(f"faces is one of {', '.join(get_args(Faces))}, not {faces!r}")
         if not 0 <= min_score <= 1:
             raise UsageError(f"min_score is between 0 and 1, not {min_score}")
         if not max_width >= 0:
             raise UsageError(f"max_width is a number of years, not {max_width}")
-        if not 0.5 <= min_sure <= 1:
-            raise UsageError(f"min_sure is between 0.5 and 1, not {min_sure}")
+        if not 0.5 <= min_confidence <= 1:
+            raise UsageError(f"min_confidence is between 0.5 and 1, not {min_confidence}")
         self._faces = faces
         self._min_score = min_score
         self._max_width = max_width
-        self._min_sure = min_sure
+        self._min_confidence = min_confidence
         self._extractor = Extractor(pack, device, hint, min_face=min_face)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
@@ -109,22 +118,23 @@ class Predictor:
 
     @property
     def note(self) -> str:
-        """Why ``auto`` did not take the GPU that it might have been meant to, in one line; else empty.
+        """Why ``auto`` did not choose a GPU that is present, in one line; otherwise empty.
 
         Raises:
-            DeviceError: the device cannot be had.
+            DeviceError: the device is not available.
         """
         return self._extractor.engine.note
 
     @property
     def damaged(self) -> tuple[Damaged, ...]:
-        """Parts of the cache that could not be used; print them, each says what to do."""
+        """Damaged parts of the cache; printed, each says what to do."""
         return self._cache.damaged if self._cache is not None else ()
 
     def predict(self, image: str | Path | bytes) -> list[Prediction]:
-        """The faces of one image, given as a path or as encoded bytes.
+        """Predict the faces of one image, given as a path or as encoded bytes.
 
-        An image without a face, or that cannot be read, gives one row that says so in its ``status``.
+        Returns:
+            One row per face. An image without a face, or an unreadable one, has one row with its ``status``.
 
         Raises:
             DeviceError, ModelError: the networks cannot be loaded.
@@ -134,23 +144,23 @@ class Predictor:
             source = Source("-", "-", data=image)
         else:
             source = Source(str(image), Path(image).name)
-        with closing(self.stream([source])) as answers:
-            return next(answers)[1]
+        with closing(self.stream([source])) as results:
+            return next(results)[1]
 
     def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        """The faces of many images, in their order, as :meth:`predict` gives them for one.
+        """Yield each image with its rows, in the order of ``sources``. Raises like :meth:`predict`.
 
-        ``arcage.sources.walk.walk`` gives the images of files and folders. Memory does not grow with their
-        number. Close the iterator to stop early: what is finished is in the cache then.
+        :func:`arcage.sources.walk.walk` yields the images of files and folders. Memory does not grow with
+        their number. Close the generator to stop early: finished images are then in the cache.
         """
         self.open()
         return self._stream(sources)
 
     def open(self) -> None:
-        """Open the cache, which :meth:`stream` does otherwise.
+        """Open the cache; :meth:`stream` does this as well.
 
         Raises:
-            CacheError: it cannot be opened.
+            CacheError: the cache cannot be opened.
         """
         if self._directory is not None and self._cache is None:
             self._cache = open_cache(self._directory, self._extractor)
@@ -161,7 +171,7 @@ class Predictor:
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
-            ThreadPoolExecutor(_ANSWERING, "arcage-heads") as heads,
+            ThreadPoolExecutor(_THREADS, "arcage-heads") as threads,
             closing(extract_images(sources, self._extractor, self._cache)) as results,
         ):
             for result in results:
@@ -169,25 +179,27 @@ class Predictor:
                 self.multi_frame += image.multi_frame
                 batch.append((result.source, image))
                 rows += len(image.faces) or 1
-                full = rows >= _ROWS_AT_ONCE
-                if full or time.monotonic() - since > _SECONDS_AT_MOST:
-                    waiting.append(heads.submit(self._answer, batch))
-                    # From a cache images come faster than answers: the next are read while the heads work.
-                    while len(waiting) > (_ANSWERING if full else 0):
+                full = rows >= _BATCH_ROWS
+                if full or time.monotonic() - since > _BATCH_SECONDS:
+                    waiting.append(threads.submit(self._predict_batch, batch))
+                    # Full batches come from a cache: the next images are read while the heads work.
+                    while len(waiting) > (_THREADS if full else 0):
                         yield from waiting.pop(0).result()
                     batch, rows, since = [], 0, time.monotonic()
-            for answers in waiting:
-                yield from answers.result()
-            yield from self._answer(batch)
+            for future in waiting:
+                yield from future.result()
+            yield from self._predict_batch(batch)
 
-    def _answer(self, batch: Sequence[tuple[Source, ImageFaces]]) -> list[tuple[Source, list[Prediction]]]:
-        seen = [sum(face.score >= self._min_score for face in image.faces) for _, image in batch]
-        chosen = [self._choose(image, count) for (_, image), count in zip(batch, seen, strict=True)]
+    def _predict_batch(
+        self, batch: Sequence[tuple[Source, ImageFaces]]
+    ) -> list[tuple[Source, list[Prediction]]]:
+        counts = [self._count(image) for _, image in batch]
+        selected = [self._select(image, count) for (_, image), count in zip(batch, counts, strict=True)]
         found: list[Estimate] = []
-        if any(chosen):
+        if any(selected):
             descriptors = [
                 image.descriptors if len(faces) == len(image.faces) else image.descriptors[faces]
-                for (_, image), faces in zip(batch, chosen, strict=True)
+                for (_, image), faces in zip(batch, selected, strict=True)
             ]
             found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
         rows = iter(found)
@@ -197,46 +209,49 @@ class Predictor:
                 [face_row(source.path, i, count, image.faces[i], next(rows)) for i in faces]
                 or [row_without_face(source.path, image.error if image.status == "unreadable" else None)],
             )
-            for (source, image), count, faces in zip(batch, seen, chosen, strict=True)
+            for (source, image), count, faces in zip(batch, counts, selected, strict=True)
         ]
 
     def estimates(self, predictions: Predictions) -> list[Estimate]:
-        """Return the estimate of each face, without values that are more uncertain than was asked for."""
-        return estimates(predictions, max_width=self._max_width, min_confidence=self._min_sure)
+        """Return the estimate of each face, without values that are less certain than was asked for."""
+        return estimates(predictions, max_width=self._max_width, min_confidence=self._min_confidence)
 
-    def look(
+    def predict_pixels(
         self, pictures: Iterable[tuple[Item, U8]], *, chunk: int
     ) -> Generator[tuple[Item, ImageFaces, Predictions]]:
-        """The faces that are asked for in pictures that are decoded already, in their order.
+        """Predict the selected faces of decoded pictures, in their order.
 
         Args:
-            pictures: anything that tells them apart, and pixels of shape (height, width, 3), uint8, RGB.
-            chunk: pictures that are worked on together; twice as many are in memory.
+            pictures: pairs of any value and pixels, shape (height, width, 3), uint8, RGB.
+            chunk: number of pictures that are processed together; twice as many are in memory.
 
         Yields:
-            The item, its faces, and all that the heads say of them.
+            The value, the selected faces, and the predictions for them.
         """
-        images = ((item, partial(_itself, picture)) for item, picture in pictures)
+        images = ((item, partial(_identity, picture)) for item, picture in pictures)
         with closing(self._extractor.stream(images, chunk=chunk)) as results:
             for item, image in results:
-                chosen = self._choose(image, sum(face.score >= self._min_score for face in image.faces))
-                faces = tuple(image.faces[i] for i in chosen)
-                image = replace(image, faces=faces, descriptors=image.descriptors[chosen])
-                none = np.empty(0, np.float32)
-                p = self._heads.predict(image.descriptors) if faces else Predictions(none, none, none, none)
-                yield item, image, p
+                selected = self._select(image, self._count(image))
+                faces = tuple(image.faces[i] for i in selected)
+                image = replace(image, faces=faces, descriptors=image.descriptors[selected])
+                yield item, image, self._heads.predict(image.descriptors) if faces else _NO_PREDICTIONS
 
     @property
     def identity(self) -> slice:
-        """The columns of a descriptor by which faces of one person are alike.
+        """The columns of a descriptor in which faces of the same person are similar.
 
-        Raw levels lie close together whatever they show; the embedding, which comes last, does not.
+        The raw levels of different persons are similar as well; the embedding, which comes last, separates
+        them.
         """
         raw = any(model.kind == "arcface" for model in self._extractor.pack.embedders)
         return slice(-EMBEDDING, None) if raw else slice(None)
 
-    def _choose(self, image: ImageFaces, count: int) -> list[int]:
-        """Which of an image's first ``count`` faces are answered."""
+    def _count(self, image: ImageFaces) -> int:
+        """Return the number of faces with the minimum score; they come first."""
+        return sum(face.score >= self._min_score for face in image.faces)
+
+    def _select(self, image: ImageFaces, count: int) -> list[int]:
+        """Return the indices of the faces to predict, among the first ``count`` faces of an image."""
         if self._faces == "all" or count < 2:
             return list(range(count))
         boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
@@ -247,5 +262,5 @@ class Predictor:
         return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
 
 
-def _itself(picture: U8) -> U8:
+def _identity(picture: U8) -> U8:
     return picture

@@ -78,7 +78,7 @@ def test_a_row_for_each_face_or_image_in_the_order_of_the_paths(arcage: Run, fol
     assert done.exit_code == 0
     assert table(done.stdout) == EXPECTED
     errors = [row["error"] for row in csv.DictReader(io.StringIO(done.stdout))]
-    text = "text, which is not read: a list of images is read with `arcage predict --from-file`"
+    text = "text, which is not read: name a list of images as a list (`from_file`)"
     assert errors == ["", "empty file", "", text, "no such file", "", ""]
     assert "6 images" in done.stderr
     assert "2 with a face, 1 without, 3 unreadable; 3 faces" in done.stderr
@@ -141,12 +141,8 @@ def test_formats_of_standard_output(arcage: Run, folder: Path, monkeypatch: pyte
         "years.jpg",
     ]
     terminal = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True), stdin=sys.stdin)
-    monkeypatch.setattr(arcage_cli(), "sys", terminal)
+    monkeypatch.setattr("arcage.prediction.run.sys", terminal)
     assert arcage("predict", "in").stdout.splitlines() == lines
-
-
-def arcage_cli() -> Any:
-    return sys.modules["arcage.cli"]
 
 
 def test_parts_are_the_whole(arcage: Run, folder: Path) -> None:

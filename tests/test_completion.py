@@ -50,7 +50,7 @@ def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
         ("arcage models ", "verify"),
         ("arcage predict --ann", "--annotate"),
         ("arcage predict --faces l", "largest"),
-        ("arcage fit --head ", "lightgbm"),
+        ("arcage fit --kind ", "lightgbm"),
     ],
 )
 def test_completing(home: Path, line: str, expected: str) -> None:

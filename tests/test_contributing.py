@@ -16,9 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 import arcage.data.labels
-from arcage.cli import Head, app
-from arcage.heads.settings import Kind
-from arcage.heads.stages import SINGLE_STAGE
+from arcage.cli import app
+from arcage.console import options
+from arcage.heads import stages
+from arcage.heads.settings import Kind, Settings
+from arcage.types import Labels
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Any]
@@ -106,7 +108,7 @@ def test_an_embedder(bundled: None, tmp_path: Path, photo: bytes) -> None:
     )
     lines = [f"{i}.jpg,{age[i]},{gender[i]}" for i in range(80)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,age,gender", *lines]))
-    fit = ("fit", "--cache", "cache", "--labels", "labels.csv", "--head", "linear", "--out", "heads")
+    fit = ("fit", "--cache", "cache", "--labels", "labels.csv", "--kind", "linear", "--out", "heads")
     run(*fit, "--pack", "mine/", "--quiet")
     answer = run(
         "predict", photos / "one.jpg", "--pack", "mine/", "--heads", "heads", "--format", "jsonl"
@@ -186,7 +188,7 @@ def test_a_data_set(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run("data", "describe", "--cache", "cache", "--labels", "fgnet", "--format", "json").stdout
     )
     assert described["faces"]["age"] == 80
-    run("fit", "--cache", "cache", "--labels", "fgnet", "--head", "linear", "--out", "heads")
+    run("fit", "--cache", "cache", "--labels", "fgnet", "--kind", "linear", "--out", "heads")
     training = json.loads((tmp_path / "heads" / "manifest.json").read_text())["training"]
     assert training["labels"] == "fgnet"
     assert training["faces"] == 80
@@ -196,12 +198,9 @@ def test_a_data_set(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from arcage.heads import stages
     from arcage.heads.export import write_onnx
     from arcage.heads.fit import fit_heads
-    from arcage.heads.settings import Settings
     from arcage.heads.store import load_heads, save_heads
-    from arcage.types import Labels
 
     monkeypatch.setattr(stages, "SINGLE_STAGE", dict(stages.SINGLE_STAGE))
     recipe("head")
@@ -220,4 +219,4 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_command_line_knows_every_kind_of_head() -> None:
-    assert {head.value for head in Head} == set(get_args(Kind)) == {"boosted", *SINGLE_STAGE}
+    assert set(get_args(options.Kind)) == set(get_args(Kind)) == {"boosted", *stages.SINGLE_STAGE}

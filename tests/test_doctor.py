@@ -13,7 +13,7 @@ import caches
 import pytest
 
 import arcage.doctor
-from arcage.doctor import Finding, examine
+from arcage.doctor import Finding, examine, is_healthy
 from arcage.embedder.engines.onnxruntime import PROBE
 from arcage.errors import DeviceError
 
@@ -229,3 +229,10 @@ def test_errors_are_impersonal_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arcage.doctor, "_CHECKS", {"one": fail})
     (found,) = examine()
     assert found == Finding("one", "problem", f"ImportError: cannot open ~{os.sep}lib.so")
+
+
+def test_healthy() -> None:
+    findings = [Finding("one", "ok", "x"), Finding("two", "note", "y")]
+    assert is_healthy(findings)
+    assert not is_healthy([*findings, Finding("three", "problem", "z")])
+    assert str(findings[1]) == "note      two: y"

@@ -19,13 +19,24 @@ from typing import Any
 import pytest
 
 from arcage import files
-from arcage.errors import ArcageError, HeadsError, ImageError, ModelError, OutputError
+from arcage.errors import (
+    ArcageError,
+    ForeignFileError,
+    HeadsError,
+    ImageError,
+    ModelError,
+    OutputError,
+    UsageError,
+)
 from arcage.files import (
     atomic_folder,
     atomic_path,
     atomic_write,
+    check_exist,
+    check_replaceable,
     make_folder,
     read_bytes,
+    refuse_foreign,
     sha256_bytes,
     spelled_on_disk,
     verified_bytes,
@@ -518,3 +529,32 @@ def test_a_folder_is_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with atomic_write(tmp_path / str(number)) as file:
             file.write(b"x")
     assert searched == [str(tmp_path)]
+
+
+def test_paths_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").touch()
+    check_exist({"cache": [Path("a")], "heads": [None], "": ["a"]})
+    with pytest.raises(UsageError) as caught:
+        check_exist({"": ["x", "a"], "cache": [Path("c")], "heads": ["h"]})
+    assert str(caught.value) == (
+        "no such file or folder: x, `cache` c, `heads` h; `arcage extract` makes a cache; "
+        "`arcage fit` makes heads"
+    )
+    with pytest.raises(UsageError, match=r"^no such file or folder: 0, 1, 2, 3, 4 and 1,195 more; "):
+        check_exist({"": map(str, range(1200))})
+
+
+def test_files_that_may_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+
+    def check(path: Path) -> None:
+        refuse_foreign(rb"\Aours", path)
+
+    for content in ("ours", ""):
+        path.write_text(content)
+        check_replaceable(path, check, overwrite=False)
+    path.write_text("theirs")
+    check_replaceable(path, check, overwrite=True)
+    with pytest.raises(ForeignFileError):
+        check_replaceable(path, check, overwrite=False)

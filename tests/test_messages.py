@@ -131,7 +131,7 @@ def test_heads_name_their_pack() -> None:
     heads = Heads("a" * 16, 2, None, None, {"pack": "buffalo_l"})
     heads.check("a" * 16, "compact")
     with pytest.raises(
-        HeadsError, match="model pack buffalo_l, not with compact; choose it with --pack buff"
+        HeadsError, match="model pack buffalo_l, not with compact; choose it with `pack` buff"
     ):
         heads.check("b" * 16, "compact")
     with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16} .another version of the pack"):
@@ -151,7 +151,7 @@ def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
         Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
     assert str(caught.value) == (
         f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
-        "variant 2, 2222222222222222. Choose the pack that made them with --pack, or run `arcage extract` "
+        "variant 2, 2222222222222222. Choose the `pack` that computed them, or run `arcage extract` "
         "with the current one first."
     )
 
@@ -168,11 +168,11 @@ def office() -> bytes:
     [
         (
             b"path,age\na.jpg,3\n",
-            "text, which is not read: a list of images is read with `arcage predict --from-file`",
+            r"text, which is not read: name a list of images as a list \(`from_file`\)",
         ),
-        ("ä.jpg\n".encode() * 2000, "text, which is not read: a list"),
-        ("a.jpg".encode("utf-16"), "text, which is not read: a list"),
-        (b'{"path": "a.jpg"}', "text, which is not read: a list"),
+        ("ä.jpg\n".encode() * 2000, "text, which is not read: name a list"),
+        ("a.jpg".encode("utf-16"), "text, which is not read: name a list"),
+        (b'{"path": "a.jpg"}', "text, which is not read: name a list"),
         (
             b"PK\x03\x04" + bytes(40),
             "a zip archive, which is not read: unpack it first, or drop it",

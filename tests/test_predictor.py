@@ -111,7 +111,7 @@ def test_an_age_that_is_too_unsure_is_left_out(fake: None, widest: float, told: 
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 1.0])
 def test_a_gender_that_is_too_unsure_is_left_out(fake: None, least: float) -> None:
-    plain, kept = Predictor().predict(THREE), Predictor(min_sure=least).predict(THREE)
+    plain, kept = Predictor().predict(THREE), Predictor(min_confidence=least).predict(THREE)
     for before, after in zip(plain, kept, strict=True):
         assert before.p_female is not None
         sure = max(before.p_female, 1 - before.p_female) >= least
@@ -126,9 +126,15 @@ def test_arguments_are_checked(fake: None) -> None:
     with pytest.raises(UsageError, match="number of years"):
         Predictor(max_width=math.nan)
     with pytest.raises(UsageError, match=r"between 0\.5 and 1"):
-        Predictor(min_sure=0.4)
+        Predictor(min_confidence=0.4)
     with pytest.raises(HeadsError):
         Predictor(pack="another")
+
+
+def test_the_old_name_of_the_minimum_confidence(fake: None) -> None:
+    with pytest.warns(DeprecationWarning, match="min_sure is now called min_confidence"):
+        old = Predictor(min_sure=0.8)
+    assert old.predict(THREE) == Predictor(min_confidence=0.8).predict(THREE)
 
 
 def test_heads_without_an_attribute(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +176,13 @@ def test_a_stream_reads_no_further_than_it_must(fake: None) -> None:
     stream = Predictor().stream(endless())
     for _ in range(1000):
         next(stream)
-    ahead = 1 + arcage.predictor._ANSWERING
-    assert taken <= 1000 + ahead * arcage.predictor._ROWS_AT_ONCE
+    ahead = 1 + arcage.predictor._THREADS
+    assert taken <= 1000 + ahead * arcage.predictor._BATCH_ROWS
     stream.close()
 
 
 def test_a_stream_answers_while_it_reads(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.predictor._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("arcage.predictor._BATCH_ROWS", 10)
     begun, read_on = threading.Event(), threading.Event()
     original = FakeHeads.predict
 
@@ -209,7 +215,7 @@ def test_an_error_of_the_heads_reaches_the_caller(fake: None, monkeypatch: pytes
 
 
 def test_answers_come_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.predictor._SECONDS_AT_MOST", 0.0)
+    monkeypatch.setattr("arcage.predictor._BATCH_SECONDS", 0.0)
     stream = Predictor().stream(many(10**9))
     assert next(stream)[1][0].path == "0.jpg"
     stream.close()

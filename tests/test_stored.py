@@ -30,7 +30,7 @@ from arcage.heads.store import load_heads
 from arcage.training.adapt import adapt_labelled
 from arcage.training.evaluate import evaluate_labelled
 from arcage.training.fit import fit_labelled
-from arcage.training.request import AdaptRequest, FitRequest
+from arcage.training.options import AdaptOptions, FitOptions
 
 STORED = Path(__file__).parent / "stored"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
@@ -170,7 +170,7 @@ def test_the_bundled_pack_and_heads_answer_as_before(expected: Any) -> None:
 def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
     faces = labelled_faces(Cache(STORED / "made-up", "made-up"), "utkface")
     degraded = Cache(STORED / "made-up", "made-up-1").table()
-    request = FitRequest(
+    options = FitOptions(
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
         fingerprint="made-up",
         labels="utkface",
@@ -179,12 +179,12 @@ def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
         holdout=0.2,
         variants=[degraded],
     )
-    fit_labelled(faces, request)
+    fit_labelled(faces, options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "boosted")
 
 
 def test_heads_are_adapted_as_before(tmp_path: Path) -> None:
-    request = AdaptRequest(
+    options = AdaptOptions(
         base=load_heads(STORED / "heads" / "boosted"),
         base_name="boosted",
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def test_heads_are_adapted_as_before(tmp_path: Path) -> None:
         out=tmp_path,
         forget=2,
     )
-    adapt_labelled(labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"), request)
+    adapt_labelled(labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"), options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "adapted")
 
 

@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host} is not an address of this machine: {error}") from None
+        raise UsageError(f"`host` {host} is not an address of this machine: {error}") from None
     try:
         # Not dual-stack: "::1" means only this address.
         return socket.create_server(address[:2], family=family)
@@ -34,10 +34,10 @@ def listen(host: str, port: int) -> socket.socket:
         # Python appends the address to strerror.
         why = os.strerror(error.errno) if error.errno else str(error)
         advice = {
-            errno.EADDRINUSE: "if arcage app is running already, open its page, or use another --port",
-            errno.EACCES: "choose a port of 1024 or above with --port",
-            errno.EADDRNOTAVAIL: "choose an address of this machine with --host",
-        }.get(error.errno or 0, "choose another --host or --port")
+            errno.EADDRINUSE: "if arcage app is running already, open its page, or use another `port`",
+            errno.EACCES: "choose a port of 1024 or above with `port`",
+            errno.EADDRNOTAVAIL: "choose an address of this machine with `host`",
+        }.get(error.errno or 0, "choose another `host` or `port`")
         raise ArcageError(f"cannot listen on {host}, port {port}: {why}; {advice}") from None
 
 

@@ -82,18 +82,18 @@ def _host_names(allow_host: Iterable[str]) -> list[str]:
         try:
             names.append(host_name(name))
         except ValueError as error:
-            raise UsageError(f"--allow-host {name} {error}") from None
+            raise UsageError(f"`allow_host` {name} {error}") from None
     return names
 
 
 def _warn(host: str, report: Callable[[str], object]) -> None:
     report(
-        f"warning: with --host {host}, everyone who can reach this machine can use arcage: there is no "
+        f"warning: with `host` {host}, everyone who can reach this machine can use arcage: there is no "
         "password, and photos travel unencrypted"
     )
     report(
         f"from another machine, open it by this machine's IP address or as {socket.gethostname()}; "
-        "--allow-host NAME adds another name"
+        "`allow_host` NAME adds another name"
     )
 
 

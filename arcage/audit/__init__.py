@@ -1,0 +1,1 @@
+"""Find problems in a set of labels: errors, duplicates and age heaping."""

@@ -1,0 +1,1 @@
+"""Labels from file names and tables, joined with the descriptors of a cache."""

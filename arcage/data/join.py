@@ -95,7 +95,8 @@ def _choose_faces(
     hashes = sorted(entries)
     start = table.find(to_keys(hashes))
     rows: list[int] = []
-    chosen: list[tuple[Label, str]] = []
+    labels: list[Label] = []
+    sources: list[str] = []
     notes = list(notes)
     labelled = copies = 0
     for sha256, first in zip(hashes, start.tolist(), strict=True):
@@ -122,7 +123,8 @@ def _choose_faces(
                 if len({entry.path for entry in same_face}) > 1:
                     notes.append(Note("copies", same_face, sha256))
                 rows.append(row)
-                chosen.append((label, same_face[0].source))
+                labels.append(label)
+                sources.append(same_face[0].source)
     kinds = Counter(note.kind for note in notes)
     counts = Counts(
         labelled=labelled,
@@ -135,7 +137,19 @@ def _choose_faces(
         missing=kinds["missing"] + kinds["no_such_face"],
         ambiguous=kinds["ambiguous"],
     )
-    labels = [label for label, _ in chosen]
+    return _labelled(rows, labels, sources, table=table, counts=counts, notes=tuple(notes))
+
+
+def _labelled(
+    rows: Sequence[int],
+    labels: Sequence[Label],
+    sources: Sequence[str],
+    *,
+    table: CacheTable,
+    counts: Counts,
+    notes: tuple[Note, ...],
+) -> LabelledFaces:
+    """Convert the rows, labels and sources of n faces to arrays."""
     return LabelledFaces(
         table,
         np.array(rows, np.int64),
@@ -145,7 +159,7 @@ def _choose_faces(
         group=np.array([label.group for label in labels], dtype=np.str_),
         weight=np.array([label.weight for label in labels], np.float32),
         split=np.array([label.split for label in labels], dtype=np.str_),
-        source=np.array([source for _, source in chosen], dtype=np.str_),
+        source=np.array(sources, dtype=np.str_),
         counts=counts,
-        notes=tuple(notes),
+        notes=notes,
     )

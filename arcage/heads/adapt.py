@@ -136,7 +136,7 @@ def adapt_heads(
     if base.adapted:
         raise UsageError(
             "these heads are adapted already: start again from those that they were adapted from, with all "
-            "of your faces (several --labels are joined)"
+            "of your faces (several `labels` are joined)"
         )
     labels = labels.without(
         [name for name, head in (("age", base.age), ("gender", base.gender)) if head is None]

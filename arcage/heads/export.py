@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from arcage.errors import HeadsError, UsageError
-from arcage.files import atomic_write, refuse_foreign
+from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
 from arcage.graphs.builder import GraphBuilder
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.heads.model import OLDEST, YOUNGEST, Adaptation, AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.store import heads_folder, named_heads
 from arcage.types import F32, F64, Array
 
 INPUT = "descriptors"
@@ -37,6 +38,30 @@ def check_onnx_file(file: Path) -> None:
         raise UsageError(f"the model is written as ONNX: {file} must end in .onnx")
     # The producer name, which follows the format version in protobuf.
     refuse_foreign(rb"\A\x08[\x01-\x7f]\x12\x06arcage", file)
+
+
+def export_heads(name: str, file: Path, *, overwrite: bool = False) -> Heads:
+    """Write heads as an ONNX model; see :func:`write_onnx`.
+
+    Args:
+        name: folder of the heads, or ``bundled``.
+        file: the model.
+        overwrite: replace a file that arcage did not write.
+
+    Returns:
+        The heads.
+
+    Raises:
+        UsageError: there is no such folder, the name of the file does not end in ``.onnx``, or arcage did
+            not write the existing file.
+        HeadsError: the heads are damaged, or the package onnx is not installed.
+        OutputError: the file cannot be written.
+    """
+    check_exist({"": [heads_folder(name)]})
+    check_replaceable(file, check_onnx_file, overwrite=overwrite)
+    heads = named_heads(name)
+    write_onnx(heads, file)
+    return heads
 
 
 def write_onnx(heads: Heads, file: Path) -> None:

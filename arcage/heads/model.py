@@ -259,6 +259,12 @@ class Heads:
         """Whether a head was adapted to a new source of faces."""
         return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
+    @property
+    def pipeline_name(self) -> str:
+        """The pipeline whose descriptors the heads take, as in ``pack compact``."""
+        pack = self.manifest.get("pack")
+        return f"pack {pack}" if pack else f"pipeline {self.fingerprint}"
+
     def check(self, fingerprint: str, pack: str = "") -> None:
         """Check whether the heads fit descriptors of a pipeline.
 
@@ -272,16 +278,16 @@ class Heads:
         if fingerprint == self.fingerprint:
             return
         own = self.manifest.get("pack")
-        fit = "or fit heads on this one: arcage fit --cache DIR --labels ... --out HEADS"
+        fit = "or fit heads on this one with `arcage fit`"
         if not own or not pack or own == pack:
             raise HeadsError(
                 f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not "
                 f"{fingerprint}{f' (another version of the pack {pack})' if own == pack else ''}; choose the "
-                f"pack that they were fitted with (--pack), {fit}"
+                f"pack that they were fitted with (`pack`), {fit}"
             )
         raise HeadsError(
             f"these heads were fitted with the model pack {own}, not with {pack}; choose it with "
-            f"--pack {own}, {fit}"
+            f"`pack` {own}, {fit}"
         )
 
     def predict(self, descriptors: Array) -> Predictions:

@@ -210,7 +210,7 @@ def _append(trial: Trial, file: Path, run: str) -> None:
         with open(file, "a", encoding="utf-8") as lines:
             lines.write(line + "\n")
     except OSError as error:
-        raise HeadsError(f"cannot write {file}: {reason(error)}; choose another --out") from error
+        raise HeadsError(f"cannot write {file}: {reason(error)}; choose another `out`") from error
 
 
 def _row(trial: Trial, base: Settings) -> str:

@@ -88,7 +88,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
             words = f"cannot write to the folder {folder}: {error.strerror}"
-            raise HeadsError(f"{words}; choose another --out") from error
+            raise HeadsError(f"{words}; choose another `out`") from error
         with atomic_write(folder / ARRAYS) as file:
             file.write(data)
         if images is not None:
@@ -154,12 +154,17 @@ def fitted_images(heads: Heads) -> Array | None:
     return np.asarray(images)
 
 
+def heads_folder(name: str | None) -> str | None:
+    """Return the folder of heads; None for the bundled ones, whose names are in :data:`BUNDLED_NAMES`."""
+    return None if name in BUNDLED_NAMES else name
+
+
 def named_heads(name: str) -> Heads:
     """Load heads from a folder, or the bundled ones by a name in :data:`BUNDLED_NAMES`.
 
     Raises like :func:`load_heads`.
     """
-    return load_heads(None if name in BUNDLED_NAMES else name)
+    return load_heads(heads_folder(name))
 
 
 def load_heads(folder: str | Path | None = None) -> Heads:
@@ -174,7 +179,7 @@ def load_heads(folder: str | Path | None = None) -> Heads:
     remedy = (
         "reinstall them: pip install --force-reinstall --no-deps arcage"
         if folder == BUNDLED
-        else "fit them again: arcage fit --cache DIR --labels ... --out " + str(folder)
+        else f"fit them again with `arcage fit`, into {folder}"
     )
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))

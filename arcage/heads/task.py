@@ -136,7 +136,7 @@ def check_labels(labels: Labels, folds: int, min_faces: int = MIN_FACES) -> None
         UsageError: there are too few labelled faces or persons, or the faces have a single gender.
     """
     if not np.isfinite([labels.age, labels.gender]).any():
-        raise UsageError("no face has a label: check that --labels fits the extracted images")
+        raise UsageError("no face has a label: check that `labels` fits the extracted images")
     attributes: tuple[Attribute, ...] = ("age", "gender")
     for attribute in attributes:
         if reason := why_not_fitted(attribute, labels, folds, min_faces):

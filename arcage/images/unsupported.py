@@ -14,7 +14,7 @@ _ADVICE = {
     "an archive": "unpack it first",
     "a Parquet file": "end its name in .parquet",
     "a video": "end its name in .mp4, .mkv or another suffix of videos",
-    "text": "a list of images is read with `arcage predict --from-file`",
+    "text": "name a list of images as a list (`from_file`)",
 }
 """Advice by kind of file; for other kinds, :data:`_CONVERT`."""
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TextIO
 
 from arcage.errors import ArcageError
@@ -20,6 +20,19 @@ from arcage.heads.callbacks import Step
 
 REDRAW_SECONDS, LOG_SECONDS = 0.1, 30.0
 """Minimum time between updates of a fit, on a terminal and elsewhere."""
+
+ShowProgress = Callable[
+    [str, int | Callable[[], Iterable[object]]], AbstractContextManager[Callable[[], object]]
+]
+"""Called with the title and the items, as :func:`item_progress`. Returns a context manager that yields a
+callback, which is called after each item."""
+
+
+def no_progress(
+    title: str, items: int | Callable[[], Iterable[object]]
+) -> AbstractContextManager[Callable[[], object]]:
+    """Show nothing."""
+    return nullcontext(lambda: None)
 
 
 @contextmanager

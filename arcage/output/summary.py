@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from arcage.text import counted
 
 if TYPE_CHECKING:
+    from arcage.errors import ArcageError
     from arcage.types import Status
 
 
@@ -31,6 +32,8 @@ class Summary:
     """Duration."""
     last: str = ""
     """The path of the last image."""
+    error: ArcageError | None = None
+    """Why images could not be read, if a whole server failed."""
 
     @property
     def images(self) -> int:
@@ -52,3 +55,34 @@ class Summary:
         if self.from_cache:
             text += f"; {counted(self.from_cache, 'image was', 'images were')} in the cache"
         return text
+
+    def messages(self, asked: str, *, quiet: bool = False) -> list[str]:
+        """Return what to report at the end of a run. A single image needs no counts.
+
+        Args:
+            asked: what the user named, for the message that it holds no images.
+            quiet: report only that there are no images.
+        """
+        if not self.images:
+            return [f"no images found in {asked}"]
+        if quiet:
+            return []
+        counts = [str(self)] if self.images > 1 else []
+        if not self.multi_frame:
+            return counts
+        have = "an image has" if self.multi_frame == 1 else f"{self.multi_frame:,} images have"
+        return [*counts, f"{have} more than one picture (an animation or pages): the first was read"]
+
+    def exit_code(self, *, only: str | None = None, strict: bool = False, shard: bool = False) -> int:
+        """Return 1 if the run counts as failed, otherwise 0.
+
+        Args:
+            only: the only path that the user named; None if there were several or a list. It fails if it is
+                an image without a face, or an unreadable one; a folder with one image does not.
+            strict: fail if any image has no face or is unreadable.
+            shard: the run had a part of the images, which may be empty.
+        """
+        failed = self.no_face + self.unreadable > 0
+        asked_for_one = self.images == 1 and only == self.last
+        empty = not self.images and (strict or not shard)
+        return int((failed and (strict or asked_for_one)) or empty)

@@ -37,7 +37,7 @@ def check_page_file(path: Path) -> None:
         ForeignFileError: arcage did not write the existing file.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the report is an HTML page: end the name of --report {path} in .html")
+        raise UsageError(f"the report is an HTML page: end the name of `report` {path} in .html")
     refuse_foreign(rb"<title>arcage: ", path)
 
 

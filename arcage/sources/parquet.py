@@ -198,7 +198,7 @@ def _columns(schema: Any, path: str) -> tuple[str, str | None]:
         advice = (
             f"several have bytes: call the right one {_IMAGE_COLUMNS[0]!r}"
             if images
-            else "images are encoded bytes (type binary); paths of image files go into a list for --from-file"
+            else "images are encoded bytes (type binary); paths of image files go into a list (`from_file`)"
         )
         raise UsageError(f"cannot tell the column of images in {path}; its columns are {columns}: {advice}")
     parts = structs.get(chosen[0], {})

@@ -23,8 +23,8 @@ from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.folder import check_writable
 from arcage.training.manifest import pack_section, section, training_section
 from arcage.training.model_card import model_card
+from arcage.training.options import AdaptOptions
 from arcage.training.overlap import fitted_on, fitted_words
-from arcage.training.request import AdaptRequest
 
 KNOWN_REFERENCE = (
     "the old heads were fitted on the reference set: its metrics are too optimistic, before and after"
@@ -48,7 +48,7 @@ class Adaptation:
 
 
 def adapt_labelled(
-    faces: LabelledFaces, request: AdaptRequest, *, report: Report = lambda _: None
+    faces: LabelledFaces, options: AdaptOptions, *, report: Report = lambda _: None
 ) -> Adaptation:
     """Adapt heads to labelled faces, and write them with their model card to a folder.
 
@@ -59,15 +59,15 @@ def adapt_labelled(
         UsageError: the heads cannot be adapted, or too few labelled faces are left.
         HeadsError, OutputError: the folder cannot be written.
     """
-    check_writable(request.out)
-    base = request.base
-    mask = faces.held_out(request.holdout)
+    check_writable(options.out)
+    base = options.base
+    mask = faces.held_out(options.holdout)
     train, held_out = faces.select(~mask), faces.select(mask)
     if not len(train):
-        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; take a smaller --holdout")
-    reference, note = _reference(request, faces)
+        raise UsageError(f"all labelled faces ({len(faces):,}) are held out; take a smaller `holdout`")
+    reference, note = _reference(options, faces)
     x, labels = train.descriptors(), train.labels()
-    adapted = adapt_heads(base, x, labels, forget=request.forget, seed=request.seed, report=report)
+    adapted = adapt_heads(base, x, labels, forget=options.forget, seed=options.seed, report=report)
     if len(held_out):
         evaluated, predictions = held_out, predict_labelled(adapted.heads, held_out)
         new = compare_labelled(base, adapted.heads, held_out)
@@ -78,21 +78,21 @@ def adapt_labelled(
     evaluated_labels = evaluated.labels()
     manifest = {
         "settings": {
-            **Settings(seed=request.seed).as_json(),
+            **Settings(seed=options.seed).as_json(),
             **section(base, "settings"),
             "folds": FOLDS,
         },
         "versions": versions(),
-        **pack_section(request.pack),
-        "training": training_section(train, held_out, request.labels, request.holdout, faces.has_split),
+        **pack_section(options.pack),
+        "training": training_section(train, held_out, options.labels, options.holdout, faces.has_split),
         "search": None,
         "out_of_fold": evaluate(adapted.out_of_fold, labels),
         "held_out": evaluate(predictions, evaluated_labels) if len(held_out) else None,
         "intervals": intervals(predictions, evaluated_labels),
         "adapted": {
-            "from": request.base_name,
+            "from": options.base_name,
             "training": section(base, "training"),
-            "forget": request.forget,
+            "forget": options.forget,
             **{name: one.as_json() for name, one in adapted.attributes.items()},
             "own": new,
             "rest": compared,
@@ -101,43 +101,43 @@ def adapt_labelled(
     heads = replace(adapted.heads, manifest=manifest, folder=None)
     before = fitted_images(base)
     images = None if before is None else np.unique([*before, *digests(train.keys())], axis=0)
-    save_heads(heads, request.out, model_card(manifest), images)
-    write_curves(request.out, [])  # Remove those of previous heads.
-    notes = _notes(request, evaluated, faces.has_split, note, adapted)
+    save_heads(heads, options.out, model_card(manifest), images)
+    write_curves(options.out, [])  # Remove those of previous heads.
+    notes = _notes(options, evaluated, faces.has_split, note, adapted)
     return Adaptation(heads, new, compared, notes)
 
 
 def _notes(
-    request: AdaptRequest,
+    options: AdaptOptions,
     evaluated: LabelledFaces,
     has_split: bool,
     reference_note: str,
     adapted: AdaptedHeads,
 ) -> tuple[str, ...]:
     notes = [reference_note] if reference_note else []
-    if known := fitted_words(request.base, evaluated, request.labels, request.holdout, has_split):
+    if known := fitted_words(options.base, evaluated, options.labels, options.holdout, has_split):
         notes = [f"the old heads {known}: their metrics before are too optimistic", *notes]
     if age := adapted.attributes.get("age"):
-        if request.reference is None:
+        if options.reference is None:
             notes.append(
                 f"without a reference set: the predicted ages of {counted(age.centers, 'face')} from the old "
                 f"source move by {age.moved:.2f} years on average"
             )
-        if request.forget is None and age.moved > 0.99 * MAX_SHIFT:
+        if options.forget is None and age.moved > 0.99 * MAX_SHIFT:
             notes.append(
                 f"the correction is held back, so that ages of the old source move by {MAX_SHIFT:g} years at "
-                "most: with more (--forget YEARS) the new faces may gain, and others lose"
+                "most: with more (`forget`) the new faces may gain, and others lose"
             )
     return tuple(notes)
 
 
-def _reference(request: AdaptRequest, faces: LabelledFaces) -> tuple[LabelledFaces | None, str]:
+def _reference(options: AdaptOptions, faces: LabelledFaces) -> tuple[LabelledFaces | None, str]:
     """Return the reference faces that the old heads were not fitted on, and a note if there are only
     others."""
-    if request.reference is None:
+    if options.reference is None:
         return None, ""
-    base, labels = request.base, request.reference_labels
-    others = request.reference.select(~np.isin(request.reference.sha256(), faces.sha256()))
+    base, labels = options.base, options.reference_labels
+    others = options.reference.select(~np.isin(options.reference.sha256(), faces.sha256()))
     note = ""
     images = fitted_images(base)
     if images is not None:

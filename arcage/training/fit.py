@@ -29,7 +29,7 @@ from arcage.training.evaluate import predict_labelled
 from arcage.training.folder import check_writable
 from arcage.training.manifest import pack_section, training_section
 from arcage.training.model_card import model_card
-from arcage.training.request import FitRequest
+from arcage.training.options import FitOptions
 from arcage.types import F32, Array, Labels
 
 
@@ -87,7 +87,7 @@ class _Evaluated:
 
 def fit_labelled(
     faces: LabelledFaces,
-    request: FitRequest,
+    options: FitOptions,
     *,
     report: Report = lambda _: None,
     callback: Callback = lambda _: None,
@@ -104,11 +104,11 @@ def fit_labelled(
         UsageError: too few labelled faces are left to fit on.
         HeadsError, OutputError: the folder cannot be written.
     """
-    check_writable(request.out)
-    request.sampling.check(faces)
-    parts = _divide(faces, request)
+    check_writable(options.out)
+    options.sampling.check(faces)
+    parts = _divide(faces, options)
     curves = LossCurves(callback)
-    result = _fit(parts, request, report, curves)
+    result = _fit(parts, options, report, curves)
     heads, predictions = result.fitted
     labels = parts.train.labels()
     out_of_fold = evaluate(predictions, labels)
@@ -117,17 +117,17 @@ def fit_labelled(
         evaluated = _Evaluated(predict_labelled(heads, parts.held_out), parts.held_out.labels())
         held_out = evaluate(evaluated.predictions, evaluated.labels)
     effects = {}
-    for option, sampling in request.sampling.options.items():
+    for option, sampling in options.sampling.options.items():
         report(f"fitting without {option}, for comparison")
-        other = _predict_with(sampling, parts, request, result.settings, callback)
+        other = _predict_with(sampling, parts, options, result.settings, callback)
         effects[option] = compare(other, evaluated.predictions, evaluated.labels)
     report("confidence intervals")
     fitted = parts.fitted
-    training = training_section(fitted, parts.held_out, request.labels, request.holdout, faces.has_split)
+    training = training_section(fitted, parts.held_out, options.labels, options.holdout, faces.has_split)
     manifest = {
         **heads.manifest,
-        **pack_section(request.pack),
-        "training": {**training, "variants": len(request.variants)},
+        **pack_section(options.pack),
+        "training": {**training, "variants": len(options.variants)},
         "search": result.search,
         "out_of_fold": out_of_fold,
         "held_out": held_out,
@@ -136,28 +136,28 @@ def fit_labelled(
     if effects:
         thinned = (parts.weight == 0) & ~(parts.train.weight == 0)
         manifest["sampling"] = {
-            **asdict(request.sampling),
+            **asdict(options.sampling),
             "outside": parts.outside,
             "thinned": int(thinned.sum()),
             "effects": effects,
         }
     heads = replace(heads, manifest=manifest)
-    save_heads(heads, request.out, model_card(manifest), digests(fitted.keys()))
-    if missing := write_curves(request.out, curves.rows()):
+    save_heads(heads, options.out, model_card(manifest), digests(fitted.keys()))
+    if missing := write_curves(options.out, curves.rows()):
         report(missing)
     return Fitted(heads, out_of_fold, held_out, parts.left_out)
 
 
-def _divide(faces: LabelledFaces, request: FitRequest) -> _Faces:
-    held_out, inside = faces.held_out(request.holdout), request.sampling.inside(faces)
+def _divide(faces: LabelledFaces, options: FitOptions) -> _Faces:
+    held_out, inside = faces.held_out(options.holdout), options.sampling.inside(faces)
     train = faces.select(~held_out & inside)
     if not len(train):
         if not inside.all():
-            raise UsageError("no face of these ages is left to fit on: widen --ages")
-        which = "the labels' split leaves none" if faces.has_split else "take a smaller --holdout"
+            raise UsageError("no face of these ages is left to fit on: widen `ages`")
+        which = "the labels' split leaves none" if faces.has_split else "take a smaller `holdout`"
         raise UsageError(f"all labelled faces ({len(faces):,}) are held out; {which}")
-    weight = request.sampling.weight(train, request.settings.seed)
-    left_out = _not_fitted(train.select(weight > 0), request.settings.folds)
+    weight = options.sampling.weight(train, options.settings.seed)
+    left_out = _not_fitted(train.select(weight > 0), options.settings.folds)
     return _Faces(
         train.without(left_out),
         faces.select(held_out & inside).without(left_out),
@@ -194,18 +194,18 @@ def _not_fitted(train: LabelledFaces, folds: int) -> dict[str, str]:
     return found
 
 
-def _fit(parts: _Faces, request: FitRequest, report: Report, callback: Callback) -> _Result:
+def _fit(parts: _Faces, options: FitOptions, report: Report, callback: Callback) -> _Result:
     """Fit the heads, after a search for settings if requested."""
-    settings, searched = request.settings, None
-    variants = _variants(parts.train, request.variants)
+    settings, searched = options.settings, None
+    variants = _variants(parts.train, options.variants)
     x, labels = parts.train.descriptors(), parts.train.labels()
-    if request.search_seconds:
+    if options.search_seconds:
         chosen, trials = search(
             x,
             labels,
             settings=settings,
-            seconds=request.search_seconds,
-            file=request.out / TRIALS,
+            seconds=options.search_seconds,
+            file=options.out / TRIALS,
             variants=variants,
             weight=parts.weight,
             report=report,
@@ -213,14 +213,14 @@ def _fit(parts: _Faces, request: FitRequest, report: Report, callback: Callback)
         searched = {
             "trials": len(trials),
             "folds": chosen.settings.folds,
-            "seconds": request.search_seconds,
+            "seconds": options.search_seconds,
             "chosen": chosen.number,
         }
         settings = replace(chosen.settings, folds=settings.folds)
     fitted = fit_heads(
         x,
         labels,
-        fingerprint=request.fingerprint,
+        fingerprint=options.fingerprint,
         settings=settings,
         variants=variants,
         weight=parts.weight,
@@ -241,14 +241,14 @@ def _variants(faces: LabelledFaces, tables: Sequence[CacheTable]) -> list[F32]:
         if has.mean() < 0.5:
             raise UsageError(
                 f"the cache has variant {number} of {percent(has.mean())} of the faces only: run "
-                f"`arcage extract` with --augment {len(tables)} on the same images first"
+                f"`arcage extract` with `augment` {len(tables)} on the same images first"
             )
         out.append(x)
     return out
 
 
 def _predict_with(
-    sampling: Sampling, parts: _Faces, request: FitRequest, settings: Settings, callback: Callback
+    sampling: Sampling, parts: _Faces, options: FitOptions, settings: Settings, callback: Callback
 ) -> Predictions:
     """Return predictions for the evaluated faces by heads that are fitted with another sampling."""
     train = parts.pool.select(sampling.inside(parts.pool))
@@ -257,10 +257,10 @@ def _predict_with(
         train.labels(),
         fingerprint="",
         settings=settings,
-        variants=_variants(train, request.variants),
+        variants=_variants(train, options.variants),
         weight=sampling.weight(train, settings.seed),
         callback=callback,
     )
     if len(parts.held_out):
         return predict_labelled(heads, parts.held_out)
-    return out_of_fold.select(request.sampling.inside(train))
+    return out_of_fold.select(options.sampling.inside(train))

@@ -48,6 +48,6 @@ def check_writable(folder: Path) -> None:
     """
     existing = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p) or not p.name)
     if not os.path.isdir(existing):
-        raise HeadsError(f"cannot write heads to {folder}: {existing} is not a folder; choose another --out")
+        raise HeadsError(f"cannot write heads to {folder}: {existing} is not a folder; choose another `out`")
     if not os.access(existing, os.W_OK):
-        raise HeadsError(f"cannot write heads to {folder}: {existing} is read-only; choose another --out")
+        raise HeadsError(f"cannot write heads to {folder}: {existing} is read-only; choose another `out`")

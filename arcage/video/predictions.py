@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 
@@ -55,20 +54,6 @@ class Videos:
         self.drawn = 0
         """Number of annotated videos."""
 
-    def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        """Yield the rows of images and videos in their order, like :meth:`Predictor.stream`."""
-        self._predictor.open()
-        return self._stream(sources)
-
-    def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
-        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
-            if is_video:
-                for source in group:
-                    yield source, self._video(source)
-            else:
-                with closing(self._predictor.stream(group)) as predictions:
-                    yield from predictions
-
     def camera(self, number: int) -> Generator[tuple[Source, list[Prediction]]]:
         """Yield the rows of a webcam, like those of a video. Ctrl-C ends the recording.
 
@@ -82,7 +67,7 @@ class Videos:
             except ImageError as error:
                 yield source, [row_without_face(source.path, str(error))]
 
-    def _video(self, source: Source) -> list[Prediction]:
+    def predict(self, source: Source) -> list[Prediction]:
         """Return one row for each person of a video, in order of appearance.
 
         The box and its score are from the frame with the highest detector score; age, interval and gender
@@ -101,7 +86,7 @@ class Videos:
         with (
             self._progress(reader.expected) as advance,
             self._drawing(source, reader.rate) as draw,
-            closing(self._predictor.look(_pictures(reader), chunk=chunk)) as results,
+            closing(self._predictor.predict_pixels(_pictures(reader), chunk=chunk)) as results,
         ):
             try:
                 for frame, image, p in (_whole(*result) for result in results):

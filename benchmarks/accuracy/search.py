@@ -106,7 +106,7 @@ def report(predictor: Predictor, paths: Sequence[Path], name: str) -> None:
                 yield number, np.ascontiguousarray(image[:, ::-1]) if mirrored else image
 
         rows = {}
-        for number, image, p in predictor.look(pictures(), chunk=32):
+        for number, image, p in predictor.predict_pixels(pictures(), chunk=32):
             if image.faces:
                 rows[number] = [p.age[0], p.age_low[0], p.age_high[0], p.p_female[0]]
         out = np.array(list(rows.values()))

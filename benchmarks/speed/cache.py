@@ -149,7 +149,7 @@ def feed(folder: Path, faces: int) -> dict[str, Any]:
 
 def score(folder: Path, faces: int) -> dict[str, Any]:
     from arcage.output.formats import write_file
-    from arcage.output.save import save
+    from arcage.prediction.write import write_predictions
     from arcage.predictor import Predictor
     from arcage.sources.source import Source
 
@@ -162,7 +162,7 @@ def score(folder: Path, faces: int) -> dict[str, Any]:
     predictor = Predictor(hint="throughput", cache=folder)
     csv = folder / "predictions.csv"
     with closing(predictor.stream(sources())) as predictions:
-        summary = save(predictions, write_file(csv))
+        summary = write_predictions(predictions, write_file(csv))
     seconds = time.perf_counter() - begun
     assert (summary.images, summary.ok, summary.faces) == (faces, faces, faces)
     assert predictor._extractor._networks is None

@@ -111,7 +111,7 @@ def test_only_faces_that_both_answer_count() -> None:
 
 def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
     made = run(
-        "fit", "--cache", "cache", "--labels", "utkface", "--head", "lightgbm", "--out", "other", "--quiet",
+        "fit", "--cache", "cache", "--labels", "utkface", "--kind", "lightgbm", "--out", "other", "--quiet",
         "--holdout", SHARE,
     )  # fmt: skip
     assert made.exit_code == 0, made.stderr

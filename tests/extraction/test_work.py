@@ -289,7 +289,7 @@ def test_copies_in_a_folder_are_computed_once_they_are_in_the_cache(
 def test_heads_are_asked_once_for_many_images(
     fake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(predictor, "_SECONDS_AT_MOST", math.inf)
+    monkeypatch.setattr(predictor, "_BATCH_SECONDS", math.inf)
     images, faces = 150, 0
     for number in range(images):
         (tmp_path / f"{number}.jpg").write_bytes(

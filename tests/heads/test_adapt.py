@@ -354,7 +354,7 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
 
 
 def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
-    fit = ("fit", "--cache", "cache", "--labels", "utkface", "--head", "linear", "--quiet")
+    fit = ("fit", "--cache", "cache", "--labels", "utkface", "--kind", "linear", "--quiet")
     for wanted, other in (("age", "gender"), ("gender", "age")):
         assert run(*fit, "--only", wanted, "--out", tmp_path / wanted).exit_code == 0
         heads = load_heads(tmp_path / wanted)
@@ -364,9 +364,9 @@ def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> N
 
 def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
     for more, words in (
-        (("--head", "linear"), "leave out --head"),
-        (("--augment", 1), "leave out --head"),
-        (("--search", 1), "leave out --head"),
+        (("--kind", "linear"), "leave out --kind"),
+        (("--augment", 1), "leave out --kind"),
+        (("--search", 1), "leave out --kind"),
     ):
         failed = run(*MINE, "--out", tmp_path / "a", *more)
         assert failed.exit_code == 2

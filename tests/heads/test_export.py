@@ -11,9 +11,9 @@ import pytest
 from faces import DIMENSION, FAST, elsewhere, faces, with_labels
 from projects import Run, project, ready, run  # noqa: F401 (fixtures)
 
-from arcage.errors import HeadsError
+from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
-from arcage.heads.export import AGES, FEMALE, write_onnx
+from arcage.heads.export import AGES, FEMALE, export_heads, write_onnx
 from arcage.heads.fit import fit_heads
 from arcage.heads.layers import Trees
 from arcage.heads.model import Heads
@@ -45,6 +45,32 @@ RUNTIMES = pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
 @pytest.fixture(scope="module")
 def boosted() -> Heads:
     return fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
+
+
+@pytest.fixture(scope="module")
+def one_stage() -> dict[str, Heads]:
+    """Heads without a kernel stage, by kind."""
+    return {
+        kind: fit_heads(*with_labels(faces(300, 0)), fingerprint="f", settings=Settings(kind=kind, folds=3))[
+            0
+        ]  # type: ignore[arg-type]
+        for kind in ("linear", "lightgbm")
+    }
+
+
+@pytest.fixture(scope="module")
+def at_thresholds(one_stage: dict[str, Heads]) -> tuple[F32, F32]:
+    """Faces with values at and next to every threshold of the trees, and their ages."""
+    heads = one_stage["lightgbm"]
+    assert heads.age is not None
+    trees = heads.age.stack.last[0]
+    assert isinstance(trees, Trees)
+    inner = np.flatnonzero(trees.left != np.arange(len(trees.left)))
+    x = np.repeat(faces(1, 1)[0], 3 * len(inner), axis=0)
+    at = trees.threshold[inner].astype(np.float32)
+    for k, value in enumerate((at, np.nextafter(at, np.float32(-9e9)), np.nextafter(at, np.float32(9e9)))):
+        x[np.arange(len(inner)) + k * len(inner), trees.feature[inner]] = value
+    return x, heads.predict(x).age
 
 
 def check(runtime: Runtime, heads: Heads, x: F32, file: Path) -> Answers:
@@ -84,9 +110,11 @@ def test_adapted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None
 
 @RUNTIMES
 @pytest.mark.parametrize("kind", ["linear", "lightgbm"])
-def test_other_heads_without_a_kernel_are_equal(runtime: Runtime, kind: str, tmp_path: Path) -> None:
+def test_other_heads_without_a_kernel_are_equal(
+    runtime: Runtime, kind: str, one_stage: dict[str, Heads], tmp_path: Path
+) -> None:
     """Trees that see the descriptors themselves go the same way to the last leaf."""
-    heads = fit_heads(*with_labels(faces(300, 0)), fingerprint="f", settings=Settings(kind=kind, folds=3))[0]  # type: ignore[arg-type]
+    heads = one_stage[kind]
     write_onnx(heads, tmp_path / "heads.onnx")
     x = faces(500, 1)[0]
     got, expected = runtime(tmp_path / "heads.onnx", x), heads.predict(x)
@@ -96,21 +124,13 @@ def test_other_heads_without_a_kernel_are_equal(runtime: Runtime, kind: str, tmp
 
 
 @RUNTIMES
-def test_values_at_a_threshold_go_the_same_way(runtime: Runtime, tmp_path: Path) -> None:
+def test_values_at_a_threshold_go_the_same_way(
+    runtime: Runtime, one_stage: dict[str, Heads], at_thresholds: tuple[F32, F32], tmp_path: Path
+) -> None:
     """Thresholds are double precision, and lie between two float32 or on one."""
-    heads = fit_heads(
-        *with_labels(faces(300, 0)), fingerprint="f", settings=Settings(kind="lightgbm", folds=3)
-    )[0]
-    assert heads.age is not None
-    trees = heads.age.stack.last[0]
-    assert isinstance(trees, Trees)
-    inner = np.flatnonzero(trees.left != np.arange(len(trees.left)))
-    x = np.repeat(faces(1, 1)[0], 3 * len(inner), axis=0)
-    at = trees.threshold[inner].astype(np.float32)
-    for k, value in enumerate((at, np.nextafter(at, np.float32(-9e9)), np.nextafter(at, np.float32(9e9)))):
-        x[np.arange(len(inner)) + k * len(inner), trees.feature[inner]] = value
-    write_onnx(heads, tmp_path / "heads.onnx")
-    np.testing.assert_allclose(runtime(tmp_path / "heads.onnx", x)["age"], heads.predict(x).age, atol=1e-3)
+    x, expected = at_thresholds
+    write_onnx(one_stage["lightgbm"], tmp_path / "heads.onnx")
+    np.testing.assert_allclose(runtime(tmp_path / "heads.onnx", x)["age"], expected, atol=1e-3)
 
 
 def test_one_attribute_and_what_the_file_says(tmp_path: Path) -> None:
@@ -144,3 +164,16 @@ def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F8
     assert "in .onnx" in failed.stderr
     assert run("heads", "export", "nowhere", "--out", tmp_path / "a.onnx").exit_code == 2
     assert run("heads", "export", "heads", "--out", tmp_path / "no" / "a.onnx").exit_code == 3
+
+
+def test_heads_by_name(tmp_path: Path, bundled: None) -> None:
+    file = tmp_path / "heads.onnx"
+    heads = export_heads("wheel", file)
+    assert (heads.pipeline_name, file.stat().st_size > 0) == ("pack compact", True)
+    with pytest.raises(UsageError, match=f"no such file or folder: {tmp_path / 'none'}; check the spelling"):
+        export_heads(str(tmp_path / "none"), file)
+    file.write_bytes(b"mine")
+    with pytest.raises(ForeignFileError):
+        export_heads("wheel", file)
+    export_heads("wheel", file, overwrite=True)
+    assert Heads("a" * 16, 2, None, None, {}).pipeline_name == f"pipeline {'a' * 16}"

@@ -252,7 +252,7 @@ def test_what_cannot_be_fitted_is_known_before_the_search(fake: Fake, tmp_path: 
 
 def test_a_file_that_cannot_be_written(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / TRIALS).mkdir()
-    with pytest.raises(HeadsError, match=r"cannot write .*trials.jsonl: .*; choose another --out"):
+    with pytest.raises(HeadsError, match=r"cannot write .*trials.jsonl: .*; choose another `out`"):
         look(fake, tmp_path / TRIALS)
 
 
@@ -296,7 +296,7 @@ def test_the_command(fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
         return search(*arguments, **{**options, "seconds": 7}, clock=lambda: next(ticks))
 
     monkeypatch.setattr("arcage.training.fit.search", three)
-    done = fit("--head", "linear", "--search", 0.5, "--holdout", 0.25)
+    done = fit("--kind", "linear", "--search", 0.5, "--holdout", 0.25)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.split()[0] == "with"
     assert "trial" not in done.stdout
@@ -350,7 +350,7 @@ def test_held_out_faces_never_reach_the_search(
 
 
 def test_without_a_search(fit: Callable[..., Any]) -> None:
-    assert fit("--head", "linear").exit_code == 0
+    assert fit("--kind", "linear").exit_code == 0
     assert json.loads(Path("heads", MANIFEST).read_text("utf-8"))["search"] is None
     assert "trials" not in Path("heads", CARD).read_text("utf-8")
     assert not Path("heads", TRIALS).exists()

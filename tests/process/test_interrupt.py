@@ -22,7 +22,7 @@ from arcage.cache import Cache
 from arcage.files import atomic_write
 from arcage.heads.store import load_heads, save_heads
 from arcage.output.formats import write_file
-from arcage.output.save import save
+from arcage.prediction.write import write_predictions
 from arcage.predictor import Predictor
 from arcage.process import interrupt
 from arcage.process.interrupt import handle_signals, uninterrupted
@@ -314,7 +314,7 @@ def test_no_row_is_lost_at_the_end(
     answers = Predictor().stream(walk([str(photos)]))
     monkeypatch.setattr(os, "fsync", interrupted)
     with handle_signals(), pytest.raises(KeyboardInterrupt):
-        save(answers, write_file(tmp_path / "out.csv"))
+        write_predictions(answers, write_file(tmp_path / "out.csv"))
     assert len(paths(tmp_path / "out.csv")) == 300
 
 

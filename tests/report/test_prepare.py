@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from arcage.errors import ArcageError, OutputError, UsageError
-from arcage.report.prepare import prepare
+from arcage.errors import ArcageError, ForeignFileError, OutputError, UsageError
+from arcage.report.evaluation_report import check_report_files
+from arcage.report.prepare import check_report, missing_thumbnails, prepare
 
 
 def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +26,26 @@ def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         prepare(tmp_path / "new")
     assert raised.value.exit_code == 3
     assert not (tmp_path / "new").exists()
+
+
+def test_a_report_is_checked_before_any_work(tmp_path: Path) -> None:
+    check_report(None, [], check_report_files, overwrite=False)
+    with pytest.raises(UsageError, match=r"^`images` is for the report's thumbnails: say with `report` DIR"):
+        check_report(None, [tmp_path], check_report_files, overwrite=False)
+    with pytest.raises(UsageError, match=r"^`images` .*none is not a folder"):
+        check_report(tmp_path / "new", [tmp_path / "none"], check_report_files, overwrite=False)
+    check_report(tmp_path / "new", [tmp_path], check_report_files, overwrite=False)
+    (tmp_path / "new" / "report.html").write_text("mine")
+    with pytest.raises(ForeignFileError):
+        check_report(tmp_path / "new", [], check_report_files, overwrite=False)
+    check_report(tmp_path / "new", [], check_report_files, overwrite=True)
+
+
+def test_missing_thumbnails() -> None:
+    faces = [
+        {"sha256": name, "thumbnail": there} for name, there in (("a", True), ("b", False), ("b", False))
+    ]
+    assert missing_thumbnails(faces, []) == missing_thumbnails(faces[:1], [Path()]) == ""
+    assert missing_thumbnails(faces, [Path()]).startswith(
+        "thumbnails missing: 1; `images` must be the folder"
+    )

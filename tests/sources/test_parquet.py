@@ -19,8 +19,8 @@ from fakes import FINGERPRINT, face, image
 import arcage.sources.parquet
 from arcage.cache import Cache
 from arcage.errors import ImageError, UsageError
-from arcage.extraction.shards import Shard
 from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.shards import Shard
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 

@@ -277,10 +277,10 @@ def test_a_place_that_cannot_be_written_is_known_before_fitting(
     monkeypatch.setattr("arcage.training.fit.fit_heads", lambda *a, **k: pytest.fail("fitted for nothing"))
     (tmp_path / "file").write_text("")
     for out in ("file", "file/below", "file/far/below"):
-        with pytest.raises(HeadsError, match=r"file is not a folder; choose another --out"):
+        with pytest.raises(HeadsError, match=r"file is not a folder; choose another `out`"):
             fit(everyone, tmp_path / out)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(HeadsError, match="read-only; choose another --out"):
+    with pytest.raises(HeadsError, match="read-only; choose another `out`"):
         fit(everyone, tmp_path / "a" / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -290,7 +290,7 @@ def test_too_few_faces_leave_the_old_heads(everyone: LabelledFaces, tmp_path: Pa
     few = everyone.select(np.arange(400) % 7 == 0)
     with pytest.raises(UsageError, match="faces have a label for age; at least"):
         fit(few, tmp_path, holdout=0.5)
-    with pytest.raises(UsageError, match=r"all labelled faces \(40\) are held out; take a smaller --holdout"):
+    with pytest.raises(UsageError, match=r"all labelled faces \(40\) are held out; take a smaller `holdout`"):
         fit(everyone.select(np.arange(400) < 40), tmp_path, holdout=0.5)
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
     assert (tmp_path / MANIFEST).read_text() == "old"
@@ -478,7 +478,7 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
 def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
     rows = [f"{path.name},{'mf'[int(path.name.split('_')[1])]}" for path in Path("photos").iterdir()]
     (tmp_path / "my.csv").write_text("path,gender\n" + "\n".join(rows))
-    labels = ("--cache", "cache", "--labels", tmp_path / "my.csv", "--head", "linear")
+    labels = ("--cache", "cache", "--labels", tmp_path / "my.csv", "--kind", "linear")
     done = run("fit", *labels, "--out", tmp_path / "h", "--seed", 7, "--quiet")
     assert (done.exit_code, done.stderr) == (0, "")
     manifest = json.loads((tmp_path / "h" / MANIFEST).read_text("utf-8"))
@@ -494,7 +494,7 @@ def test_one_gender_only(ready: Path, run: Run, tmp_path: Path) -> None:
     rows = [f"{path.name},{path.name.split('_')[0]},male" for path in Path("photos").iterdir()]
     (tmp_path / "men.csv").write_text("path,age,gender\n" + "\n".join(rows))
     out = ("--out", tmp_path / "heads")
-    fit = ("fit", "--cache", "cache", "--labels", tmp_path / "men.csv", "--head", "linear", *out)
+    fit = ("fit", "--cache", "cache", "--labels", tmp_path / "men.csv", "--kind", "linear", *out)
     said = (
         "gender is not fitted, only age (as with --only age): all labelled faces have the same gender, "
         "male: add faces of the other one"
@@ -535,7 +535,7 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     one = ("--cache", "cache", "--labels", "utkface")
     two = ("--cache", tmp_path / "c", "--labels", table, "--columns", "")
     two = (*two, "--columns", "path=bild,age=Alter,gender=Geschlecht")
-    out = ("--head", "linear", "--out", tmp_path / "h")
+    out = ("--kind", "linear", "--out", tmp_path / "h")
     done = run("fit", *one, *two, *out)
     assert done.exit_code == 0, done.stderr
     assert "images: labelled 280, used 280" in done.stderr
@@ -604,7 +604,7 @@ def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
     assert "160 images were in the cache" in done.stderr
     # A folder for each, and the names once.
     assert len(Cache.fingerprints(cache)) == 3
-    fit = ("--cache", cache, "--labels", "utkface", "--head", "linear", "--quiet")
+    fit = ("--cache", cache, "--labels", "utkface", "--kind", "linear", "--quiet")
     arrays = set()
     for augment in (0, 1, 2):
         done = run("fit", *fit, "--augment", augment, "--out", tmp_path / f"h{augment}")
@@ -657,7 +657,7 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
         (("fit", *FIT), 2, "--out"),
         (("fit", "--labels", "utkface", "--out", "h"), 2, "--cache"),
         (("fit", "--cache", "cache", "--out", "h"), 2, "--labels"),
-        (("fit", *FIT, "--head", "cubist", "--out", "h"), 2, "boosted"),
+        (("fit", *FIT, "--kind", "cubist", "--out", "h"), 2, "boosted"),
         (("fit", *FIT, "--holdout", "1", "--out", "h"), 2, "0.9"),
         (("fit", *FIT, "--seed", "-1", "--out", "h"), 2, "seed"),
         (("fit", *FIT, "--labels", "none.csv", "--out", "h"), 2, "no such file"),

@@ -40,7 +40,7 @@ def test_no_more_frames_are_in_memory_than_are_worked_on(predictor: Predictor) -
             taken += 1
             yield number, GREEN
 
-    for number, image, p in predictor.look(pictures(), chunk=4):
+    for number, image, p in predictor.predict_pixels(pictures(), chunk=4):
         assert number == given
         assert (image.faces, len(p.age)) == ((), 0)
         given += 1
@@ -60,7 +60,8 @@ def test_one_who_leaves_and_comes_back_is_one_row(
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
         videos = Videos(predictor, 5, frames=write)
-        ((source, (person,)),) = videos.stream(walk([str(path)]))
+        (source,) = walk([str(path)])
+        (person,) = videos.predict(source)
     assert (source.path, person.path, person.face, person.faces) == (*[str(path)] * 2, 0, 1)
     # A whole frame: a picture as small as the portrait is taken for a crop, and gets a margin.
     (photo,) = predictor.predict(cv2.imencode(".png", frames[5][:, :, ::-1])[1].tobytes())
@@ -103,7 +104,7 @@ def test_two_who_cross_and_one_who_comes_back(
     path = write_video(tmp_path / "a.mp4", frames)
     table = tmp_path / "frames.csv"
     with write_frames(table) as write:
-        ((_, persons),) = Videos(predictor, 5, frames=write).stream(walk([str(path)]))
+        persons = Videos(predictor, 5, frames=write).predict(*walk([str(path)]))
     assert [(person.face, person.faces) for person in persons] == [(0, 2), (1, 2)]
     by_gender = {person.gender: person for person in persons}
     assert by_gender.keys() == {"male", "female"}
@@ -126,12 +127,12 @@ def test_limits_of_sureness_hold_for_persons(tmp_path: Path, compiled: Path, por
     path = write_video(tmp_path / "a.mp4", [frame] * 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
-        strict = Predictor(device="cpu", max_width=5, min_sure=0.99)
-        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
+        strict = Predictor(device="cpu", max_width=5, min_confidence=0.99)
+        (person,) = Videos(strict, 5).predict(*walk([str(path)]))
         assert (person.age, person.gender, person.status) == (None, None, "ok")
         assert person.age_low is not None
         strict = Predictor(device="cpu", min_score=0.99)
-        ((_, (person,)),) = Videos(strict, 5).stream(walk([str(path)]))
+        (person,) = Videos(strict, 5).predict(*walk([str(path)]))
         assert person.status == "no_face"
 
 
@@ -262,5 +263,5 @@ def test_progress_of_the_frames_of_a_video(predictor: Predictor, tmp_path: Path)
 
     path = write_video(tmp_path / "a.mp4", grey(30))
     videos = Videos(predictor, 5, progress=progress)
-    assert [rows[0].status for _, rows in videos.stream(walk([path]))] == ["no_face"]
+    assert [row.status for row in videos.predict(*walk([path]))] == ["no_face"]
     assert calls == [6, *["frame"] * 6]

@@ -32,7 +32,7 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         put(frame, portrait, 100 + 4 * t, 90)
     path = write_video(tmp_path / "a.mov", frames)
     videos = Videos(predictor, 10, annotator=Annotator(tmp_path / "out", [str(path)]))
-    ((_, (person,)),) = videos.stream(walk([str(path)]))
+    (person,) = videos.predict(*walk([str(path)]))
     assert videos.drawn == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.mov.mp4"]
     with open_video(str(tmp_path / "out" / "a.mov.mp4"), 1000) as reader:
@@ -50,11 +50,11 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         assert len(x) > 300
         assert left - 60 < x.min() < x.max() < left + 240
     # Again: a video that was drawn here may be replaced, another may not.
-    list(videos.stream(walk([str(path)])))
+    videos.predict(*walk([str(path)]))
     for others in (path.read_bytes(), b"short"):
         (tmp_path / "out" / "a.mov.mp4").write_bytes(others)
         with pytest.raises(ForeignFileError, match=r"a\.mov\.mp4 was not written by arcage"):
-            list(videos.stream(walk([str(path)])))
+            videos.predict(*walk([str(path)]))
     assert person.status == "ok"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arcage.errors import UsageError
-from arcage.extraction.shards import Shard, parse_shard
+from arcage.sources.shards import Shard, parse_shard
 from arcage.sources.source import Source
 
 

@@ -1,4 +1,4 @@
-"""A run over many images: every answer to its place, and nothing lost to Ctrl-C."""
+"""Write the results of a run as they come, and lose none if it is interrupted."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ if TYPE_CHECKING:
     from arcage.output.annotate import Annotator
 
 
-def save(
-    answers: Generator[tuple[Source, list[Prediction]]],
-    output: AbstractContextManager[Write],
+def write_predictions(
+    predictions: Generator[tuple[Source, list[Prediction]]],
+    rows_output: AbstractContextManager[Write],
     *,
     annotator: Annotator | None = None,
-    report: AbstractContextManager[Callable[[Source, Sequence[Prediction]], None]] | None = None,
+    page: AbstractContextManager[Callable[[Source, Sequence[Prediction]], None]] | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Write the answers of :meth:`arcage.Predictor.stream` and, where asked, draw them and fill a page.
+    """Write predictions to all outputs.
 
     Args:
-        output: from :func:`arcage.output.formats.write_file` or :func:`~arcage.output.formats.write_stdout`.
-        report: from :func:`arcage.report.predictions_page.write_page`.
+        predictions: images with their rows, as from :meth:`arcage.Predictor.stream`.
+        rows_output: from :func:`arcage.output.formats.write_file` or
+            :func:`~arcage.output.formats.write_stdout`.
+        annotator: draws the images; None to draw none.
+        page: from :func:`arcage.report.predictions_page.write_page`; None for no page.
         progress: called after each image.
 
     Raises:
-        OutputError: a file or a picture cannot be written.
-        KeyboardInterrupt: passed on, once the rows of all images before it are in the output.
-        CacheError, DeviceError, ModelError: as the stream.
+        OutputError: an output cannot be written.
+        KeyboardInterrupt: raised again after the rows of all finished images are written.
+        CacheError, DeviceError, ModelError: as the predictions.
     """
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None
     start = time.monotonic()
-    # Only waiting for a result can be interrupted: elsewhere, an interrupt would leave half a row, or lose
+    # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row or lose
     # the file at the end.
-    with uninterrupted(), report or nullcontext() as add, output as write, closing(answers):
+    with uninterrupted(), page or nullcontext() as add, rows_output as write, closing(predictions):
         try:
             while True:
                 with interruptible():
-                    answer = next(answers, None)
-                if answer is None:
+                    prediction = next(predictions, None)
+                if prediction is None:
                     break
-                source, rows = answer
+                source, rows = prediction
                 write(rows)
                 if add is not None:
                     add(source, rows)

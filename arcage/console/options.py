@@ -1,0 +1,343 @@
+"""Options and arguments of the commands, with their help texts; those of several commands come first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Faces = Literal["all", "largest", "center"]
+Runner = Literal["local", "ray"]
+RowFormat = Literal["table", "csv", "excel-csv", "jsonl"]
+ReportFormat = Literal["table", "json"]
+Kind = Literal["boosted", "linear", "lightgbm"]
+Attribute = Literal["age", "gender"]
+Balance = Literal["age", "source"]
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="Read images, folders that are searched for images at any depth, Parquet files with a column of "
+        "image bytes, and URLs of all these, such as s3://bucket/photos (needs [remote]).",
+    ),
+]
+FromFile = Annotated[
+    str | None,
+    typer.Option(
+        "--from-file",
+        metavar="LIST",
+        help="Read paths or URLs from a file, one a line; - takes standard input.",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Process only part I of N, for N processes or machines at once. The names of the images decide, "
+        "so the parts need no coordination.",
+    ),
+]
+MinFace = Annotated[
+    int,
+    typer.Option(
+        min=8, metavar="PIXELS", help="Minimum face width; lower values take longer on large photos."
+    ),
+]
+Pack = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|DIR", help="Use this model pack: a name from `arcage models list`, or a folder."
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        # Typer 0.27 takes an option's name from a metavar that differs only in case.
+        "--device",
+        metavar="DEVICE",
+        help="Run on auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.",
+    ),
+]
+HeadsFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Use heads that `arcage fit` wrote, not the bundled ones.")
+]
+CacheFolders = Annotated[
+    list[Path],
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Read descriptors, as `arcage extract` keeps them: one DIR for all --labels, or one for each.",
+    ),
+]
+Labels = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Take labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
+        ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki if they are in "
+        "this folder. Several are joined.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=COLUMN,...", help="Name the columns of a table, as in age=Years,gender=sex."),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Take the report's thumbnails from DIR, the folder that was extracted."),
+]
+Holdout = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Hold out this share of the faces, by person or content: never fitted on, only evaluated on. "
+        "Faces that the column split of a table calls test or val are always held out.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no summary.")]
+QuietTable = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print errors only, and metrics unless another option writes them."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing files that arcage did not write.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# arcage predict
+RowsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write to FILE.csv, FILE.jsonl or FILE.parquet.")
+]
+RowsFormat = Annotated[
+    RowFormat | None,
+    typer.Option(
+        "--format",
+        help="Output format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
+        "with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
+    ),
+]
+SelectedFaces = Annotated[Faces, typer.Option(help="Predict these faces of an image.")]
+MinScore = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Minimum detector score of a face; none is below 0.5."),
+]
+MaxWidth = Annotated[
+    float,
+    typer.Option(min=0, metavar="YEARS", help="Hide ages whose 90 % interval is wider than this."),
+]
+MinConfidence = Annotated[
+    float, typer.Option(min=0.5, max=1, help="Minimum gender confidence; hide less probable genders.")
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write pictures, and videos, with boxes and labels into DIR."),
+]
+Webcam = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Read from camera N (0, 1, ...) until Ctrl-C.")
+]
+FrameRate = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=1000, metavar="FPS", help="Frames per second to process, of videos and webcams."
+    ),
+]
+FramesFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write FILE.csv with every face in every processed frame."),
+]
+FacesPage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Write a page with all faces and predictions, to sort and filter."
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep descriptors in DIR; an interrupted run continues from there."),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
+]
+
+# arcage extract
+ExtractTo = Annotated[Path, typer.Option(metavar="DIR", help="Keep the descriptors in DIR.")]
+NoNames = Annotated[
+    bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
+]
+ExtractVariants = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=9,
+        metavar="N",
+        help="Extract N degraded variants of each face as well, for `arcage fit --augment`.",
+    ),
+]
+Engine = Annotated[
+    Runner,
+    typer.Option(
+        help="Run in this process (local), or in actors of Ray (ray; needs [ray]), on this machine or in "
+        "the cluster of RAY_ADDRESS, whose machines share the images and the cache."
+    ),
+]
+
+# arcage fit
+HeadsTo = Annotated[Path, typer.Option(metavar="DIR", help="Write the heads and their model card into DIR.")]
+HeadsKind = Annotated[
+    Kind, typer.Option(help="Fit heads of this kind: boosted is the best; linear takes seconds.")
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="wheel|DIR",
+        help="Start from the bundled heads (wheel) or those in DIR, and adapt them to these faces.",
+    ),
+]
+Reference = Annotated[
+    tuple[Path, str] | None,
+    typer.Option(
+        "--rest",
+        metavar="DIR NAME|FILE",
+        help="Evaluate on the cache and labels of other faces as well, to see what --from forgets.",
+    ),
+]
+Forget = Annotated[
+    float | None,
+    typer.Option(
+        metavar="YEARS",
+        help="Let --from change the ages of faces like the old ones by up to YEARS on average, to gain "
+        "more on these; 0.25 by default.",
+    ),
+]
+OnlyFor = Annotated[Attribute | None, typer.Option(help="Fit for age alone, or for gender alone.")]
+FitVariants = Annotated[
+    int,
+    typer.Option(
+        min=0, max=9, metavar="N", help="Fit on N degraded variants of each face too, for poor pictures."
+    ),
+]
+Ages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW-HIGH", help="Leave out faces of other ages, in the fit and in all metrics: 0-90."
+    ),
+]
+PerAge = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Fit on at most N faces of each year of age, drawn by --seed."),
+]
+BalanceBy = Annotated[
+    Balance | None,
+    typer.Option(
+        help="Give faces of rare ages, or of small sources, more weight: up to four times. Each of "
+        "these three options is compared with a fit without it."
+    ),
+]
+Search = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MINUTES", help="Search for the best heads and settings for MINUTES first, then fit."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="The same seed gives the same heads, except where --search runs out.")
+]
+
+# arcage evaluate
+MetricsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.json", help="Write the metrics to this file as well.")
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write report.html, report.json and plots there; needs [report]."),
+]
+
+# arcage compare
+HeadsA = Annotated[
+    str,
+    typer.Argument(metavar="HEADS_A", help="Compare the heads in this folder; wheel means the bundled ones."),
+]
+HeadsB = Annotated[str, typer.Argument(metavar="HEADS_B", help="Compare them with these heads.")]
+PrintFormat = Annotated[ReportFormat, typer.Option("--format", help="Print in this format.")]
+
+# arcage data describe
+DescriptionFormat = Annotated[
+    ReportFormat,
+    typer.Option("--format", help="Print in this format; JSON contains all lists in full."),
+]
+LabelReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Write labels.html, labels.json and suspicious.csv there; needs [report]."
+    ),
+]
+
+# arcage data clean
+MatFile = Annotated[Path, typer.Argument(metavar="FILE.mat", help="Read IMDB-WIKI's imdb.mat or wiki.mat.")]
+CleanedFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the cleaned labels to this file.")]
+
+# arcage app
+Host = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="Listen on this address; 0.0.0.0 lets others in, without a password."
+    ),
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Allow this host name too: a name in the local network, or that of a proxy; repeatable. "
+        "*.example.org allows all subdomains of example.org.",
+    ),
+]
+
+# arcage heads export
+ExportedHeads = Annotated[
+    str,
+    typer.Argument(
+        metavar="HEADS_DIR", help="Export the heads in this folder; wheel means the bundled ones."
+    ),
+]
+OnnxFile = Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")]
+ModelFormat = Annotated[
+    Literal["onnx"],
+    typer.Option("--format", help="Write ONNX, in plain operators; needs the package onnx."),
+]
+
+# arcage models fetch
+PackName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Download this pack of InsightFace, such as buffalo_l.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Download without asking: the licence is known and accepted.")
+]
+Mirror = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="ARCAGE_MIRROR",
+        help="Download from a folder on another server that has NAME.zip, not from InsightFace's "
+        "release on GitHub.",
+    ),
+]
+ArchiveSha256 = Annotated[
+    str, typer.Option(metavar="HEX", help="Refuse a zip file that has another SHA-256 than this.")
+]
+
+# arcage models verify
+AnyPack = Annotated[
+    str, typer.Argument(metavar="[NAME|DIR]", help="Check this pack; by default all on this machine.")
+]
+
+# arcage doctor
+CheckedCache = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Check a cache of descriptors as well: read every byte of it."),
+]

@@ -1,0 +1,91 @@
+"""Extract the images that a user named, with their degraded variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from arcage.errors import UsageError
+from arcage.output.progress import ShowProgress, no_progress
+from arcage.output.summary import Summary
+from arcage.sources.inputs import STDIN, Inputs
+from arcage.sources.read_ahead import ReadAhead
+
+Runner = Literal["local", "ray"]
+"""``local``: in this process; ``ray``: in actors of Ray."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """What to extract, and where to."""
+
+    inputs: Inputs
+    cache: Path
+    """Folder of the descriptor cache."""
+    names: bool = True
+    """Keep the images' file names, by which labels are found."""
+    augment: int = 0
+    """Number of degraded variants of each face to extract as well."""
+    engine: Runner = "local"
+    min_face: int = 40
+    """Minimum face width in pixels."""
+    pack: str = "compact"
+    device: str = "auto"
+
+
+def extract(
+    request: ExtractRequest,
+    *,
+    warn: Callable[[str], None] = lambda _: None,
+    progress: ShowProgress = no_progress,
+) -> Summary:
+    """Extract images into a cache. Images that the cache has are only counted.
+
+    Args:
+        request: the images and the cache.
+        warn: called with warnings: a fallback to the CPU, and damaged parts of the cache.
+        progress: see :data:`~arcage.output.progress.ShowProgress`.
+
+    Returns:
+        Counts of the images, without their variants. If a server failed, ``error`` is set, and the
+        variants are not extracted.
+
+    Raises:
+        UsageError: an image on standard input cannot be extracted on Ray.
+        ArcageError: as :func:`arcage.extraction.run.extract_to_cache`.
+    """
+    # Imported here because NumPy and OpenCV take a third of a second, and wrong arguments are found before.
+    from arcage.embedder.extractor import Extractor
+    from arcage.extraction.run import extract_to_cache, open_cache
+
+    run = extract_to_cache
+    if request.engine == "ray":
+        if request.inputs.arguments == (STDIN,):
+            raise UsageError("- is one image: leave out `engine` ray")
+        from arcage.extraction.distributed import extract_on_ray
+
+        run = extract_on_ray
+    total = Summary()
+    for variant in range(request.augment + 1):
+        extractor = Extractor(request.pack, request.device, variant=variant, min_face=request.min_face)
+        cache = open_cache(request.cache, extractor)
+        if extractor.engine.note and not variant:
+            warn(extractor.engine.note)
+        title = f"Variant {variant} of {request.augment}" if variant else "Extracting"
+        names = request.names and not variant
+        try:
+            with progress(title, lambda: request.inputs) as advance, ReadAhead(request.inputs) as ahead:
+                # Ray actors read the images themselves.
+                images = request.inputs if request.engine == "ray" else ahead
+                summary = run(images, cache, extractor, names=names, progress=advance)
+        finally:
+            for damage in cache.damaged:
+                warn(str(damage))
+        if not variant:
+            total = summary
+        total.error = ahead.error
+        if ahead.error is not None:
+            break
+    return total

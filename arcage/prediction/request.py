@@ -1,0 +1,65 @@
+"""What a user asks for: images, a place for the results, and settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from arcage.errors import UsageError
+from arcage.sources.inputs import Inputs, named_inputs
+
+if TYPE_CHECKING:
+    from arcage.predictor import Faces
+
+Format = Literal["table", "csv", "excel-csv", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRequest:
+    """The images to predict, the results to write, and the settings of the predictor."""
+
+    inputs: Inputs
+    webcam: int | None = None
+    """Number of a camera to predict instead of ``inputs``."""
+    out: Path | None = None
+    """File for the rows; None for standard output."""
+    format: Format | None = None
+    """Format of the rows; by default that of ``out``, a table on a terminal, or CSV."""
+    annotate: Path | None = None
+    """Folder for pictures and videos with boxes and labels."""
+    report: Path | None = None
+    """File for a page with all faces."""
+    frames: Path | None = None
+    """File for the rows of the frames of videos."""
+    rate: float = 5
+    """Frames per second of videos and cameras to process."""
+    overwrite: bool = False
+    """Replace files that arcage did not write."""
+
+    # See arcage.Predictor.
+    pack: str = "compact"
+    device: str = "auto"
+    heads: Path | None = None
+    cache: Path | None = None
+    faces: Faces = "all"
+    min_score: float = 0.0
+    min_face: int = 40
+    max_width: float = math.inf
+    min_confidence: float = 0.5
+
+
+def images_or_webcam(
+    paths: list[str] | None, from_file: str | None, shard: str | None, webcam: int | None
+) -> Inputs:
+    """Return the named images, as :func:`arcage.sources.inputs.named_inputs`, or a placeholder for a camera.
+
+    Raises:
+        UsageError: both images and a camera are named.
+    """
+    if webcam is None:
+        return named_inputs(paths, from_file, shard)
+    if paths or from_file or shard:
+        raise UsageError("`webcam` stands alone: run arcage once more for the paths")
+    return Inputs((f"webcam-{webcam}",))

@@ -1,0 +1,219 @@
+"""Predict the images that a user named, and write the results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from arcage.errors import UsageError
+from arcage.files import check_exist, check_replaceable
+from arcage.output.formats import Write, check_rows_file, format_of, write_file, write_stdout
+from arcage.output.progress import ShowProgress, no_progress
+from arcage.output.summary import Summary
+from arcage.prediction.request import PredictRequest
+from arcage.prediction.write import write_predictions
+from arcage.sources.inputs import STDIN
+from arcage.sources.read_ahead import ReadAhead
+from arcage.sources.source import Source
+from arcage.text import counted
+from arcage.types import Prediction
+
+if TYPE_CHECKING:
+    from arcage.output.annotate import Annotator
+    from arcage.predictor import Predictor
+    from arcage.report.predictions_page import Add
+    from arcage.video.predictions import Videos
+    from arcage.video.write import WriteFrame
+
+Rows = Generator[tuple[Source, list[Prediction]]]
+
+
+def predict(
+    request: PredictRequest,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+    progress: ShowProgress = no_progress,
+) -> Summary:
+    """Predict images and videos, and write the results.
+
+    The outputs are checked before the models are loaded.
+
+    Args:
+        request: the images, the outputs and the settings.
+        report: called with messages about the results.
+        warn: called with warnings, such as a fallback to the CPU.
+        progress: see :data:`~arcage.output.progress.ShowProgress`.
+
+    Returns:
+        Counts of the images. If a server failed, ``error`` is set, and the other images are predicted.
+
+    Raises:
+        UsageError: arguments contradict each other.
+        ForeignFileError: an output would replace a file that arcage did not write.
+        OutputError: an output cannot be written.
+        KeyboardInterrupt: raised again after the finished rows are written.
+        ArcageError: as :class:`arcage.Predictor`.
+    """
+    check_exist({"heads": [request.heads]})
+    outputs = _checked_outputs(request)
+    predictor = _predictor(request)
+    if predictor.note:
+        warn(predictor.note)
+    one = request.inputs.is_one_image
+    # Rows on the same terminal show the progress, and a bar would run through them.
+    hidden = one or (request.out is None and sys.stdout.isatty())
+    show = no_progress if hidden else progress
+    try:
+        with (
+            show("Predicting", lambda: request.inputs) as advance,
+            ReadAhead(request.inputs) as images,
+            outputs.frames as write_frame,
+        ):
+            if request.webcam is not None:
+                report(f"camera {request.webcam}: Ctrl-C ends it, and the answers follow")
+            # A bar for the frames is shown for a single video only.
+            frames = progress if one and request.webcam is None else no_progress
+            stream = _Stream(predictor, request.rate, write_frame, outputs.annotator, frames)
+            rows = stream.images(images) if request.webcam is None else stream.camera(request.webcam)
+            summary = write_predictions(
+                rows, outputs.rows, annotator=outputs.annotator, page=outputs.page, progress=advance
+            )
+        summary.multi_frame = predictor.multi_frame
+        summary.drawn += stream.drawn
+        summary.error = images.error
+    finally:
+        for damage in predictor.damaged:
+            warn(str(damage))
+    if request.annotate is not None:
+        report(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {request.annotate}")
+    if request.report is not None:
+        report(f"report: {request.report}")
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Where the results go; files are opened later."""
+
+    rows: AbstractContextManager[Write]
+    annotator: Annotator | None
+    page: AbstractContextManager[Add] | None
+    frames: AbstractContextManager[WriteFrame | None]
+
+
+def _checked_outputs(request: PredictRequest) -> _Outputs:
+    # These modules import NumPy and OpenCV, which most wrong arguments and most runs do not need.
+    rows = _rows_output(request)
+    annotator = None
+    if request.annotate is not None:
+        from arcage.output.annotate import Annotator
+
+        named = [argument for argument in request.inputs.arguments if argument != STDIN]
+        annotator = Annotator(request.annotate, named, overwrite=request.overwrite)
+        if request.webcam is None:
+            annotator.check_all(request.inputs)
+    page = None
+    if request.report is not None:
+        from arcage.report.predictions_page import check_page_file, write_page
+
+        check_replaceable(request.report, check_page_file, overwrite=request.overwrite)
+        page = write_page(request.report, str(request.inputs))
+    frames: AbstractContextManager[WriteFrame | None] = nullcontext()
+    if request.frames is not None:
+        from arcage.video.write import check_frames_file, write_frames
+
+        check_replaceable(request.frames, check_frames_file, overwrite=request.overwrite)
+        if request.out is not None and os.path.realpath(request.out) == os.path.realpath(request.frames):
+            raise UsageError(f"`out` and `frames` are both {request.out}: give two names")
+        frames = write_frames(request.frames)
+    return _Outputs(rows, annotator, page, frames)
+
+
+def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
+    """Choose the format of the rows."""
+    out, format_ = request.out, request.format
+    if out is None:
+        return write_stdout(format_ or ("table" if sys.stdout.isatty() else "csv"))
+    excel = format_ == "excel-csv"
+    if format_ is not None and ("csv" if excel else format_) != format_of(out):
+        raise UsageError(f"`out` {out} sets the format itself; leave out `format` {format_}")
+    check_replaceable(out, check_rows_file, overwrite=request.overwrite)
+    return write_file(out, excel=excel)
+
+
+def _predictor(request: PredictRequest) -> Predictor:
+    # Imported here because it takes longer than the checks before.
+    from arcage.predictor import Predictor
+
+    return Predictor(
+        request.pack,
+        request.device,
+        hint="latency" if request.inputs.is_one_image else "throughput",
+        heads=request.heads,
+        cache=request.cache,
+        faces=request.faces,
+        min_score=request.min_score,
+        min_face=request.min_face,
+        max_width=request.max_width,
+        min_confidence=request.min_confidence,
+    )
+
+
+class _Stream:
+    """Predicts images and videos in one order. The code for videos is imported with the first video."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        rate: float,
+        write_frame: WriteFrame | None,
+        annotator: Annotator | None,
+        progress: ShowProgress,
+    ) -> None:
+        self._predictor = predictor
+        self._rate = rate
+        self._write_frame = write_frame
+        self._annotator = annotator
+        self._progress = progress
+
+    @cached_property
+    def _videos(self) -> Videos:
+        from arcage.video.predictions import Videos
+
+        return Videos(
+            self._predictor,
+            self._rate,
+            frames=self._write_frame,
+            annotator=self._annotator,
+            progress=lambda frames: self._progress("Reading frames", frames),
+        )
+
+    @property
+    def drawn(self) -> int:
+        """Number of annotated videos."""
+        return self._videos.drawn if "_videos" in self.__dict__ else 0
+
+    def images(self, sources: Iterable[Source]) -> Rows:
+        """Return a generator of the rows; the cache is opened at once."""
+        self._predictor.open()
+        return self._images(sources)
+
+    def _images(self, sources: Iterable[Source]) -> Rows:
+        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
+            if is_video:
+                for source in group:
+                    yield source, self._videos.predict(source)
+            else:
+                with closing(self._predictor.stream(group)) as predictions:
+                    yield from predictions
+
+    def camera(self, number: int) -> Rows:
+        """Return a generator of the rows of a camera."""
+        return self._videos.camera(number)

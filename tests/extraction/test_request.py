@@ -1,0 +1,67 @@
+"""Extraction as a user asks for it, on the fake pipeline."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FINGERPRINT, FakeExtractor, face, image
+
+from arcage.cache import Cache
+from arcage.errors import RemoteError, UsageError
+from arcage.extraction.request import ExtractRequest, extract
+from arcage.sources.inputs import Inputs, named_inputs
+
+
+@pytest.fixture(autouse=True)
+def photos(fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/a.jpg").write_bytes(image(face(30)))
+    Path("in/b.jpg").write_bytes(image())
+
+
+def request(**settings: Any) -> ExtractRequest:
+    return ExtractRequest(named_inputs(["in"]), Path("cache"), **settings)
+
+
+def test_variants_have_no_names_and_are_not_counted() -> None:
+    titles: list[str] = []
+
+    def progress(title: str, items: Any) -> Any:
+        titles.append(title)
+        return nullcontext(lambda: None)
+
+    summary = extract(request(augment=2), progress=progress)
+    assert (summary.images, summary.faces, summary.from_cache) == (2, 1, 0)
+    assert titles == ["Extracting", "Variant 1 of 2", "Variant 2 of 2"]
+    assert sorted(Cache.fingerprints("cache")) == [FINGERPRINT, f"{FINGERPRINT}-1", f"{FINGERPRINT}-2"]
+    assert Cache("cache", FINGERPRINT).names().names.tolist() == ["a.jpg", "b.jpg"]
+    assert extract(request()).from_cache == 2
+
+
+def test_without_names() -> None:
+    extract(request(names=False))
+    assert len(Cache("cache", FINGERPRINT).names()) == 0
+
+
+def test_a_fallback_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeExtractor, "note", "using the CPU")
+    warned: list[str] = []
+    extract(request(augment=1), warn=warned.append)
+    assert warned == ["using the CPU"]
+
+
+def test_a_server_that_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RemoteError("no network")
+    monkeypatch.setattr("arcage.extraction.request.ReadAhead.error", error)
+    assert extract(request(augment=2)).error is error
+    assert Cache.fingerprints("cache") == [FINGERPRINT]
+
+
+def test_standard_input_is_not_extracted_on_ray() -> None:
+    inputs = Inputs(("-",), data=image())
+    with pytest.raises(UsageError, match=r"^- is one image: leave out `engine` ray$"):
+        extract(ExtractRequest(inputs, Path("cache"), engine="ray"))

@@ -1,0 +1,167 @@
+"""A run over images on the fake pipeline: the outputs, and what is checked before models are loaded."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fakes import FakeExtractor, face, image
+
+from arcage.errors import DeviceError, ForeignFileError, RemoteError, UsageError
+from arcage.prediction.request import PredictRequest, images_or_webcam
+from arcage.prediction.run import predict
+from arcage.sources.inputs import Inputs, named_inputs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def photos(fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/a.jpg").write_bytes(image(face(30)))
+    Path("in/b.jpg").write_bytes(image())
+
+
+def request(**settings: Any) -> PredictRequest:
+    return PredictRequest(inputs=named_inputs(["in"]), **settings)
+
+
+def test_rows_go_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = predict(request(out=Path("out.csv")))
+    assert (summary.images, summary.faces, summary.error) == (2, 1, None)
+    assert [row["status"] for row in csv.DictReader(Path("out.csv").read_text().splitlines())] == [
+        "ok",
+        "no_face",
+    ]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("format_", "terminal", "start"),
+    [
+        (None, False, "path,face,"),
+        (None, True, "  age"),
+        ("csv", True, "path,face,"),
+        ("excel-csv", False, "\ufeffpath,face,"),
+        ("jsonl", False, '{"path": "in/a.jpg"'),
+        ("table", False, "  age"),
+    ],
+)
+def test_the_format_of_standard_output(
+    format_: Any,
+    terminal: bool,
+    start: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stdout = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr("arcage.prediction.run.sys", stdout)
+    predict(request(format=format_))
+    assert capsys.readouterr().out.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"out": Path("a.txt")}, UsageError, "end its name in one of"),
+        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`out` a.csv sets the format itself"),
+        ({"out": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
+        ({"report": Path("mine.csv")}, UsageError, "`report` mine.csv in .html"),
+        ({"frames": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
+        ({"out": Path("a.csv"), "frames": Path("./a.csv")}, UsageError, "`out` and `frames` are both a.csv"),
+        ({"annotate": Path("in/out")}, UsageError, "the pictures cannot go to in/out"),
+        ({"heads": Path("none")}, UsageError, "no such file or folder: `heads` none"),
+    ],
+)
+def test_outputs_are_checked_before_models_are_loaded(
+    settings: dict[str, Any], error: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine.csv").write_text("mine\n")
+    monkeypatch.setitem(sys.modules, "arcage.predictor", None)
+    with pytest.raises(error, match=re.escape(words)):
+        predict(request(**settings))
+    assert Path("mine.csv").read_text() == "mine\n"
+
+
+def test_a_foreign_file_is_replaced_if_asked() -> None:
+    Path("out.csv").write_text("mine\n")
+    predict(request(out=Path("out.csv"), overwrite=True))
+    assert Path("out.csv").read_text().startswith("path,face,")
+
+
+def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeExtractor, "note", "using the CPU")
+    reported: list[str] = []
+    warned: list[str] = []
+    wanted = request(out=Path("out.csv"), report=Path("out.html"), annotate=Path("drawn"))
+    predict(wanted, report=reported.append, warn=warned.append)
+    assert reported == ["0 of 2 images drawn into drawn", "report: out.html"]
+    assert warned == ["using the CPU"]
+
+
+def test_progress_is_shown_for_several_images() -> None:
+    shown: list[str] = []
+
+    def progress(title: str, items: Any) -> Any:
+        shown.append(f"{title} {sum(1 for _ in items())}")
+        from contextlib import nullcontext
+
+        return nullcontext(lambda: None)
+
+    predict(request(out=Path("out.csv")), progress=progress)
+    predict(PredictRequest(inputs=named_inputs(["in/a.jpg"]), out=Path("out.csv")), progress=progress)
+    assert shown == ["Predicting 2"]
+
+
+def test_a_server_that_fails_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RemoteError("no network")
+    monkeypatch.setattr("arcage.prediction.run.ReadAhead.error", error)
+    assert predict(request(out=Path("out.csv"))).error is error
+
+
+def test_the_cache_is_used() -> None:
+    for computed in (2, 0):
+        counted: list[str] = []
+        FakeExtractor.computed = staticmethod(counted.append)
+        predict(request(out=Path("out.jsonl"), cache=Path("cache")))
+        assert len(counted) == computed
+    assert [json.loads(line)["age"] for line in Path("out.jsonl").read_text().splitlines()] == [30, None]
+    FakeExtractor.computed = staticmethod(lambda sha256: None)
+
+
+def test_images_or_a_webcam() -> None:
+    assert images_or_webcam(["in"], None, None, None) == named_inputs(["in"])
+    assert images_or_webcam(None, None, None, 2) == Inputs(("webcam-2",))
+    for arguments in ((["in"], None, None), (None, "list.txt", None), (None, None, "1/2")):
+        with pytest.raises(UsageError, match=r"^`webcam` stands alone"):
+            images_or_webcam(*arguments, 0)
+
+
+def test_a_webcam_that_is_not_there() -> None:
+    with pytest.raises(DeviceError, match="camera 97"):
+        predict(PredictRequest(inputs=images_or_webcam(None, None, None, 97), webcam=97))
+
+
+def test_photos_need_no_code_for_videos() -> None:
+    program = (
+        "import sys, fakes; fakes.install()\n"
+        "from arcage.cli import app\n"
+        "app(['predict', 'in', '--out', 'out.csv', '--annotate', 'drawn', '--report', 'out.html'], "
+        "standalone_mode=False)\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('arcage.')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "arcage.predictor" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.startswith("arcage.video")]

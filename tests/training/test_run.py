@@ -1,0 +1,91 @@
+"""Fit, evaluate, compare and describe without the command line, on the fake pipeline."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import SHARE, project, ready, run  # noqa: F401 (fixtures)
+
+from arcage.errors import ForeignFileError, UsageError
+from arcage.heads.store import load_heads
+from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
+from arcage.training.run import as_json, compare, describe_labels, evaluate, fit
+
+LABELLED: dict[str, Any] = {"caches": [Path("cache")], "labels": ["utkface"]}
+
+
+def test_fit(ready: Path) -> None:  # noqa: F811
+    reported: list[str] = []
+    request = FitRequest(**LABELLED, out=Path("fitted"), kind="linear", holdout=SHARE)
+    result = fit(request, report=reported.append)
+    assert result.text == Path("fit.txt").read_text().rstrip("\n")
+    assert result.notes == ("above: errors on held-out faces; the heads and their model card are in fitted",)
+    assert any(line.startswith("images: ") for line in reported)
+
+
+def test_fit_for_one_attribute(ready: Path) -> None:  # noqa: F811
+    request = FitRequest(**LABELLED, out=Path("aged"), kind="linear", only="age")
+    fit(request)
+    heads = load_heads("aged")
+    assert (heads.age is not None, heads.gender) == (True, None)
+
+
+def test_degraded_variants_that_the_cache_lacks(ready: Path) -> None:  # noqa: F811
+    words = "the cache cache lacks 2 degraded variants of its faces: run `arcage extract` on the same images"
+    with pytest.raises(UsageError, match=re.escape(words)):
+        fit(FitRequest(**LABELLED, out=Path("new"), kind="linear", augment=2))
+
+
+def test_outputs_are_checked_first(ready: Path) -> None:  # noqa: F811
+    Path("mine").mkdir()
+    Path("mine/photo.jpg").write_bytes(b"")
+    Path("mine.json").write_text("{}")
+    with pytest.raises(ForeignFileError, match="mine"):
+        fit(FitRequest(**LABELLED, out=Path("mine")))
+    with pytest.raises(ForeignFileError, match=r"mine\.json"):
+        evaluate(EvaluateRequest(**LABELLED, out=Path("mine.json")))
+    with pytest.raises(UsageError, match=r"end the name of `out` a\.txt in \.json"):
+        evaluate(EvaluateRequest(**LABELLED, out=Path("a.txt")))
+    words = r"^`images` is for the report's thumbnails: say with `report`"
+    with pytest.raises(UsageError, match=words):
+        evaluate(EvaluateRequest(**LABELLED, images=[Path()]))
+    with pytest.raises(UsageError, match=words):
+        describe_labels(DescribeRequest(**LABELLED, images=[Path()]))
+
+
+def test_evaluate(ready: Path) -> None:  # noqa: F811
+    reported: list[str] = []
+    request = EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=SHARE, out=Path("metrics.json"))
+    metrics = evaluate(request, report=reported.append)
+    assert json.loads(Path("metrics.json").read_text()) == json.loads(as_json(metrics))
+    assert metrics["images"]["labelled"] > 0
+    assert not any("too optimistic" in line for line in reported)
+    evaluate(EvaluateRequest(**LABELLED, heads=Path("heads")), report=reported.append)
+    assert "too optimistic; use other faces, or fit and evaluate with the same `holdout`" in reported[-1]
+
+
+def test_nothing_is_held_out(ready: Path) -> None:  # noqa: F811
+    with pytest.raises(UsageError, match="held out: increase `holdout`"):
+        evaluate(EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=1e-9))
+
+
+def test_compare(ready: Path) -> None:  # noqa: F811
+    reported: list[str] = []
+    request = CompareRequest(**LABELLED, heads_a="heads", heads_b="heads", holdout=SHARE)
+    comparison = compare(request, report=reported.append)
+    assert comparison["heads"] == {"A": "heads", "B": "heads"}
+    assert comparison["warnings"] == {}
+    request = CompareRequest(**LABELLED, heads_a="heads", heads_b="heads")
+    assert list(compare(request, report=reported.append)["warnings"]) == ["A", "B"]
+    assert [line[:3] for line in reported if "too optimistic" in line] == ["A: ", "B: "]
+
+
+def test_describe(ready: Path) -> None:  # noqa: F811
+    warned: list[str] = []
+    description = describe_labels(DescribeRequest(**LABELLED), warn=warned.append)
+    assert json.loads(as_json(description))["images"]["labelled"] > 0
+    assert warned == []
