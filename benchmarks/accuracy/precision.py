@@ -74,7 +74,7 @@ def main() -> None:
         "faces": len(both),
         "engines": engines,
         "images_per_second": [slow, fast],
-        "figures": [old, new],
+        "metrics": [old, new],
         "cosine_least": float(cosine.min()),
         "age_change_mean": float(change.mean()),
         "age_change_largest": float(change.max()),
