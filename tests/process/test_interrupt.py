@@ -228,7 +228,8 @@ from arcage.cli import main; main()
 @pytest.mark.parametrize(
     "stuck",
     [
-        "from arcage.heads.parallel import each; list(each(lambda _: time.sleep(30), range(4)))",
+        "from arcage.heads.parallel import parallel_map\n"
+        "    list(parallel_map(lambda _: time.sleep(30), range(4)))",
         "from arcage.embedder.extractor import Extractor\n"
         "    next(Extractor().stream([(None, lambda: time.sleep(30))]))",
     ],
