@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import io
 import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +77,13 @@ def load_matplotlib() -> None:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        import matplotlib.figure  # noqa: F401
+        try:
+            importlib.import_module("matplotlib.figure")
+        except RuntimeError:
+            # Before version 3.11, the import fails for a user without a home folder.
+            folder = os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="matplotlib-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            importlib.import_module("matplotlib.figure")
     except OSError as error:
         raise ImportError(error) from error
     finally:
