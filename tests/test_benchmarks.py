@@ -33,6 +33,15 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module
 
 
+# Scripts named peer_* run in environments of their own.
+SCRIPTS = [path for path in sorted(BENCHMARKS.glob("*/*.py")) if not path.name.startswith("peer_")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_script_imports(load: Any, script: Path) -> None:
+    assert load(script.stem).__file__ == str(script)
+
+
 @pytest.fixture
 def picture() -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)

@@ -221,13 +221,13 @@ def fit_projections(pack: Pack, folder: Path) -> list[tuple[np.ndarray, np.ndarr
     """
     start = time.perf_counter()
     extractor = Extractor(pack, "cpu")
-    rows, seen, dropped = [], set(), 0
+    rows, extracted, dropped = [], set(), 0
     images = ((s.path, lambda p=s.path: read_bytes(p)) for s in walk([folder]))
     for _, image in extractor.stream(images):
         if image.status != "ok":
             dropped += 1
-        elif image.sha256 not in seen:
-            seen.add(image.sha256)
+        elif image.sha256 not in extracted:
+            extracted.add(image.sha256)
             rows.append(image.descriptors[0])
     raw = np.stack(rows)
     print(f"levels of {len(raw):,} faces, {dropped} images dropped, {time.perf_counter() - start:.0f} s")

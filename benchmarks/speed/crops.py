@@ -36,7 +36,7 @@ from arcage.sources.walk import walk
 
 ROUNDS = 3
 ALONE = "mobilefacenet"
-LOOKS = (views.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
+CANVASES = (views.TIGHT.canvas, landmarks.CANVAS, landmarks.CANVAS)
 """Sides of the canvases on which the detector runs for a crop."""
 MATRICES = (1024, 2048)
 
@@ -53,7 +53,9 @@ def rate(extractor: Extractor, sources: Sequence[Source]) -> float:
 def of_crop(pack: Pack) -> dict[str, int]:
     """Return the multiply-adds of each network for one crop with one face."""
     detector = onnx.load_from_string(pack.read(pack.detector))
-    amounts = {stages.DETECTOR: sum(networks.multiply_adds(detector, (1, 3, side, side)) for side in LOOKS)}
+    amounts = {
+        stages.DETECTOR: sum(networks.multiply_adds(detector, (1, 3, side, side)) for side in CANVASES)
+    }
     for model in pack.embedders:
         graph = onnx.load_from_string(pack.read(model))
         amounts[stages.EMBEDDER + model.name] = networks.multiply_adds(graph, (1, align.SIDE, align.SIDE, 3))

@@ -114,7 +114,7 @@ except ImageError as error:
     assert message.startswith("too large: 400,000,000 pixels")
 
 
-def test_too_little_memory_is_told_apart_from_a_damaged_file() -> None:
+def test_lack_of_memory_is_not_reported_as_damage() -> None:
     resource = pytest.importorskip("resource", reason="POSIX only")
     data = bomb(9_000)
     # 81 MB as it is stored; the second time, three bytes a pixel do not fit.
@@ -139,7 +139,7 @@ for room in (50, 150):
     assert done.stdout.decode() == "not enough memory for 9000 x 9000 pixels\n" * 2
 
 
-def test_lack_of_memory_is_known_by_all_its_names() -> None:
+def test_is_out_of_memory() -> None:
     without_code = cv2.error("std::bad_alloc")
     with_code = cv2.error("Failed to allocate 1 bytes")
     without_code.code, with_code.code = None, cv2.Error.StsNoMem
@@ -170,7 +170,7 @@ def oversized() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", sorted(oversized()))
-def test_no_format_gets_past_the_limit(kind: str) -> None:
+def test_the_size_limit_holds_for_every_format(kind: str) -> None:
     with pytest.raises(ImageError, match="too large") as caught:
         decode(oversized()[kind])
     pixels = int(re.sub(r"\D", "", str(caught.value).split(" pixels")[0]))
@@ -199,9 +199,7 @@ def test_mutations_decode_or_raise_image_error(suffix: str) -> None:
     assert decoded > 0
 
 
-def test_without_the_extra_the_row_names_it(
-    arcage: Callable[..., Any], tmp_path: Path, no_extras: None
-) -> None:
+def test_the_error_names_a_missing_extra(arcage: Callable[..., Any], tmp_path: Path, no_extras: None) -> None:
     (tmp_path / "a.dng").write_bytes(dng(jpeg(BIG)))
     (tmp_path / "b.heic").write_bytes(save(BIG, "HEIF"))
     result = arcage("predict", tmp_path)
@@ -212,7 +210,7 @@ def test_without_the_extra_the_row_names_it(
     assert rows[1].endswith("HEIC needs an extra: pip install 'arcage[formats]'")
 
 
-def test_a_missing_extra_is_not_kept_in_a_cache(
+def test_a_missing_extra_is_not_cached(
     extractor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
 ) -> None:
     pytest.importorskip("pi_heif")

@@ -24,7 +24,7 @@ def test_types_of_the_orientation(kind: int, code: str, turned: bool, order: str
     assert is_turned(jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + block)) == turned
 
 
-def test_a_block_that_is_damaged_behind_its_orientation() -> None:
+def test_a_block_damaged_after_its_orientation() -> None:
     many = bytearray(exif(6))
     many[8] = 100  # entries, of which one is there
     for block in (bytes(many), exif(6)[:-4], b"Exif\0\0" + exif(6), b"MM*\0" + exif(6, ">")[4:]):

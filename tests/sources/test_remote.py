@@ -99,7 +99,7 @@ def test_a_parquet_file(arcage: Run, url: str) -> None:
     assert [row["error"] for row in rows(arcage("predict", f"{url}/y.parquet"))] == ["no such file"]
 
 
-def test_a_name_that_leads_up(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
+def test_a_name_with_parent_folders(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     fsspec.filesystem("memory").store[f"/{memory.removeprefix('memory://')}/../../../../x.jpg"] = memory_file(
         photo
@@ -120,7 +120,7 @@ def memory_file(data: bytes) -> Any:
 
 
 @pytest.mark.parametrize("good", [0, 50])
-def test_a_network_that_fails_stops_the_run(
+def test_a_failing_network_ends_the_run(
     arcage: Run, broken: type[Broken], tmp_path: Path, good: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broken, "good", good)
@@ -139,7 +139,7 @@ def test_a_network_that_fails_stops_the_run(
         )
 
 
-def test_one_object_that_is_closed_is_a_row(
+def test_an_object_without_permission_is_a_row(
     arcage: Run, broken: type[Broken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broken, "good", 99)
@@ -158,7 +158,7 @@ def test_one_object_that_is_closed_is_a_row(
     assert arcage("predict", "broken://b/photos").exit_code == 3
 
 
-def test_the_count_for_the_progress_bar_is_silent(
+def test_errors_of_the_count_for_the_progress_bar_are_not_printed(
     broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -270,7 +270,7 @@ def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_errors_are_of_their_kinds() -> None:
+def test_error_messages_and_exit_codes() -> None:
     (source,) = walk(["nonsense://x"])
     assert source.error == "cannot open nonsense://x: fsspec does not support nonsense://"
     error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as a pickle would
