@@ -18,6 +18,7 @@ import pytest
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
+from arcage import _version
 from arcage.cache import Cache
 from arcage.cli import app
 from arcage.data.join import labelled_faces
@@ -202,3 +203,13 @@ def assert_same_arrays(heads: Heads, now: Path, before: Path) -> None:
             return
         for name in old.files:
             np.testing.assert_array_equal(after[name], old[name], name)
+
+
+def test_the_page_on_format_changes_has_the_numbers() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "internals" / "format-changes.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "_SCHEMA` |" in line
+    ]
+    numbers = {name: value for name, value in vars(_version).items() if name.endswith("_SCHEMA")}
+    assert {row[2].strip("`"): int(row[3]) for row in rows} == numbers
+    assert f"`HEADS_READ`: {', '.join(map(str, _version.HEADS_READ))}" in page
