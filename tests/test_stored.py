@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,18 +60,12 @@ def stored(tmp_path: Path) -> Path:
 
 def same_arithmetic(*packages: str) -> bool:
     """Whether the last bits of matrix products must agree: NumPy, its matrix library and the processor do."""
-    if any(_version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
+    if any(version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
         return False
     found = [library for library in threadpool_info() if "numpy" in library["filepath"]]
     return [library.get(key) for library in found for key in ("internal_api", "version", "architecture")] == (
         FACTS["blas"]
     )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
 
 
 def assert_same(now: Predictions, expected: Any, prefix: str) -> None:
