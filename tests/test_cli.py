@@ -1,4 +1,4 @@
-"""The command line on the fake pipeline: what is asked for, what comes out, with which exit code."""
+"""The command line on the fake pipeline: options, output and exit codes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Images in the current folder, under ``in``; given as bytes -> path in the order of the answer."""
+    """Images in the current folder, under ``in``."""
     monkeypatch.chdir(tmp_path)
     files = {
         "in/10 years.jpg": image(face(10)),
@@ -246,7 +246,7 @@ def test_exit_codes_of_predict(arcage: Run, folder: Path, arguments: tuple[str, 
 
 
 @pytest.mark.parametrize("command", ["predict", "extract"])
-def test_a_path_that_is_not_there_is_named_before_any_work(
+def test_a_missing_path_is_named_before_any_work(
     arcage: Run, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "arcage.predictor", None)
@@ -263,7 +263,7 @@ def test_a_path_that_is_not_there_is_named_before_any_work(
     assert not Path("cache").exists()
 
 
-def test_paths_that_are_there_and_cannot_be_read_are_rows(arcage: Run, folder: Path) -> None:
+def test_unreadable_paths_are_rows(arcage: Run, folder: Path) -> None:
     os.mkfifo("pipe.jpg")
     Path("list.txt").write_text("typo.jpg\ntypo/\nin/10 years.jpg/\nin/10 years.jpg\n")
     done = arcage("predict", "in/broken.jpg", "pipe.jpg", "--from-file", "list.txt")
@@ -302,7 +302,7 @@ def test_paths_that_are_there_and_cannot_be_read_are_rows(arcage: Run, folder: P
         (("extract", "in", "no.jpg", "--cache", "new"), "no.jpg"),
     ],
 )
-def test_every_command_names_a_path_that_is_not_there(
+def test_every_command_names_a_missing_path(
     arcage: Run, folder: Path, arguments: tuple[str, ...], named: str
 ) -> None:
     done = arcage(*arguments)
@@ -311,7 +311,7 @@ def test_every_command_names_a_path_that_is_not_there(
     assert (done.stdout, list(Path().glob("new*"))) == ("", [])
 
 
-def test_a_folder_without_images_says_so(arcage: Run, tmp_path: Path) -> None:
+def test_a_folder_without_images(arcage: Run, tmp_path: Path) -> None:
     done = arcage("predict", tmp_path, "--out", tmp_path / "out.csv")
     assert done.exit_code == 1
     assert done.stderr == f"no images found in {tmp_path}\n"
@@ -363,7 +363,7 @@ def test_a_library_that_cannot_be_loaded(arcage: Run, folder: Path, monkeypatch:
     assert "arcage doctor" in done.stderr
 
 
-def test_a_fallback_is_said_once(arcage: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fallback_is_reported_once(arcage: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeExtractor, "note", "using the CPU: no GPU")
     assert arcage("predict", "in").stderr.count("using the CPU") == 1
     assert arcage("extract", "in", "--cache", "cache").stderr.count("using the CPU") == 1
@@ -373,7 +373,7 @@ def test_a_fallback_is_said_once(arcage: Run, folder: Path, monkeypatch: pytest.
     ("paths", "hint"),
     [(("in",), "throughput"), (("in/10 years.jpg",), "latency"), (("in/b", "in/é"), "throughput")],
 )
-def test_one_image_is_asked_for_quickly(
+def test_one_image_is_predicted_with_low_latency(
     arcage: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, paths: tuple[str, ...], hint: str
 ) -> None:
     hints: list[str] = []
@@ -425,7 +425,7 @@ def test_exit_codes_of_extract(arcage: Run, folder: Path, arguments: tuple[str, 
     assert arcage("extract", *arguments).exit_code == code
 
 
-def test_damage_in_the_cache_is_said(arcage: Run, folder: Path) -> None:
+def test_damage_in_the_cache_is_reported(arcage: Run, folder: Path) -> None:
     arcage("extract", "in", "--cache", "cache")
     (shard,) = (Path("cache") / FINGERPRINT).glob("*.npy")
     shard.write_bytes(b"")
@@ -436,7 +436,7 @@ def test_damage_in_the_cache_is_said(arcage: Run, folder: Path) -> None:
         assert "Delete these files" in done.stderr
 
 
-# Processes of their own
+# In separate processes
 
 
 def wait_for(log: Path, count: int) -> None:
@@ -489,7 +489,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, start: Run, suffix: str
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_is_no_error(tmp_path: Path, start: Run) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path, start: Run) -> None:
     many(tmp_path / "in", 400)
     process = start("predict", tmp_path / "in", "--quiet", FAKE_DELAY=0.002)
     assert process.stdout.readline().startswith("path,")
@@ -501,7 +501,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, start: Run) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-def test_a_full_disk_behind_standard_output(tmp_path: Path) -> None:
+def test_standard_output_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(image(face()))
     command = f"{sys.executable} {ROOT}/tests/fakes.py predict {tmp_path} > /dev/full"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -513,7 +513,7 @@ def test_a_full_disk_behind_standard_output(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_names_that_are_no_utf_8(tmp_path: Path, start: Run) -> None:
+def test_names_that_are_not_utf_8(tmp_path: Path, start: Run) -> None:
     folder = os.fsencode(tmp_path / "in")
     os.mkdir(folder)
     with open(folder + b"/caf\xe9.jpg", "wb") as file:
@@ -531,7 +531,7 @@ def test_names_that_are_no_utf_8(tmp_path: Path, start: Run) -> None:
 
 
 def loaded(text: str) -> set[str]:
-    """The top-level modules that a program has imported when it ends."""
+    """Return the top-level modules that a program has imported at its end."""
     program = f"import sys\ntry:\n{text}\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     done = subprocess.run(
@@ -555,7 +555,7 @@ def test_predicting_imports_no_library_for_fitting(folder: Path) -> None:
     text = "    import fakes; fakes.install()\n    from arcage.cli import main; sys.argv[1:] = {}; main()"
     unwanted = {"sklearn", "scipy", "lightgbm", "rich"}
     assert not loaded(text.format(["predict", "in"])) & {*unwanted, "pyarrow", "pandas"}
-    # pyarrow brings pandas along where it is installed.
+    # pyarrow imports pandas if it is installed.
     assert not loaded(text.format(["predict", "in", "--cache", "cache"])) & unwanted
 
 
@@ -611,7 +611,7 @@ def test_models_list(arcage: Run, bundled: None, tmp_path: Path, monkeypatch: py
     assert len(models) == len(list_models())
 
 
-def test_doctor_where_all_is_well(bundled: None) -> None:
+def test_doctor_without_problems(bundled: None) -> None:
     from arcage.cli import app
 
     done = CliRunner().invoke(app, ["doctor"])
@@ -621,7 +621,7 @@ def test_doctor_where_all_is_well(bundled: None) -> None:
     assert [finding["check"] for finding in report["findings"]] == [f.check for f in examine()]
 
 
-def test_doctor_finds_what_is_broken(arcage: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_finds_problems(arcage: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         "arcage.embedder.engines.onnxruntime.installed_distributions",
         lambda: ("onnxruntime", "onnxruntime-gpu"),
@@ -639,14 +639,14 @@ def test_doctor_finds_what_is_broken(arcage: Run, monkeypatch: pytest.MonkeyPatc
     assert "pip install" in {f["check"]: f["text"] for f in report["findings"]}["models"]
 
 
-def test_doctor_says_what_it_cannot_import(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_failed_import(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     done = arcage("doctor")
     assert done.exit_code == 3
     assert re.search(r"^problem +opencv: .*cv2", done.stdout, re.MULTILINE)
 
 
-def test_the_fake_has_what_the_real_one_has() -> None:
+def test_the_fake_has_the_signatures_of_the_real_classes() -> None:
     from arcage.embedder.extractor import Extractor
     from arcage.heads.model import Heads
 

@@ -1,4 +1,4 @@
-"""Shell completion: offered, quick, and nothing written unless it is asked for."""
+"""Shell completion: fast, and written only on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def arcage(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a home folder of its own; standard error ends with the modules it imported."""
+    """Run the command line with its own home folder; standard error ends with the imported modules."""
     home.mkdir(exist_ok=True)
     program = (
         "import atexit, sys\n"
@@ -87,7 +87,7 @@ def test_a_home_folder_that_cannot_be_written(home: Path) -> None:
 def test_installing_writes_into_the_home_folder(home: Path) -> None:
     home.mkdir()
     (home / ".bashrc").write_text("# mine\n")
-    # Typer asks which shell it was called from, so there has to be one.
+    # Typer detects the shell that it was called from.
     command = f"{sys.executable} -c 'from arcage.cli import main; main()' --install-completion; true"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home)}
     done = subprocess.run(

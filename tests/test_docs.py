@@ -235,8 +235,10 @@ def test_options_that_are_named_exist() -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     """Create all inputs of the documented command lines, under the names that they use."""
     from arcage.embedder.extractor import Extractor
-    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.fit import fit_heads
+    from arcage.heads.settings import Settings
     from arcage.heads.store import save_heads
+    from arcage.types import Labels
 
     root = tmp_path_factory.mktemp("documents")
     extractor = Extractor()
@@ -279,8 +281,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
 
     heads, _ = fit_heads(
         x.astype(np.float32),
-        age.astype(np.float32),
-        gender.astype(np.float32),
+        Labels(age.astype(np.float32), gender.astype(np.float32)),
         fingerprint=extractor.fingerprint,
         settings=Settings(kind="linear"),
     )

@@ -35,7 +35,7 @@ CALLS = [
     ("predict --faces x y", "--faces takes all, largest or center; see `arcage predict --help`"),
     ("predict --min-score 3 y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
     ("predict --min-score x y", "--min-score takes a number from 0 to 1; see `arcage predict --help`"),
-    # Python takes an underscore in a number, people mean something else.
+    # Python accepts underscores in numbers; in a shell they are typing errors.
     (
         "predict --min-score 0_1 y",
         "--min-score takes a number from 0 to 1; see `arcage predict --help`",
@@ -99,7 +99,7 @@ def test_groups_without_a_command_show_their_help(arcage: Run) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "GPU", "nvidia", "cdua", "cuda:1"])
-def test_devices_that_there_are_not(device: str) -> None:
+def test_unknown_devices(device: str) -> None:
     with pytest.raises(DeviceError, match=f"no device {device.lower()!r}: use auto, cpu, cuda .*NVIDIA"):
         make_engine(device)
 
@@ -112,7 +112,7 @@ def test_other_spellings_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
             make_engine(device)
 
 
-def test_heads_that_there_are_not(tmp_path: Path) -> None:
+def test_missing_heads(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "photos").mkdir()
     (tmp_path / "broken").mkdir()
@@ -191,18 +191,18 @@ def office() -> bytes:
         (b"<!doctype html><p>", "an HTML page, which is not read: download the picture itself"),
     ],
 )
-def test_files_that_are_no_images(data: bytes, words: str) -> None:
+def test_files_that_are_not_images(data: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=f"^{words}"):
         decode(data)
 
 
-def test_what_cannot_be_told(arcage: Run) -> None:
+def test_unknown_formats(arcage: Run) -> None:
     for data in (b"\x80\x81\x82", b"\x01\x02\x03"):
         with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, raw\)$"):
             decode(data)
 
 
-def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
+def test_folders_without_photos(arcage: Run, tmp_path: Path) -> None:
     (tmp_path / "heads").mkdir()
     (tmp_path / "heads" / "heads.npz").write_text("")
     with ShardWriter(Cache(tmp_path / "cache", "a" * 16, dimension=2)) as writer:
@@ -217,7 +217,7 @@ def test_folders_that_hold_no_photos(arcage: Run, tmp_path: Path) -> None:
         assert done.stderr == f"arcage: {tmp_path / name} {words}\n"
 
 
-def test_photos_beside_their_cache(arcage: Run, tmp_path: Path) -> None:
+def test_photos_next_to_their_cache(arcage: Run, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(fakes.image(fakes.face()))
     for _ in range(2):
         assert arcage("extract", tmp_path, "--cache", tmp_path).exit_code == 0

@@ -1,4 +1,4 @@
-"""Files that arcage did not write are not replaced, its own results are."""
+"""Results of arcage are replaced; other files are not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from arcage.report.evaluation_report import check_report_files
 from arcage.report.labels_report import check_label_report_files
 from arcage.report.plots import new_axes, png
 from arcage.report.predictions_page import check_page_file, write_page
-from arcage.training.fit import check_heads_folder
+from arcage.training.folder import check_heads_folder
 from arcage.types import Prediction
 from arcage.video.write import check_frames_file, write_frames
 
@@ -49,14 +49,14 @@ def test_the_mark_may_stand_at_either_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[1:], ROWS])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_rows_are_known_again(tmp_path: Path, suffix: str, rows: list[Prediction]) -> None:
+def test_rows_are_recognised(tmp_path: Path, suffix: str, rows: list[Prediction]) -> None:
     path = tmp_path / f"out.{suffix}"
     with write_file(path) as write:
         write(rows)
     check_rows_file(path)
 
 
-def test_rows_that_an_editor_has_saved_are_known_again(tmp_path: Path) -> None:
+def test_rows_that_an_editor_has_saved_are_recognised(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with write_file(path) as write:
         write(ROWS)
@@ -96,7 +96,7 @@ def test_other_parquet_files_are_refused(tmp_path: Path) -> None:
             check_rows_file(path)
 
 
-def test_pages_and_frames_are_known_again(tmp_path: Path) -> None:
+def test_pages_and_frames_are_recognised(tmp_path: Path) -> None:
     page, frames = tmp_path / "a.html", tmp_path / "a.csv"
     with write_page(page, "photos"), write_frames(frames):
         pass
@@ -114,7 +114,7 @@ def test_pages_and_frames_are_known_again(tmp_path: Path) -> None:
         check_frames_file(tmp_path / "a.txt")
 
 
-def test_plots_are_known_again(tmp_path: Path) -> None:
+def test_plots_are_recognised(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     figure = new_axes()[0]
     for name in CAPTIONS:
@@ -150,7 +150,7 @@ def test_folders_for_heads(tmp_path: Path, bundled: None) -> None:
     shutil.copytree(BUNDLED, folder)
     (folder / "notes.txt").write_text("mine")
     check_heads_folder(folder)
-    # Left by a stopped fit.
+    # An interrupted fit leaves this file.
     (folder / "notes.txt").unlink()
     (folder / "manifest.json").unlink()
     (folder / "trials.jsonl").write_text("{}\n")
@@ -168,7 +168,7 @@ def test_folders_that_hold_something_else_than_heads(tmp_path: Path, name: str) 
         check_heads_folder(tmp_path)
 
 
-def test_models_in_onnx_are_known_again(tmp_path: Path) -> None:
+def test_models_in_onnx_are_recognised(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "heads.onnx"
     # As a byte, version 10 of the format is a line feed.
@@ -184,7 +184,7 @@ def test_models_in_onnx_are_known_again(tmp_path: Path) -> None:
         check_onnx_file(tmp_path / "a.txt")
 
 
-def test_cleaned_labels_are_known_again(tmp_path: Path) -> None:
+def test_cleaned_labels_are_recognised(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("path,age,gender,person,left_out,born,photo_taken,face_score,second_face_score\n")
     check_labels_file(path)
@@ -212,7 +212,7 @@ def photo_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--frames", "mine.csv", "path,frame,"),
     ],
 )
-def test_predict_asks_before_any_work(
+def test_predict_checks_its_outputs_before_any_work(
     arcage: Run, photo_file: None, option: str, name: str, own: str
 ) -> None:
     path = Path(name)
@@ -233,7 +233,7 @@ def test_predict_asks_before_any_work(
         assert path.read_bytes().startswith(own.encode())
 
 
-def test_drawn_pictures_ask_before_any_work(arcage: Run, photo_file: None) -> None:
+def test_annotated_pictures_are_checked_before_any_work(arcage: Run, photo_file: None) -> None:
     Path("drawn").mkdir()
     Path("drawn/a.jpg").write_text("mine")
     fakes.FakeHeads.calls.clear()
@@ -257,7 +257,7 @@ def test_drawn_pictures_ask_before_any_work(arcage: Run, photo_file: None) -> No
         (("heads", "export", "wheel", "--out", "mine.onnx"), "mine.onnx"),
     ],
 )
-def test_the_other_commands_ask_before_any_work(
+def test_the_other_commands_check_their_outputs_before_any_work(
     arcage: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

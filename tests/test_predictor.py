@@ -1,4 +1,4 @@
-"""The Python API, on the fake pipeline; at the end, on the real one."""
+"""The Python API, on the fake pipeline and on the real one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_which_faces(fake: None, faces: Any, kept: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("least", "count"), [(0.0, 3), (0.75, 3), (0.76, 2), (0.95, 1), (1.0, 0)])
-def test_the_least_score(fake: None, least: float, count: int) -> None:
+def test_the_minimum_score(fake: None, least: float, count: int) -> None:
     rows = Predictor(min_score=least).predict(THREE)
     assert {row.faces for row in rows} == {count}
     assert [row.status for row in rows] == (["ok"] * count or ["no_face"])
@@ -100,17 +100,17 @@ def test_hidden_faces_are_not_chosen(fake: None) -> None:
 
 
 @pytest.mark.parametrize(("widest", "told"), [(12.4, False), (12.5, True), (math.inf, True)])
-def test_an_age_that_is_too_unsure_is_left_out(fake: None, widest: float, told: bool) -> None:
+def test_a_wide_interval_hides_the_age(fake: None, widest: float, told: bool) -> None:
     for row in Predictor(max_width=widest).predict(THREE):
         assert (row.age is not None) == told
-        # The interval is told all the same, and so is the gender.
+        # The interval and the gender stay.
         assert row.age_low is not None
         assert row.age_high == row.age_low + 12.5
         assert row.gender is not None
 
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 1.0])
-def test_a_gender_that_is_too_unsure_is_left_out(fake: None, least: float) -> None:
+def test_a_low_confidence_hides_the_gender(fake: None, least: float) -> None:
     plain, kept = Predictor().predict(THREE), Predictor(min_confidence=least).predict(THREE)
     for before, after in zip(plain, kept, strict=True):
         assert before.p_female is not None
@@ -156,7 +156,7 @@ def many(count: int) -> Iterator[Source]:
         yield Source(f"{number}.jpg", f"{number}.jpg", data=image(*faces, width=number + 1))
 
 
-def test_a_stream_keeps_the_order_and_asks_the_heads_for_many_at_once(fake: None) -> None:
+def test_a_stream_keeps_the_order_and_predicts_in_batches(fake: None) -> None:
     rows = [rows for _, rows in Predictor().stream(many(200))]
     assert [row[0].path for row in rows] == [f"{n}.jpg" for n in range(200)]
     assert [ages(row) for row in rows] == [[n % 90] * (n % 3) or [None] for n in range(200)]
@@ -181,7 +181,7 @@ def test_a_stream_reads_no_further_than_it_must(fake: None) -> None:
     stream.close()
 
 
-def test_a_stream_answers_while_it_reads(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_predicts_while_it_reads(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arcage.predictor._BATCH_ROWS", 10)
     begun, read_on = threading.Event(), threading.Event()
     original = FakeHeads.predict
@@ -214,7 +214,7 @@ def test_an_error_of_the_heads_reaches_the_caller(fake: None, monkeypatch: pytes
     assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
 
 
-def test_answers_come_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_appear_while_images_are_slow(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arcage.predictor._BATCH_SECONDS", 0.0)
     stream = Predictor().stream(many(10**9))
     assert next(stream)[1][0].path == "0.jpg"
@@ -227,7 +227,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return log
 
 
-def test_the_cache_gives_the_same_answers(
+def test_the_cache_gives_the_same_predictions(
     fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = computed(monkeypatch)
@@ -241,7 +241,7 @@ def test_the_cache_gives_the_same_answers(
     assert len(Cache(tmp_path, fakes.FINGERPRINT).names()) == 0
 
 
-def test_a_stream_that_is_closed_has_kept_what_it_gave(fake: None, tmp_path: Path) -> None:
+def test_a_closed_stream_keeps_finished_images(fake: None, tmp_path: Path) -> None:
     stream = Predictor(cache=tmp_path).stream(many(1000))
     for _ in range(10):
         next(stream)
@@ -290,7 +290,7 @@ def test_a_portrait(bundled: None) -> None:
     assert row.age_low <= row.age <= row.age_high
 
 
-def test_a_rotated_phone_photo_gives_the_answer_of_the_upright_one(bundled: None) -> None:
+def test_a_rotated_phone_photo_equals_the_upright_one(bundled: None) -> None:
     rgb = portrait()
     # Lossless both ways, so that the pixels are equal: PNG carries the orientation in a chunk of its own.
     upright = bytes(cv2.imencode(".png", rgb[:, :, ::-1])[1])
@@ -298,7 +298,7 @@ def test_a_rotated_phone_photo_gives_the_answer_of_the_upright_one(bundled: None
     rotated = png_with_orientation(turned, 6)
     (a,), (b,) = Predictor().predict(upright), Predictor().predict(rotated)
     assert a == b
-    # A JPEG is another picture once it is encoded sideways, so here the answers are nearly the same.
+    # A JPEG that is encoded sideways has slightly different pixels.
     (c,) = Predictor().predict(jpeg(rgb))
     (d,) = Predictor().predict(with_orientation(jpeg(np.rot90(rgb)), 6))
     assert c.age == pytest.approx(d.age, abs=1)
@@ -399,7 +399,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def test_answers_from_the_cache_need_no_networks(
+def test_predictions_from_the_cache_need_no_networks(
     bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Predictor(cache=tmp_path).predict(jpeg(portrait()))

@@ -25,11 +25,14 @@ from arcage.cli import app
 from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.heads.boosting import Boosting
-from arcage.heads.fit import Settings
 from arcage.heads.kernel import KernelSettings
 from arcage.heads.model import Heads, Predictions
+from arcage.heads.settings import Settings
 from arcage.heads.store import load_heads
-from arcage.training.fit import adapt_labelled, evaluate_labelled, fit_labelled
+from arcage.training.adapt import adapt_labelled
+from arcage.training.evaluate import evaluate_labelled
+from arcage.training.fit import fit_labelled
+from arcage.training.options import AdaptOptions, FitOptions
 
 STORED = Path(__file__).parent / "stored"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
@@ -37,7 +40,7 @@ FACTS = json.loads((STORED / "expected.json").read_text("utf-8"))
 HEADS = ("adapted", "age", "boosted", "lightgbm", "linear")
 PHOTOS = FACTS["photos"]["fingerprint"]
 SMALL = Settings(
-    kernel=KernelSettings(landmarks=24, context_columns=4),
+    kernel=KernelSettings(centers=24, context_columns=4),
     age=Boosting(rounds=8, leaves=5),
     quantiles=Boosting(rounds=8, leaves=5),
     gender=Boosting(rounds=8, leaves=5),
@@ -163,8 +166,7 @@ def test_the_bundled_pack_and_heads_answer_as_before(expected: Any) -> None:
 def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
     faces = labelled_faces(Cache(STORED / "made-up", "made-up"), "utkface")
     degraded = Cache(STORED / "made-up", "made-up-1").table()
-    fit_labelled(
-        faces,
+    options = FitOptions(
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
         fingerprint="made-up",
         labels="utkface",
@@ -173,19 +175,20 @@ def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
         holdout=0.2,
         variants=[degraded],
     )
+    fit_labelled(faces, options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "boosted")
 
 
 def test_heads_are_adapted_as_before(tmp_path: Path) -> None:
-    adapt_labelled(
-        labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"),
+    options = AdaptOptions(
         base=load_heads(STORED / "heads" / "boosted"),
-        called="boosted",
+        base_name="boosted",
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
         labels="elsewhere",
         out=tmp_path,
         forget=2,
     )
+    adapt_labelled(labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"), options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "adapted")
 
 

@@ -28,7 +28,7 @@ FromFile = Annotated[
     typer.Option(
         "--from-file",
         metavar="LIST",
-        help="Read paths or URLs from a file, one a line; - takes standard input.",
+        help="Read paths or URLs from a file, one per line; - is standard input.",
     ),
 ]
 Shard = Annotated[
@@ -43,7 +43,9 @@ Shard = Annotated[
 MinFace = Annotated[
     int,
     typer.Option(
-        min=8, metavar="PIXELS", help="Minimum face width; lower values take longer on large photos."
+        min=8,
+        metavar="PIXELS",
+        help="Find faces of at least this width; lower values take longer on large photos.",
     ),
 ]
 Pack = Annotated[
@@ -76,7 +78,7 @@ Labels = Annotated[
     list[str],
     typer.Option(
         metavar="NAME|FILE",
-        help="Take labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
+        help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
         ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki if they are in "
         "this folder. Several are joined.",
     ),
@@ -87,7 +89,7 @@ Columns = Annotated[
 ]
 Images = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", help="Take the report's thumbnails from DIR, the folder that was extracted."),
+    typer.Option(metavar="DIR", help="Read the report's thumbnails from DIR, the folder that was extracted."),
 ]
 Holdout = Annotated[
     float,
@@ -116,25 +118,28 @@ RowsFormat = Annotated[
     RowFormat | None,
     typer.Option(
         "--format",
-        help="Output format; by default a table on a terminal, otherwise CSV. excel-csv is CSV "
-        "with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
+        help="Print in this format; by default a table on a terminal, otherwise CSV. excel-csv is "
+        "CSV with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
     ),
 ]
 SelectedFaces = Annotated[Faces, typer.Option(help="Predict these faces of an image.")]
 MinScore = Annotated[
     float,
-    typer.Option(min=0, max=1, help="Minimum detector score of a face; none is below 0.5."),
+    typer.Option(
+        min=0, max=1, help="Ignore faces with a lower detector score than this; no score is below 0.5."
+    ),
 ]
 MaxWidth = Annotated[
     float,
     typer.Option(min=0, metavar="YEARS", help="Hide ages whose 90 % interval is wider than this."),
 ]
 MinConfidence = Annotated[
-    float, typer.Option(min=0.5, max=1, help="Minimum gender confidence; hide less probable genders.")
+    float,
+    typer.Option(min=0.5, max=1, help="Hide genders whose confidence, the probability, is lower than this."),
 ]
 Annotate = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Write pictures, and videos, with boxes and labels into DIR."),
+    typer.Option(metavar="DIR", help="Write images and videos with boxes and labels into DIR."),
 ]
 Webcam = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Read from camera N (0, 1, ...) until Ctrl-C.")
@@ -142,7 +147,7 @@ Webcam = Annotated[
 FrameRate = Annotated[
     float,
     typer.Option(
-        min=0.01, max=1000, metavar="FPS", help="Frames per second to process, of videos and webcams."
+        min=0.01, max=1000, metavar="FPS", help="Process this many frames per second of videos and webcams."
     ),
 ]
 FramesFile = Annotated[

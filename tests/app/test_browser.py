@@ -97,10 +97,10 @@ def page(browser: webdriver.Chrome, url: str) -> Iterator[Page]:
     browser.get_log("browser")
     page = Page(browser, url)
     yield page
-    # Offline: whatever a test did, only arcage was asked, and the browser had nothing to complain of.
-    for asked in page.requests():
-        parts = urlsplit(asked)
-        assert parts.scheme in ("data", "blob") or parts.netloc == urlsplit(url).netloc, asked
+    # Offline: every request went to arcage, and the browser logged no error.
+    for requested in page.requests():
+        parts = urlsplit(requested)
+        assert parts.scheme in ("data", "blob") or parts.netloc == urlsplit(url).netloc, requested
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
@@ -388,7 +388,7 @@ def test_a_folder_that_is_dropped(page: Page, files: Path, tmp_path: Path) -> No
         event = {"type": kind, "x": 600, "y": 150}
         data = {"items": [], "files": dropped, "dragOperationsMask": 1}
         page.browser.execute_cdp_cmd("Input.dispatchDragEvent", {**event, "data": data})
-    page.until(lambda: page.js("return asked"))
+    page.until(lambda: page.js("return requested"))
     page.wait_for_results()
     assert page.texts("tbody .name") == ["holidays", "astronaut.jpg"]
     assert page.texts("tbody .problem") == ["No result: the browser cannot read it; send a folder as a zip."]

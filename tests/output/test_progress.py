@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from arcage.heads.watch import Step
+from arcage.heads.callbacks import Step
 from arcage.output.progress import FitProgress
 
 LOSS = "mean absolute error (years)"
