@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def report_on(
 ) -> tuple[dict[str, Any], Page]:
     report = {
         "images": asdict(faces.counts),
-        **evaluate(answers, faces.age, faces.gender, faces.group),
+        **evaluate(answers, replace(faces.labels(), source=None)),
     }
     prepare(folder)
     images = options.pop("images", ())

@@ -24,7 +24,7 @@ from arcage.report.evaluation_report import check_report_files
 from arcage.report.labels_report import check_label_report_files
 from arcage.report.plots import new_axes, png
 from arcage.report.predictions_page import check_page_file, write_page
-from arcage.training.fit import check_heads_folder
+from arcage.training.folder import check_heads_folder
 from arcage.types import Prediction
 from arcage.video.write import check_frames_file, write_frames
 

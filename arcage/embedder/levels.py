@@ -16,6 +16,7 @@ import numpy as np
 
 from arcage.embedder.align import SIDE
 from arcage.errors import ModelError
+from arcage.graphs.builder import GraphBuilder
 from arcage.types import F32
 
 ACTIVATIONS = frozenset({"PRelu", "Relu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Mish", "Gelu"})
@@ -136,7 +137,6 @@ def descriptor_graph(
         ModelError: the graph is too old, or bound to one face a batch.
     """
     onnx = import_onnx()
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
     _check_opset(model)
     shapes = _shapes(onnx, model)
     prefix = _prefix(model)
@@ -145,103 +145,89 @@ def descriptor_graph(
     _free_batch(onnx, built, shapes)
     if prefix:
         built = onnx.compose.add_prefix(built, prefix)
-    graph = built.graph
-    image = image_input(built).name
-
-    def constant(name: str, value: Any) -> str:
-        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    # Only operators whose meaning is the same in every version of the operator set from 7 on: the
-    # backbone keeps the version that it was exported with.
-    before = [
-        helper.make_node(
-            "Gather",
-            ["faces", constant("arcage_mirrored", np.arange(SIDE, dtype=np.int64)[::-1].copy())],
-            ["arcage_mirror"],
-            axis=2,
-        ),
-        helper.make_node("Concat", ["faces", "arcage_mirror"], ["arcage_both"], axis=0),
-        helper.make_node("Cast", ["arcage_both"], ["arcage_float"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Transpose", ["arcage_float"], ["arcage_chw"], perm=[0, 3, 1, 2]),
-        helper.make_node(
-            "Sub", ["arcage_chw", constant("arcage_mean", np.float32(mean))], ["arcage_centred"]
-        ),
-        helper.make_node("Div", ["arcage_centred", constant("arcage_std", np.float32(std))], [image]),
+    before, after = GraphBuilder(onnx), GraphBuilder(onnx)
+    _add_input(before, image_input(built).name, mean, std)
+    columns = [
+        _add_pooling(after, level, f"{prefix}{level.tensor}", i, shapes) for i, level in enumerate(levels)
     ]
-    after = []
-    columns = []
-    for i, level in enumerate(levels):
-        tensor, pooled, flat = prefix + level.tensor, f"arcage_pool_{i}", f"arcage_level_{i}"
-        if level.pooling == "mean":
-            after.append(helper.make_node("GlobalAveragePool", [tensor], [pooled]))
-        elif level.pooling == "grid":
-            size = shapes[level.tensor][2]
-            stride = size // (GRID + 1) if size > GRID else 1
-            kernel = size - (GRID - 1) * stride
-            after.append(
-                helper.make_node(
-                    "AveragePool",
-                    [tensor],
-                    [pooled],
-                    kernel_shape=[kernel, kernel],
-                    strides=[stride, stride],
-                )
-            )
-        else:
-            pooled = tensor
-        after.append(helper.make_node("Flatten", [pooled], [flat]))
-        columns.append(flat)
-    after += [
-        helper.make_node("Concat", columns, ["arcage_levels"], axis=1),
-        helper.make_node(
-            "Reshape",
-            [
-                "arcage_levels",
-                constant("arcage_pair", np.array([2, -1, sum(v.columns for v in levels)], np.int64)),
-            ],
-            ["arcage_pairs"],
-        ),
-        helper.make_node(
-            "Gather", ["arcage_pairs", constant("arcage_0", np.int64(0))], ["arcage_upright"], axis=0
-        ),
-        helper.make_node(
-            "Gather", ["arcage_pairs", constant("arcage_1", np.int64(1))], ["arcage_flipped"], axis=0
-        ),
-        helper.make_node("Add", ["arcage_upright", "arcage_flipped"], ["arcage_sum"]),
-        helper.make_node(
-            "Mul",
-            ["arcage_sum", constant("arcage_half", np.float32(0.5))],
-            ["arcage_averaged" if projection else "descriptors"],
-        ),
-    ]
+    _add_mean_of_mirror(after, columns, levels, "arcage_averaged" if projection else "descriptors")
     dimension = sum(level.columns for level in levels)
     if projection:
-        centre, matrix = projection
-        dimension = matrix.shape[1]
-        after += [
-            helper.make_node(
-                "Sub",
-                ["arcage_averaged", constant("arcage_centre", centre.astype(np.float32))],
-                ["arcage_deviation"],
-            ),
-            helper.make_node(
-                "MatMul",
-                ["arcage_deviation", constant("arcage_projection", matrix.astype(np.float32))],
-                ["descriptors"],
-            ),
-        ]
+        dimension = _add_projection(after, projection)
 
-    nodes = [*before, *graph.node, *after]
+    graph = built.graph
+    graph.initializer.extend([*before.constants, *after.constants])
+    nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
-    value = helper.make_tensor_value_info
+    value = onnx.helper.make_tensor_value_info
     graph.input.append(value("faces", onnx.TensorProto.UINT8, ["n", SIDE, SIDE, 3]))
     graph.output.append(value("descriptors", onnx.TensorProto.FLOAT, ["n", dimension]))
     _drop_unused(graph)
     # Weights need not be inputs as well (as in old exports) from this version of the format on.
     built.ir_version = max(built.ir_version, 4)
     return built
+
+
+# The backbone keeps the operator set that it was exported with, so the functions below add only operators
+# whose meaning is the same in every version of the operator set from 7 on.
+
+
+def _add_input(graph: GraphBuilder, image: str, mean: float, std: float) -> None:
+    """Add the mirror images to the batch of faces, and normalise the pixels."""
+    mirrored = graph.constant(np.arange(SIDE, dtype=np.int64)[::-1].copy(), "arcage_mirrored")
+    graph.add("Gather", "faces", mirrored, name="arcage_mirror", axis=2)
+    graph.add("Concat", "faces", "arcage_mirror", name="arcage_both", axis=0)
+    graph.add("Cast", "arcage_both", name="arcage_float", to=graph.onnx.TensorProto.FLOAT)
+    graph.add("Transpose", "arcage_float", name="arcage_chw", perm=[0, 3, 1, 2])
+    centred = graph.add(
+        "Sub", "arcage_chw", graph.constant(np.float32(mean), "arcage_mean"), name="arcage_centred"
+    )
+    graph.add("Div", centred, graph.constant(np.float32(std), "arcage_std"), name=image)
+
+
+def _add_pooling(
+    graph: GraphBuilder, level: Level, tensor: str, number: int, shapes: dict[str, tuple[int, ...]]
+) -> str:
+    """Pool and flatten a level, and return the name of its columns."""
+    pooled = f"arcage_pool_{number}"
+    if level.pooling == "mean":
+        graph.add("GlobalAveragePool", tensor, name=pooled)
+    elif level.pooling == "grid":
+        size = shapes[level.tensor][2]
+        stride = size // (GRID + 1) if size > GRID else 1
+        kernel = size - (GRID - 1) * stride
+        graph.add("AveragePool", tensor, name=pooled, kernel_shape=[kernel, kernel], strides=[stride, stride])
+    else:
+        pooled = tensor
+    return graph.add("Flatten", pooled, name=f"arcage_level_{number}")
+
+
+def _add_mean_of_mirror(
+    graph: GraphBuilder, columns: list[str], levels: tuple[Level, ...], output: str
+) -> None:
+    """Average the levels of each face and its mirror image."""
+    graph.add("Concat", *columns, name="arcage_levels", axis=1)
+    pair = graph.constant(np.array([2, -1, sum(v.columns for v in levels)], np.int64), "arcage_pair")
+    pairs = graph.add("Reshape", "arcage_levels", pair, name="arcage_pairs")
+    upright = graph.add(
+        "Gather", pairs, graph.constant(np.int64(0), "arcage_0"), name="arcage_upright", axis=0
+    )
+    flipped = graph.add(
+        "Gather", pairs, graph.constant(np.int64(1), "arcage_1"), name="arcage_flipped", axis=0
+    )
+    total = graph.add("Add", upright, flipped, name="arcage_sum")
+    graph.add("Mul", total, graph.constant(np.float32(0.5), "arcage_half"), name=output)
+
+
+def _add_projection(graph: GraphBuilder, projection: tuple[F32, F32]) -> int:
+    """Project the averaged levels, and return the dimension of the descriptor."""
+    centre, matrix = (part.astype(np.float32) for part in projection)
+    deviation = graph.add(
+        "Sub", "arcage_averaged", graph.constant(centre, "arcage_centre"), name="arcage_deviation"
+    )
+    graph.add("MatMul", deviation, graph.constant(matrix, "arcage_projection"), name="descriptors")
+    return int(matrix.shape[1])
 
 
 def _drop_unused(graph: Any) -> None:

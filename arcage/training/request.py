@@ -15,7 +15,7 @@ from arcage.training.load import LabelledRequest, label_files
 
 if TYPE_CHECKING:
     from arcage.data.sampling import Balance
-    from arcage.heads.fit import Kind
+    from arcage.heads.settings import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from arcage.heads.watch import Step
+from arcage.heads.callbacks import Step
 from arcage.output.progress import FitProgress, bytes_progress, item_progress
 
 LOSS = "mean absolute error (years)"

@@ -9,10 +9,11 @@ from typing import Any
 
 import cv2
 import pytest
-from faces import faces
+from faces import faces, with_labels
 
 from arcage.errors import OutputError
-from arcage.heads.fit import Settings, fit_heads
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import Settings
 from arcage.heads.store import load_heads, save_heads
 from arcage.report.boosting_curves import EVENTS, JSON, LOG, PNG, write_curves
 
@@ -30,7 +31,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def test_curves_next_to_heads(tmp_path: Path) -> None:
-    heads, _ = fit_heads(*faces(300, 0), fingerprint="f" * 16, settings=Settings(kind="linear"))
+    heads, _ = fit_heads(*with_labels(faces(300, 0)), fingerprint="f" * 16, settings=Settings(kind="linear"))
     save_heads(heads, tmp_path, "")
     pytest.importorskip("matplotlib")
     assert write_curves(tmp_path, ROWS) == ""

@@ -36,7 +36,7 @@ def test_the_files(made: Made) -> None:
         assert pixels.shape == (585, 810, 3)
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, "something is drawn"
     # The metrics are unchanged, and there are additional keys.
-    plain = evaluate(answer(faces), faces.age, faces.gender, faces.group)
+    plain = evaluate(answer(faces), replace(faces.labels(), source=None))
     assert {part: full[part] for part in plain} == plain
     assert full.keys() - plain.keys() == {
         *("images", "measured", "intervals", "worst_sets", "curves", "worst_faces"),
@@ -91,7 +91,7 @@ def test_one_face(made: Made, tmp_path: Path) -> None:
 
 def test_heads_with_an_empty_manifest(made: Made, tmp_path: Path) -> None:
     faces, answers = made[0], answer(made[0])
-    report = {"images": {}, **evaluate(answers, faces.age, faces.gender, faces.group)}
+    report = {"images": {}, **evaluate(answers, replace(faces.labels(), source=None))}
     prepare(tmp_path)
     evaluation = Evaluation(report, answers, faces, replace(HEADS, manifest={}), labels="x.csv")
     write_report(tmp_path, evaluation)
