@@ -113,7 +113,7 @@ def test_read_bytes_never_waits_for_a_pipe(tmp_path: Path) -> None:
 
 
 def test_read_bytes_of_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # a socket's path may hold only some 100 bytes
+    monkeypatch.chdir(tmp_path)  # the path of a socket is limited to about 100 bytes
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s.jpg")
         with pytest.raises(ImageError, match="socket"):
@@ -123,7 +123,7 @@ def test_read_bytes_of_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_read_bytes_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
-        file.truncate(files.MAX_FILE_BYTES + 1)  # sparse: it takes no room
+        file.truncate(files.MAX_FILE_BYTES + 1)  # a sparse file uses no disk space
     with pytest.raises(ImageError, match=r"too large: 1,073,741,825 bytes, the limit is 1,073,741,824"):
         read_bytes(path)
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
@@ -224,7 +224,7 @@ with atomic_write(sys.argv[1]) as file:
     assert done.returncode != 0
     left = content(tmp_path)
     assert left.pop("out") == b"old"
-    # Nothing can be tidied up after SIGKILL; what is left is hidden, and walking passes it over.
+    # After SIGKILL, the temporary file remains. It is hidden, so that a search for images skips it.
     assert all(name.startswith(".arcage-") for name in left)
     assert len(left) == (1 if number == signal.SIGKILL else 0)
 
@@ -239,7 +239,7 @@ def test_a_full_disk(tmp_path: Path, size: int, mode: Any) -> None:
     def write() -> None:
         with atomic_write(path, mode) as file:
             full = os.open("/dev/full", os.O_WRONLY)
-            os.dup2(full, file.fileno())  # from here on the system itself answers ENOSPC
+            os.dup2(full, file.fileno())  # every further write fails with ENOSPC
             os.close(full)
             file.write(b"x" * size if mode == "wb" else "x" * size)
 
@@ -450,15 +450,15 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 def test_spelled_on_disk(tmp_path: Path) -> None:
-    """Accents may be decomposed in any part of a path, independently of the others."""
+    """Accents may be decomposed in each part of a path independently."""
     (tmp_path / "\u00e9").mkdir()
     there = tmp_path / "\u00e9" / "u\u0308.jpg"
     there.touch()
     for name in ("\u00e9/\u00fc.jpg", "e\u0301/u\u0308.jpg", "e\u0301/\u00fc.jpg", "\u00e9/u\u0308.jpg"):
         assert spelled_on_disk(tmp_path, name).samefile(there)
-    # Of two files, the exact match.
+    # If both spellings exist, the exact match is returned.
     other = tmp_path / "\u00e9" / "\u00fc.jpg"
-    if not other.exists():  # macOS has one file under both names
+    if not other.exists():  # on macOS, both names are the same file
         other.touch()
         assert spelled_on_disk(tmp_path, "\u00e9/\u00fc.jpg") == other
         assert spelled_on_disk(tmp_path, "\u00e9/u\u0308.jpg") == there

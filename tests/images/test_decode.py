@@ -81,7 +81,7 @@ def test_the_limit_itself_is_allowed() -> None:
 
 
 def bomb(side: int = 20_000) -> bytes:
-    """A sound PNG of 400 megapixels in a few KB."""
+    """Return a valid PNG of side x side pixels in a few KB."""
     packer = zlib.compressobj(9)
     row = bytes(1 + side // 8)
     packed = b"".join(packer.compress(row * 100) for _ in range(side // 100)) + packer.flush()
@@ -92,7 +92,7 @@ def bomb(side: int = 20_000) -> bytes:
 def test_a_png_bomb_is_refused_at_once_without_memory() -> None:
     data = bomb()
     assert len(data) < 100_000
-    # In a process of its own: the peak of this one may be high already, and cv2's memory is not Python's.
+    # In a new process, because the peak of this one may already be high, and tracemalloc does not see OpenCV.
     script = """
 import resource, sys, time
 from arcage.errors import ImageError
@@ -117,7 +117,7 @@ except ImageError as error:
 def test_lack_of_memory_is_not_reported_as_damage() -> None:
     resource = pytest.importorskip("resource", reason="POSIX only")
     data = bomb(9_000)
-    # 81 MB as it is stored; the second time, three bytes a pixel do not fit.
+    # The stored samples need 81 MB. With more memory, these fit, but not three bytes per pixel.
     script = """
 import resource, sys
 from arcage.errors import ImageMemoryError
@@ -229,7 +229,7 @@ def test_a_missing_extra_is_not_cached(
     found = cache.get(sha256)
     assert found is not None
     assert (found.status, len(found.faces)) == ("ok", 1)
-    # The face is where it is in the JPEG.
+    # The box is that of the JPEG.
     assert np.abs(found.faces[0].box - (177.9, 62.9, 268.5, 175.5)).max() < 4
 
 

@@ -69,7 +69,7 @@ def test_the_size_is_checked_before_decoding(format_: str, no_extras: None) -> N
     data = save(BIG, format_)
     with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
         decode(data, max_pixels=15_359)
-    # A box that lies about the primary picture is found by the largest of them.
+    # The largest size in the file counts, not only that of the primary picture.
     at = data.index(b"ispe") + 8
     huge = data[:at] + struct.pack(">II", 60_000, 60_000) + data[at + 8 :]
     with pytest.raises(ImageError, match="too large: 3,600,000,000 pixels"):

@@ -35,7 +35,7 @@ def test_cmyk_jpeg() -> None:
 def test_a_jpeg_truncated_anywhere_is_refused(options: tuple[int, ...]) -> None:
     data = jpeg(picture(64, 80), *options)
     decode(data)
-    # Zeros: a download that stopped in a preallocated file.
+    # Zeros follow if a download into a preallocated file stopped.
     for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data) - 2)]:
         for rest in (
             b"",

@@ -51,7 +51,7 @@ def test_a_message_says_that_the_first_frame_was_read(arcage: Callable[..., Any]
     (tmp_path / "a.gif").write_bytes(sound[:-1] + sound[sound.index(b"\x2c") :])
     (tmp_path / "b.gif").write_bytes(sound)
     cache = tmp_path / "cache"
-    for _ in range(2):  # the second time out of the cache
+    for _ in range(2):  # the second time from the cache
         result = arcage("predict", tmp_path / "a.gif", tmp_path / "b.gif", "--cache", cache)
         assert (
             "an image has more than one picture (an animation or pages): the first was read" in result.stderr

@@ -38,7 +38,7 @@ def test_the_size_limit_of_a_preview() -> None:
 def test_damaged_raw_files_are_refused() -> None:
     pytest.importorskip("rawpy")
     data = dng(jpeg(BIG))
-    decode(data)  # leaves its preview in memory, where the next one's missing end may be taken from
+    decode(data)  # leaves its preview in memory, with which LibRaw could complete the next one
     with pytest.raises(ImageError, match="damaged raw file: its preview is cut off"):
         decode(data[:-200])
     with pytest.raises(ImageError, match="damaged TIFF image"):

@@ -36,7 +36,7 @@ def test_c_libraries_print_nothing_while_a_thread_decodes(capfd: pytest.CaptureF
     for thread in threads:
         thread.join()
     assert capfd.readouterr().err == ""
-    # Afterwards they print again.
+    # After decoding, they print again.
     if sys.platform == "linux":
         cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)
         assert "Corrupt JPEG data" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Signals: finished results are kept, whichever signal ends a run, and however often it is sent."""
+"""Signals: finished results are kept after every signal, even if several are sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(script: str, *arguments: object, ignored: int | None = None, **variables
     """Start a script that can import ``fakes``."""
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for background jobs
         if ignored is not None:
             signal.signal(ignored, signal.SIG_IGN)
 
@@ -151,7 +151,7 @@ def test_a_stuck_process_can_be_ended(photos: Path, tmp_path: Path) -> None:
 def test_a_signal_that_is_ignored_stays_ignored(photos: Path, tmp_path: Path, name: str) -> None:
     log, out = tmp_path / "log", tmp_path / "out.csv"
     number = getattr(signal, name)
-    # Not by fakes._main, which sets a handler for SIGINT.
+    # Without fakes._main, which sets a handler for SIGINT.
     script = (
         "import sys, time, fakes; fakes.install()\n"
         f"log = open({str(log)!r}, 'a', buffering=1)\n"
@@ -173,7 +173,7 @@ def test_closing_the_terminal_ends_a_run_like_ctrl_c(photos: Path, tmp_path: Pat
     process, terminal = pty.fork()
     if not process:
         os.execve(sys.executable, [*command, "--cache", str(cache), "--out", str(out)], variables)
-    # A progress bar is drawn, which blocks if it is not read.
+    # Reads the progress bar, because a full terminal buffer would block the process.
     reader = threading.Thread(target=drain, args=(terminal,))
     reader.start()
     wait_for(log, 150)

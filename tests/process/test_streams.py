@@ -1,4 +1,4 @@
-"""Standard streams as people and programs connect them: terminals, files, pipes, closed, full."""
+"""Standard streams: terminals, files, pipes, closed streams and full disks."""
 
 from __future__ import annotations
 

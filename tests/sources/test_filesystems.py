@@ -60,7 +60,7 @@ def test_a_damaged_member_does_not_affect_others(arcage: Run, server: str, tmp_p
     data = bytearray(place.read_bytes())
     data[data.index(PHOTO)] ^= 1
     at = -1
-    for _ in range(2):  # the flag of an encrypted file
+    for _ in range(2):  # set the flag of an encrypted file
         at = data.index(b"PK\1\2", at + 1)
     data[at + 8] |= 1
     data[data.index(b"b.jpg") - 30 + 6] |= 1

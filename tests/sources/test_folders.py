@@ -24,10 +24,10 @@ def test_a_linked_folder_is_searched_once(tmp_path: Path) -> None:
     touch(tmp_path, "data/a/1.jpg", "data/b/2.jpg", "set/x/own.jpg", "set/.store/3.jpg", "set/@eaDir/4.jpg")
     links = {
         "set/l1": "../data/a",
-        "set/l2": "../data",  # holds l1's target
-        "set/l3": "../data/b",  # is in l2
-        "set/l4": "x",  # is searched anyway
-        "set/l5": ".store",  # is not
+        "set/l2": "../data",  # contains the target of l1
+        "set/l3": "../data/b",  # is inside the target of l2
+        "set/l4": "x",  # is in the searched folder
+        "set/l5": ".store",  # is not, because it is hidden
         "set/l6": "l5/../.store",
         "set/x/up": "..",
         "set/x/over": "../..",

@@ -1,4 +1,4 @@
-"""Images inside Parquet files: which columns are taken, what is damaged, and how much is in memory."""
+"""Images in Parquet files: columns, damage and memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert read(write(tmp_path / "x.parquet", {"image": [b"x"], "name": text})) == [("caf\udce9", b"x")]
 
 
-# Trouble
+# Errors
 
 
 def test_a_row_without_bytes(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_sources_can_be_pickled(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_row_group(tmp_path: Path) -> None:
-    """In one row group of 64 MB, with pages of 1 MB, no more than what is under way is in memory."""
+    """Of a row group of 64 MB with pages of 1 MB, only the images being read are in memory."""
     chance = random.Random(0)
     path = tmp_path / "x.parquet"
     table = pa.table({"image": [chance.randbytes(1 << 16) for _ in range(1024)]})
@@ -237,7 +237,7 @@ def test_predict_and_extract(arcage: Run, tmp_path: Path, monkeypatch: pytest.Mo
     for folder in ("whole", "parts"):
         assert Cache(folder, FINGERPRINT).names().names.tolist() == sorted(made)
         assert len(Cache(folder, FINGERPRINT)) == 31
-    # Not in a folder: there a table may be anything.
+    # Folders are not searched for Parquet files, which may contain other tables.
     assert "no images found" in arcage("predict", "in").stderr
 
 

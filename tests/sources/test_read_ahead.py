@@ -103,6 +103,6 @@ def test_reading_ahead_stops(broken: type[Broken], monkeypatch: pytest.MonkeyPat
     assert first.read()
     second = next(sources)
     sources.close()
-    with suppress(CancelledError):  # it may have been read by then
+    with suppress(CancelledError):  # it may have been read before
         assert second.read()
     assert 998 <= broken.good <= 999

@@ -1,4 +1,4 @@
-"""Images behind URLs: what is listed, in which order, what is missing, and trouble with the place itself."""
+"""Images at URLs: listing, order, missing objects, and servers that fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def memory() -> Iterator[str]:
-    """A folder in fsspec's memory."""
+    """Return the URL of a folder in the memory file system of fsspec."""
     url = f"memory://{uuid.uuid4().hex}"
     yield url
     fsspec.filesystem("memory").rm(url, recursive=True)
@@ -116,7 +116,7 @@ def memory_file(data: bytes) -> Any:
     return MemoryFile(None, "", data)
 
 
-# Trouble
+# Errors
 
 
 @pytest.mark.parametrize("good", [0, 50])
@@ -130,7 +130,7 @@ def test_a_failing_network_ends_the_run(
     assert "no route to host" in done.stderr
     assert "Traceback" not in done.stderr
     if good:
-        # What was finished is kept.
+        # Finished results are kept.
         assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 50
         monkeypatch.setattr(broken, "good", 1000)
         assert (
@@ -146,14 +146,14 @@ def test_an_object_without_permission_is_a_row(
     monkeypatch.setattr(broken, "error", PermissionError("Forbidden"))
     found = [(row["status"], row["error"]) for row in rows(arcage("predict", "broken://b/photos"))]
     assert sorted(found) == [("ok", "")] * 99 + [("unreadable", "Permission denied")]
-    # Keys that are not known open no object.
+    # Invalid credentials affect all objects.
     error = PermissionError("The AWS Access Key Id you provided does not exist in our records.")
     error.__cause__ = ValueError()
     error.__cause__.response = {"Error": {"Code": "InvalidAccessKeyId"}}  # type: ignore[attr-defined]
     monkeypatch.setattr(broken, "error", error)
     monkeypatch.setattr(broken, "good", 99)
     assert arcage("predict", "broken://b/photos").exit_code == 3
-    # A folder that is closed is no folder without images.
+    # A folder without permission is not an empty folder.
     monkeypatch.setattr(broken, "good", 0)
     assert arcage("predict", "broken://b/photos").exit_code == 3
 
@@ -181,7 +181,7 @@ def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """The environment in which s3:// is a server on the loopback interface."""
+    """Start an S3 server on the loopback interface, and return the environment for it."""
     pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
     code = (
@@ -205,7 +205,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") -> Any:
-    """``arcage`` on the fake pipeline in a process of its own, as s3fs keeps its settings while it lives."""
+    """Run ``arcage`` on the fake pipeline in a new process, because s3fs caches its settings."""
     root = Path(__file__).parents[2]
     code = f"import sys; sys.path.insert(0, {str(root / 'tests')!r})\n{prepare}\nimport fakes; fakes._main()"
     return subprocess.run(
@@ -273,5 +273,5 @@ def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> No
 def test_error_messages_and_exit_codes() -> None:
     (source,) = walk(["nonsense://x"])
     assert source.error == "cannot open nonsense://x: fsspec does not support nonsense://"
-    error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as a pickle would
+    error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as pickle does
     assert (str(error), error.reason, error.exit_code) == ("cannot read x: no network", "no network", 3)

@@ -68,7 +68,7 @@ def test_a_server_is_asked_again_after_a_while(server: str, monkeypatch: pytest.
     later = SimpleNamespace(sleep=time.sleep, monotonic=lambda: time.monotonic() + 61, time=time.time)
     monkeypatch.setattr("arcage.sources.servers.time", later)
     assert remote.read(url) == PHOTO
-    # Another run asks at once.
+    # A new run sends the request immediately.
     monkeypatch.setattr(Handler, "asked", Counter())
     for _ in range(3):
         with pytest.raises(RemoteError):

@@ -1,4 +1,4 @@
-"""Walking: the order, what is taken and passed over, and trouble as a source instead of an exception."""
+"""Walking: the order, which files are included, and errors, which are sources instead of exceptions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arcage.files import read_bytes
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
-# The order
+# Order
 
 
 def test_a_folder_is_sorted_by_the_parts_of_paths(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert read_bytes(source.path) == b"x"
 
 
-# What is taken
+# Included files
 
 
 def test_a_named_file_may_have_any_suffix(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_broken_link_is_a_source_that_fails_on_reading(tmp_path: Path) -> None
         read_bytes(tmp_path / "gone.jpg")
 
 
-# Trouble
+# Errors
 
 
 def test_a_missing_path_is_a_source_with_an_error(tmp_path: Path) -> None:
