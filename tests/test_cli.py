@@ -286,14 +286,14 @@ def test_unreadable_paths_are_rows(arcage: Run, folder: Path) -> None:
         (("fit", "--cache", "in", "--labels", "utkface", "--from", "none", "--out", "new"), "--from none"),
         (
             (
-                *("fit", "--cache", "in", "--labels", "agedb", "--from", "wheel", "--out", "new"),
+                *("fit", "--cache", "in", "--labels", "agedb", "--from", "bundled", "--out", "new"),
                 *("--rest", "none", "no.csv"),
             ),
             "--rest none, --rest no.csv",
         ),
         (("evaluate", "--cache", "none", "--labels", "utkface", "--report", "new"), "--cache none"),
         (("evaluate", "--cache", "in", "--labels", "utkface", "--heads", "none"), "--heads none"),
-        (("compare", "wheel", "none", "--cache", "in", "--labels", "utkface"), "none"),
+        (("compare", "bundled", "none", "--cache", "in", "--labels", "utkface"), "none"),
         (("data", "describe", "--cache", "none", "--labels", "no.csv", "--report", "new"), "--cache none"),
         (("data", "clean", "no.mat", "--out", "new.csv"), "no.mat"),
         (("heads", "export", "none", "--out", "new.onnx"), "none"),

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
+from arcage import _version
 from arcage.cache import Cache
 from arcage.cli import app
 from arcage.data.join import labelled_faces
@@ -61,18 +63,12 @@ def stored(tmp_path: Path) -> Path:
 
 def same_arithmetic(*packages: str) -> bool:
     """Whether the last bits of matrix products must agree: NumPy, its matrix library and the processor do."""
-    if any(_version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
+    if any(version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
         return False
     found = [library for library in threadpool_info() if "numpy" in library["filepath"]]
     return [library.get(key) for library in found for key in ("internal_api", "version", "architecture")] == (
         FACTS["blas"]
     )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
 
 
 def assert_same(now: Predictions, expected: Any, prefix: str) -> None:
@@ -205,3 +201,13 @@ def assert_same_arrays(heads: Heads, now: Path, before: Path) -> None:
             return
         for name in old.files:
             np.testing.assert_array_equal(after[name], old[name], name)
+
+
+def test_the_page_on_format_changes_has_the_numbers() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "internals" / "format-changes.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "_SCHEMA` |" in line
+    ]
+    numbers = {name: value for name, value in vars(_version).items() if name.endswith("_SCHEMA")}
+    assert {row[2].strip("`"): int(row[3]) for row in rows} == numbers
+    assert f"`HEADS_READ`: {', '.join(map(str, _version.HEADS_READ))}" in page
