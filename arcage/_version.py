@@ -1,18 +1,6 @@
 """The version of arcage, and of each format in which it stores data.
 
-To change a stored format:
-
-1. Raise its number here. Files carry the number of the code that wrote them.
-2. Heads: keep reading the old layout, in :func:`arcage.heads.store.load_heads`. Heads are the result of a
-   fit that its user may not be able to repeat. :data:`HEADS_READ` lists the numbers that are accepted.
-   Caches: an old folder is refused with a message, because its images can be extracted again. To spare users
-   that, keep a reader of the old shards in :mod:`arcage.cache.shard`.
-3. Keep ``tests/stored``, which an earlier version wrote, and the tests that open it. Add a second folder,
-   written by the last commit before the change, in the same way (``tests/stored/make.py``).
-4. Describe the new layout in ``docs/internals/formats.md`` and name the change in ``CHANGELOG.md``.
-
-JSON reports (``arcage evaluate``, ``arcage data describe``) and ``trials.jsonl`` carry no number: keys are
-added to them, never renamed or removed.
+``docs/internals/format-changes.md`` describes how a stored format is changed.
 """
 
 __version__ = "0.1.0"

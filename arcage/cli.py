@@ -186,7 +186,7 @@ def fit(
     )  # fmt: skip
     with FitProgress(quiet=quiet) as progress:
         result = run.fit(
-            wanted, report=lambda text: progress.message(with_flags(text)), warn=say, watch=progress
+            wanted, report=lambda text: progress.message(with_flags(text)), warn=say, callback=progress
         )
     if not quiet:
         print_stdout(result.text)

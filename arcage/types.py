@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -52,6 +53,48 @@ class ImageFaces:
     """Whether the file has more frames or pages than the first, which was read; not kept in a cache."""
     min_face: int | None = None
     """Minimum face width of the search, pixels; None if an older version of arcage did not record it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Labels of n faces."""
+
+    age: F32
+    """Shape (n,), years; NaN where unknown."""
+    gender: F32
+    """Shape (n,), 0 male, 1 female; NaN where unknown."""
+    group: Array | None = None
+    """Shape (n,), str: the subgroup that errors are reported for, empty where unknown. None if unknown for
+    all."""
+    person: Array | None = None
+    """Shape (n,), int: faces with the same number show the same person. None if no person is known."""
+    source: Array | None = None
+    """Shape (n,), str: the label set of each face. None if there is only one set."""
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def select(self, rows: Array) -> Labels:
+        """Return the labels of some faces, given as a boolean mask or as indices."""
+        group, person, source = (
+            None if column is None else column[rows] for column in (self.group, self.person, self.source)
+        )
+        return Labels(self.age[rows], self.gender[rows], group, person, source)
+
+    def without(self, attributes: Collection[str]) -> Labels:
+        """Return the labels with some attributes (``age``, ``gender``) set to unknown."""
+        unknown = np.full(len(self), np.nan, np.float32)
+        return replace(
+            self,
+            age=unknown if "age" in attributes else self.age,
+            gender=unknown if "gender" in attributes else self.gender,
+        )
+
+    @classmethod
+    def empty(cls, count: int) -> Labels:
+        """Return the labels of ``count`` faces of which nothing is known."""
+        unknown = np.full(count, np.nan, np.float32)
+        return cls(unknown, unknown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from arcage.heads.boosting import Boosting
-from arcage.heads.fit import Settings
 from arcage.heads.kernel import KernelSettings
+from arcage.heads.settings import Settings
+from arcage.types import Labels
 
 DIMENSION = 24
 FAST = Settings(
-    kernel=KernelSettings(landmarks=200),
+    kernel=KernelSettings(centers=200),
     age=Boosting(rounds=40),
     quantiles=Boosting(rounds=40, leaves=7),
     gender=Boosting(rounds=20, leaves=7),
@@ -29,6 +30,12 @@ def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x[:, 7] += 2.5 * gender
     mix = np.linalg.qr(np.random.default_rng(99).normal(size=(DIMENSION, DIMENSION)))[0]
     return (x @ mix).astype(np.float32), age, gender
+
+
+def with_labels(made: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, Labels]:
+    """Made-up faces with their labels as one value."""
+    x, age, gender = made
+    return x, Labels(age, gender)
 
 
 def elsewhere(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

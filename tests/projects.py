@@ -17,9 +17,10 @@ from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
 from arcage.embedder.packs.record import ModelRecord, Pack
-from arcage.heads.fit import Settings
+from arcage.heads.settings import Settings
 from arcage.heads.store import load_heads
 from arcage.training.fit import Fitted, fit_labelled
+from arcage.training.options import FitOptions
 
 MODEL = ModelRecord("made up", "none.onnx", "0" * 64, "descriptor", "MIT", "tests", "112x112", 2)
 PACK = Pack("compact", Path(), MODEL, (replace(MODEL, name="embedder"),), research_only=False)
@@ -59,7 +60,7 @@ def labelled(folder: Path) -> LabelledFaces:
 
 def fit(faces_: LabelledFaces, out: Path, **options: Any) -> Fitted:
     settings = {"pack": PACK, "fingerprint": FINGERPRINT, "labels": "utkface", "settings": LINEAR}
-    return fit_labelled(faces_, out=out, **{**settings, **options})
+    return fit_labelled(faces_, FitOptions(out=out, **{**settings, **options}))  # type: ignore[arg-type]
 
 
 class FakeExtractor(fakes.FakeExtractor):

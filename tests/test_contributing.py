@@ -16,10 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 import arcage.data.labels
-import arcage.heads.fit
 from arcage.cli import app
 from arcage.console import options
-from arcage.heads.fit import ONE_STAGE, Kind
+from arcage.heads import stages
+from arcage.heads.settings import Kind, Settings
+from arcage.types import Labels
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Any]
@@ -198,15 +199,15 @@ def test_a_data_set(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from arcage.heads.export import write_onnx
-    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.fit import fit_heads
     from arcage.heads.store import load_heads, save_heads
 
-    monkeypatch.setattr(arcage.heads.fit, "ONE_STAGE", dict(ONE_STAGE))
+    monkeypatch.setattr(stages, "SINGLE_STAGE", dict(stages.SINGLE_STAGE))
     recipe("head")
     x, age, gender = faces(200, 8)
-    labels = (age.astype(np.float32), gender.astype(np.float32))
+    labels = Labels(age.astype(np.float32), gender.astype(np.float32))
     settings = Settings(kind="huber")  # type: ignore[arg-type]
-    heads, seen = fit_heads(x.astype(np.float32), *labels, fingerprint=caches.FINGERPRINT, settings=settings)
+    heads, seen = fit_heads(x.astype(np.float32), labels, fingerprint=caches.FINGERPRINT, settings=settings)
     assert np.abs(seen.age - age).mean() < 0.6 * np.abs(age - age.mean()).mean()
     assert ((seen.p_female > 0.5) == gender).mean() > 0.85
     inside = ((seen.age_low <= age) & (age <= seen.age_high)).mean()
@@ -218,4 +219,4 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_command_line_knows_every_kind_of_head() -> None:
-    assert set(get_args(options.Kind)) == set(get_args(Kind)) == {"boosted", *ONE_STAGE}
+    assert set(get_args(options.Kind)) == set(get_args(Kind)) == {"boosted", *stages.SINGLE_STAGE}

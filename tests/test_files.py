@@ -66,7 +66,7 @@ def test_read_bytes(tmp_path: Path) -> None:
     assert read_bytes(str(link)) == path.read_bytes()
 
 
-def test_read_bytes_says_why_not(tmp_path: Path) -> None:
+def test_errors_of_read_bytes(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "missing.jpg", "^no such file$"),
         (tmp_path, "folder"),
@@ -85,7 +85,7 @@ def test_read_bytes_without_permission(tmp_path: Path) -> None:
         read_bytes(path)
 
 
-def test_read_bytes_reports_what_opening_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_opening_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "1.jpg")
 
@@ -113,7 +113,7 @@ def test_read_bytes_never_waits_for_a_pipe(tmp_path: Path) -> None:
 
 
 def test_read_bytes_of_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # a socket's path may hold only some 100 bytes
+    monkeypatch.chdir(tmp_path)  # the path of a socket is limited to about 100 bytes
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s.jpg")
         with pytest.raises(ImageError, match="socket"):
@@ -123,7 +123,7 @@ def test_read_bytes_of_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_read_bytes_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
-        file.truncate(files.MAX_FILE_BYTES + 1)  # sparse: it takes no room
+        file.truncate(files.MAX_FILE_BYTES + 1)  # a sparse file uses no disk space
     with pytest.raises(ImageError, match=r"too large: 1,073,741,825 bytes, the limit is 1,073,741,824"):
         read_bytes(path)
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
@@ -178,7 +178,7 @@ def test_atomic_write_into_the_current_folder(tmp_path: Path, monkeypatch: pytes
     assert content(tmp_path) == {"a.bin": b"1"}
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with atomic_write(path) as file:
@@ -224,7 +224,7 @@ with atomic_write(sys.argv[1]) as file:
     assert done.returncode != 0
     left = content(tmp_path)
     assert left.pop("out") == b"old"
-    # Nothing can be tidied up after SIGKILL; what is left is hidden, and walking passes it over.
+    # After SIGKILL, the temporary file remains. It is hidden, so that a search for images skips it.
     assert all(name.startswith(".arcage-") for name in left)
     assert len(left) == (1 if number == signal.SIGKILL else 0)
 
@@ -239,7 +239,7 @@ def test_a_full_disk(tmp_path: Path, size: int, mode: Any) -> None:
     def write() -> None:
         with atomic_write(path, mode) as file:
             full = os.open("/dev/full", os.O_WRONLY)
-            os.dup2(full, file.fileno())  # from here on the system itself answers ENOSPC
+            os.dup2(full, file.fileno())  # every further write fails with ENOSPC
             os.close(full)
             file.write(b"x" * size if mode == "wb" else "x" * size)
 
@@ -253,7 +253,7 @@ def test_a_full_disk(tmp_path: Path, size: int, mode: Any) -> None:
     assert content(tmp_path) == {"out.csv": b"old"}
 
 
-def test_a_limit_of_the_system_on_file_sizes(tmp_path: Path) -> None:
+def test_a_limit_of_the_file_size(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old")
     script = """
 import resource, sys
@@ -274,7 +274,7 @@ except OutputError as error:
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
-def test_failures_around_the_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_system_calls_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"old")
 
@@ -291,9 +291,7 @@ def test_failures_around_the_writing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert content(tmp_path) == {"out": b"old"}
 
 
-def test_a_folder_that_cannot_be_synced_does_not_matter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsync = os.fsync
 
     def only_files(descriptor: int) -> None:
@@ -326,7 +324,7 @@ def test_file_and_folder_are_synced_in_order(tmp_path: Path, monkeypatch: pytest
     assert steps == ["file", "replace", "folder"]
 
 
-def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     before = content(tmp_path)
     for path, message in (
@@ -431,7 +429,7 @@ def test_make_folder(tmp_path: Path) -> None:
         make_folder(tmp_path / "file")
 
 
-def test_a_name_of_the_greatest_length(tmp_path: Path) -> None:
+def test_a_name_of_maximum_length(tmp_path: Path) -> None:
     name = "n" * 255
     with atomic_write(tmp_path / name) as file:
         file.write(b"1")
@@ -451,16 +449,16 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert after == before
 
 
-def test_a_name_as_the_disk_spells_it(tmp_path: Path) -> None:
-    """Accents may be decomposed in any part of a path, independently of the others."""
+def test_spelled_on_disk(tmp_path: Path) -> None:
+    """Accents may be decomposed in each part of a path independently."""
     (tmp_path / "\u00e9").mkdir()
     there = tmp_path / "\u00e9" / "u\u0308.jpg"
     there.touch()
     for name in ("\u00e9/\u00fc.jpg", "e\u0301/u\u0308.jpg", "e\u0301/\u00fc.jpg", "\u00e9/u\u0308.jpg"):
         assert spelled_on_disk(tmp_path, name).samefile(there)
-    # Of two files, the exact match.
+    # If both spellings exist, the exact match is returned.
     other = tmp_path / "\u00e9" / "\u00fc.jpg"
-    if not other.exists():  # macOS has one file under both names
+    if not other.exists():  # on macOS, both names are the same file
         other.touch()
         assert spelled_on_disk(tmp_path, "\u00e9/\u00fc.jpg") == other
         assert spelled_on_disk(tmp_path, "\u00e9/u\u0308.jpg") == there
@@ -476,7 +474,7 @@ def leftover(folder: Path, name: str, age: float = 0) -> Path:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="processes of POSIX")
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     script = """
 import os, sys
 from arcage.files import atomic_write
@@ -491,7 +489,7 @@ with atomic_write(sys.argv[1]) as file:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="processes of POSIX")
-def test_what_may_be_in_use_is_not_removed(tmp_path: Path) -> None:
+def test_files_that_may_be_in_use_are_not_removed(tmp_path: Path) -> None:
     here, day, hexa = files._process_space(), 90_000, "0123456789abcdef"
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass

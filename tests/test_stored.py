@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,16 +19,20 @@ import pytest
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
+from arcage import _version
 from arcage.cache import Cache
 from arcage.cli import app
 from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.heads.boosting import Boosting
-from arcage.heads.fit import Settings
 from arcage.heads.kernel import KernelSettings
 from arcage.heads.model import Heads, Predictions
+from arcage.heads.settings import Settings
 from arcage.heads.store import load_heads
-from arcage.training.fit import adapt_labelled, evaluate_labelled, fit_labelled
+from arcage.training.adapt import adapt_labelled
+from arcage.training.evaluate import evaluate_labelled
+from arcage.training.fit import fit_labelled
+from arcage.training.options import AdaptOptions, FitOptions
 
 STORED = Path(__file__).parent / "stored"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
@@ -35,7 +40,7 @@ FACTS = json.loads((STORED / "expected.json").read_text("utf-8"))
 HEADS = ("adapted", "age", "boosted", "lightgbm", "linear")
 PHOTOS = FACTS["photos"]["fingerprint"]
 SMALL = Settings(
-    kernel=KernelSettings(landmarks=24, context_columns=4),
+    kernel=KernelSettings(centers=24, context_columns=4),
     age=Boosting(rounds=8, leaves=5),
     quantiles=Boosting(rounds=8, leaves=5),
     gender=Boosting(rounds=8, leaves=5),
@@ -58,18 +63,12 @@ def stored(tmp_path: Path) -> Path:
 
 def same_arithmetic(*packages: str) -> bool:
     """Whether the last bits of matrix products must agree: NumPy, its matrix library and the processor do."""
-    if any(_version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
+    if any(version(name) != FACTS["versions"][name] for name in ("numpy", *packages)):
         return False
     found = [library for library in threadpool_info() if "numpy" in library["filepath"]]
     return [library.get(key) for library in found for key in ("internal_api", "version", "architecture")] == (
         FACTS["blas"]
     )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
 
 
 def assert_same(now: Predictions, expected: Any, prefix: str) -> None:
@@ -167,8 +166,7 @@ def test_the_bundled_pack_and_heads_answer_as_before(expected: Any) -> None:
 def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
     faces = labelled_faces(Cache(STORED / "made-up", "made-up"), "utkface")
     degraded = Cache(STORED / "made-up", "made-up-1").table()
-    fit_labelled(
-        faces,
+    options = FitOptions(
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
         fingerprint="made-up",
         labels="utkface",
@@ -177,19 +175,20 @@ def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:
         holdout=0.2,
         variants=[degraded],
     )
+    fit_labelled(faces, options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "boosted")
 
 
 def test_heads_are_adapted_as_before(tmp_path: Path) -> None:
-    adapt_labelled(
-        labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"),
+    options = AdaptOptions(
         base=load_heads(STORED / "heads" / "boosted"),
-        called="boosted",
+        base_name="boosted",
         pack=SimpleNamespace(name="made up", models=(), research_only=False),  # type: ignore[arg-type]
         labels="elsewhere",
         out=tmp_path,
         forget=2,
     )
+    adapt_labelled(labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface"), options)
     assert_same_arrays(load_heads(tmp_path), tmp_path, STORED / "heads" / "adapted")
 
 
@@ -202,3 +201,13 @@ def assert_same_arrays(heads: Heads, now: Path, before: Path) -> None:
             return
         for name in old.files:
             np.testing.assert_array_equal(after[name], old[name], name)
+
+
+def test_the_page_on_format_changes_has_the_numbers() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "internals" / "format-changes.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "_SCHEMA` |" in line
+    ]
+    numbers = {name: value for name, value in vars(_version).items() if name.endswith("_SCHEMA")}
+    assert {row[2].strip("`"): int(row[3]) for row in rows} == numbers
+    assert f"`HEADS_READ`: {', '.join(map(str, _version.HEADS_READ))}" in page

@@ -41,20 +41,21 @@ def find_label_errors(faces: LabelledFaces) -> LabelErrors:
     All faces of a person are in one fold. Linear heads cannot fit single wrong labels, which therefore have
     large residuals (``benchmarks/accuracy/labels.py`` measures how many are found).
     """
-    from arcage.heads.fit import Settings, fit_heads
+    from arcage.heads.fit import fit_heads
+    from arcage.heads.settings import Settings
 
-    x, persons = faces.descriptors(), faces.persons()
-    unknown = np.full(len(faces), np.nan, np.float32)
+    x, labels = faces.descriptors(), faces.labels()
     out_of_fold: list[Predictions] = []
     reasons = []
-    for what, age, gender in (("ages", faces.age, unknown), ("genders", unknown, faces.gender)):
-        out_of_fold.append(Predictions(unknown, unknown, unknown, unknown))
-        if not np.isfinite([age, gender]).any():
+    for what, other in (("ages", "gender"), ("genders", "age")):
+        out_of_fold.append(Predictions.empty(len(faces)))
+        known = labels.without([other])
+        if not np.isfinite([known.age, known.gender]).any():
             continue
         try:
             out_of_fold[-1] = fit_heads(
-                x, age, gender, fingerprint="", settings=Settings(kind="linear"), groups=persons
-            )[1]
+                x, known, fingerprint="", settings=Settings(kind="linear")
+            ).out_of_fold
         except UsageError as error:
             reasons.append(f"{what} cannot be checked: {error}")
     ages, genders = out_of_fold

@@ -68,9 +68,11 @@ class Part:
     """The marker's content."""
 
     def path(self, suffix: str) -> Path:
+        """Return the path of one of its files."""
         return self.folder / f"{self.name}.{suffix}"
 
     def damaged(self, reason: str) -> Damaged:
+        """Return a description of damage to this part."""
         return Damaged(self.path(MARKER), reason)
 
 
@@ -286,6 +288,7 @@ def raise_unless_damage(error: OSError, path: Path) -> None:
 
 
 def read_error(path: Path, error: OSError) -> CacheError:
+    """Return the error for a file or folder that cannot be read."""
     return CacheError(
         f"cannot read {path} in the cache: {error.strerror or error}. Check that the folder exists and that"
         " you may read it."
@@ -293,6 +296,7 @@ def read_error(path: Path, error: OSError) -> CacheError:
 
 
 def write_error(directory: Path, error: OSError) -> CacheError:
+    """Return the error for a cache that cannot be written."""
     advice = "free some space" if error.errno in _FULL else "make the folder writable"
     return CacheError(
         f"cannot write to the cache {directory}: {error.strerror or error}. Everything extracted before is"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from arcage.cache import CacheTable
 from arcage.data.labels import HELD_OUT, TRAIN, is_number, person_key
 from arcage.data.notes import LEFT_OUT_OF_TABLES, Counts, Note
 from arcage.files import sha256_bytes
-from arcage.types import F32, F64, Array
+from arcage.types import F32, F64, Array, Labels
 
 SHOWN = 3
 """Maximum notes of each kind in :meth:`LabelledFaces.remarks`."""
@@ -94,6 +95,29 @@ class LabelledFaces:
     def sha256(self) -> list[str]:
         """Return the hashes of the images, 64 hexadecimal digits each."""
         return self.table.sha256(self.rows)
+
+    def labels(self) -> Labels:
+        """Return the labels that heads are fitted on and evaluated with."""
+        return Labels(self.age, self.gender, self.group, self.persons(), self.source)
+
+    def keys(self) -> Array:
+        """Return the sha256 of the images, shape (n,), dtype S32."""
+        return self.table.keys[self.rows]
+
+    def without(self, attributes: Collection[str]) -> LabelledFaces:
+        """Return the faces with the labels of some attributes (``age``, ``gender``) removed."""
+        unknown = np.full(len(self), np.nan, np.float32)
+        return replace(
+            self,
+            age=unknown if "age" in attributes else self.age,
+            gender=unknown if "gender" in attributes else self.gender,
+        )
+
+    def only(self, attribute: Literal["age", "gender"]) -> LabelledFaces:
+        """Return the faces that have a label of one attribute, with the labels of the other removed."""
+        if attribute == "age":
+            return self.without(["gender"]).select(np.isfinite(self.age))
+        return self.without(["age"]).select(np.isfinite(self.gender))
 
     def select(self, rows: Array) -> LabelledFaces:
         """Return some of the faces, given as a boolean mask or as indices. The counts do not change."""

@@ -1,4 +1,4 @@
-"""How wrong the heads are: overall, by age band, by gender and by group."""
+"""Metrics of predictions against labels: overall, and by age band, gender, group and source."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from arcage.heads.model import Predictions
 from arcage.text import format_number
-from arcage.types import F32, F64, Array
+from arcage.types import F32, F64, Array, Labels
 
 BAND = 10
-"""Years in an age band of the report."""
+"""Width of an age band, years."""
 OLDER = f"{BAND} and older"
-"""Not a band, but beside them: children's gender is hardly to be seen."""
+"""An additional subgroup that overlaps the bands: gender is hard to see in young children."""
 ECE_BINS = 15
 
 FEW = 30
-"""With fewer faces than this, no set of faces is called the worst."""
+"""Subgroups with fewer faces are never reported as the worst."""
 
 AGE_MEANS = ("mae", "bias", "cs5", "coverage", "width")
 GENDER_MEANS = ("gender_accuracy",)
-"""The figures that are means over faces, of :func:`values`."""
+"""The metrics that are means over faces; see :func:`per_face_metrics`."""
 
 COLUMNS = (
     ("with age", "n_age", "{:,}"),
@@ -30,67 +30,49 @@ COLUMNS = (
     ("median", "median", "{:.2f}"),
     ("bias", "bias", "{:+.2f}"),
     ("CS@5", "cs5", "{:.1%}"),
-    ("covered", "coverage", "{:.1%}"),
+    ("coverage", "coverage", "{:.1%}"),
     ("width", "width", "{:.1f}"),
     ("with gender", "n_gender", "{:,}"),
     ("gender", "gender_accuracy", "{:.1%}"),
     ("ECE", "ece", "{:.1%}"),
 )
-"""The figures in the order of a table: heading, name, style."""
+"""The columns of a table of metrics: heading, name of the metric, format string."""
 
-Figures = dict[str, float | int | None]
-Sets = dict[str, dict[str, Array]]
-"""By part of the report and by name: the rows of a set of faces, or a mask over all."""
+SUBGROUPS = {"age_bands": "age band", "genders": "gender", "groups": "group", "sources": "source"}
+"""The kinds of subgroups in a report, with the singular for sentences."""
+
+Metrics = dict[str, float | int | None]
+Subgroups = dict[str, dict[str, Array]]
+"""For each kind in :data:`SUBGROUPS` and each name: the faces, as indices or as a boolean mask."""
 
 
-PARTS = {"age_bands": "age band", "genders": "gender", "groups": "group", "sources": "source"}
-"""The parts of a report beside all faces, and what one of their rows is called."""
-
-
-def evaluate(
-    predictions: Predictions,
-    age: F32,
-    gender: F32,
-    group: Array | None = None,
-    source: Array | None = None,
-) -> dict[str, Any]:
-    """Figures of the answers against the labels; all arrays have shape (n,).
+def evaluate(predictions: Predictions, labels: Labels) -> dict[str, Any]:
+    """Compute the metrics of all faces and of each subgroup.
 
     Args:
-        age: years, NaN where unknown.
-        gender: 0 male, 1 female, NaN where unknown.
-        group: a name for each face, empty where it belongs to none.
-        source: the name of the labels that each face was taken from.
+        predictions: for the same n faces as ``labels``.
 
     Returns:
-        ``overall``, and ``age_bands``, ``genders``, ``groups`` and, where there is more than one,
-        ``sources`` by name, each with the figures of :func:`figures`; ready for JSON.
+        The result of :func:`compute_metrics` under ``overall`` and, by name of the subgroup, under
+        ``age_bands``, ``genders``, ``groups`` and ``sources``. ``sources`` is empty for a single source. The
+        report can be written as JSON.
     """
-
-    def of(rows: Array) -> Figures:
-        return figures(
-            Predictions(
-                predictions.age[rows],
-                predictions.age_low[rows],
-                predictions.age_high[rows],
-                predictions.p_female[rows],
-            ),
-            age[rows],
-            gender[rows],
-        )
-
-    report: dict[str, Any] = {"overall": figures(predictions, age, gender)}
-    for part, sets in sets_of_faces(age, gender, group, source).items():
-        report[part] = {name: of(rows) for name, rows in sets.items()}
+    report: dict[str, Any] = {"overall": compute_metrics(predictions, labels)}
+    for kind, members in subgroups(labels).items():
+        report[kind] = {
+            name: compute_metrics(predictions.select(rows), labels.select(rows))
+            for name, rows in members.items()
+        }
     for row in report["genders"].values():
-        # Probabilities are to be true among faces of both genders: among those of one, they cannot be.
+        # Calibration is defined over faces of both genders.
         row["ece"] = None
     return report
 
 
-def sets_of_faces(age: F32, gender: F32, group: Array | None = None, source: Array | None = None) -> Sets:
-    """The :data:`PARTS` of a report; no set of faces is empty."""
-    sources = _by_name(source)
+def subgroups(labels: Labels) -> Subgroups:
+    """Return the subgroups of :data:`SUBGROUPS` that have at least one face."""
+    age, gender = labels.age, labels.gender
+    sources = _by_name(labels.source)
     bands = {
         f"{low}-{low + BAND - 1}": (age >= low) & (age < low + BAND)
         for low in range(0, int(np.nanmax(age, initial=-1)) + 1, BAND)
@@ -100,51 +82,64 @@ def sets_of_faces(age: F32, gender: F32, group: Array | None = None, source: Arr
     return {
         "age_bands": {name: mask for name, mask in bands.items() if mask.any()},
         "genders": {name: mask for name, mask in genders.items() if mask.any()},
-        "groups": {name: rows for name, rows in _by_name(group) if name},
+        "groups": {name: rows for name, rows in _by_name(labels.group) if name},
         "sources": dict(sources) if len(sources) > 1 else {},
     }
 
 
-def _by_name(group: Array | None) -> list[tuple[str, Array]]:
-    """Each name and its rows; sorted once, for there may be many names."""
-    if group is None or not len(group):
+def _by_name(column: Array | None) -> list[tuple[str, Array]]:
+    """Return each name with the indices of its faces. Sorts once, because there can be many names."""
+    if column is None or not len(column):
         return []
-    names, index = np.unique(group, return_inverse=True)
+    names, index = np.unique(column, return_inverse=True)
     rows = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
-    return [(str(name), part) for name, part in zip(names, rows, strict=True)]
+    return [(str(name), members) for name, members in zip(names, rows, strict=True)]
 
 
-def figures(predictions: Predictions, age: F32, gender: F32) -> Figures:
-    """The figures of one set of faces; None where nothing is labelled or the heads lack the attribute.
+def compute_metrics(predictions: Predictions, labels: Labels) -> Metrics:
+    """Compute the metrics of one set of faces.
 
-    ``mae`` mean and ``median`` median absolute error, ``bias`` mean signed error (years); ``cs5`` share
-    within 5 years; ``coverage`` share of ages inside the interval; ``width`` its mean width (years);
-    ``gender_accuracy``; ``ece`` expected calibration error of ``p_female`` (15 bins, Guo et al., ICML 2017),
-    which speaks of faces of both genders only.
+    Returns:
+        - ``n_age``: number of faces with a labelled and a predicted age
+        - ``mae``, ``median``: mean and median absolute error, years
+        - ``bias``: mean signed error, years
+        - ``cs5``: share of faces with an error of at most 5 years
+        - ``coverage``: share of ages inside the 90 % interval
+        - ``width``: mean width of the interval, years
+        - ``n_gender``: number of faces with a labelled and a predicted gender
+        - ``gender_accuracy``
+        - ``ece``: expected calibration error of ``p_female`` (15 bins; Guo et al., ICML 2017)
+
+        Metrics of an attribute without labels or predictions are None.
     """
-    out: Figures = dict.fromkeys(
+    out: Metrics = dict.fromkeys(
         ("n_age", "mae", "median", "bias", "cs5", "coverage", "width", "n_gender", "gender_accuracy", "ece")
     )
-    each = values(predictions, age, gender)
-    known = np.isfinite(each["mae"])
+    columns = per_face_metrics(predictions, labels)
+    known = np.isfinite(columns["mae"])
     out["n_age"] = int(known.sum())
     if known.any():
-        out.update({name: float(each[name][known].mean()) for name in AGE_MEANS})
-        out["median"] = float(np.median(each["mae"][known]))
-    known = np.isfinite(each["gender_accuracy"])
+        out.update({name: float(columns[name][known].mean()) for name in AGE_MEANS})
+        out["median"] = float(np.median(columns["mae"][known]))
+    known = np.isfinite(columns["gender_accuracy"])
     out["n_gender"] = int(known.sum())
     if known.any():
-        out.update({name: float(each[name][known].mean()) for name in GENDER_MEANS})
-        out["ece"] = _calibration_error(predictions.p_female[known].astype(np.float64), gender[known])
+        out.update({name: float(columns[name][known].mean()) for name in GENDER_MEANS})
+        out["ece"] = _calibration_error(predictions.p_female[known].astype(np.float64), labels.gender[known])
     return out
 
 
-def values(predictions: Predictions, age: F32, gender: F32) -> dict[str, F64]:
-    """What each face gives to the figures that are means; each shape (n,), NaN where the face's label or
-    answer is unknown."""
+def per_face_metrics(predictions: Predictions, labels: Labels) -> dict[str, F64]:
+    """Return the contribution of each face to the metrics that are means.
+
+    Returns:
+        For each name in :data:`AGE_MEANS` and :data:`GENDER_MEANS` an array of shape (n,), NaN where the
+        label or the prediction is unknown.
+    """
+    age, gender = labels.age, labels.gender
     error = predictions.age.astype(np.float64) - age
     low, high = predictions.age_low.astype(np.float64), predictions.age_high.astype(np.float64)
-    right = (predictions.p_female >= 0.5) == (gender == 1)
+    correct = (predictions.p_female >= 0.5) == (gender == 1)
     known, known_gender = np.isfinite(error), np.isfinite(gender) & np.isfinite(predictions.p_female)
     return {
         "mae": np.abs(error),
@@ -152,51 +147,62 @@ def values(predictions: Predictions, age: F32, gender: F32) -> dict[str, F64]:
         "cs5": np.where(known, np.abs(error) <= 5, np.nan),
         "coverage": np.where(known, (low <= age) & (age <= high), np.nan),
         "width": np.where(known, high - low, np.nan),
-        "gender_accuracy": np.where(known_gender, right, np.nan),
+        "gender_accuracy": np.where(known_gender, correct, np.nan),
     }
 
 
 def calibration_bins(p: Array) -> Array:
-    """Which of :data:`ECE_BINS` equal parts of 0 to 1 each probability lies in, shape (n,), int."""
+    """Return the bin of each probability, shape (n,), int: :data:`ECE_BINS` bins of equal width from 0 to
+    1."""
     return np.asarray(np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1))
 
 
-def _calibration_error(p: Array, y: Array) -> float:
+def _calibration_error(p: F64, gender: F32) -> float:
     bins = calibration_bins(p)
     return float(
-        sum(abs((p[bins == b] - y[bins == b]).sum()) / len(p) for b in range(ECE_BINS) if (bins == b).any())
+        sum(
+            abs((p[bins == b] - gender[bins == b]).sum()) / len(p)
+            for b in range(ECE_BINS)
+            if (bins == b).any()
+        )
     )
 
 
-def worst_sets(report: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """By ``mae`` and by ``gender_accuracy``: of each part of a report the name of the set that is read
-    worst, among those of :data:`FEW` faces or more, where there are two of them at least."""
+def worst_subgroups(report: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the worst subgroup of each kind, by ``mae`` and by ``gender_accuracy``.
+
+    Subgroups of fewer than :data:`FEW` faces do not count. Kinds with fewer than two subgroups left are
+    omitted.
+
+    Args:
+        report: as returned by :func:`evaluate`.
+    """
     worst: dict[str, dict[str, str]] = {"mae": {}, "gender_accuracy": {}}
-    for figure, count, sign in (("mae", "n_age", 1), ("gender_accuracy", "n_gender", -1)):
-        for part in PARTS:
+    for metric, count, sign in (("mae", "n_age", 1), ("gender_accuracy", "n_gender", -1)):
+        for kind in SUBGROUPS:
             rows = {
-                name: sign * row[figure]
-                for name, row in report[part].items()
+                name: sign * row[metric]
+                for name, row in report[kind].items()
                 if row[count] >= FEW and name != OLDER
             }
             if len(rows) > 1:
-                worst[figure][part] = max(rows, key=lambda name: rows[name])
+                worst[metric][kind] = max(rows, key=lambda name: rows[name])
     return worst
 
 
 def as_table(report: dict[str, Any]) -> str:
-    """A report as text, a row for each set of faces."""
+    """Format a report as a text table with one row per subgroup."""
     rows = [("all", report["overall"])]
-    for part in PARTS:
-        rows += report[part].items()
+    for kind in SUBGROUPS:
+        rows += report[kind].items()
     lines: list[tuple[str, ...]] = [("", *(heading for heading, _, _ in COLUMNS))]
     for name, row in rows:
-        lines.append((name, *(as_text(row, key, style) for _, key, style in COLUMNS)))
+        lines.append((name, *(as_text(row, metric, style) for _, metric, style in COLUMNS)))
     return aligned(lines)
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of a table as text: the first column to the left, the others to the right."""
+    """Format the cells of a table as text; the first column is left-aligned, the others right-aligned."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
@@ -206,7 +212,7 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def as_text(row: Figures, key: str, style: str) -> str:
-    """One figure of a table; - where there is none."""
-    value = row[key]
+def as_text(row: Metrics, metric: str, style: str) -> str:
+    """Format one metric; ``-`` if it is None."""
+    value = row[metric]
     return "-" if value is None else format_number(style, value)

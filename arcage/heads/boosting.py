@@ -1,4 +1,4 @@
-"""LightGBM as arcage uses it: fitted here, kept as arrays."""
+"""Boosted trees, fitted with LightGBM and kept as arrays."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from arcage.types import F32, Array
 
 Objective = Literal["l1", "binary", "quantile"]
 BINS: dict[str, Any] = {
-    # Descriptors have hundreds of dense columns: more bins cost time and give nothing.
+    # Descriptors have hundreds of dense columns; more bins take time and do not reduce the error.
     "max_bin": 63,
-    # Columns that one model cannot split, another may.
+    # The models of a dataset differ in their minimum leaf size, so columns are not filtered in advance.
     "feature_pre_filter": False,
     "force_col_wise": True,
     "verbose": -1,
 }
-# Folds are fitted side by side, each on one core.
+# Folds are fitted in parallel, each on one core.
 ONE_THREAD = {"num_threads": 1}
 LOSSES: dict[Objective, str] = {
     "l1": "mean absolute error (years)",
     "quantile": "pinball loss (years)",
     "binary": "log loss (nats)",
 }
-"""What each objective makes small, in words."""
+"""The loss that each objective minimises, with its unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boosting:
-    """Settings of one boosted stage."""
+    """Settings of one boosted model."""
 
     rounds: int
     learning_rate: float = 0.05
@@ -42,16 +42,17 @@ class Boosting:
 
 
 def dataset(features: F32, target: Array, weight: F32, start: F32 | None = None) -> Any:
-    """What any number of :func:`boost` calls fit on: columns put into bins, once.
+    """Make a LightGBM dataset for any number of :func:`boost` calls; columns are binned once.
 
-    Bins do not depend on the target, so they may be made of faces that a model must not see.
+    Bins do not depend on the target, so they can include faces that a model must not see.
 
     Args:
         features: shape (n, columns), float32.
         target: shape (n,): years, or 0 and 1.
-        weight: shape (n,): how much each face counts; 1 on average.
-        start: shape (n,): where the boosting starts (log-odds for ``binary``); None for the best constant,
-            which becomes a part of the trees.
+        weight: shape (n,), mean 1.
+        start: shape (n,): the initial predictions (log-odds for ``binary``); None for the best constant,
+            which
+            becomes part of the trees.
     """
     import lightgbm
 
@@ -59,22 +60,22 @@ def dataset(features: F32, target: Array, weight: F32, start: F32 | None = None)
     return lightgbm.Dataset(features, label, weight=weight, init_score=start, params=BINS).construct()
 
 
-def some(data: Any, rows: Array) -> Any:
-    """Some rows of a :func:`dataset`, increasing."""
+def subset(data: Any, rows: Array) -> Any:
+    """Return some rows, in ascending order, of a :func:`dataset`."""
     return data.subset(rows, {**BINS, **ONE_THREAD}).construct()
 
 
-def mean_loss(objective: Objective, alpha: float, answers: Array, target: Array) -> float:
-    """What the boosting makes small, of some faces that all count alike.
+def mean_loss(objective: Objective, alpha: float, predictions: Array, target: Array) -> float:
+    """Return the unweighted mean of an objective's loss.
 
     Args:
-        answers: shape (n,): years, or for ``binary`` the probability of 1.
+        predictions: shape (n,): years, or for ``binary`` the probability of 1.
         target: shape (n,): years, or 0 and 1.
     """
     if objective == "binary":
-        right = np.where(target == 1, answers, 1 - answers)
-        return float(-np.log(np.clip(right, 1e-7, 1)).mean())
-    error = np.asarray(target, np.float64) - answers
+        p_label = np.where(target == 1, predictions, 1 - predictions)
+        return float(-np.log(np.clip(p_label, 1e-7, 1)).mean())
+    error = np.asarray(target, np.float64) - predictions
     if objective == "quantile":
         return float(np.maximum(alpha * error, (alpha - 1) * error).mean())
     return float(np.abs(error).mean())
@@ -87,25 +88,27 @@ def boost(
     objective: Objective,
     alpha: float = 0.5,
     seed: int = 0,
-    test: Any = None,
-    told: Callable[[int, float | None], None] | None = None,
+    held_out: Any = None,
+    report: Callable[[int, float | None], None] | None = None,
 ) -> Trees:
-    """Fit trees that, added to where ``data`` starts, predict its target.
+    """Fit trees that predict the target of a dataset, starting from its initial predictions.
 
     Args:
-        data: a :func:`dataset`, or :func:`some` rows of one.
+        data: a :func:`dataset` or a :func:`subset` of one.
         alpha: the quantile, for ``quantile``.
-        test: other rows of the same dataset, by which nothing is chosen.
-        told: called after each round with its number, from 1, and the mean loss of ``test``, None without.
+        held_out: other rows of the same dataset, whose loss is reported. They do not influence the fit.
+        report: called after each round with its number, from 1, and the mean loss of ``held_out`` (None
+            without).
     """
     import lightgbm
 
-    def loss(answers: Array, faces: Any) -> tuple[str, float, bool]:
-        return objective, mean_loss(objective, alpha, answers, faces.get_label()), False
+    def loss(predictions: Array, faces: Any) -> tuple[str, float, bool]:
+        return objective, mean_loss(objective, alpha, predictions, faces.get_label()), False
 
     def after(round_: Any) -> None:
-        if told is not None:
-            told(round_.iteration + 1, round_.evaluation_result_list[0][2] if test is not None else None)
+        if report is not None:
+            error = round_.evaluation_result_list[0][2] if held_out is not None else None
+            report(round_.iteration + 1, error)
 
     parameters: dict[str, Any] = {
         **BINS,
@@ -128,15 +131,19 @@ def boost(
         parameters,
         data,
         settings.rounds,
-        valid_sets=[] if test is None else [test],
-        feval=None if test is None else loss,
-        callbacks=[] if told is None else [after],
+        valid_sets=[] if held_out is None else [held_out],
+        feval=None if held_out is None else loss,
+        callbacks=[] if report is None else [after],
     )
     return to_trees(booster.dump_model()["tree_info"])
 
 
 def to_trees(dumped: list[dict[str, Any]]) -> Trees:
-    """LightGBM's trees, as ``Booster.dump_model`` tells them, as arrays."""
+    """Convert the ``tree_info`` of ``lightgbm.Booster.dump_model`` to arrays.
+
+    Raises:
+        ValueError: a split is not numerical.
+    """
     roots: list[int] = []
     nodes: list[tuple[int, float, int, int, float]] = []
     depth = 0
@@ -149,7 +156,7 @@ def to_trees(dumped: list[dict[str, Any]]) -> Trees:
             nodes.append((0, np.inf, here, here, float(node["leaf_value"])))
             return here
         if node["decision_type"] != "<=":
-            raise ValueError("only numerical splits are known")
+            raise ValueError("the trees have splits that are not numerical")
         nodes.append((0, 0.0, 0, 0, 0.0))
         left = add(node["left_child"], level + 1)
         right = add(node["right_child"], level + 1)

@@ -1,4 +1,4 @@
-"""The heads as scikit-learn estimators, for any array of descriptors."""
+"""Heads as scikit-learn estimators, for any array of descriptors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from arcage.heads.fit import KINDS, Settings, fit_heads
+from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads
-from arcage.types import F32, Array
+from arcage.heads.settings import KINDS, Settings
+from arcage.types import F32, Array, Labels
 
 
 class _Head(BaseEstimator):  # type: ignore[misc]
-    """What both estimators do."""
+    """Base class of both estimators."""
 
     def __init__(self, kind: str = "boosted", folds: int = 10, random_state: Any = 0) -> None:
         self.kind = kind
@@ -29,13 +30,13 @@ class _Head(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
         if not isinstance(self.folds, Integral) or self.folds < 2:
             raise ValueError(f"folds={self.folds!r} is not a whole number of at least 2")
-        # A number is the seed itself, as for `arcage fit --seed`.
+        # An integer is the seed, as for the fit command.
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         return Settings(kind=self.kind, folds=int(self.folds), seed=int(seed))
 
-    def _look(self, X: Any) -> F32:
+    def _check(self, X: Any) -> F32:
         check_is_fitted(self)
         return np.asarray(validate_data(self, X, reset=False, dtype=np.float32))
 
@@ -44,23 +45,25 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
     """Age from descriptors, with a 90 % interval.
 
     Args:
-        kind: ``boosted``, ``linear`` or ``lightgbm``, as for ``arcage fit``.
-        folds: of the cross-fitting by which intervals are calibrated; fewer are faster, but leave them too
-            wide. Never more than there are faces.
-        random_state: a number, a RandomState, or None for one of NumPy's own.
+        kind: ``boosted``, ``linear`` or ``lightgbm``.
+        folds: number of folds of the cross-fitting that intervals are calibrated on, at most the number of
+            faces.
+            Fewer are faster, but make intervals too wide.
+        random_state: an integer, a RandomState, or None for NumPy's global one.
 
     Attributes:
         heads_: the fitted :class:`~arcage.heads.model.Heads`, without a gender head.
     """
 
     def fit(self, X: Any, y: Any) -> AgeHead:
-        """
+        """Fit the head.
+
         Args:
-            X: shape (n, dimension): descriptors, kept as float32.
-            y: shape (n,): years, 0 or more; answers stay within 0 to 120.
+            X: shape (n, dimension): descriptors, converted to float32.
+            y: shape (n,): years, 0 or more; predictions are from 0 to 120.
 
         Raises:
-            ValueError: the arrays or the parameters cannot be fitted on.
+            ValueError: an array or a parameter is invalid.
         """
         settings = self._settings()
         X, y = validate_data(self, X, y, dtype=np.float32, y_numeric=True, ensure_min_samples=2)
@@ -70,15 +73,15 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> Array:
-        """Years, shape (n,), float32."""
-        x = self._look(X)
+        """Predict ages, shape (n,), float32, years."""
+        x = self._check(X)
         return self.heads_.predict(x).age
 
     def predict_interval(self, X: Any) -> Array:
-        """The ends of the 90 % interval, years: shape (n, 2), float32."""
-        x = self._look(X)
-        answers = self.heads_.predict(x)
-        return np.stack([answers.age_low, answers.age_high], axis=1)
+        """Predict the bounds of the 90 % interval, shape (n, 2), float32, years."""
+        x = self._check(X)
+        predictions = self.heads_.predict(x)
+        return np.stack([predictions.age_low, predictions.age_high], axis=1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -87,7 +90,9 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
 
 
 class GenderHead(ClassifierMixin, _Head):  # type: ignore[misc]
-    """Which of two labels, by calibrated probabilities; the parameters are those of :class:`AgeHead`.
+    """One of two labels from descriptors, with calibrated probabilities.
+
+    The parameters are those of :class:`AgeHead`.
 
     Attributes:
         classes_: the two labels, sorted; with 0 and 1 as elsewhere in arcage, 1 is female.
@@ -96,13 +101,14 @@ class GenderHead(ClassifierMixin, _Head):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any) -> GenderHead:
-        """
+        """Fit the head.
+
         Args:
-            X: shape (n, dimension): descriptors, kept as float32.
+            X: shape (n, dimension): descriptors, converted to float32.
             y: shape (n,): two different labels.
 
         Raises:
-            ValueError: the arrays or the parameters cannot be fitted on.
+            ValueError: an array or a parameter is invalid.
         """
         settings = self._settings()
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
@@ -118,13 +124,13 @@ class GenderHead(ClassifierMixin, _Head):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Shape (n, 2), float32: the probability of each of ``classes_``."""
-        x = self._look(X)
+        """Predict the probability of each of ``classes_``, shape (n, 2), float32."""
+        x = self._check(X)
         p = self.heads_.predict(x).p_female
         return np.stack([1 - p, p], axis=1)
 
     def predict(self, X: Any) -> Array:
-        """Shape (n,): the more probable label."""
+        """Predict the more probable label, shape (n,)."""
         p = self.predict_proba(X)[:, 1]
         return np.asarray(self.classes_[(p >= 0.5).astype(int)])
 
@@ -135,14 +141,7 @@ class GenderHead(ClassifierMixin, _Head):  # type: ignore[misc]
 
 
 def _fit(X: F32, age: F32 | None, gender: F32 | None, settings: Settings) -> Heads:
-    unknown = np.full(len(X), np.nan, np.float32)
+    unknown = Labels.empty(len(X))
+    labels = Labels(unknown.age if age is None else age, unknown.gender if gender is None else gender)
     settings = replace(settings, folds=min(settings.folds, len(X)))
-    heads, _ = fit_heads(
-        X,
-        unknown if age is None else age,
-        unknown if gender is None else gender,
-        fingerprint="",
-        settings=settings,
-        least=2,
-    )
-    return heads
+    return fit_heads(X, labels, fingerprint="", settings=settings, min_faces=2).heads

@@ -1,19 +1,21 @@
-"""Heads as one ONNX graph, for programs that do not run Python. Needs the package onnx.
+"""Export heads as an ONNX model, for programs that do not run Python. Needs the package onnx.
 
-All of it are plain operators, which every runtime knows: OpenVINO has no TreeEnsembleRegressor, so trees are
-walked through, step by step. What ``np.interp`` does with a curve is written as a sum: each piece adds its
-slope times how far the value has come along it.
+The graph has basic operators only, which every runtime supports. OpenVINO has no TreeEnsembleRegressor, so
+trees are evaluated one step at a time. Piecewise linear interpolation is a sum over the pieces of the slope
+times the covered part of the piece.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from arcage.errors import HeadsError, UsageError
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
+from arcage.graphs.builder import GraphBuilder
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.heads.model import OLDEST, YOUNGEST, Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.store import heads_folder, named_heads
@@ -22,7 +24,7 @@ from arcage.types import F32, F64, Array
 INPUT = "descriptors"
 AGES, FEMALE = ("age", "age_low", "age_high"), "p_female"
 OPSET, IR = 17, 8
-"""Old enough for what runs on phones and in browsers."""
+"""Old enough for runtimes on phones and in browsers."""
 ONE = np.array([1], np.int64)
 
 
@@ -39,10 +41,10 @@ def check_onnx_file(file: Path) -> None:
 
 
 def export_heads(name: str, file: Path, *, overwrite: bool = False) -> Heads:
-    """Write heads as an ONNX model, see :func:`write_onnx`.
+    """Write heads as an ONNX model; see :func:`write_onnx`.
 
     Args:
-        name: folder of the heads, or ``wheel`` for the bundled ones.
+        name: folder of the heads, or ``bundled``.
         file: the model.
         overwrite: replace a file that arcage did not write.
 
@@ -63,8 +65,10 @@ def export_heads(name: str, file: Path, *, overwrite: bool = False) -> Heads:
 
 
 def write_onnx(heads: Heads, file: Path) -> None:
-    """Write heads as an ONNX model: ``descriptors``, float32 [n, dimension], in; ``age``, ``age_low``,
-    ``age_high`` (years) and ``p_female`` (0 to 1), float32 [n], out, as far as the heads have them.
+    """Write heads as an ONNX model.
+
+    Input: ``descriptors``, float32 [n, dimension]. Outputs, for the attributes of the heads: ``age``,
+        ``age_low``, ``age_high`` (years) and ``p_female`` (0 to 1), float32 [n].
 
     Raises:
         HeadsError: the package onnx is not installed.
@@ -74,7 +78,7 @@ def write_onnx(heads: Heads, file: Path) -> None:
         import onnx
     except ImportError as error:
         raise HeadsError("writing ONNX needs the package onnx: pip install 'arcage[onnx]'") from error
-    graph = _Graph(onnx.helper, onnx.numpy_helper)
+    graph = _Graph(onnx)
     outputs: list[str] = []
     if heads.age is not None:
         _age(graph, heads.age)
@@ -95,38 +99,34 @@ def write_onnx(heads: Heads, file: Path) -> None:
         ir_version=IR,
         producer_name="arcage",
     )
-    # Whoever runs the file has to feed it with descriptors of this pipeline.
+    # The model must be given descriptors of this pipeline.
     onnx.helper.set_model_props(model, {"fingerprint": heads.fingerprint})
     onnx.checker.check_model(model)
     with atomic_write(file) as out:
         out.write(model.SerializeToString())
 
 
-class _Graph:
-    """A graph that grows by one operator at a time."""
+@dataclass(frozen=True, slots=True)
+class _StackNames:
+    """The names of the outputs of a stack."""
 
-    def __init__(self, helper: Any, numpy_helper: Any) -> None:
-        self.helper, self.numpy_helper = helper, numpy_helper
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+    predictions: str
+    outputs: str = ""
+    axes: str = ""
+    """Empty without a kernel stage."""
 
-    def add(self, operator: str, *inputs: str | Array | float, name: str = "", **attributes: Any) -> str:
-        """Add an operator on values by name, or on constants, and give its output's name."""
-        names = [one if isinstance(one, str) else self._constant(one) for one in inputs]
-        output = name or f"v{len(self.nodes)}"
-        self.nodes.append(self.helper.make_node(operator, names, [output], **attributes))
-        return output
 
-    def _constant(self, value: Array | float) -> str:
-        array = np.asarray(value)
-        if array.dtype.kind == "f":
-            array = array.astype(np.float32)
-        name = f"c{len(self.constants)}"
-        self.constants.append(self.numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+class _Graph(GraphBuilder):
+    """A graph with the layers of heads. Values are of shape [n, columns]."""
 
-    def linear(self, part: Linear, x: str) -> str:
-        return self.add("Add", self.add("MatMul", self.add("Sub", x, part.mean), part.weights), part.bias)
+    def constant(self, value: ArrayLike, name: str = "") -> str:
+        """Append a constant of one or more dimensions, in single precision if it is a float."""
+        array = np.ascontiguousarray(value)
+        return super().constant(array.astype(np.float32) if array.dtype.kind == "f" else array, name)
+
+    def linear(self, layer: Linear, x: str) -> str:
+        product = self.add("MatMul", self.add("Sub", x, layer.mean), layer.weights)
+        return self.add("Add", product, layer.bias)
 
     def clip(self, x: str, low: Array | float, high: Array | float) -> str:
         return self.add("Min", self.add("Max", x, low), high)
@@ -135,102 +135,102 @@ class _Graph:
         return self.add("Sigmoid", self.clip(odds, -30.0, 30.0), name=name)
 
     def column(self, x: str, index: int) -> str:
-        """Shape [n, k] -> [n, 1]."""
+        """Return one column, [n, k] -> [n, 1]."""
         return self.add("Gather", x, np.array([index], np.int64), axis=1)
 
     def interp(self, x: str, xs: Array, ys: Array) -> str:
-        """``np.interp`` for [n, 1]; ``xs`` increase. Pieces by themselves lose nothing to cancellation."""
+        """Interpolate as ``np.interp`` does, [n, 1] -> [n, 1]. Separate pieces avoid cancellation."""
         xs, ys = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
         width = np.diff(xs)
         along = self.clip(self.add("Sub", x, xs[None, :-1]), 0.0, width[None])
         steps = self.add("MatMul", along, (np.diff(ys) / width)[:, None])
         return self.add("Add", steps, ys[:1][None])
 
-    def trees(self, part: Trees, x: str) -> str:
-        """All trees side by side, a step down at a time, as :class:`~arcage.heads.layers.Trees` goes."""
-        threshold = _float32_below(part.threshold)
-        feature, left, right = (a.astype(np.int32) for a in (part.feature, part.left, part.right))
-        roots = part.roots.astype(np.int32)
+    def trees(self, layer: Trees, x: str) -> str:
+        """Evaluate all trees in parallel, step by step, as :class:`~arcage.heads.layers.Trees` does."""
+        threshold = _float32_below(layer.threshold)
+        feature, left, right = (a.astype(np.int32) for a in (layer.feature, layer.left, layer.right))
+        roots = layer.roots.astype(np.int32)
         node = ""
-        for step in range(int(part.depth)):
+        for step in range(int(layer.depth)):
             if step:
-                seen = self.add("GatherElements", x, self.add("Gather", feature, node), axis=1)
+                value = self.add("GatherElements", x, self.add("Gather", feature, node), axis=1)
                 least, lower, upper = (self.add("Gather", a, node) for a in (threshold, left, right))
             else:
-                # Everybody begins at the roots.
-                seen = self.add("Gather", x, feature[roots], axis=1)
-                least, lower, upper = (self._constant(a[roots][None]) for a in (threshold, left, right))
-            node = self.add("Where", self.add("LessOrEqual", seen, least), lower, upper)
+                # All faces start at the roots.
+                value = self.add("Gather", x, feature[roots], axis=1)
+                least, lower, upper = (self.constant(a[roots][None]) for a in (threshold, left, right))
+            node = self.add("Where", self.add("LessOrEqual", value, least), lower, upper)
         if not node:
-            # Trees that never ask anything: the same for everybody.
-            alone = self.add("Mul", self.column(x, 0), 0.0)
-            return self.add("Add", alone, part.value[roots].sum())
-        return self.add("ReduceSum", self.add("Gather", part.value, node), ONE, keepdims=1)
+            # Trees without a split are constant.
+            zero = self.add("Mul", self.column(x, 0), 0.0)
+            return self.add("Add", zero, layer.value[roots].sum())
+        return self.add("ReduceSum", self.add("Gather", layer.value, node), ONE, keepdims=1)
 
-    def kernel(self, part: Kernel, axes: str) -> str:
-        marks = part.landmarks.astype(np.float64)
+    def kernel(self, layer: Kernel, axes: str) -> str:
+        centers = layer.centers.astype(np.float64)
         own = self.add("ReduceSum", self.add("Mul", axes, axes), ONE, keepdims=1)
-        product = self.add("MatMul", axes, 2 * marks.T)
-        distance = self.add("Sub", self.add("Add", own, (marks**2).sum(axis=1)[None]), product)
+        product = self.add("MatMul", axes, 2 * centers.T)
+        distance = self.add("Sub", self.add("Add", own, (centers**2).sum(axis=1)[None]), product)
         similar = self.add("Exp", self.add("Neg", self.add("Max", distance, 0.0)))
-        return self.add("Add", self.add("MatMul", similar, part.weights), part.bias)
+        return self.add("Add", self.add("MatMul", similar, layer.weights), layer.bias)
 
-    def stack(self, stack: Stacked) -> tuple[str, str, str]:
-        """Its answers; and the kernel stage's outputs and axes, empty without one."""
+    def stack(self, stack: Stacked) -> _StackNames:
         if not stack.kernels:
-            return self._concat([self._last(part, INPUT) for part in stack.last]), "", ""
+            return _StackNames(self._concat([self._last(layer, INPUT) for layer in stack.last]))
         axes = [self.add("MatMul", self.add("Sub", INPUT, k.mean), k.projection) for k in stack.kernels]
         parts = [self.kernel(kernel, own) for kernel, own in zip(stack.kernels, axes, strict=True)]
         start = self.add("ReduceMean", self._concat([self.column(part, 0) for part in parts]), axes=[1])
         outputs = self._concat(parts)
         columns = self.add("Gather", INPUT, stack.columns.astype(np.int64), axis=1)
         features = self._concat([outputs, columns])
-        last = self._concat([self._last(part, features) for part in stack.last])
-        return self.add("Add", last, start), outputs, self._concat(axes)
+        last = self._concat([self._last(layer, features) for layer in stack.last])
+        return _StackNames(self.add("Add", last, start), outputs, self._concat(axes))
 
-    def adaptation(self, part: Adaptation, seen: tuple[str, str, str]) -> tuple[str, str]:
-        """How much a face looks like the new source, and what is added to its answers; both [n, 1]."""
-        answers, outputs, axes = seen
-        weight = self.logistic(self.linear(part.gate, self._concat([outputs, axes])))
-        said = self.clip(self._concat([outputs, answers]), part.lowest, part.highest)
-        return weight, self.add("Mul", weight, self.linear(part.change, said))
+    def adaptation(self, adapted: Adaptation, stack: _StackNames) -> tuple[str, str]:
+        """Return the weight of the correction, and what it adds to the predictions; both [n, 1]."""
+        weight = self.logistic(self.linear(adapted.gate, self._concat([stack.outputs, stack.axes])))
+        features = self._concat([stack.outputs, stack.predictions])
+        features = self.clip(features, adapted.lowest, adapted.highest)
+        return weight, self.add("Mul", weight, self.linear(adapted.change, features))
 
-    def _last(self, part: Linear | Trees, x: str) -> str:
-        return self.linear(part, x) if isinstance(part, Linear) else self.trees(part, x)
+    def _last(self, layer: Linear | Trees, x: str) -> str:
+        return self.linear(layer, x) if isinstance(layer, Linear) else self.trees(layer, x)
 
     def _concat(self, parts: list[str]) -> str:
         return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
 
 
 def _age(graph: _Graph, model: AgeModel) -> None:
-    seen = graph.stack(model.stack)
-    answers, weight = seen[0], ""
+    stack = graph.stack(model.stack)
+    predictions, weight = stack.predictions, ""
     if model.adapted is not None:
-        weight, shift = graph.adaptation(model.adapted, seen)
-        answers = graph.add("Add", answers, shift)
-    age = graph.clip(graph.column(answers, 0), YOUNGEST, OLDEST)
+        weight, shift = graph.adaptation(model.adapted, stack)
+        predictions = graph.add("Add", predictions, shift)
+    age = graph.clip(graph.column(predictions, 0), YOUNGEST, OLDEST)
     count = len(model.stack.last)
     own = np.stack([model.ages, model.low, model.high])
     for end, column, extreme in ((1, count - 2 if count == 3 else 0, "Min"), (2, count - 1, "Max")):
-        answer = graph.column(answers, column)
+        quantile = graph.column(predictions, column)
 
-        def read(curves: Array, end: int = end, answer: str = answer, extreme: str = extreme) -> str:
-            at = graph.interp(answer, curves[end], curves[0])
+        def bound(curves: Array, end: int = end, quantile: str = quantile, extreme: str = extreme) -> str:
+            at = graph.interp(quantile, curves[end], curves[0])
             return graph.clip(graph.add(extreme, at, age), YOUNGEST, OLDEST)
 
-        value = read(own)
+        value = bound(own)
         if model.adapted is not None:
-            other = graph.add("Sub", read(model.adapted.curves), value)
+            other = graph.add("Sub", bound(model.adapted.curves), value)
             value = graph.add(extreme, graph.add("Add", value, graph.add("Mul", weight, other)), age)
         _flat(graph, value, AGES[end])
     _flat(graph, age, AGES[0])
 
 
 def _gender(graph: _Graph, model: GenderModel) -> None:
-    seen = graph.stack(model.stack)
-    odds = graph.add("Add", graph.add("Mul", graph.column(seen[0], 0), model.slope), model.offset)
+    stack = graph.stack(model.stack)
+    score = graph.column(stack.predictions, 0)
+    odds = graph.add("Add", graph.add("Mul", score, model.slope), model.offset)
     if model.adapted is not None:
-        odds = graph.add("Add", odds, graph.adaptation(model.adapted, seen)[1])
+        odds = graph.add("Add", odds, graph.adaptation(model.adapted, stack)[1])
     _flat(graph, graph.logistic(odds), FEMALE)
 
 
@@ -239,7 +239,7 @@ def _flat(graph: _Graph, x: str, name: str) -> None:
 
 
 def _float32_below(threshold: F64) -> F32:
-    """The largest float32 that is at most the threshold: float32 values go the same way at both."""
+    """Return the largest float32 up to each threshold, which splits float32 values in the same way."""
     single = threshold.astype(np.float32)
     above = single.astype(np.float64) > threshold
     single[above] = np.nextafter(single[above], np.float32(-np.inf))

@@ -1,76 +1,83 @@
-"""The supervised kernel stage: descriptors -> smooth answers on axes that know about the labels.
+"""The supervised kernel stage: kernel ridge regression on discriminant axes of the descriptors.
 
-It is fitted once for each fold and once on all faces. What folds have in common is computed once: the sums
-that the discriminant axes need are those of all faces less those of the fold's test faces. The kernel's
-sums have to be made for each fold, since each has its own axes; they are kept, so that a fit without some
-faces needs a look at those faces only.
+It is fitted once without each fold and once on all faces. The sums that the discriminant axes need are those
+of all faces less those of the fold's test faces, so they are computed once. The sums of the kernel regression
+are computed for each fold, because the axes differ. They are kept, so that a fit without some faces only has
+to subtract those faces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 
 from arcage.heads.layers import Kernel, gaussian
-from arcage.heads.parallel import each
+from arcage.heads.parallel import parallel_map
 from arcage.types import F32, F64, Array
 
-Folds = list[tuple[Array, Array]]
-"""Training and test rows; each row is in one test part."""
-
 BLOCK = 2048
-"""Rows at a time: no matrix of (faces, landmarks) is ever whole in memory."""
-PARTS = 8
-"""In which all faces are added up, side by side."""
+"""Number of rows in one step, so that no (faces, centers) matrix is in memory as a whole."""
+CHUNKS = 8
+"""Number of chunks whose sums are computed in parallel."""
+
+
+class Fold(NamedTuple):
+    """Indices of the training and test rows of a fold. Each row is in the test part of one fold."""
+
+    train: Array
+    test: Array
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
-    """Settings of the kernel stage, chosen by cross-validation (docs/evidence/method.md)."""
+    """Settings of the kernel stage; the defaults were chosen by cross-validation."""
 
     shrinkage: float = 0.15
-    """Of the within-class covariance towards its diagonal mean, 0 to 1."""
+    """Shrinkage of the within-class covariance towards a multiple of the identity, 0 to 1."""
     context: float = 0.5
-    """Weight of the descriptor's own strongest columns beside the supervised axes."""
+    """Weight of descriptor columns relative to the discriminant axes."""
     context_columns: int = 256
+    """Number of descriptor columns, those with the largest variance."""
     width: float = 0.3
     """Gaussian kernel: ``exp(-width * distance^2)``, with axes scaled to unit total variance."""
     ridge: float = 0.3
-    landmarks: int = 2000
+    centers: int = 2000
+    """Maximum number of centers of the Nystroem approximation, which are randomly chosen faces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelSums:
-    """Kernel ridge regression on some faces as sums over them: the weights follow from these alone.
+    """The sums over faces that determine a kernel ridge regression.
 
-    A column of the kernel is much the same for all faces. Taking ``middle`` away first leaves small numbers,
-    whose products single precision adds up well enough.
+    A column of the kernel matrix varies little between faces. Subtracting ``middle`` first leaves small
+    numbers, whose products are accurate enough in single precision.
     """
 
     kernel: Kernel
-    """Without weights as yet; its bias is what was taken from the targets."""
+    """Without weights; its bias is what is subtracted from the targets."""
     middle: F32
-    """Shape (landmarks,)."""
+    """Shape (centers,): what is subtracted from the columns of the kernel matrix."""
     gram: F64
-    """Shape (landmarks, landmarks): of the columns less ``middle``."""
+    """Shape (centers, centers): products of the columns."""
     moment: F64
-    """Shape (landmarks, outputs + 1): of the columns with the targets less the bias, and with ones."""
+    """Shape (centers, outputs + 1): products of the columns with the targets, and with ones."""
     total: F64
-    """Shape (outputs + 1,): the targets less the bias, and the faces' weight."""
+    """Shape (outputs + 1,): sums of the targets, and of the weights."""
 
     def add(self, x: F32, targets: F64, weight: F32, rows: Array, sign: int = 1) -> KernelSums:
-        """The sums with some more rows of ``x``, or without them where ``sign`` is -1."""
+        """Return the sums with some rows of ``x`` added, or subtracted if ``sign`` is -1."""
         gram, moment, total = self.gram.copy(), self.moment.copy(), self.total.copy()
         for block in _blocks(rows):
-            similar = gaussian(self.kernel.project(x[block]), self.kernel.landmarks)
+            similar = gaussian(self.kernel.project(x[block]), self.kernel.centers)
             similar -= self.middle
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
-            # In double precision: of sums in single precision the small eigenvalues are rounding, and one
-            # that is only just positive blows the weights up. A matrix times itself costs half a product.
+            # In single precision, rounding errors exceed the small eigenvalues, and an eigenvalue that is
+            # barely positive makes the weights explode. A symmetric product takes half the time.
             root = np.sqrt(weight[block, None], dtype=np.float64) * similar
             y *= weight[block, None]
             gram += sign * (root.T @ root)
@@ -79,115 +86,130 @@ class KernelSums:
         return replace(self, gram=gram, moment=moment, total=total)
 
     def solve(self, ridge: float) -> Kernel:
-        """The regression, whose intercept is not penalised."""
+        """Solve the regression; the intercept is not penalised."""
         faces = self.total[-1]
         column, target = self.moment[:, -1] / faces, self.total[:-1] / faces
         gram = self.gram - faces * np.outer(column, column)
-        gram += ridge * gaussian(self.kernel.landmarks, self.kernel.landmarks)
+        gram += ridge * gaussian(self.kernel.centers, self.kernel.centers)
         weights = _solve(gram, self.moment[:, :-1] - faces * np.outer(column, target)).astype(np.float32)
         bias = self.kernel.bias + target - (self.middle + column) @ weights
         return replace(self.kernel, weights=weights, bias=bias.astype(np.float32))
 
 
 def cross_kernel(
-    x: F32, classes: Array, targets: F64, weight: F32, folds: Folds, settings: KernelSettings, seed: int
+    x: F32,
+    classes: Array,
+    targets: F64,
+    weight: F32,
+    folds: Sequence[Fold],
+    settings: KernelSettings,
+    seed: int,
 ) -> Iterator[KernelSums]:
-    """Kernel ridge regression on discriminant axes: for the training rows of each fold, then for all rows.
+    """Compute the sums of kernel ridge regression on discriminant axes.
 
-    Distances between descriptors are mostly about who somebody is. On the axes of a linear
-    discriminant analysis between age bands (or genders within them) they are about the label: kernel
-    regression there is both better and smaller than on the descriptors.
+    Distances between descriptors mostly reflect identity. On the axes of a linear discriminant analysis
+    between age bands (or between the genders within them) they reflect the label, and kernel regression is
+    more accurate with fewer centers.
 
     Args:
         x: shape (n, dimension), float32.
-        classes: shape (n,), int: what the axes have to tell apart.
-        targets: shape (n, outputs): what the kernel regression predicts.
-        weight: shape (n,): how much each face counts; 1 on average. What has none is in no training part.
+        classes: shape (n,), int: the classes that the axes separate.
+        targets: shape (n, outputs): what the regression predicts.
+        weight: shape (n,), mean 1. Rows with the weight 0 are in no training part.
+
+    Yields:
+        The sums of the training rows of each fold, then of all rows.
     """
     names, index = np.unique(classes, return_inverse=True)
-    everyone = np.arange(len(x))
+    rows = np.arange(len(x))
     origin = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # Square matrices over the columns, in double precision, are what takes memory with long descriptors.
-    memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.landmarks**2)
+    # With long descriptors, square matrices in double precision over their columns dominate.
+    memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.centers**2)
 
-    def sums_of(rows: Array) -> Scatter:
-        return scatter(x, index, len(names), weight, origin, rows)
+    def scatter_of(chunk: Array) -> Scatter:
+        return scatter(x, index, len(names), weight, origin, chunk)
 
-    whole = reduce(Scatter.plus, each(sums_of, np.array_split(everyone, PARTS), memory))
+    total = reduce(Scatter.plus, parallel_map(scatter_of, np.array_split(rows, CHUNKS), memory))
 
-    def fit(fold: tuple[Array, Array]) -> KernelSums:
+    def fit(fold: Fold) -> KernelSums:
         train, test = fold
-        seen = whole.plus(sums_of(test), sign=-1) if len(test) else whole
-        kernel = _kernel(x, targets, seen, origin, train, settings, seed)
-        # The landmarks are some of the faces: their columns' means are near those of all.
-        columns = gaussian(kernel.landmarks, kernel.landmarks)
+        fitted = total.plus(scatter_of(test), sign=-1) if len(test) else total
+        kernel = _kernel(x, targets, fitted, origin, train, settings, seed)
+        # The centers are a sample of the faces, so the means of their columns are close to those of all
+        # faces.
+        columns = gaussian(kernel.centers, kernel.centers)
         middle = columns.mean(axis=0)
         outputs = targets.shape[1] + 1
-        nothing = KernelSums(
+        empty = KernelSums(
             kernel, middle, np.zeros(columns.shape), np.zeros((len(columns), outputs)), np.zeros(outputs)
         )
-        return nothing.add(x, targets, weight, train)
+        return empty.add(x, targets, weight, train)
 
-    return each(fit, [*folds, (np.flatnonzero(weight), everyone[:0])], memory)
+    return parallel_map(fit, [*folds, Fold(np.flatnonzero(weight), rows[:0])], memory)
 
 
 def outputs(kernel: Kernel, x: F32, rows: Array) -> F32:
-    """The stage's outputs for some rows of ``x``, shape (len(rows), outputs)."""
+    """Return the outputs of a kernel for some rows of ``x``, shape (len(rows), outputs)."""
     return np.concatenate([kernel(x[block]) for block in _blocks(rows)] or [kernel(x[:0])])
 
 
 def _kernel(
-    x: F32, targets: F64, seen: Scatter, origin: F32, rows: Array, settings: KernelSettings, seed: int
+    x: F32, targets: F64, fitted: Scatter, origin: F32, rows: Array, settings: KernelSettings, seed: int
 ) -> Kernel:
-    """All but the weights."""
-    total = seen.covariance()
-    axes = discriminant_axes(seen, settings.shrinkage)
+    """Return the kernel without its weights."""
+    total = fitted.covariance()
+    axes = discriminant_axes(fitted, settings.shrinkage)
     variance = np.diag(total)
     strongest = np.argsort(-variance, kind="stable")[: settings.context_columns]
     context = np.zeros((len(total), len(strongest)))
     context[strongest, np.arange(len(strongest))] = settings.context / np.sqrt(variance.sum())
     spread = np.einsum("ij,ij", axes, total @ axes)
     projection = np.concatenate([axes / np.sqrt(spread), context], axis=1) * np.sqrt(settings.width)
-    chosen = np.random.default_rng(seed).permutation(len(rows))[: settings.landmarks]
+    chosen = np.random.default_rng(seed).permutation(len(rows))[: settings.centers]
     kernel = Kernel(
-        mean=(origin + seen.mean()).astype(np.float32),
+        mean=(origin + fitted.mean()).astype(np.float32),
         projection=projection.astype(np.float32),
-        landmarks=np.empty((0, projection.shape[1]), np.float32),
+        centers=np.empty((0, projection.shape[1]), np.float32),
         weights=np.empty((0, targets.shape[1]), np.float32),
         bias=targets[rows].mean(axis=0).astype(np.float32),
     )
-    # Landmarks are stored in half precision: the weights must fit what will be read back.
-    landmarks = kernel.project(x[rows[np.sort(chosen)]]).astype(np.float16).astype(np.float32)
-    return replace(kernel, landmarks=landmarks)
+    # Centers are stored in half precision; the weights are fitted to what will be loaded.
+    centers = kernel.project(x[rows[np.sort(chosen)]]).astype(np.float16).astype(np.float32)
+    return replace(kernel, centers=centers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scatter:
-    """Sums over faces, of descriptors less one origin: all that discriminant axes depend on."""
+    """The sums over faces that determine the discriminant axes. An origin is subtracted from the
+    descriptors."""
 
     count: F64
-    """Shape (classes,): weight of the faces of each class."""
+    """Shape (classes,): total weight of each class."""
     sums: F64
-    """Shape (classes, dimension)."""
+    """Shape (classes, dimension): sums of the descriptors of each class."""
     squares: F64
-    """Shape (dimension, dimension)."""
+    """Shape (dimension, dimension): products of the columns."""
 
-    def plus(self, part: Scatter, sign: int = 1) -> Scatter:
-        """With some more faces, or without them where ``sign`` is -1."""
+    def plus(self, other: Scatter, sign: int = 1) -> Scatter:
+        """Return the sums with those of other faces added, or subtracted if ``sign`` is -1."""
         return Scatter(
-            self.count + sign * part.count, self.sums + sign * part.sums, self.squares + sign * part.squares
+            self.count + sign * other.count,
+            self.sums + sign * other.sums,
+            self.squares + sign * other.squares,
         )
 
     def mean(self) -> F64:
+        """Return the mean descriptor, shape (dimension,)."""
         return np.asarray(self.sums.sum(axis=0) / self.count.sum())
 
     def covariance(self) -> F64:
+        """Return the total covariance, shape (dimension, dimension)."""
         mean = self.mean()
         return np.asarray(self.squares / self.count.sum() - np.outer(mean, mean))
 
 
 def scatter(x: F32, classes: Array, count: int, weight: F32, origin: F32, rows: Array) -> Scatter:
-    """The sums of some rows of ``x``; ``classes`` are numbers below ``count``."""
+    """Compute the sums of some rows of ``x``; ``classes`` are integers from 0 to ``count - 1``."""
     sums, squares = np.zeros((count, x.shape[1])), np.zeros((x.shape[1], x.shape[1]))
     for block in _blocks(rows):
         part = x[block] - origin
@@ -198,40 +220,46 @@ def scatter(x: F32, classes: Array, count: int, weight: F32, origin: F32, rows: 
     return Scatter(counts, sums, squares)
 
 
-def discriminant_axes(seen: Scatter, shrinkage: float) -> F64:
-    """Fisher's discriminant axes with a shrunk within-class covariance, shape (dimension, axes),
-    each with unit within-class variance, the most telling first."""
+def discriminant_axes(sums: Scatter, shrinkage: float) -> F64:
+    """Compute Fisher's discriminant axes with a shrunk within-class covariance.
+
+    Returns:
+        Shape (dimension, axes), the most discriminant axis first, each with unit within-class variance.
+    """
     from scipy.linalg import cholesky, solve_triangular, svd
 
-    there = seen.count > 0
-    share = seen.count[there] / seen.count.sum()
-    means = (seen.sums[there] / seen.count[there, None] - seen.mean()) * np.sqrt(share)[:, None]
-    within = seen.covariance() - means.T @ means
+    present = sums.count > 0
+    share = sums.count[present] / sums.count.sum()
+    means = (sums.sums[present] / sums.count[present, None] - sums.mean()) * np.sqrt(share)[:, None]
+    within = sums.covariance() - means.T @ means
     scale = np.trace(within) / len(within)
     within *= 1 - shrinkage
-    # Columns that never vary would make it singular.
+    # Constant columns would make it singular.
     within[np.diag_indices_from(within)] += shrinkage * scale + 1e-9 * max(scale, 1e-30)
-    # Between few classes there are few axes, all in the plane of their means: no eigenvalues of the
-    # whole covariance are needed once it is made round.
+    # After whitening, all axes are in the subspace of the class means, so the whole covariance needs no
+    # eigendecomposition.
     root = cholesky(within, lower=True, overwrite_a=True)
     plane = svd(solve_triangular(root, means.T, lower=True), full_matrices=False)[0]
-    # With one class nothing can be told apart; one axis keeps the shapes, and is harmless.
-    count = max(1, min(there.sum() - 1, len(within)))
+    # A single class has no discriminant axis; an arbitrary one keeps the shapes valid.
+    count = max(1, min(present.sum() - 1, len(within)))
     return np.asarray(solve_triangular(root, plane[:, :count], lower=True, trans="T"))
 
 
 def _solve(gram: F64, moment: F64) -> F64:
-    """The ridge keeps ``gram`` definite but for rounding, which is felt where landmarks lie close together:
-    then a little more is added to its diagonal until it is."""
+    """Solve a linear system with a Gram matrix that is positive definite except for rounding errors.
+
+    If centers are close together, rounding errors can make it indefinite. Its diagonal is increased until it
+    is positive definite.
+    """
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-    more = 1e-5
+    jitter = 1e-5
     while True:
-        gram[np.diag_indices_from(gram)] += more
+        gram[np.diag_indices_from(gram)] += jitter
         try:
             return np.asarray(cho_solve(cho_factor(gram), moment))
         except LinAlgError:
-            more *= 10
+            jitter *= 10
 
 
 def _blocks(rows: Array) -> Iterator[Array]:

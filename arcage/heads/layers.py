@@ -1,27 +1,19 @@
-"""The pieces that heads are made of when they predict: arrays and the few lines that apply them.
+"""The fitted layers of heads: arrays, and the functions that apply them.
 
-Nothing here imports more than NumPy, so that predicting one photo does not wait for the libraries
-that fitted the heads, and loading heads reads arrays and runs nothing.
+This module imports nothing but NumPy, so that predicting one photo does not wait for the libraries that fit
+heads. Loading heads reads arrays and runs no code from the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from arcage.types import F32, F64, Array
 
 Arrays: TypeAlias = dict[str, Array]
-
-
-class Part(Protocol):
-    """Something fitted: descriptors or features in, columns out."""
-
-    def __call__(self, x: F32) -> F32:
-        """Shape (n, inputs), float32 -> shape (n, outputs), float32."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +28,43 @@ class Linear:
     """Shape (outputs,)."""
 
     def __call__(self, x: F32) -> F32:
+        """Shape (n, inputs) -> shape (n, outputs)."""
         return np.asarray((x - self.mean) @ self.weights + self.bias, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Kernel ridge regression with a Gaussian kernel on landmarks (Nystroem's approximation,
-    Williams & Seeger, NIPS 2000): ``exp(-|p(x) - l|^2) @ weights + bias`` with a linear map ``p``."""
+    """Kernel ridge regression with a Gaussian kernel and the Nystroem approximation.
+
+    ``exp(-|project(x) - center|^2) @ weights + bias`` (Williams & Seeger, NIPS 2000).
+    """
 
     mean: F32
     """Shape (inputs,)."""
     projection: F32
-    """Shape (inputs, axes); the kernel's width is folded in."""
-    landmarks: F32
-    """Shape (landmarks, axes)."""
+    """Shape (inputs, axes); includes the scale of the kernel."""
+    centers: F32
+    """Shape (centers, axes)."""
     weights: F32
-    """Shape (landmarks, outputs)."""
+    """Shape (centers, outputs)."""
     bias: F32
     """Shape (outputs,)."""
 
     def __call__(self, x: F32) -> F32:
-        return self.of_projected(self.project(x))
+        """Shape (n, inputs) -> shape (n, outputs)."""
+        return self.from_axes(self.project(x))
 
-    def of_projected(self, axes: F32) -> F32:
-        """The answers from what :meth:`project` gave."""
-        return np.asarray(gaussian(axes, self.landmarks) @ self.weights + self.bias, np.float32)
+    def from_axes(self, axes: F32) -> F32:
+        """Return the outputs, shape (n, outputs), given the result of :meth:`project`."""
+        return np.asarray(gaussian(axes, self.centers) @ self.weights + self.bias, np.float32)
 
     def project(self, x: F32) -> F32:
-        """The axes on which faces are compared, shape (n, axes)."""
+        """Return the axes in which the kernel compares faces, shape (n, axes)."""
         return np.asarray((x - self.mean) @ self.projection, np.float32)
 
 
 def gaussian(a: F32, b: F32) -> F32:
-    """``exp(-|a_i - b_j|^2)``, shape (len(a), len(b))."""
+    """Return ``exp(-|a_i - b_j|^2)``, shape (len(a), len(b))."""
     distance = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
     product = a @ b.T
     product *= 2
@@ -81,26 +77,29 @@ def gaussian(a: F32, b: F32) -> F32:
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """A sum of regression trees, as LightGBM grows them. Nodes of all trees in one list; a leaf is a
-    node that leads to itself."""
+    """A sum of regression trees, as LightGBM grows them.
+
+    The nodes of all trees are in one list. A leaf is a node that leads to itself.
+    """
 
     roots: Array
-    """Shape (trees,), int32: the first node of each tree."""
+    """Shape (trees,), int32: the root of each tree."""
     feature: Array
-    """Shape (nodes,), int32: the column that a node looks at."""
+    """Shape (nodes,), int32: the column that a node compares."""
     threshold: F64
-    """Shape (nodes,): go left where the column is at most this."""
+    """Shape (nodes,): a face goes left if the column is at most this."""
     left: Array
     right: Array
     """Shape (nodes,), int32."""
     value: F64
-    """Shape (nodes,): what a leaf adds; 0 in inner nodes."""
+    """Shape (nodes,): the value of a leaf; 0 for inner nodes."""
     depth: Array
-    """Shape (), int32: steps from a root to the farthest leaf."""
+    """Shape (), int32: the maximum number of steps from a root to a leaf."""
 
     def __call__(self, x: F32) -> F32:
+        """Shape (n, columns) -> shape (n, 1)."""
         total = np.empty((len(x), 1), np.float32)
-        # Blocks keep the matrix of (faces, trees) inside the processor's cache.
+        # The (faces, trees) matrix of a block fits into the processor's cache.
         step = max(1, (1 << 18) // max(1, len(self.roots)))
         for start in range(0, len(x), step):
             block = x[start : start + step]
@@ -118,47 +117,51 @@ KINDS: dict[str, type[Linear] | type[Kernel] | type[Trees]] = {
     "kernel": Kernel,
     "trees": Trees,
 }
+STORED_NAMES = {"centers": "landmarks"}
+"""Fields with another name in files."""
 
 
-def to_arrays(part: Linear | Kernel | Trees, prefix: str) -> Arrays:
-    """A part's arrays under ``<prefix>.<kind>.<field>``, the large ones in float16."""
-    kind = next(name for name, cls in KINDS.items() if isinstance(part, cls))
+def to_arrays(layer: Linear | Kernel | Trees, prefix: str) -> Arrays:
+    """Return the arrays of a layer under ``<prefix>.<kind>.<field>``, the centers in float16."""
+    kind = next(name for name, cls in KINDS.items() if isinstance(layer, cls))
     out: Arrays = {}
-    for field in fields(part):
-        value = np.asarray(getattr(part, field.name))
-        if field.name == "landmarks":
+    for field in fields(layer):
+        value = np.asarray(getattr(layer, field.name))
+        if field.name == "centers":
             value = value.astype(np.float16)
-        out[f"{prefix}.{kind}.{field.name}"] = value
+        out[f"{prefix}.{kind}.{STORED_NAMES.get(field.name, field.name)}"] = value
     return out
 
 
 def from_arrays(arrays: Arrays, prefix: str) -> Linear | Kernel | Trees | None:
-    """The part saved under ``prefix``, or None.
+    """Return the layer that :func:`to_arrays` stored under ``prefix``, or None.
 
     Raises:
-        ValueError, KeyError: the arrays make no part.
+        ValueError, KeyError: arrays are missing or do not fit together.
     """
     for kind, cls in KINDS.items():
-        names = {f.name: f"{prefix}.{kind}.{f.name}" for f in fields(cls)}
+        names = {f.name: f"{prefix}.{kind}.{STORED_NAMES.get(f.name, f.name)}" for f in fields(cls)}
         if any(name in arrays for name in names.values()):
             values: dict[str, Any] = {name: arrays[key] for name, key in names.items()}
-            part = cls(**{n: v.astype(np.float32) if v.dtype == np.float16 else v for n, v in values.items()})
-            _check(part)
-            return part
+            layer = cls(
+                **{n: v.astype(np.float32) if v.dtype == np.float16 else v for n, v in values.items()}
+            )
+            _check(layer)
+            return layer
     return None
 
 
-def _check(part: Linear | Kernel | Trees) -> None:
-    """Shapes that fit together and nodes that exist: a wrong index must not read foreign memory."""
-    if isinstance(part, Trees):
-        nodes = len(part.feature)
+def _check(layer: Linear | Kernel | Trees) -> None:
+    """Check that shapes match and that nodes exist: a wrong index would read outside the arrays."""
+    if isinstance(layer, Trees):
+        nodes = len(layer.feature)
         for name in ("roots", "left", "right"):
-            index = getattr(part, name)
+            index = getattr(layer, name)
             if len(index) and (index.min() < 0 or index.max() >= nodes):
                 raise ValueError(f"{name} points outside the trees")
-        if not len(part.threshold) == len(part.value) == len(part.left) == len(part.right) == nodes:
+        if not len(layer.threshold) == len(layer.value) == len(layer.left) == len(layer.right) == nodes:
             raise ValueError("the trees' arrays differ in length")
         return
-    inner = part.projection.shape if isinstance(part, Kernel) else part.weights.shape
-    if part.mean.shape != inner[:1] or part.bias.shape != part.weights.shape[1:]:
+    inner = layer.projection.shape if isinstance(layer, Kernel) else layer.weights.shape
+    if layer.mean.shape != inner[:1] or layer.bias.shape != layer.weights.shape[1:]:
         raise ValueError("the head's arrays do not fit together")

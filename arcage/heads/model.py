@@ -1,11 +1,11 @@
-"""Fitted heads: descriptors in; age with its interval, and the probability of female, out."""
+"""Fitted heads: age with its interval, and the probability of female, from descriptors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,182 +14,224 @@ from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.types import F32, Array
 
 YOUNGEST, OLDEST = 0.0, 120.0
-"""Answers stay within these, in years."""
+"""Range of predicted ages, years."""
 BATCH = 4096
-"""Faces at once: memory stays flat however many are asked for."""
+"""Number of faces in one step of a prediction; bounds its memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Answers for n faces; each array has shape (n,), float32. NaN where the heads lack the attribute."""
+    """Predictions for n faces, as arrays of shape (n,), float32; NaN where the heads lack the attribute."""
 
     age: F32
-    """Years."""
+    """Years, 0 to 120."""
     age_low: F32
     age_high: F32
-    """The ends of the 90 % interval, years."""
+    """Bounds of the 90 % interval, years."""
     p_female: F32
-    """0 to 1, calibrated."""
+    """Calibrated probability of female, 0 to 1."""
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def select(self, rows: Array) -> Predictions:
+        """Return the predictions for some faces, given as a boolean mask or as indices."""
+        return Predictions(self.age[rows], self.age_low[rows], self.age_high[rows], self.p_female[rows])
+
+    @classmethod
+    def empty(cls, count: int) -> Predictions:
+        """Return the predictions of heads that lack both attributes: NaN for ``count`` faces."""
+        return cls(*np.full((4, count), np.nan, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """An optional kernel stage, whose outputs and some columns of the descriptor are the features of
-    the last stage; the last stage's outputs are added to the kernel stage's answer."""
+    """A stack of an optional kernel stage and a last stage.
+
+    The features of the last stage are the outputs of the kernel stage and some columns of the descriptor. Its
+    outputs are added to the prediction of the kernel stage.
+    """
 
     kernels: tuple[Kernel, ...]
-    """Of the kernel stage, all on the same landmarks' faces; each has its answer in its first column."""
+    """The kernel stage; the first output of each kernel is its prediction. The centers of all kernels are the
+    same faces."""
     columns: Array
-    """Shape (k,), int64: the descriptor's columns among the features."""
+    """Shape (k,), int64: the descriptor columns among the features."""
     last: tuple[Linear | Trees, ...]
-    """One answer each: what is asked for first, then the lower and upper quantile, where fitted."""
+    """One model per output: the prediction; and if fitted, its lower and upper quantile."""
 
     def __call__(self, x: F32) -> F32:
-        """Shape (n, dimension) -> shape (n, answers)."""
+        """Predict from descriptors, shape (n, dimension) -> shape (n, predictions)."""
         if not self.kernels:
-            return np.concatenate([part(x) for part in self.last], axis=1)
-        return self._answers(x, np.concatenate([kernel(x) for kernel in self.kernels], axis=1))
+            return np.concatenate([model(x) for model in self.last], axis=1)
+        return self._predict(x, np.concatenate([kernel(x) for kernel in self.kernels], axis=1))
 
-    def look(self, x: F32) -> Seen:
-        """The answers, and what they were made of; for stacks with a kernel stage."""
+    def forward(self, x: F32) -> StackOutputs:
+        """Predict from descriptors, and return the intermediate outputs as well.
+
+        Raises:
+            ValueError: the stack has no kernel stage.
+        """
         if not self.kernels:
-            raise ValueError("without a kernel stage there is nothing but the answers")
+            raise ValueError("the stack has no kernel stage")
         axes = [kernel.project(x) for kernel in self.kernels]
-        outputs = self.of_projected(axes)
-        return Seen(self._answers(x, outputs), outputs, np.concatenate(axes, axis=1))
+        outputs = self.kernel_outputs(axes)
+        return StackOutputs(self._predict(x, outputs), outputs, np.concatenate(axes, axis=1))
 
-    def of_projected(self, axes: Sequence[F32]) -> F32:
-        """The kernel stage's outputs, shape (n, outputs), from the axes of each of its kernels."""
+    def kernel_outputs(self, axes: Sequence[F32]) -> F32:
+        """Return the outputs of the kernel stage, shape (n, outputs), given the axes of each kernel."""
         return np.concatenate(
-            [kernel.of_projected(own) for kernel, own in zip(self.kernels, axes, strict=True)], axis=1
+            [kernel.from_axes(own) for kernel, own in zip(self.kernels, axes, strict=True)], axis=1
         )
 
     def start(self, outputs: F32) -> F32:
-        """The kernel stage's answer, shape (n,): the mean of its kernels'."""
-        firsts = np.cumsum([0, *(len(kernel.bias) for kernel in self.kernels[:-1])])
-        return np.asarray(outputs[:, firsts].mean(axis=1), np.float32)
+        """Return the prediction of the kernel stage, shape (n,): the mean over its kernels."""
+        first = np.cumsum([0, *(len(kernel.bias) for kernel in self.kernels[:-1])])
+        return np.asarray(outputs[:, first].mean(axis=1), np.float32)
 
-    def _answers(self, x: F32, outputs: F32) -> F32:
+    def _predict(self, x: F32, outputs: F32) -> F32:
         features = np.concatenate([outputs, x[:, self.columns]], axis=1)
-        last = np.concatenate([part(features) for part in self.last], axis=1)
-        answers: F32 = self.start(outputs)[:, None] + last
-        return answers
+        last = np.concatenate([model(features) for model in self.last], axis=1)
+        predictions: F32 = self.start(outputs)[:, None] + last
+        return predictions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What a stack sees in n faces."""
+class StackOutputs:
+    """The outputs of a stack for n faces."""
 
-    answers: F32
-    """Shape (n, answers)."""
+    predictions: F32
+    """Shape (n, predictions)."""
     outputs: F32
-    """Shape (n, outputs): the kernel stage's."""
+    """Shape (n, outputs): of the kernel stage."""
     axes: F32
-    """Shape (n, axes): on which the kernel stage compares faces."""
+    """Shape (n, axes): the coordinates in which the kernel stage compares faces."""
 
-    def source(self) -> F32:
-        """What tells one source of faces from another, shape (n, outputs + axes)."""
+    def source_features(self) -> F32:
+        """Return the features that distinguish sources of faces, shape (n, outputs + axes)."""
         return np.concatenate([self.outputs, self.axes], axis=1)
 
-    def said(self) -> F32:
-        """What was made of the faces, shape (n, outputs + answers)."""
-        return np.concatenate([self.outputs, self.answers], axis=1)
+    def features(self) -> F32:
+        """Return the features of the correction, shape (n, outputs + predictions)."""
+        return np.concatenate([self.outputs, self.predictions], axis=1)
 
-    def of(self, rows: Array) -> Seen:
-        return Seen(self.answers[rows], self.outputs[rows], self.axes[rows])
+    def select(self, rows: Array) -> StackOutputs:
+        """Return the outputs for some faces."""
+        return StackOutputs(self.predictions[rows], self.outputs[rows], self.axes[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adaptation:
-    """What heads that were fitted on one source of faces have learnt from a few faces of another: a change
-    of their answer, for the faces that look like those of the new source."""
+    """The adaptation of a head to a new source of faces.
+
+    A linear correction of the predictions, weighted by the probability that the face is from the new source.
+    """
 
     gate: Linear
-    """From :meth:`Seen.source` to the log-odds of the new source."""
+    """From :meth:`StackOutputs.source_features` to the log-odds of the new source."""
     lowest: F32
     highest: F32
-    """Shape (outputs + answers,): what the new faces' :meth:`Seen.said` reached; nothing is extrapolated."""
+    """Shape (outputs + predictions,): range of :meth:`StackOutputs.features` over the new faces; features are
+    clipped to it, so that the correction does not extrapolate."""
     change: Linear
-    """From :meth:`Seen.said`, kept within these, to what is added to the answers."""
+    """The correction, from the clipped features to what is added to the predictions."""
     curves: F32
-    """Shape (3, points): the intervals' curves for the new source, as :class:`AgeModel` has them for the
-    old one; shape (3, 0) for gender."""
+    """Shape (3, points): conformal curves of the new source, as :class:`AgeModel` has them for the old one;
+    shape (3, 0) for gender."""
 
-    def weight(self, seen: Seen) -> F32:
-        """How much a face looks like the new source, shape (n,), 0 to 1."""
-        return _logistic(self.gate(seen.source())[:, 0])
+    def weight(self, stack: StackOutputs) -> F32:
+        """Return the probability of the new source, shape (n,), 0 to 1."""
+        return _logistic(self.gate(stack.source_features())[:, 0])
 
-    def shift(self, seen: Seen, weight: F32) -> F32:
-        """What is added to the answers, shape (n, 1)."""
-        return weight[:, None] * self.change(np.clip(seen.said(), self.lowest, self.highest))
+    def shift(self, stack: StackOutputs, weight: F32) -> F32:
+        """Return what is added to the predictions, shape (n, 1)."""
+        return weight[:, None] * self.change(np.clip(stack.features(), self.lowest, self.highest))
+
+
+class Ages(NamedTuple):
+    """Predicted ages with their 90 % intervals, each of shape (n,), years."""
+
+    age: F32
+    low: F32
+    high: F32
 
 
 @dataclass(frozen=True, slots=True)
 class AgeModel:
     """Age with a conformal interval.
 
-    Conformalised quantile regression, calibrated for each band of the true age: see
-    :func:`arcage.heads.calibrate.conformal`. Heads without quantiles use the age itself for both.
+    The conformity scores of conformalised quantile regression are calibrated for each band of the true age;
+    see :func:`arcage.heads.calibrate.conformal`. Heads without quantiles use the predicted age in their
+    place.
     """
 
     stack: Stacked
     ages: F32
     low: F32
     high: F32
-    """Shape (points,), years, increasing: an interval begins at the age at which the curve ``low`` reaches
-    the lower quantile, and ends where ``high`` reaches the upper one."""
+    """The conformal curves, each of shape (points,), years, increasing. The interval begins at the age where
+    ``low`` equals the predicted lower quantile, and ends where ``high`` equals the predicted upper
+    quantile."""
     adapted: Adaptation | None = None
 
-    def __call__(self, x: F32) -> tuple[F32, F32, F32]:
+    def __call__(self, x: F32) -> Ages:
+        """Predict from descriptors, shape (n, dimension)."""
         if self.adapted is None:
             return self.interval(self.stack(x))
-        seen = self.stack.look(x)
-        weight = self.adapted.weight(seen)
-        answers = seen.answers + self.adapted.shift(seen, weight)
-        return self.blended(answers, weight, self.adapted.curves)
+        outputs = self.stack.forward(x)
+        weight = self.adapted.weight(outputs)
+        predictions = outputs.predictions + self.adapted.shift(outputs, weight)
+        return self.blended(predictions, weight, self.adapted.curves)
 
-    def interval(self, answers: F32) -> tuple[F32, F32, F32]:
-        """Age, lower and upper end from the stack's answers, shape (n, 1) or (n, 3)."""
-        return _interval(answers, self.ages, self.low, self.high)
+    def interval(self, predictions: F32) -> Ages:
+        """Return ages with intervals from the stack's predictions, shape (n, 1) or (n, 3)."""
+        return _interval(predictions, self.ages, self.low, self.high)
 
-    def blended(self, answers: F32, weight: F32, curves: F32) -> tuple[F32, F32, F32]:
-        """As :meth:`interval`, with each end between those by the own and by other ``curves``, shape
-        (3, points); ``weight``, shape (n,), is that of the others."""
-        age, *own = self.interval(answers)
-        _, *other = _interval(answers, *curves)
-        low, high = (np.asarray(a + weight * (b - a), np.float32) for a, b in zip(own, other, strict=True))
-        return age, np.minimum(low, age), np.maximum(high, age)
+    def blended(self, predictions: F32, weight: F32, curves: F32) -> Ages:
+        """Return ages with intervals between those of the head's own curves and those of other curves.
+
+        Args:
+            weight: shape (n,), 0 to 1: of the other curves.
+            curves: the other curves, shape (3, points).
+        """
+        own, other = self.interval(predictions), _interval(predictions, *curves)
+        low, high = (
+            np.asarray(a + weight * (b - a), np.float32)
+            for a, b in ((own.low, other.low), (own.high, other.high))
+        )
+        return Ages(own.age, np.minimum(low, own.age), np.maximum(high, own.age))
 
 
-def _interval(answers: F32, ages: F32, low: F32, high: F32) -> tuple[F32, F32, F32]:
-    age = np.clip(answers[:, 0], YOUNGEST, OLDEST)
-    lower = np.interp(answers[:, -2 if answers.shape[1] == 3 else 0], low, ages)
-    upper = np.interp(answers[:, -1], high, ages)
-    # Quantiles are fitted apart from the age and may cross it.
+def _interval(predictions: F32, ages: F32, low: F32, high: F32) -> Ages:
+    age = np.clip(predictions[:, 0], YOUNGEST, OLDEST)
+    lower = np.interp(predictions[:, -2 if predictions.shape[1] == 3 else 0], low, ages)
+    upper = np.interp(predictions[:, -1], high, ages)
+    # Quantiles are fitted independently of the age and may cross it.
     lower, upper = np.minimum(lower, age), np.maximum(upper, age)
     ends = np.clip(np.stack([lower, upper]), YOUNGEST, OLDEST).astype(np.float32)
-    return age, ends[0], ends[1]
+    return Ages(age, ends[0], ends[1])
 
 
 @dataclass(frozen=True, slots=True)
 class GenderModel:
-    """The probability of female: a score through a calibrated logistic curve (Platt, 1999)."""
+    """The probability of female, calibrated by logistic regression on a score (Platt, 1999)."""
 
     stack: Stacked
     slope: float
     offset: float
     adapted: Adaptation | None = None
-    """Its change is one of the log-odds."""
+    """Its correction is added to the log-odds."""
 
     def __call__(self, x: F32) -> F32:
+        """Predict from descriptors, shape (n, dimension) -> shape (n,), 0 to 1."""
         if self.adapted is None:
             return self.probability(self.stack(x)[:, 0])
-        seen = self.stack.look(x)
-        shift = self.adapted.shift(seen, self.adapted.weight(seen))
-        return self.probability(seen.answers[:, 0], shift[:, 0])
+        outputs = self.stack.forward(x)
+        shift = self.adapted.shift(outputs, self.adapted.weight(outputs))
+        return self.probability(outputs.predictions[:, 0], shift[:, 0])
 
     def probability(self, score: F32, shift: F32 | float = 0.0) -> F32:
-        """Shape (n,) -> shape (n,), 0 to 1; ``shift`` is added to the log-odds."""
+        """Return the probability of female for scores of shape (n,); ``shift`` is added to the log-odds."""
         return _logistic(self.slope * score + self.offset + shift)
 
 
@@ -203,18 +245,18 @@ class Heads:
     """Age and gender heads for the descriptors of one pipeline."""
 
     fingerprint: str
-    """Of the pipeline whose descriptors they were fitted on."""
+    """Of the pipeline whose descriptors the heads were fitted on."""
     dimension: int
     age: AgeModel | None
     gender: GenderModel | None
     manifest: dict[str, Any]
-    """What they were fitted on, with what, and how well they did; see the model card."""
+    """Training data, settings, versions and metrics; the model card shows the same."""
     folder: Path | None = None
-    """Their folder on disk."""
+    """The folder that the heads were loaded from."""
 
     @property
     def adapted(self) -> bool:
-        """Whether they were adapted to another source of faces than they were fitted on."""
+        """Whether a head was adapted to a new source of faces."""
         return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
     @property
@@ -224,9 +266,10 @@ class Heads:
         return f"pack {pack}" if pack else f"pipeline {self.fingerprint}"
 
     def check(self, fingerprint: str, pack: str = "") -> None:
-        """Refuse descriptors of another pipeline.
+        """Check whether the heads fit descriptors of a pipeline.
 
         Args:
+            fingerprint: of the pipeline.
             pack: the name of its model pack, for the message.
 
         Raises:
@@ -248,25 +291,25 @@ class Heads:
         )
 
     def predict(self, descriptors: Array) -> Predictions:
-        """Answers for any number of faces.
+        """Predict the age and gender of n faces.
 
         Args:
             descriptors: shape (n, dimension), float16 or float32.
 
         Raises:
-            HeadsError: the descriptors have another dimension.
+            HeadsError: the dimension differs from that of the heads.
         """
         if descriptors.ndim != 2 or descriptors.shape[1] != self.dimension:
             raise HeadsError(
                 f"descriptors of shape {descriptors.shape} for heads of (n, {self.dimension}): "
                 "they come from another model pack"
             )
-        out = np.full((4, len(descriptors)), np.nan, np.float32)
+        out = Predictions.empty(len(descriptors))
         for start in range(0, len(descriptors), BATCH):
             x = np.asarray(descriptors[start : start + BATCH], np.float32)
             here = slice(start, start + len(x))
             if self.age is not None:
-                out[0, here], out[1, here], out[2, here] = self.age(x)
+                out.age[here], out.age_low[here], out.age_high[here] = self.age(x)
             if self.gender is not None:
-                out[3, here] = self.gender(x)
-        return Predictions(*out)
+                out.p_female[here] = self.gender(x)
+        return out

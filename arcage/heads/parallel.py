@@ -1,4 +1,4 @@
-"""Folds side by side: one thread for each, and each on one processor core."""
+"""Parallel work in threads, each on one processor core."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 MEMORY = 2 << 30
-"""Bytes that all works together may take, where each says how much it takes."""
+"""Maximum memory of all concurrent calls together, bytes."""
 
 
 def one_thread() -> Any:
-    """A context in which BLAS has one thread: sums come out the same on any number of cores."""
+    """Return a context in which BLAS uses one thread, so that sums do not depend on the number of cores."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="blas")
 
 
-def each(work: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Iterator[Out]:
-    """``work`` of each item, in their order, with as many at a time as there are cores.
+def parallel_map(function: Callable[[In], Out], items: Sequence[In], memory: int = 1) -> Iterator[Out]:
+    """Apply a function to each item, on all cores, and yield the results in the order of the items.
 
-    NumPy, SciPy and LightGBM let other threads run while they compute, so that threads are enough and share
-    all arrays. BLAS has one thread in each of them: that wastes less than all cores on one small matrix after
-    the other, and no result depends on the number of cores.
+    NumPy, SciPy and LightGBM release the global interpreter lock, so threads are sufficient and share all
+    arrays. BLAS uses one thread in each of them, which is faster than all cores on one small matrix after
+    another, and makes results independent of the number of cores.
 
     Args:
-        memory: bytes that one work takes, where that may be much: fewer are done at a time then.
+        memory: bytes that one call needs. Limits the number of concurrent calls; see :data:`MEMORY`.
     """
-    # BLAS can be limited, and asked, only after it was loaded.
+    # threadpoolctl sees BLAS only after it is loaded.
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_info
 
-    # What BLAS and OpenMP would take heeds the cores that this process may use, and OMP_NUM_THREADS.
+    # The default thread counts of BLAS and OpenMP respect CPU affinity and OMP_NUM_THREADS.
     cores = max((pool["num_threads"] for pool in threadpool_info()), default=1)
     executor = ThreadPoolExecutor(max(1, min(cores, len(items), MEMORY // memory)))
     try:
         with one_thread():
-            yield from executor.map(work, items)
+            yield from executor.map(function, items)
     finally:
-        # A single task may take a minute.
+        # After an interruption do not wait: a single call can take a minute.
         executor.shutdown(wait=not is_stopping(), cancel_futures=True)

@@ -1,18 +1,16 @@
-"""Choosing a head and its settings by cross-validation, within a time budget.
+"""Choose the kind and settings of heads by cross-validation, within a time budget.
 
-First each kind of head once, the kind that was asked for before the others. Then, until the time is
-spent, the best boosted head so far with one to three settings changed (the other kinds have no settings to
-change). Every trial answers the training faces out of fold, on the same :data:`FOLDS_TRIED` splits, so that
-trials differ by nothing but their settings.
+First each kind is tried once, the requested kind first. Then, until the time is up, one to three settings of
+the best boosted trial are changed at random; the other kinds have no settings. All trials use the same
+:data:`TRIAL_FOLDS` folds of the training faces, so that they differ in their settings only.
 
-The score is a ratio of errors: the mean absolute error of age, and the number of wrong genders plus one,
-each divided by the first trial's, and the mean of the two where there are both. 1 is as good as the first
-trial, 0.95 has 5 % less error. Age and gender share the kind and the kernel stage, so one choice is made for
-both. Of equal scores the one with the lower log loss of gender is better.
+The score is the mean of two ratios to the first trial: of the mean absolute error of age, and of the number
+    of wrong genders plus one. A score of 0.95 is 5 % less error. Age and gender share the kind and the kernel
+    stage, so one choice is made for both. If scores are equal, the log loss of gender decides.
 
-The best of many trials on the same splits is also the luckiest of them: its score is slightly optimistic.
-So the chosen settings are fitted anew with the usual folds, which are other splits, and the report tells of
-these answers; but they are of the same faces. Only held-out faces owe nothing to the search.
+The score of the best of many trials is optimistic. The chosen settings are fitted again on the usual folds,
+which are other splits of the same faces, and these out-of-fold predictions are reported. Only held-out faces
+give an unbiased estimate.
 """
 
 from __future__ import annotations
@@ -23,27 +21,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from arcage.errors import ArcageError, HeadsError, UsageError
 from arcage.files import reason
 from arcage.heads.boosting import Boosting
-from arcage.heads.fit import KINDS, Progress, Settings, check_labels, fit_heads
+from arcage.heads.callbacks import Report
+from arcage.heads.fit import fit_heads
 from arcage.heads.model import Predictions
-from arcage.types import F32, Array
+from arcage.heads.settings import KINDS, Settings
+from arcage.heads.task import check_labels
+from arcage.types import F32, Labels
 
-FOLDS_TRIED = 3
-"""Enough to tell settings apart, and about a third of the work of ten."""
+TRIAL_FOLDS = 3
+"""Number of folds in a trial: enough to compare settings, and about a third of the time of ten."""
 TRIALS = "trials.jsonl"
-"""The file of all trials, beside the heads."""
+"""The file of all trials, in the folder of the heads."""
 CHOICES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("kernel", "shrinkage", (0.08, 0.15, 0.3, 0.5)),
     ("kernel", "context", (0.25, 0.5, 1.0)),
     ("kernel", "width", (0.15, 0.3, 0.6)),
     ("kernel", "ridge", (0.1, 0.3, 1.0)),
-    ("kernel", "landmarks", (1000, 2000, 4000)),
+    ("kernel", "centers", (1000, 2000, 4000)),
     ("age", "rounds", (150, 300, 600)),
     ("age", "learning_rate", (0.015, 0.03, 0.06)),
     ("age", "leaves", (15, 31, 63)),
@@ -51,12 +52,12 @@ CHOICES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("gender", "learning_rate", (0.01, 0.02, 0.04)),
     ("gender", "leaves", (4, 7, 15)),
 )
-"""What is varied: the part of the settings, its field, and values around the default."""
+"""The settings that are varied: section, field, and values around the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Settings, and how well they answered faces that they had not seen."""
+    """Settings and their out-of-fold errors."""
 
     number: int
     settings: Settings
@@ -64,93 +65,97 @@ class Trial:
     mae: float | None = None
     """Years; None without ages."""
     gender_errors: int | None = None
-    """Faces; None without genders."""
+    """Number of faces; None without genders."""
     log_loss: float | None = None
-    """Of ``p_female``, nats a face; None without genders."""
+    """Of ``p_female``, nats per face; None without genders."""
     score: float | None = None
-    """Of the errors to those of the first trial; None where the trial failed."""
+    """Relative to the first successful trial, lower is better; None if the trial failed."""
     error: str = ""
-    """Why it failed."""
+    """Why the trial failed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields for the file of trials."""
+        return {**asdict(self), "settings": self.settings.as_json()}
+
+
+class Search(NamedTuple):
+    """The result of a search."""
+
+    chosen: Trial
+    trials: list[Trial]
 
 
 def search(
     x: F32,
-    age: F32,
-    gender: F32,
+    labels: Labels,
     *,
     settings: Settings,
     seconds: float,
     file: Path,
-    groups: Array | None = None,
     variants: Sequence[F32] = (),
     weight: F32 | None = None,
-    progress: Progress = lambda _: None,
+    report: Report = lambda _: None,
+    # The ninth parameter: tests have a clock of their own.
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Trial, list[Trial]]:
-    """The best trial, and all of them; their settings have the folds that they were tried with.
+) -> Search:
+    """Search for settings until the time is up.
 
-    The first trial is always made. Another is begun when the longest so far of its kind, or of all where its
-    kind is new, would fit into the rest of the time. The seed decides what is proposed; how many proposals
-    are tried depends on the machine.
+    The first trial is always made. Others are made only if they are expected to end in time. The seed
+    determines the proposals; the number of trials depends on the speed of the machine.
 
     Args:
-        x, age, gender, groups, variants, weight: training faces, as for :func:`arcage.heads.fit.fit_heads`.
-        settings: where the search starts.
-        seconds: the budget.
-        file: where every trial becomes a line as soon as it is made, below those of earlier searches.
-        progress: told each trial, as a row of a table.
+        x, labels, variants, weight: training faces, as for :func:`arcage.heads.fit.fit_heads`.
+        settings: the settings of the first trial.
+        seconds: the time budget.
+        file: a line is appended for each trial as soon as it is complete.
+        report: called with a table row for each trial.
+        clock: returns seconds; replaced in tests.
 
     Raises:
         UsageError: there are too few labelled faces, or no trial succeeded.
         HeadsError: the file cannot be written.
     """
-    # By the folds of the fit that follows: it must not refuse the faces after all the trials.
-    check_labels(age, gender, groups, settings.folds)
+    # Check with the folds of the fit that follows, which must not fail after all the trials.
+    check_labels(labels, settings.folds)
     began, run = clock(), datetime.now(UTC).isoformat(timespec="seconds")
     trials: list[Trial] = []
-    base = replace(settings, folds=min(FOLDS_TRIED, settings.folds))
-    parts = {"kernel", *(p for p, y in (("age", age), ("gender", gender)) if np.isfinite(y).any())}
-    progress("trial   score     MAE   wrong  seconds  settings")
+    base = replace(settings, folds=min(TRIAL_FOLDS, settings.folds))
+    parts = {
+        "kernel",
+        *(p for p, y in (("age", labels.age), ("gender", labels.gender)) if np.isfinite(y).any()),
+    }
+    report("trial   score     MAE   wrong  seconds  settings")
     for proposal in _proposals(base, trials, [choice for choice in CHOICES if choice[0] in parts]):
         if trials and clock() - began + _expected(trials, proposal) > seconds:
             break
         start = clock()
         trial = Trial(len(trials) + 1, proposal, 0)
         try:
-            # Quantiles make intervals, by which nothing is chosen here, and take much of the time.
+            # Intervals do not influence the choice, and their quantiles would take much of the time.
             quick = replace(proposal, quantiles=Boosting(rounds=1))
-            _, seen = fit_heads(
-                x,
-                age,
-                gender,
-                fingerprint="",
-                settings=quick,
-                groups=groups,
-                variants=variants,
-                weight=weight,
-            )
-            trial = _scored(trial, seen, age, gender, trials)
+            fitted = fit_heads(x, labels, fingerprint="", settings=quick, variants=variants, weight=weight)
+            trial = _scored(trial, fitted.out_of_fold, labels, trials)
         except (ArcageError, MemoryError, np.linalg.LinAlgError) as error:
             trial = replace(trial, error=str(error) or type(error).__name__)
         trial = replace(trial, seconds=round(clock() - start, 3))
         trials.append(trial)
-        _keep(trial, file, run)
-        progress(_row(trial, base))
+        _append(trial, file, run)
+        report(_row(trial, base))
     chosen = best(trials)
     if chosen is None:
         raise UsageError(f"none of {len(trials)} trials could be fitted: {trials[0].error}")
-    progress(f"chosen: trial {chosen.number} of {len(trials)}")
-    return chosen, trials
+    report(f"chosen: trial {chosen.number} of {len(trials)}")
+    return Search(chosen, trials)
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the best score; None where all failed."""
+    """Return the trial with the best score; None if all failed."""
     scored = [(t.score, t.log_loss or 0, t.number, t) for t in trials if t.score is not None]
     return min(scored)[-1] if scored else None
 
 
 def _proposals(base: Settings, trials: list[Trial], choices: Sequence[Any]) -> Iterator[Settings]:
-    """Settings to try, none twice; ``trials`` grows meanwhile."""
+    """Yield settings to try, each once. The caller appends to ``trials`` in between."""
     yield base
     yield from (replace(base, kind=kind) for kind in KINDS if kind != base.kind)
     rng = np.random.default_rng(base.seed)
@@ -170,36 +175,37 @@ def _proposals(base: Settings, trials: list[Trial], choices: Sequence[Any]) -> I
 
 
 def _expected(trials: Sequence[Trial], proposal: Settings) -> float:
-    """Seconds that a trial will take at the most, as far as can be known."""
+    """Return the expected duration of a trial, seconds: the maximum so far of its kind, or of all kinds."""
     like = [t.seconds for t in trials if t.settings.kind == proposal.kind]
     return max(like or [t.seconds for t in trials])
 
 
-def _scored(trial: Trial, seen: Predictions, age: F32, gender: F32, trials: Sequence[Trial]) -> Trial:
-    """The trial with its figures, compared with the first that succeeded."""
+def _scored(trial: Trial, predictions: Predictions, labels: Labels, trials: Sequence[Trial]) -> Trial:
+    """Return the trial with its errors, and its score relative to the first successful trial."""
+    age, gender = labels.age, labels.gender
     ratios = []
     first = next((t for t in trials if t.score is not None), None)
     known = np.isfinite(age)
     if known.any():
-        mae = float(np.abs(seen.age[known].astype(np.float64) - age[known]).mean())
+        mae = float(np.abs(predictions.age[known].astype(np.float64) - age[known]).mean())
         trial = replace(trial, mae=mae)
         ratios.append(mae / max((first or trial).mae or 0, 1e-9))
     known = np.isfinite(gender)
     if known.any():
-        p, female = seen.p_female[known].astype(np.float64), gender[known] == 1
-        right = np.clip(np.where(female, p, 1 - p), 1e-7, 1)
+        p, female = predictions.p_female[known].astype(np.float64), gender[known] == 1
+        p_label = np.clip(np.where(female, p, 1 - p), 1e-7, 1)
         wrong = int(((p >= 0.5) != female).sum())
-        trial = replace(trial, gender_errors=wrong, log_loss=float(-np.log(right).mean()))
-        # One more, so that a first trial without any error can be compared with.
+        trial = replace(trial, gender_errors=wrong, log_loss=float(-np.log(p_label).mean()))
+        # Plus one, so that the first trial may be without error.
         ratios.append((wrong + 1) / (((first or trial).gender_errors or 0) + 1))
     if not np.isfinite([trial.mae or 0, trial.log_loss or 0]).all():
-        raise HeadsError("its answers are not numbers")
+        raise HeadsError("its predictions are not finite")
     return replace(trial, score=float(np.mean(ratios)))
 
 
-def _keep(trial: Trial, file: Path, run: str) -> None:
-    """Append a line and close the file: what comes later cannot take it away."""
-    line = json.dumps({"search": run, **asdict(trial)}, allow_nan=False)
+def _append(trial: Trial, file: Path, run: str) -> None:
+    """Append a line and close the file, so that an interruption does not lose it."""
+    line = json.dumps({"search": run, **trial.as_json()}, allow_nan=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "a", encoding="utf-8") as lines:

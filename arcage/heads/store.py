@@ -1,8 +1,9 @@
 """Heads on disk: ``manifest.json``, ``heads.npz``, ``images.npy`` and ``model-card.md`` in one folder.
 
-The arrays are plain numbers; their sha256 stands in the manifest and is checked before they are
-opened; nothing is ever unpickled. Trees are kept as arrays too, not as LightGBM's text, whose parser
-ends the whole process when a file is damaged.
+The manifest has the sha256 of the arrays, which is checked before they are read. Nothing is unpickled. Trees
+are arrays too, not LightGBM's text format, whose parser aborts the process on a damaged file.
+
+How to change the format: see :mod:`arcage._version`.
 """
 
 from __future__ import annotations
@@ -27,25 +28,28 @@ from arcage.process.interrupt import uninterrupted
 from arcage.types import Array
 
 BUNDLED = Path(__file__).parent / "default"
-"""The heads inside the wheel."""
+"""The folder of the bundled heads."""
 MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
 DIGEST = 5
-"""Bytes of the sha256 kept for each training image: another image is mistaken for one of 10^6 of them with
-a probability of 10^-6."""
-SHIPPED = "wheel"
-"""What the heads inside the wheel are called where a folder of heads is asked for."""
+"""Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another
+image is mistaken for one of them with a probability of 10^-6."""
+BUNDLED_NAMES = ("bundled", "wheel")
+"""Names of the bundled heads in place of a folder; ``wheel`` is the older one."""
 STAGES = ("stage", "stage2")
-"""The kernels of a stack, by their arrays' names."""
-ANSWERS = ("point", "low", "high")
+"""Names of the kernels of a stack in the file of arrays."""
+LAST = ("point", "low", "high")
+"""Names of the models of the last stage."""
 LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest", "curves")
 INTERVAL = ("ages", "low", "high")
 
 
 def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = None) -> None:
-    """Write heads to a folder, which is made if needed. The manifest comes last: without it the
-    folder holds no heads.
+    """Write heads to a folder, which is created if needed.
+
+    The manifest is written last; a folder without it has no heads.
 
     Args:
+        card: the model card, Markdown.
         images: :func:`digests` of all training images, if known; see :func:`fitted_images`.
 
     Raises:
@@ -75,11 +79,11 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     if images is not None:
         np.save(listed, images, allow_pickle=False)
         manifest["images"] = _record(IMAGES, listed.getvalue())
-    # All or nothing: without the manifest there are no heads.
+    # All files or none.
     with uninterrupted():
         make_folder(folder)
         try:
-            # Old heads must not be mistaken for the new ones while the files are being replaced.
+            # While the files are replaced, the folder has no heads rather than a mixture.
             (folder / MANIFEST).unlink(missing_ok=True)
             (folder / IMAGES).unlink(missing_ok=True)
         except OSError as error:
@@ -113,7 +117,7 @@ def digests(keys: Array) -> Array:
 
 
 def are_among(keys: Array, images: Array) -> Array:
-    """Whether each image is among the result of :func:`digests`, shape (n,), bool."""
+    """Return whether each image is among the result of :func:`digests`, shape (n,), bool."""
     return np.isin(_numbers(_first_bytes(keys)), _numbers(images))
 
 
@@ -151,20 +155,23 @@ def fitted_images(heads: Heads) -> Array | None:
 
 
 def heads_folder(name: str | None) -> str | None:
-    """Return the folder of heads; None for :data:`SHIPPED`, the bundled ones."""
-    return None if name == SHIPPED else name
+    """Return the folder of heads; None for the bundled ones, whose names are in :data:`BUNDLED_NAMES`."""
+    return None if name in BUNDLED_NAMES else name
 
 
 def named_heads(name: str) -> Heads:
-    """Load heads by name: a folder, or :data:`SHIPPED`. Raises like :func:`load_heads`."""
+    """Load heads from a folder, or the bundled ones by a name in :data:`BUNDLED_NAMES`.
+
+    Raises like :func:`load_heads`.
+    """
     return load_heads(heads_folder(name))
 
 
 def load_heads(folder: str | Path | None = None) -> Heads:
-    """Heads from a folder; None for those in the wheel.
+    """Load heads from a folder; None for the bundled heads.
 
     Raises:
-        HeadsError: there are none, or they are damaged.
+        HeadsError: the folder has no heads, or they are damaged or from a newer version.
     """
     folder = BUNDLED if folder is None else Path(folder)
     if folder != BUNDLED:
@@ -269,28 +276,28 @@ def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
     arrays: Arrays = {f"{prefix}.columns": stack.columns}
     for name, kernel in zip(STAGES, stack.kernels, strict=False):
         arrays |= to_arrays(kernel, f"{prefix}.{name}")
-    for name, part in zip(ANSWERS, stack.last, strict=False):
-        arrays |= to_arrays(part, f"{prefix}.{name}")
+    for name, layer in zip(LAST, stack.last, strict=False):
+        arrays |= to_arrays(layer, f"{prefix}.{name}")
     return arrays
 
 
 def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
     stage = [from_arrays(arrays, f"{prefix}.{name}") for name in STAGES]
-    kernels = tuple(part for part in stage if isinstance(part, Kernel))
+    kernels = tuple(layer for layer in stage if isinstance(layer, Kernel))
     columns = arrays[f"{prefix}.columns"]
-    parts = [from_arrays(arrays, f"{prefix}.{name}") for name in ANSWERS]
-    last = tuple(p for p in parts if isinstance(p, Linear | Trees))
-    if not last or any(isinstance(part, Linear | Trees) for part in stage):
+    layers = [from_arrays(arrays, f"{prefix}.{name}") for name in LAST]
+    last = tuple(layer for layer in layers if isinstance(layer, Linear | Trees))
+    if not last or any(isinstance(layer, Linear | Trees) for layer in stage):
         raise ValueError(f"the {prefix} head is incomplete")
     if len(columns) and not 0 <= columns.min() <= columns.max() < dimension:
-        raise ValueError(f"the {prefix} head looks at columns that no descriptor has")
+        raise ValueError(f"the {prefix} head uses columns outside the descriptor")
     inputs = sum(len(kernel.bias) for kernel in kernels) + len(columns) if kernels else dimension
     if any(len(kernel.mean) != dimension for kernel in kernels):
         raise ValueError(f"the {prefix} head is for another dimension")
-    if len({len(kernel.landmarks) for kernel in kernels}) > 1:
-        raise ValueError(f"the {prefix} head's kernels differ in their landmarks")
-    for part in last:
-        width = len(part.mean) if isinstance(part, Linear) else int(part.feature.max(initial=0)) + 1
-        if width > inputs or (isinstance(part, Linear) and width != inputs):
+    if len({len(kernel.centers) for kernel in kernels}) > 1:
+        raise ValueError(f"the {prefix} head's kernels differ in their centers")
+    for layer in last:
+        width = len(layer.mean) if isinstance(layer, Linear) else int(layer.feature.max(initial=0)) + 1
+        if width > inputs or (isinstance(layer, Linear) and width != inputs):
             raise ValueError(f"the {prefix} head is for another number of features")
     return Stacked(kernels, columns, last)

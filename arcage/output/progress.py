@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any, TextIO
 
 from arcage.errors import ArcageError
-from arcage.heads.watch import Step
+from arcage.heads.callbacks import Step
 
 REDRAW_SECONDS, LOG_SECONDS = 0.1, 30.0
 """Minimum time between updates of a fit, on a terminal and elsewhere."""
@@ -97,7 +97,7 @@ def _bar(title: str, numbers: Any) -> Iterator[tuple[Any, Any]]:
 
 
 class FitProgress:
-    """Shows the steps of a fit; a :data:`~arcage.heads.watch.Watch` that one thread at a time calls.
+    """Shows the steps of a fit; a :data:`~arcage.heads.callbacks.Callback` that one thread at a time calls.
 
     On a terminal one line is rewritten. Elsewhere, as in a log, each stage has a line when all of its models
     are finished, and a slow stage has another one every half a minute.

@@ -22,7 +22,7 @@ def write_curves(folder: Path, rows: CurveRows) -> str:
     """Write the curves into a folder of heads, and remove curves of heads that were there before.
 
     Args:
-        rows: from :meth:`arcage.heads.watch.Curves.rows`; empty if nothing was boosted.
+        rows: from :meth:`arcage.heads.callbacks.LossCurves.rows`; empty if nothing was boosted.
 
     Returns:
         A note on what is missing because a library is not installed; empty if nothing is.

@@ -8,7 +8,7 @@ from typing import Any
 
 from arcage.audit.records import picture_key
 from arcage.evaluation.bootstrap import FEWEST
-from arcage.evaluation.metrics import COLUMNS, FEW, PARTS, as_text
+from arcage.evaluation.metrics import COLUMNS, FEW, SUBGROUPS, as_text
 from arcage.report.elements import (
     NO_THUMBNAILS,
     comparison_lines,
@@ -129,7 +129,7 @@ def _worst_subgroups(report: dict[str, Any]) -> str:
             interval = _interval(report["intervals"][part][name][metric], style.removesuffix(" years"))
             shown = f" ({interval})" if interval else ""
             lines.append(
-                f"<li>{title} by {PARTS[part]}: <strong>{escape(name)}</strong>, {value}"
+                f"<li>{title} by {SUBGROUPS[part]}: <strong>{escape(name)}</strong>, {value}"
                 f'<span class="ci">{shown}</span></li>'
             )
     listed = "".join(lines) or "<li>There are too few faces.</li>"
@@ -143,7 +143,7 @@ def _worst_subgroups(report: dict[str, Any]) -> str:
 def _tables(report: dict[str, Any]) -> str:
     intervals = report["intervals"]
     out = ["<h2>Metrics</h2>", _table({"all": report["overall"]}, {"all": intervals["overall"]}, "")]
-    for part, word in PARTS.items():
+    for part, word in SUBGROUPS.items():
         if report[part]:
             out += [f"<h3>By {word}</h3>", _table(report[part], intervals[part], word)]
     out.append(

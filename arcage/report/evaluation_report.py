@@ -11,7 +11,7 @@ from typing import Any
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
 from arcage.evaluation.bootstrap import intervals
-from arcage.evaluation.metrics import worst_sets
+from arcage.evaluation.metrics import worst_subgroups
 from arcage.files import atomic_write, refuse_foreign
 from arcage.heads.model import Heads, Predictions
 from arcage.report.evaluation_page import evaluation_page
@@ -78,8 +78,8 @@ def write_report(folder: Path, evaluation: Evaluation, *, images: Sequence[Path]
     full = {
         "measured": _measured(evaluation),
         **evaluation.report,
-        "intervals": intervals(predictions, faces.age, faces.gender, faces.group, persons, faces.source),
-        "worst_sets": worst_sets(evaluation.report),
+        "intervals": intervals(predictions, faces.labels()),
+        "worst_sets": worst_subgroups(evaluation.report),
         "curves": curves(predictions, faces.age, faces.gender, persons),
         "worst_faces": worst,
     }

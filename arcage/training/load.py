@@ -15,7 +15,7 @@ from arcage.data.tables import parse_columns
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
 from arcage.text import counted, percent
-from arcage.training.fit import join_names_of_labels
+from arcage.training.manifest import join_label_names
 
 Say = Callable[[str], None]
 
@@ -95,7 +95,7 @@ def load_labelled(
     for remark in faces.remarks():
         report(remark)
     report(f"images: {faces.counts}")
-    return Labelled(faces, tuple(caches.values()), join_names_of_labels(request.labels), extractor)
+    return Labelled(faces, tuple(caches.values()), join_label_names(request.labels), extractor)
 
 
 def select_held_out(labelled: Labelled, share: float, report: Say = lambda _: None) -> Labelled:

@@ -1,164 +1,242 @@
-"""The model card that lies beside heads (Mitchell et al., FAT* 2019)."""
+"""The model card of heads (Mitchell et al., Model Cards for Model Reporting, FAT* 2019)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from arcage.evaluation.comparison import AFTER, verdicts
-from arcage.evaluation.metrics import FEW, PARTS, as_table, worst_sets
+from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
 from arcage.report.sampling import sampling_text
 from arcage.text import counted, format_number, percent
 
-_FIGURES = (
+Manifest = dict[str, Any]
+
+_METRICS = (
     ("mae", "MAE", "{:.2f}"),
     ("cs5", "CS@5", "{:.1%}"),
     ("coverage", "coverage", "{:.1%}"),
     ("gender_accuracy", "gender", "{:.1%}"),
 )
-USES = """## What the answers may not be used for
 
-An estimate from a face is not somebody's age, and not somebody's gender. "Gender" here is the label, male or
-female, that annotators gave to a photo: it is not identity, and it cannot be right for people whom
-neither word describes. Do not use the answers to decide about a person (access, employment, credit, age
-checks without another way, policing), to guess at anything else about them, or to follow people. Use
-them for counts and statistics, for sorting collections, and for research, and look at the errors
-of the groups below first.
+TITLE = """# Model card: age and gender heads
 
-- The interval holds for faces like those in the training data. Poor pictures, other cameras and
-  retouched faces are worse than the figures say.
-- Errors are not equal between groups; compare the rows.
+Kind: {kind}; seed {seed}; model pack `{pack}` ({models}); made with arcage {version}.{search}
+"""
+SEARCH = (
+    " The settings were chosen among {trials} by {folds}-fold cross-validation on the training faces, so the "
+    "metrics of the training faces below are slightly optimistic."
+)
+TRAINING = """## Training data
+
+Labels: {labels}. Fitted on {faces}{ages}{variants}.{sources}{held_out} Of {images}, {left_out:,} were \
+left out: {no_face:,} without a detected face, {unreadable:,} unreadable, {contradictory:,} with \
+contradictory labels. {copies} not counted again. Labels without an image: {missing:,}; labels that fit \
+several images: {ambiguous:,}.
+"""
+ADAPTED = """These heads were adapted from the heads `{base}`, which were fitted on {faces} ({labels}). \
+Predictions for faces that resemble those above are corrected.
+"""
+UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly \
+estimated, some labels are wrong, and its groups differ widely in size.
+"""
+RESEARCH_ONLY = "The model pack's weights are for non-commercial research only.\n"
+BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, \
+as stated by their publishers, see NOTICE.md) were trained by third parties. The embedders were trained \
+on MS-Celeb-1M, a data set that has since been withdrawn.
+"""
+METRICS = """## {title}
+
+MAE, median and bias: years. CS@5: share of faces with an error of at most 5 years. Coverage: share of \
+ages inside the 90 % interval; width: mean width of the interval, years. ECE: expected calibration error \
+of `p_female`.{remark}
+
+```
+{table}
+```
+"""
+CALIBRATED = (
+    " Intervals and `p_female` were calibrated on these predictions, so coverage and ECE are right by "
+    "construction here."
+)
+SAMPLING = """## Selection of the training faces
+
+```
+{words}
+```
+"""
+WORST = """## Worst-performing groups
+
+In parentheses: {level} confidence intervals from {resamples:,} bootstrap samples of {drawn}. Groups of \
+fewer than {few} faces are not considered.
+
+{lines}
+"""
+UNKNOWN_PERSONS = (
+    "faces (no person is known by name: if persons appear more than once, the intervals are too narrow)"
+)
+USES = """## Intended use and limitations
+
+The age estimated from a face is not the person's age, and the gender estimated from a face is not the
+person's gender. "Gender" is the label, male or female, that annotators gave to a photo. It is not gender
+identity, and it cannot be right for people whom neither label describes.
+
+Intended uses are statistics, sorting collections, and research. Do not use the predictions to make
+decisions about individuals (access, employment, credit, policing, or age checks without another method),
+to infer anything else about them, or to track them. Check the errors of the groups above first.
+
+- The interval is valid for faces like those in the training data. On poor images, other cameras and
+  retouched faces, errors are larger than reported.
+- Errors differ between groups; compare the rows of the tables.
 """
 
 
-def model_card(manifest: dict[str, Any]) -> str:
-    """Markdown from what :func:`arcage.training.fit.fit_labelled` puts into the manifest."""
-    training = manifest["training"]
-    images = training["images"]
-    settings = manifest["settings"]
-    ages = training["ages"]
-    span = f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else ""
-    copies = counted(images["copies"], "further exact copy was", "further exact copies were")
-    dropped = (
-        f"Of {counted(images['labelled'], 'different labelled image')} were left out: "
-        f"{images['no_face']:,} without a face found, {images['unreadable']:,} unreadable, "
-        f"{images['contradictory']:,} with contradictory labels. {copies} not counted again. "
-        f"Labels without an image: {images['missing']:,}; whose path several images "
-        f"have: {images['ambiguous']:,}."
-    )
-    variants = (
-        f" and {counted(training['variants'], 'degraded variant')} of each" if training["variants"] else ""
-    )
-    search = manifest["search"]
-    chosen = (
-        f" Settings chosen among {counted(search['trials'], 'trial')} by {search['folds']}-fold "
-        "cross-validation on the training faces, whose own figures below are therefore slightly optimistic."
+def model_card(manifest: Manifest) -> str:
+    """Write the model card, Markdown, of heads with the manifest that a fit or an adaptation makes."""
+    sections = [text for section in SECTIONS for text in section(manifest)]
+    return "\n".join(sections)
+
+
+def _title(manifest: Manifest) -> list[str]:
+    settings, search = manifest["settings"], manifest["search"]
+    text = TITLE.format(
+        kind=settings["kind"],
+        seed=settings["seed"],
+        pack=manifest["pack"],
+        models=", ".join(manifest["models"]),
+        version=manifest["versions"]["arcage"],
+        search=SEARCH.format(trials=counted(search["trials"], "trial"), folds=search["folds"])
         if search
-        else ""
+        else "",
     )
+    return [text]
+
+
+def _training(manifest: Manifest) -> list[str]:
+    training = manifest["training"]
+    images, ages = training["images"], training["ages"]
+    text = TRAINING.format(
+        labels=training["labels"],
+        faces=counted(training["faces"], "face"),
+        ages=f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else "",
+        variants=f" and {counted(training['variants'], 'degraded variant')} of each"
+        if training["variants"]
+        else "",
+        sources="".join(
+            f" From {name}: {counted(faces, 'face')}." for name, faces in training["sources"].items()
+        ),
+        held_out=_held_out(training),
+        images=counted(images["labelled"], "distinct labelled image"),
+        left_out=images["no_face"] + images["unreadable"] + images["contradictory"],
+        copies=counted(images["copies"], "further exact copy was", "further exact copies were"),
+        **{name: images[name] for name in ("no_face", "unreadable", "contradictory", "missing", "ambiguous")},
+    )
+    return [text]
+
+
+def _held_out(training: dict[str, Any]) -> str:
+    if not training["held_out"]:
+        return ""
     share = f"{percent(training['held_out_share'])}, chosen by person where known, otherwise by content"
     if training["split"]:
-        share = "as the labels' split says" + (
-            f"; of those without one {share}" if training["held_out_share"] else ""
-        )
-    aside = (
-        f" {counted(training['held_out'], 'face')} ({share}) "
-        f"{'was' if training['held_out'] == 1 else 'were'} held out for the report."
-        if training["held_out"]
-        else ""
-    )
-    sources = "".join(
-        f" From {name}: {counted(faces, 'face')}." for name, faces in training["sources"].items()
-    )
-    parts = [
-        "# Model card: age and gender heads\n",
-        f"Kind: {settings['kind']}; seed {settings['seed']}; model pack `{manifest['pack']}` "
-        f"({', '.join(manifest['models'])}); made with arcage {manifest['versions']['arcage']}.{chosen}\n",
-        "## Training data\n",
-        f"Labels: {training['labels']}. Fitted on {counted(training['faces'], 'face')}{span}{variants}."
-        f"{sources}{aside} {dropped}\n",
-    ]
+        rest = f"; of the faces that it does not assign, {share}" if training["held_out_share"] else ""
+        share = f"by the labels' split{rest}"
+    verb = "was" if training["held_out"] == 1 else "were"
+    return f" {counted(training['held_out'], 'face')} ({share}) {verb} held out for the evaluation."
+
+
+def _base(manifest: Manifest) -> dict[str, Any]:
+    """Return the training section of the heads that adapted heads were adapted from; empty for others."""
     adapted = manifest.get("adapted")
-    before = (adapted and adapted["training"]) or {}
-    if adapted:
-        parts.append(
-            f"Adapted: these heads know what the heads `{adapted['from']}` learnt from "
-            f"{counted(before.get('faces', 0), 'face')} ({before.get('labels', 'unknown labels')}), "
-            "and change their answers for faces that look like those above.\n"
+    return (adapted and adapted["training"]) or {}
+
+
+def _sources(manifest: Manifest) -> list[str]:
+    """Return paragraphs on what the heads and networks were trained on."""
+    out, base = [], _base(manifest)
+    if adapted := manifest.get("adapted"):
+        out.append(
+            ADAPTED.format(
+                base=adapted["from"],
+                faces=counted(base.get("faces", 0), "face"),
+                labels=base.get("labels", "unknown labels"),
+            )
         )
-    if "utkface" in " + ".join([training["labels"], before.get("labels", "")]).split(" + "):
-        parts.append(
-            "UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only; ages are partly "
-            "estimated, some labels are wrong, and its groups are of very different size.\n"
-        )
-    if manifest["research_only"]:
-        parts.append("The model pack's weights are for non-commercial research only.\n")
-    else:
-        parts.append(
-            "The bundled face networks (YuNet MIT, MobileFaceNet MIT or Apache-2.0, SFace Apache-2.0, as "
-            "their publishers state; see NOTICE.md beside them) were trained by others, the embedders on "
-            "MS-Celeb-1M, a data set since withdrawn.\n"
-        )
-    if adapted:
-        parts += [
-            f"## {title}, before and after\n\n" + "".join(f"- {line}\n" for line in verdicts(report, AFTER))
-            for title, report in (("These faces", adapted["own"]), ("The rest", adapted["rest"]))
-            if report
-        ]
+    if "utkface" in " + ".join([manifest["training"]["labels"], base.get("labels", "")]).split(" + "):
+        out.append(UTKFACE)
+    out.append(RESEARCH_ONLY if manifest["research_only"] else BUNDLED)
+    return out
+
+
+def _before_and_after(manifest: Manifest) -> list[str]:
+    if not (adapted := manifest.get("adapted")):
+        return []
+    return [
+        f"## {title}, before and after the adaptation\n\n"
+        + "".join(f"- {line}\n" for line in verdicts(report, AFTER))
+        for title, report in (("New faces", adapted["own"]), ("Reference faces", adapted["rest"]))
+        if report
+    ]
+
+
+def _metrics(manifest: Manifest) -> list[str]:
+    out = []
     if manifest["held_out"]:
-        parts.append(_section("Held-out faces (never seen in fitting or choosing)", manifest["held_out"]))
-    parts.append(
-        _section(
-            f"Training faces, each answered by models that did not see it ({settings['folds']} folds)",
-            manifest["out_of_fold"],
-            "Intervals and `p_female` were calibrated on these answers, so coverage and ECE are by "
-            "construction about right here.",
-        )
-    )
-    if sampling := manifest.get("sampling"):
-        parts.append(f"## Choice of the faces\n\n```\n{sampling_text(sampling)}\n```\n")
-    parts.append(_worst(manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]))
-    parts.append(USES)
-    return "\n".join(parts)
+        title = "Held-out faces (not used for fitting or for choosing settings)"
+        out.append(METRICS.format(title=title, table=as_table(manifest["held_out"]), remark=""))
+    title = f"Training faces, out-of-fold predictions ({manifest['settings']['folds']} folds)"
+    table = as_table(manifest["out_of_fold"])
+    return [*out, METRICS.format(title=title, table=table, remark=CALIBRATED)]
 
 
-def _section(title: str, report: dict[str, Any], remark: str = "") -> str:
-    return (
-        f"## {title}\n\nMAE, median and bias in years; CS@5: share within 5 years; covered: share inside "
-        "the 90 % interval, width in years; ECE: calibration error of `p_female`."
-        f"{' ' if remark else ''}{remark}\n\n"
-        f"```\n{as_table(report)}\n```\n"
-    )
+def _sampling(manifest: Manifest) -> list[str]:
+    sampling = manifest.get("sampling")
+    return [SAMPLING.format(words=sampling_text(sampling))] if sampling else []
 
 
-def _worst(report: dict[str, Any], ends: dict[str, Any]) -> str:
-    """Overall figures and those of the worst sets, each with its confidence interval."""
-    lines = [_line("Everyone", report["overall"], ends["overall"], [figure for figure, *_ in _FIGURES])]
-    for figure, what in (("mae", "Largest age error"), ("gender_accuracy", "Least gender accuracy")):
-        for part, name in worst_sets(report)[figure].items():
-            title = f"{what} by {PARTS[part]}: {name}"
-            lines.append(_line(title, report[part][name], ends[part][name], [figure]))
-    drawn = (
-        "persons"
-        if ends["drawn"] == "persons"
-        else "faces, since no person is known by name: if some appear twice, the intervals are too narrow"
+def _worst(manifest: Manifest) -> list[str]:
+    """Return the overall metrics and those of the worst groups, with confidence intervals."""
+    report, ends = manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]
+    lines = [_line("All faces", report["overall"], ends["overall"], [metric for metric, *_ in _METRICS])]
+    for metric, words in (("mae", "Largest age error"), ("gender_accuracy", "Lowest gender accuracy")):
+        for kind, name in worst_subgroups(report)[metric].items():
+            title = f"{words} by {SUBGROUPS[kind]}: {name}"
+            lines.append(_line(title, report[kind][name], ends[kind][name], [metric]))
+    text = WORST.format(
+        level=percent(ends["level"]),
+        resamples=ends["resamples"],
+        drawn="persons" if ends["drawn"] == "persons" else UNKNOWN_PERSONS,
+        few=FEW,
+        lines="\n".join(lines),
     )
-    return (
-        f"## Who pays\n\nIn brackets {percent(ends['level'])} confidence intervals, from "
-        f"{ends['resamples']:,} bootstrap samples of {drawn}. Sets of {FEW} faces or more.\n\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+    return [text]
 
 
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
-    figures = [
-        f"{label} {format_number(style, row[figure])}{_between(ends[figure], style)}"
-        for figure, label, style in _FIGURES
-        if figure in chosen and row[figure] is not None
+    metrics = [
+        f"{label} {format_number(style, row[metric])}{_between(ends[metric], style)}"
+        for metric, label, style in _METRICS
+        if metric in chosen and row[metric] is not None
     ]
-    return f"- {title}: {', '.join(figures)}."
+    return f"- {title}: {', '.join(metrics)}."
 
 
 def _between(ends: list[float] | None, style: str) -> str:
-    """The ends of an interval, in brackets; nothing where there is none."""
     return f" ({format_number(style, ends[0])} to {format_number(style, ends[1])})" if ends else ""
+
+
+def _uses(_: Manifest) -> list[str]:
+    return [USES]
+
+
+SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
+    _title,
+    _training,
+    _sources,
+    _before_and_after,
+    _metrics,
+    _sampling,
+    _worst,
+    _uses,
+)
+"""The sections of the card, in order; each returns zero or more paragraphs that end in a newline."""

@@ -14,28 +14,25 @@ from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
 from arcage.evaluation.metrics import as_table
+from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
-from arcage.heads.fit import Settings
+from arcage.heads.callbacks import Callback
 from arcage.heads.model import Heads
+from arcage.heads.settings import Settings
 from arcage.heads.store import heads_folder, load_heads, named_heads
-from arcage.heads.watch import Watch
 from arcage.report.evaluation_report import HTML, Evaluation, check_report_files, write_report
 from arcage.report.labels_report import HTML as LABELS_HTML
 from arcage.report.labels_report import check_label_report_files, faces_shown, write_label_report
 from arcage.report.prepare import check_report, missing_thumbnails
 from arcage.report.sampling import sampling_text
 from arcage.text import counted
-from arcage.training.fit import (
-    adapt_labelled,
-    answers_for,
-    check_heads_folder,
-    compare_labelled,
-    fit_labelled,
-    fitted_words,
-    only,
-    report_on,
-)
+from arcage.training.adapt import adapt_labelled
+from arcage.training.evaluate import compare_labelled, predict_labelled
+from arcage.training.fit import fit_labelled
+from arcage.training.folder import check_heads_folder
 from arcage.training.load import Labelled, LabelledRequest, Say, load_labelled, select_held_out
+from arcage.training.options import AdaptOptions, FitOptions
+from arcage.training.overlap import fitted_words
 from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
 
 EVALUATION_MARK = rb'\A\{\s*"images": \{\s*"labelled": '
@@ -56,7 +53,7 @@ def fit(
     *,
     report: Say = lambda _: None,
     warn: Say = lambda _: None,
-    watch: Watch = lambda _: None,
+    callback: Callback = lambda _: None,
 ) -> FitResult:
     """Fit or adapt heads, and write them with their model card.
 
@@ -64,7 +61,7 @@ def fit(
         request: the labelled faces and the heads to fit.
         report: called with messages about the labels and the progress.
         warn: called with warnings: damaged parts of a cache, or an attribute that cannot be fitted.
-        watch: called after each step of a fit.
+        callback: called after each step of a fit.
 
     Raises:
         UsageError: the request is invalid, or too few labelled faces are left.
@@ -78,8 +75,7 @@ def fit(
     ages = parse_ages(request.ages) if request.ages else None
     sampling = Sampling(ages, request.per_age, request.balance)
     labelled = _load(request, embedder.Extractor(request.pack), report, warn)
-    fitted = fit_labelled(
-        labelled.faces,
+    options = FitOptions(
         pack=labelled.extractor.pack,
         fingerprint=labelled.extractor.fingerprint,
         labels=labelled.labels,
@@ -89,16 +85,15 @@ def fit(
         variants=_variants(request),
         sampling=sampling,
         search_seconds=60 * (request.search or 0),
-        progress=report,
-        watch=watch,
     )
+    fitted = fit_labelled(labelled.faces, options, report=report, callback=callback)
     for what, why in fitted.left_out.items():
         other = "gender" if what == "age" else "age"
         warn(f"{what} is not fitted, only {other} (as with `only` {other}): {why}")
     text = as_table(fitted.held_out or fitted.out_of_fold)
     if chosen := fitted.heads.manifest.get("sampling"):
         text += f"\n\n{sampling_text(chosen, tables=False)}"
-    where = "held-out faces" if fitted.held_out else "training faces, each by models that did not see it"
+    where = "held-out faces" if fitted.held_out else "training faces, out of fold"
     return FitResult(
         text, (f"above: errors on {where}; the heads and their model card are in {request.out}",)
     )
@@ -114,23 +109,22 @@ def _adapt(request: FitRequest, report: Say, warn: Say) -> FitResult:
         cache, labels = request.reference
         others = LabelledRequest(caches=[cache], labels=[labels], pack=request.pack)
         reference = load_labelled(others, extractor, report=report, warn=warn)
-    adapted = adapt_labelled(
-        labelled.faces,
+    options = AdaptOptions(
         base=heads,
-        called=Path(base).name,
+        base_name=Path(base).name,
         pack=extractor.pack,
         labels=labelled.labels,
         out=request.out,
         holdout=request.holdout,
-        rest=None if reference is None else reference.faces,
-        rest_labels="" if reference is None else reference.labels,
+        reference=None if reference is None else reference.faces,
+        reference_labels="" if reference is None else reference.labels,
         forget=request.forget,
         seed=request.seed,
-        progress=report,
     )
-    text = as_text(adapted.own, AFTER)
-    if adapted.rest:
-        text = "\n".join([text, "", "the rest:", *verdicts(adapted.rest, AFTER)])
+    adapted = adapt_labelled(labelled.faces, options, report=report)
+    text = as_text(adapted.new, AFTER)
+    if adapted.reference:
+        text = "\n".join([text, "", "reference set:", *verdicts(adapted.reference, AFTER)])
     return FitResult(text, (*adapted.notes, f"the adapted heads and their model card are in {request.out}"))
 
 
@@ -138,7 +132,7 @@ def _load(request: FitRequest, extractor: embedder.Extractor, report: Say, warn:
     labelled = load_labelled(request, extractor, report=report, warn=warn)
     if request.only is None:
         return labelled
-    return replace(labelled, faces=only(labelled.faces, request.only))
+    return replace(labelled, faces=labelled.faces.only(request.only))
 
 
 def _variants(request: FitRequest) -> list[CacheTable]:
@@ -193,8 +187,8 @@ def evaluate(
     faces = labelled.faces
     if warning := _too_optimistic(heads, labelled, request.holdout):
         report(warning)
-    predictions = answers_for(heads, faces)
-    metrics = {"images": asdict(faces.counts), **report_on(predictions, faces)}
+    predictions = predict_labelled(heads, faces)
+    metrics = {"images": asdict(faces.counts), **evaluate_predictions(predictions, faces.labels())}
     if request.out is not None:
         with atomic_write(request.out, "w") as file:
             file.write(as_json(metrics) + "\n")
@@ -299,6 +293,6 @@ def _too_optimistic(heads: Heads, labelled: Labelled, holdout: float) -> str:
     """Return a warning if heads were fitted on the faces; empty otherwise."""
     fitted = fitted_words(heads, labelled.faces, labelled.labels, holdout, labelled.split)
     return fitted and (
-        f"the heads {fitted}: the figures are too optimistic; use other faces, or fit and evaluate "
+        f"the heads {fitted}: the metrics are too optimistic; use other faces, or fit and evaluate "
         "with the same `holdout`"
     )

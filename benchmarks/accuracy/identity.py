@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +33,10 @@ from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
-from arcage.heads.fit import Settings, fit_heads
-from arcage.heads.model import Predictions
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import Settings
 from arcage.images.decode import decode
-from arcage.types import F32, U8, Array
+from arcage.types import F32, U8, Array, Labels
 
 FALSE_ALARMS = 1e-6
 YOUNGEST = 10
@@ -141,11 +140,9 @@ def main() -> None:
     # With groups of one face each, the same splitter makes random folds.
     for name, groups in (("random folds", np.arange(len(x))), ("folds by identity", group)):
         settings = Settings(folds=FOLDS)
-        _, out_of_fold = fit_heads(
-            x, faces.age, faces.gender, fingerprint="", settings=settings, groups=groups
-        )
-        named = {field.name: getattr(out_of_fold, field.name)[old] for field in fields(out_of_fold)}
-        report[name] = evaluate(Predictions(**named), faces.age[old], faces.gender[old])
+        labels = Labels(faces.age, faces.gender, person=groups)
+        _, out_of_fold = fit_heads(x, labels, fingerprint="", settings=settings)
+        report[name] = evaluate(out_of_fold.select(old), Labels(faces.age[old], faces.gender[old]))
         print(f"\n{name}, {FOLDS} of them\n{as_table(report[name])}")
     protocol.write_json((args.out or args.work / "results") / "identity.json", report)
 

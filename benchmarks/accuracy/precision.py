@@ -20,11 +20,11 @@ from protocol import SHARE, as_text, held_out_images, main_face, number, share, 
 
 from arcage.data.labels import Label
 from arcage.embedder.extractor import Extractor
-from arcage.evaluation.metrics import figures
+from arcage.evaluation.metrics import compute_metrics
 from arcage.heads.store import load_heads
 from arcage.sources.source import Source
-from arcage.training.fit import fitted_on
-from arcage.types import F32
+from arcage.training.overlap import fitted_on
+from arcage.types import F32, Labels
 
 RUNS = 2
 
@@ -66,7 +66,7 @@ def main() -> None:
     age, gender = np.array([(chosen[i][1].age, chosen[i][1].gender) for i in both], np.float32).T
     x, y = (np.stack([found[i] for i in both]) for found in (before, after))
     p, q = heads.predict(x), heads.predict(y)
-    old, new = figures(p, age, gender), figures(q, age, gender)
+    old, new = (compute_metrics(one, Labels(age, gender)) for one in (p, q))
     cosine = np.einsum("ij,ij->i", x, y) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
     change = np.abs(q.age - p.age)
     report = {

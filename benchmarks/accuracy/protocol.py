@@ -30,7 +30,7 @@ from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
-from arcage.training.fit import fitted_on
+from arcage.training.overlap import fitted_on
 from arcage.types import F32, U8
 
 SHARE = 0.2

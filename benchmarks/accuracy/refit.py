@@ -24,13 +24,13 @@ from degradations import blur, png
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
-from arcage.evaluation.metrics import figures
+from arcage.evaluation.metrics import compute_metrics
 from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.store import load_heads
 from arcage.images.decode import decode
-from arcage.types import F32
+from arcage.types import F32, Labels
 
 SHARE = 0.45
 """Share of UTKFace that the first heads hold out: enough for twice ``FACES`` children."""
@@ -68,7 +68,7 @@ def of(faces: Faces, rows: np.ndarray) -> Faces:
 
 
 def show(name: str, faces: Faces, before: Predictions, after: Predictions) -> None:
-    a, b = (figures(predictions, faces[1], faces[2]) for predictions in (before, after))
+    a, b = (compute_metrics(predictions, Labels(*faces[1:])) for predictions in (before, after))
     print(f"  {name}: {len(faces[0]):,} faces")
     for metric in ("mae", "coverage", "width", "gender_accuracy"):
         was, now = a[metric], b[metric]
@@ -83,7 +83,7 @@ def measure(
     reference_before = base.predict(reference[0])
     for name, mine, others in halves(source, faces):
         began = time.perf_counter()
-        heads, out_of_fold, _ = adapt_heads(base, *mine, forget=forget)
+        heads, out_of_fold, _ = adapt_heads(base, mine[0], Labels(*mine[1:]), forget=forget)
         print(f" {name}: adapted to {len(mine[0]):,} faces in {time.perf_counter() - began:.1f} s")
         if others is None:
             show("the source", mine, base.predict(mine[0]), out_of_fold)

@@ -22,13 +22,13 @@ from protocol import SHARE, number, share
 
 from arcage.data.labels import Label
 from arcage.embedder.extractor import Extractor
-from arcage.evaluation.metrics import figures
+from arcage.evaluation.metrics import compute_metrics
 from arcage.files import read_bytes
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.images.decode import decode
-from arcage.training.fit import fitted_on
-from arcage.types import U8
+from arcage.training.overlap import fitted_on
+from arcage.types import U8, Labels
 
 METRICS = ("mae", "bias", "gender_accuracy", "coverage", "width")
 ORIGINAL = "original"
@@ -45,7 +45,7 @@ def measure(
     descriptors, age, gender = protocol.described(pictures, labels, make, extractor)
     row: dict[str, Any] = {"without_face": 1 - len(age) / len(labels), **dict.fromkeys(METRICS)}
     if len(age):
-        metrics = figures(heads.predict(descriptors), age, gender)
+        metrics = compute_metrics(heads.predict(descriptors), Labels(age, gender))
         row |= {name: metrics[name] for name in METRICS}
     return row
 

@@ -23,18 +23,18 @@ from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
-from arcage.evaluation.metrics import as_table
+from arcage.evaluation.metrics import as_table, evaluate
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.sources.walk import walk
-from arcage.training.fit import answers_for, evaluate_labelled, report_on
+from arcage.training.evaluate import evaluate_labelled, predict_labelled
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
     """Evaluate on the held-out part, which has this many images."""
     mask = faces.held_out(SHARE)
     held_out = faces.select(mask)
-    predictions = answers_for(heads, held_out)
+    predictions = predict_labelled(heads, held_out)
     error = np.abs(np.round(predictions.age) - held_out.age)
     return {
         "data": f"UTKFace, ages {faces.age.min():.0f}-{faces.age.max():.0f}",
@@ -44,7 +44,7 @@ def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
         "images": asdict(faces.counts),
         # Labels are whole years, so a prediction of 25.4 years has an error of 0.4 at least.
         "whole_years": {"mae": float(error.mean()), "cs5": float((error <= 5).mean())},
-        **report_on(predictions, held_out),
+        **evaluate(predictions, held_out.labels()),
     }
 
 

@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,23 @@ def resampled(x: F32, rows: Array, seed: int) -> F32:
 def inside(cache: Path, labels: str, fingerprints: list[str], count: int, started: float) -> dict[str, Any]:
     """Run one fit in this process; with a ``count`` of 0, on the original faces."""
     from arcage.evaluation.metrics import evaluate
-    from arcage.heads.fit import Settings, fit_heads
-    from arcage.heads.watch import Curves, Step
+    from arcage.heads.callbacks import LossCurves, Step
+    from arcage.heads.fit import fit_heads
+    from arcage.heads.settings import Settings
 
     faces = labelled_faces(Cache(cache, fingerprints[0]), labels)
-    x, age, gender, groups = faces.descriptors(), faces.age, faces.gender, faces.persons()
+    x, labels = faces.descriptors(), faces.labels()
     variants = [faces.descriptors_in(Cache(cache, f).table())[0] for f in fingerprints[1:]]
     if count:
         rows = np.random.default_rng(0).integers(len(x), size=count)
         x, *variants = [resampled(part, rows, seed) for seed, part in enumerate([x, *variants])]
-        age, gender, groups = age[rows], gender[rows], rows if groups is None else groups[rows]
+        person = rows if labels.person is None else labels.person[rows]
+        labels = replace(labels.select(rows), person=person)
 
     stages = {"imports and reading": time.time() - started}
     last = time.time()
 
-    def watch(step: Step) -> None:
+    def callback(step: Step) -> None:
         nonlocal last
         # Folds are fitted in parallel, and each fits its outputs in sequence.
         boosted = " boosting" if step.rounds else f" {step.stage}"
@@ -70,13 +73,11 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
 
     _, out_of_fold = fit_heads(
         x,
-        age,
-        gender,
+        labels,
         fingerprint="",
         settings=Settings(),
-        groups=groups,
         variants=variants,
-        watch=Curves(watch),
+        callback=LossCurves(callback),
     )
     stages["other"] = time.time() - last
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,7 +88,7 @@ def inside(cache: Path, labels: str, fingerprints: list[str], count: int, starte
         "stages": {name: round(seconds, 1) for name, seconds in stages.items()},
         "processor_seconds": round(time.process_time(), 1),
         "peak_mb": round(kilobytes / 1024),
-        "out_of_fold": evaluate(out_of_fold, age, gender)["overall"],
+        "out_of_fold": evaluate(out_of_fold, labels)["overall"],
     }
 
 

@@ -19,6 +19,7 @@ from arcage.heads.fit import fit_heads
 from arcage.heads.store import ARRAYS, CARD, MANIFEST
 from arcage.report.evaluation_page import _sampling
 from arcage.report.sampling import sampling_text
+from arcage.types import Labels
 
 BAND = (20, 60)
 
@@ -100,7 +101,7 @@ def test_faces_without_weight_are_predicted_and_not_fitted_on() -> None:
     weight = np.where(aside, 0, 1).astype(np.float32)
     answers = []
     for labels in (AGE, np.where(aside, 110 - AGE, AGE).astype(np.float32)):
-        heads, seen = fit_heads(X, labels, GENDER, fingerprint="f", settings=FAST, weight=weight)
+        heads, seen = fit_heads(X, Labels(labels, GENDER), fingerprint="f", settings=FAST, weight=weight)
         answers.append((seen.age, heads.predict(X).age))
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)

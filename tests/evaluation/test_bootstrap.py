@@ -10,8 +10,9 @@ import pytest
 
 from arcage.evaluation import bootstrap
 from arcage.evaluation.bootstrap import FEWEST, RESAMPLES, interval, intervals
-from arcage.evaluation.metrics import AGE_MEANS, GENDER_MEANS, evaluate, sets_of_faces
+from arcage.evaluation.metrics import AGE_MEANS, GENDER_MEANS, evaluate, subgroups
 from arcage.heads.model import Predictions
+from arcage.types import Labels
 
 RNG = np.random.default_rng(0)
 N = 300
@@ -76,21 +77,22 @@ def test_too_few_persons() -> None:
 def test_the_places_are_those_of_the_report() -> None:
     age, gender = AGE.copy(), GENDER.copy()
     age[::7] = gender[::5] = np.nan
-    report = evaluate(SEEN, age, gender, GROUP)
-    ends = intervals(SEEN, age, gender, GROUP, PERSONS)
+    labels = Labels(age, gender, GROUP, PERSONS)
+    report = evaluate(SEEN, labels)
+    ends = intervals(SEEN, labels)
     assert json.loads(json.dumps(ends, allow_nan=False)) == ends
     assert (ends["level"], ends["resamples"], ends["drawn"]) == (0.95, RESAMPLES, "persons")
-    assert intervals(SEEN, age, gender)["drawn"] == "faces"
+    assert intervals(SEEN, Labels(age, gender))["drawn"] == "faces"
     for part in ("age_bands", "genders", "groups"):
         assert list(ends[part]) == list(report[part])
     rows = [(report["overall"], ends["overall"])]
     rows += [(report[p][name], ends[p][name]) for p in ("age_bands", "genders", "groups") for name in ends[p]]
-    for figures, both in rows:
+    for metrics, both in rows:
         assert list(both) == [*AGE_MEANS, *GENDER_MEANS]
         for name, (low, high) in both.items():
-            assert low <= figures[name] <= high
+            assert low <= metrics[name] <= high
     # Each set is drawn from by itself, and its faces without a label are not drawn.
-    for name, mask in sets_of_faces(age, gender, GROUP)["age_bands"].items():
+    for name, mask in subgroups(labels)["age_bands"].items():
         error = (GUESS.astype(float) - age)[mask]
         known = np.isfinite(error)
         expected = plain(error[known, None], PERSONS[mask][known])[0]
@@ -99,13 +101,13 @@ def test_the_places_are_those_of_the_report() -> None:
 
 def test_without_answers_there_is_no_interval() -> None:
     nothing = np.full(N, np.nan, np.float32)
-    ends = intervals(Predictions(nothing, nothing, nothing, SEEN.p_female), AGE, GENDER, GROUP)
+    ends = intervals(Predictions(nothing, nothing, nothing, SEEN.p_female), Labels(AGE, GENDER, GROUP))
     assert {ends["overall"][name] for name in AGE_MEANS} == {None}
     assert ends["overall"]["gender_accuracy"] is not None
-    ends = intervals(SEEN, nothing, nothing)
+    ends = intervals(SEEN, Labels.empty(N))
     assert set(ends["overall"].values()) == {None}
     assert ends["age_bands"] == ends["genders"] == ends["groups"] == {}
-    few = intervals(SEEN, AGE, GENDER, np.where(np.arange(N) < FEWEST - 1, "few", "many"))
+    few = intervals(SEEN, Labels(AGE, GENDER, np.where(np.arange(N) < FEWEST - 1, "few", "many")))
     assert set(few["groups"]["few"].values()) == {None}
     assert None not in few["groups"]["many"].values()
 
@@ -115,5 +117,5 @@ def test_many_faces_take_seconds() -> None:
     age = np.arange(n, dtype=np.float32) % 100
     seen = Predictions(age + 1, age - 5, age + 5, np.full(n, 0.7, np.float32))
     start = time.process_time()
-    intervals(seen, age, np.ones(n, np.float32), persons=np.arange(n) // 2)
+    intervals(seen, Labels(age, np.ones(n, np.float32), person=np.arange(n) // 2))
     assert time.process_time() - start < 20

@@ -1,4 +1,4 @@
-"""Two heads on the same faces: who is better, and when nobody can tell."""
+"""Two heads on the same faces: which one is better, and when the difference is not significant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from projects import SHARE, Run, project, ready, run  # noqa: F401 (fixtures)
+from projects import SHARE, Run
 
 from arcage.evaluation.bootstrap import interval
-from arcage.evaluation.comparison import SIGNS, as_text, compare
+from arcage.evaluation.comparison import COMPARED, as_text, compare
 from arcage.heads.model import Predictions
+from arcage.types import Labels
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -31,7 +32,7 @@ def answers(error: np.ndarray, right: np.ndarray | float = 1.0, half: float = 8)
 
 def test_a_small_lead_that_the_pairing_shows() -> None:
     """Both err by years; that one errs a tenth less everywhere is certain, and by how much."""
-    report = compare(answers(NOISE), answers(0.9 * NOISE), AGE, GENDER, GROUP)
+    report = compare(answers(NOISE), answers(0.9 * NOISE), Labels(AGE, GENDER, GROUP))
     mae = report["overall"]["mae"]
     lead = 0.1 * np.abs(NOISE).mean()
     assert mae["better"] == "B"
@@ -41,7 +42,7 @@ def test_a_small_lead_that_the_pairing_shows() -> None:
     # Without the pairing the intervals overlap.
     apart = [interval(np.abs(k * NOISE)[:, None]) for k in (1, 0.9)]
     assert apart[1][0, 1] > apart[0][0, 0]
-    turned = compare(answers(0.9 * NOISE), answers(NOISE), AGE, GENDER, GROUP)["overall"]["mae"]
+    turned = compare(answers(0.9 * NOISE), answers(NOISE), Labels(AGE, GENDER, GROUP))["overall"]["mae"]
     assert turned["better"] == "A"
     assert (turned["low"], turned["high"]) == pytest.approx((-mae["high"], -mae["low"]))
     assert {row["mae"]["better"] for row in report["groups"].values()} == {"B"}
@@ -50,7 +51,7 @@ def test_a_small_lead_that_the_pairing_shows() -> None:
 
 def test_more_right_is_better_and_wider_is_neither() -> None:
     wrong = np.where(np.arange(N) % 4 == 0, -1, 1)
-    report = compare(answers(NOISE, wrong), answers(NOISE, 1, half=20), AGE, GENDER)
+    report = compare(answers(NOISE, wrong), answers(NOISE, 1, half=20), Labels(AGE, GENDER))
     overall = report["overall"]
     assert overall["gender_accuracy"]["better"] == "B"
     assert overall["gender_accuracy"]["difference"] == pytest.approx(0.25)
@@ -61,12 +62,14 @@ def test_more_right_is_better_and_wider_is_neither() -> None:
     assert overall["width"]["better"] is overall["coverage"]["better"] is None
 
 
-def test_nobody_can_tell() -> None:
+def test_a_difference_that_is_not_significant() -> None:
     other = np.random.default_rng(1).permutation(NOISE)
-    report = compare(answers(NOISE), answers(other), AGE, GENDER, GROUP)
+    report = compare(answers(NOISE), answers(other), Labels(AGE, GENDER, GROUP))
     assert report["overall"]["mae"]["low"] < 0 < report["overall"]["mae"]["high"]
-    assert "age: nobody can tell which is better (MAE " in as_text(report)
-    few = compare(answers(NOISE), answers(0 * NOISE), AGE, GENDER, np.where(np.arange(N) < 5, "few", "many"))
+    assert "age: no significant difference (MAE " in as_text(report)
+    few = compare(
+        answers(NOISE), answers(0 * NOISE), Labels(AGE, GENDER, np.where(np.arange(N) < 5, "few", "many"))
+    )
     assert few["groups"]["few"]["mae"]["low"] is None
     assert few["groups"]["few"]["mae"]["better"] is None
     assert few["groups"]["few"]["mae"]["difference"] < 0
@@ -75,8 +78,8 @@ def test_nobody_can_tell() -> None:
 
 def test_whole_persons_are_drawn() -> None:
     b = 0.95 * NOISE + RNG.normal(size=N)
-    by_face = compare(answers(NOISE), answers(b), AGE, GENDER)
-    by_person = compare(answers(NOISE), answers(b), AGE, GENDER, persons=PERSONS)
+    by_face = compare(answers(NOISE), answers(b), Labels(AGE, GENDER))
+    by_person = compare(answers(NOISE), answers(b), Labels(AGE, GENDER, person=PERSONS))
     assert (by_face["drawn"], by_person["drawn"]) == ("faces", "persons")
     difference = np.abs(answers(b).age - AGE.astype(float)) - np.abs(answers(NOISE).age - AGE.astype(float))
     expected = interval(difference[:, None], PERSONS)
@@ -90,23 +93,23 @@ def test_only_faces_that_both_answer_count() -> None:
     lacking = Predictions(*[np.full(N, np.nan, np.float32)] * 3, answers(NOISE).p_female)
     age = AGE.copy()
     age[::5] = np.nan
-    report = compare(lacking, answers(NOISE), age, GENDER)
+    report = compare(lacking, answers(NOISE), Labels(age, GENDER))
     assert report["overall"]["mae"] is None
     assert report["overall"]["gender_accuracy"]["faces"] == N
     text = as_text(report)
     assert "MAE" not in text
-    assert "gender: nobody can tell" in text
-    nothing = compare(lacking, answers(NOISE), AGE, np.full(N, np.nan, np.float32))
-    assert all(nothing["overall"][name] is None for name in SIGNS)
+    assert "gender: no significant difference" in text
+    nothing = compare(lacking, answers(NOISE), Labels(AGE, np.full(N, np.nan, np.float32)))
+    assert all(nothing["overall"][name] is None for name in COMPARED)
     assert as_text(nothing).startswith("nothing to compare")
-    whole = compare(answers(NOISE), answers(0.5 * NOISE), age, GENDER)
+    whole = compare(answers(NOISE), answers(0.5 * NOISE), Labels(age, GENDER))
     assert whole["overall"]["mae"]["faces"] == np.isfinite(age).sum()
 
 
 # The command
 
 
-def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
+def test_the_command(ready: Path, run: Run) -> None:
     made = run(
         "fit", "--cache", "cache", "--labels", "utkface", "--kind", "lightgbm", "--out", "other", "--quiet",
         "--holdout", SHARE,
@@ -132,7 +135,7 @@ def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
                 "--json", "--quiet",
             ).stdout
         )  # fmt: skip
-        for figure in SIGNS:
+        for figure in COMPARED:
             assert report["overall"][figure][letter] == pytest.approx(alone["overall"][figure])
             assert report["overall"][figure]["faces"] in (
                 alone["overall"]["n_age"],
@@ -140,22 +143,22 @@ def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
             )
 
 
-def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> None:  # noqa: F811
+def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> None:
     done = run("compare", "heads", "heads", "--cache", "cache", "--labels", "utkface")
     assert done.exit_code == 0
     fitted = json.loads(Path("heads", "manifest.json").read_text("utf-8"))["training"]["faces"]
     assert 100 < fitted < 140
     assert (
-        f"A: the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic"
+        f"A: the heads were fitted on {fitted} of these 160 faces: the metrics are too optimistic"
         in done.stderr
     )
     assert "B may have been fitted on these faces" in done.stdout
-    assert "age: nobody can tell which is better" in done.stdout
+    assert "age: no significant difference" in done.stdout
     for wrong in (("heads", "nowhere"), ("nowhere", "heads")):
         failed = run("compare", *wrong, "--cache", "cache", "--labels", "utkface")
         assert failed.exit_code == 2
         assert "no such file or folder: nowhere" in failed.stderr
     # The bundled heads are for another pipeline than the made-up one.
-    failed = run("compare", "wheel", "heads", "--cache", "cache", "--labels", "utkface")
+    failed = run("compare", "bundled", "heads", "--cache", "cache", "--labels", "utkface")
     assert failed.exit_code == 3
     assert "pipeline" in failed.stderr

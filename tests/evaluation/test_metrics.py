@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from arcage.evaluation.metrics import FEW, as_table, evaluate, figures, values, worst_sets
+from arcage.evaluation.metrics import (
+    FEW,
+    as_table,
+    compute_metrics,
+    evaluate,
+    per_face_metrics,
+    worst_subgroups,
+)
 from arcage.heads.model import Predictions
+from arcage.types import Labels
 
 NAN = float("nan")
 NAMES = ["n_age", "mae", "median", "bias", "cs5", "coverage", "width", "n_gender", "gender_accuracy", "ece"]
@@ -35,10 +44,11 @@ SEEN = answers(
 AGE = floats(12, 20, 41, 43)
 GENDER = floats(1, 0, 0, 1)
 GROUP = np.array(["b", "a", "", "b"])
+LABELS = Labels(AGE, GENDER)
 
 
-def test_figures_by_hand() -> None:
-    out = figures(SEEN, AGE, GENDER)
+def test_metrics_by_hand() -> None:
+    out = compute_metrics(SEEN, LABELS)
     assert list(out) == NAMES
     expected = {
         "n_age": 4,
@@ -62,7 +72,9 @@ def test_figures_by_hand() -> None:
 def test_the_error_of_calibration() -> None:
     def ece(p: list[float], female: list[float]) -> float | int | None:
         rows = [(NAN, NAN, NAN, value) for value in p]
-        return figures(answers(*rows), np.full(len(p), NAN, np.float32), floats(*female))["ece"]
+        return compute_metrics(answers(*rows), Labels(np.full(len(p), NAN, np.float32), floats(*female)))[
+            "ece"
+        ]
 
     # Ten faces of one bin (0.8 to 0.8667), eight of them female; in another two of ten.
     assert ece([0.82] * 10, [1] * 8 + [0] * 2) == pytest.approx(0.02, abs=1e-6)
@@ -76,22 +88,22 @@ def test_the_error_of_calibration() -> None:
 
 def test_without_labels_or_without_the_attribute() -> None:
     nothing = np.full(4, NAN, np.float32)
-    out = figures(SEEN, nothing, nothing)
+    out = compute_metrics(SEEN, Labels(nothing, nothing))
     assert out == {**dict.fromkeys(NAMES), "n_age": 0, "n_gender": 0}
-    out = figures(SEEN, floats(12, NAN, 41, NAN), floats(NAN, NAN, NAN, 0))
+    out = compute_metrics(SEEN, Labels(floats(12, NAN, 41, NAN), floats(NAN, NAN, NAN, 0)))
     assert (out["n_age"], out["mae"], out["n_gender"], out["gender_accuracy"]) == (2, 6, 1, 0)
     no_age = Predictions(nothing, nothing, nothing, SEEN.p_female)
-    out = figures(no_age, AGE, GENDER)
+    out = compute_metrics(no_age, LABELS)
     assert (out["n_age"], out["mae"], out["coverage"], out["n_gender"]) == (0, None, None, 4)
     no_gender = Predictions(SEEN.age, SEEN.age_low, SEEN.age_high, nothing)
-    out = figures(no_gender, AGE, GENDER)
+    out = compute_metrics(no_gender, LABELS)
     assert (out["n_age"], out["n_gender"], out["gender_accuracy"], out["ece"]) == (4, 0, None, None)
 
 
 def test_the_parts_of_a_report() -> None:
-    report = evaluate(SEEN, AGE, GENDER, GROUP)
+    report = evaluate(SEEN, Labels(AGE, GENDER, GROUP))
     assert list(report) == ["overall", "age_bands", "genders", "groups", "sources"]
-    assert report["overall"] == figures(SEEN, AGE, GENDER)
+    assert report["overall"] == compute_metrics(SEEN, LABELS)
     bands = {name: row["n_age"] for name, row in report["age_bands"].items()}
     assert bands == {"10-19": 1, "20-29": 1, "40-49": 2, "10 and older": 4}
     assert report["age_bands"]["40-49"]["mae"] == 5.5
@@ -101,17 +113,17 @@ def test_the_parts_of_a_report() -> None:
     # Among females alone, 60 % sure can never be right 60 % of the time.
     assert report["genders"]["female"]["ece"] is None
     assert list(report["groups"]) == ["a", "b"]
-    assert report["groups"]["b"] == figures(
-        answers((10, 8, 12, 0.9), (44, 30, 50, 0.5)), floats(12, 43), floats(1, 1)
+    assert report["groups"]["b"] == compute_metrics(
+        answers((10, 8, 12, 0.9), (44, 30, 50, 0.5)), Labels(floats(12, 43), floats(1, 1))
     )
-    assert evaluate(SEEN, AGE, GENDER)["groups"] == {}
-    assert evaluate(SEEN, AGE, GENDER, np.full(4, ""))["groups"] == {}
+    assert evaluate(SEEN, LABELS)["groups"] == {}
+    assert evaluate(SEEN, Labels(AGE, GENDER, np.full(4, "")))["groups"] == {}
 
 
 def test_the_ends_of_age_bands() -> None:
     ages = floats(0, 9, 9.5, 10, 19.9, 99, 100, 120)
     rows = answers(*[(a, a, a, 0.5) for a in ages])
-    bands = evaluate(rows, ages, np.full(8, NAN, np.float32))["age_bands"]
+    bands = evaluate(rows, Labels(ages, np.full(8, NAN, np.float32)))["age_bands"]
     assert {name: row["n_age"] for name, row in bands.items()} == {
         "0-9": 3,
         "10-19": 2,
@@ -120,18 +132,18 @@ def test_the_ends_of_age_bands() -> None:
         "120-129": 1,
         "10 and older": 5,
     }
-    children = evaluate(answers((1, 0, 2, 0.5)), floats(3), floats(1))["age_bands"]
+    children = evaluate(answers((1, 0, 2, 0.5)), Labels(floats(3), floats(1)))["age_bands"]
     assert list(children) == ["0-9"]
     # Ages unknown, genders known: no bands, and no warning about them.
-    unknown = evaluate(SEEN, np.full(4, NAN, np.float32), GENDER)
+    unknown = evaluate(SEEN, Labels(np.full(4, NAN, np.float32), GENDER))
     assert unknown["age_bands"] == {}
     assert unknown["genders"]["male"]["n_gender"] == 2
     # The gender of faces whose age is known is reported by band as well.
-    assert evaluate(SEEN, AGE, GENDER)["age_bands"]["10 and older"]["n_gender"] == 4
+    assert evaluate(SEEN, LABELS)["age_bands"]["10 and older"]["n_gender"] == 4
 
 
 def test_no_faces() -> None:
-    report = evaluate(answers(), floats(), floats(), np.array([], np.str_))
+    report = evaluate(answers(), Labels(floats(), floats(), np.array([], np.str_)))
     assert report["overall"]["n_age"] == report["overall"]["n_gender"] == 0
     assert report["age_bands"] == report["genders"] == report["groups"] == {}
     assert as_table(report).splitlines()[1].split() == ["all", "0", *"------", "0", "-", "-"]
@@ -141,22 +153,22 @@ def test_a_report_is_json() -> None:
     age, gender = AGE.copy(), GENDER.copy()
     age[1] = gender[2] = NAN
     for report in (
-        evaluate(SEEN, AGE, GENDER, GROUP),
-        evaluate(SEEN, age, gender, GROUP),
-        evaluate(SEEN, np.full(4, NAN, np.float32), np.full(4, NAN, np.float32), GROUP),
-        evaluate(answers((NAN, NAN, NAN, NAN)), floats(30), floats(1)),
+        evaluate(SEEN, Labels(AGE, GENDER, GROUP)),
+        evaluate(SEEN, Labels(age, gender, GROUP)),
+        evaluate(SEEN, replace(Labels.empty(4), group=GROUP)),
+        evaluate(answers((NAN, NAN, NAN, NAN)), Labels(floats(30), floats(1))),
     ):
         assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
-def test_figures_are_means_of_values() -> None:
+def test_metrics_are_means_of_values() -> None:
     age = AGE.copy()
     age[1] = NAN
-    each = values(SEEN, age, GENDER)
+    each = per_face_metrics(SEEN, Labels(age, GENDER))
     assert all(value.shape == (4,) and value.dtype == np.float64 for value in each.values())
     for name, value in each.items():
         assert np.isnan(value[1]) == (name != "gender_accuracy")
-        assert np.nanmean(value) == figures(SEEN, age, GENDER)[name]
+        assert np.nanmean(value) == compute_metrics(SEEN, Labels(age, GENDER))[name]
 
 
 def test_the_worst_sets_are_named() -> None:
@@ -166,22 +178,27 @@ def test_the_worst_sets_are_named() -> None:
     off = np.repeat(floats(1, 3, 50), [FEW, FEW, 1])
     p = np.where((np.arange(n) < 5) & (gender == 1), 0.1, np.where(gender == 1, 0.9, 0.1)).astype(np.float32)
     group = np.repeat(["a", "b", "c"], [FEW, FEW, 1])
-    report = evaluate(Predictions(age + off, age, age, p), age, gender, group)
+    report = evaluate(Predictions(age + off, age, age, p), Labels(age, gender, group))
     # One face with a far larger error is no group, and who is older than ten is no band.
-    assert worst_sets(report) == {
+    assert worst_subgroups(report) == {
         "mae": {"age_bands": "20-29", "genders": "female", "groups": "b"},
         "gender_accuracy": {"age_bands": "0-9", "genders": "female", "groups": "a"},
     }
     # Of one alone it cannot be said.
-    alone = evaluate(Predictions(age + off, age, age, p), age, np.full(n, NAN, np.float32), np.full(n, "a"))
-    assert worst_sets(alone) == {"mae": {"age_bands": "20-29"}, "gender_accuracy": {}}
-    assert worst_sets(evaluate(answers(), floats(), floats())) == {"mae": {}, "gender_accuracy": {}}
+    alone = evaluate(
+        Predictions(age + off, age, age, p), Labels(age, np.full(n, NAN, np.float32), np.full(n, "a"))
+    )
+    assert worst_subgroups(alone) == {"mae": {"age_bands": "20-29"}, "gender_accuracy": {}}
+    assert worst_subgroups(evaluate(answers(), Labels(floats(), floats()))) == {
+        "mae": {},
+        "gender_accuracy": {},
+    }
 
 
 def test_as_a_table() -> None:
-    lines = as_table(evaluate(SEEN, AGE, GENDER, GROUP)).splitlines()
+    lines = as_table(evaluate(SEEN, Labels(AGE, GENDER, GROUP))).splitlines()
     assert re.split(r"\s{2,}", lines[0].strip()) == [
-        *("with age", "MAE", "median", "bias", "CS@5", "covered", "width", "with gender", "gender", "ECE")
+        *("with age", "MAE", "median", "bias", "CS@5", "coverage", "width", "with gender", "gender", "ECE")
     ]
     assert re.split(r"\s{2,}", lines[1]) == [
         *("all", "4", "4.50", "3.50", "-1.50", "75.0 %", "75.0 %", "11.0", "4", "75.0 %", "35.0 %")
@@ -191,7 +208,9 @@ def test_as_a_table() -> None:
     assert len({len(line) for line in lines}) == 1, "columns are aligned"
     male = next(line for line in lines if line.startswith("male"))
     assert re.split(r"\s{2,}", male)[-3:] == ["2", "50.0 %", "-"]
-    thousand = evaluate(answers(*[(30, 20, 40, 0.5)] * 1234), floats(*[30] * 1234), floats(*[1] * 1234))
+    thousand = evaluate(
+        answers(*[(30, 20, 40, 0.5)] * 1234), Labels(floats(*[30] * 1234), floats(*[1] * 1234))
+    )
     assert "1,234" in as_table(thousand)
 
 
@@ -202,7 +221,7 @@ def test_many_faces_of_many_groups_take_no_time() -> None:
     seen = Predictions(age + 1, age - 5, age + 5, rng.random(n).astype(np.float32))
     group = rng.integers(0, 5_000, n).astype(np.str_)
     start = time.process_time()
-    report = evaluate(seen, age, rng.integers(0, 2, n).astype(np.float32), group)
+    report = evaluate(seen, Labels(age, rng.integers(0, 2, n).astype(np.float32), group))
     assert time.process_time() - start < 8
     assert len(report["groups"]) == 5_000
     assert sum(row["n_age"] for row in report["groups"].values()) == n

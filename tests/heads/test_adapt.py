@@ -9,14 +9,15 @@ from pathlib import Path
 import fakes
 import numpy as np
 import pytest
-from faces import FAST, elsewhere, faces
-from projects import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
+from faces import FAST, elsewhere, faces, with_labels
+from projects import SHARE, Run, labelled, made_up, name
 
 from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_SCHEMA
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
-from arcage.heads.fit import Settings, fit_heads
+from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads, Predictions
+from arcage.heads.settings import Settings
 from arcage.heads.store import (
     ARRAYS,
     MANIFEST,
@@ -24,7 +25,8 @@ from arcage.heads.store import (
     load_heads,
     save_heads,
 )
-from arcage.training.fit import fitted_on, only
+from arcage.training.overlap import fitted_on
+from arcage.types import Labels
 
 
 def error(answers: Predictions, age: np.ndarray) -> float:
@@ -37,12 +39,12 @@ def covered(answers: Predictions, age: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def base() -> Heads:
-    return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+    return fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
 
 
 @pytest.fixture(scope="module")
 def adapted(base: Heads) -> tuple[Heads, Predictions]:
-    return adapt_heads(base, *elsewhere(400, 3))[:2]
+    return adapt_heads(base, *with_labels(elsewhere(400, 3)))[:2]
 
 
 def test_the_new_source_gains_and_the_old_one_loses_nothing(
@@ -75,7 +77,7 @@ def test_the_new_source_gains_and_the_old_one_loses_nothing(
 def test_a_few_wrong_labels_do_not_decide(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
     x, age, gender = elsewhere(400, 3)
     wrong = np.where(np.arange(400) % 10 == 0, np.float32(90), age)
-    spoiled = adapt_heads(base, x, wrong, gender)[0]
+    spoiled = adapt_heads(base, x, Labels(wrong, gender))[0]
     x, age, gender = elsewhere(2000, 4)
     clean = error(adapted[0].predict(x), age)
     assert error(spoiled.predict(x), age) < clean + 0.15 * (error(base.predict(x), age) - clean)
@@ -85,11 +87,11 @@ def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
     """Ages that have nothing to do with the faces: whoever saw the face it answers would look better."""
     x, age, gender = elsewhere(400, 3)
     wild = np.random.default_rng(0).permutation(age)
-    _, seen, _ = adapt_heads(base, x, wild, gender)
+    _, seen, _ = adapt_heads(base, x, Labels(wild, gender))
     assert error(seen, wild) > 0.95 * np.abs(wild - np.median(wild)).mean()
     # Where the heads are right already, nothing is made worse.
     own = faces(400, 8)
-    heads, seen, _ = adapt_heads(base, *own)
+    heads, seen, _ = adapt_heads(base, *with_labels(own))
     assert error(seen, own[1]) < 1.03 * error(base.predict(own[0]), own[1])
     x, age, _ = faces(2000, 5)
     assert error(heads.predict(x), age) < 1.03 * error(base.predict(x), age)
@@ -98,21 +100,22 @@ def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
 def test_an_attribute_without_labels_is_left_alone(base: Heads) -> None:
     x, age, gender = elsewhere(200, 3)
     unknown = np.full(200, np.nan, np.float32)
-    heads, seen, told = adapt_heads(base, x, age, unknown)
+    heads, seen, told = adapt_heads(base, x, Labels(age, unknown))
     assert heads.gender is base.gender
     assert np.isnan(seen.p_female).all()
     assert list(told) == ["age"]
-    heads, seen, told = adapt_heads(base, x, unknown, gender)
+    heads, seen, told = adapt_heads(base, x, Labels(unknown, gender))
     assert heads.age is base.age
     assert np.isnan(seen.age).all()
     assert list(told) == ["gender"]
     lacking = replace(base, gender=None)
-    assert adapt_heads(lacking, x, age, gender)[0].gender is None
+    assert adapt_heads(lacking, x, Labels(age, gender))[0].gender is None
 
 
 def test_it_tells_how(base: Heads) -> None:
     x, age, gender = elsewhere(400, 3)
-    told = adapt_heads(base, x, age, gender)[2]
+    attributes = adapt_heads(base, x, Labels(age, gender)).attributes
+    told = {name: one.as_json() for name, one in attributes.items()}
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     for one in told.values():
         assert (one["faces"], one["landmarks"]) == (400, 200)
@@ -125,14 +128,15 @@ def test_it_tells_how(base: Heads) -> None:
 
 @pytest.mark.parametrize("years", [0.01, 0.5, 3])
 def test_forgetting_as_asked(base: Heads, years: float) -> None:
-    assert adapt_heads(base, *elsewhere(400, 3), forget=years)[2]["age"]["moved"] == pytest.approx(years)
+    adapted = adapt_heads(base, *with_labels(elsewhere(400, 3)), forget=years).attributes
+    assert adapted["age"].moved == pytest.approx(years)
 
 
 def test_the_new_source_alone(base: Heads) -> None:
     x, age, gender = elsewhere(400, 3)
-    gate_open, _, told = adapt_heads(base, x, age, gender, forget=100)
-    assert told["age"]["new"] > 0.999
-    assert told["age"]["old"] > 0.999
+    gate_open, _, told = adapt_heads(base, x, Labels(age, gender), forget=100)
+    assert told["age"].new > 0.999
+    assert told["age"].old > 0.999
     old = faces(2000, 5)
     assert error(gate_open.predict(old[0]), old[1]) > 1.5 * error(base.predict(old[0]), old[1])
 
@@ -147,10 +151,10 @@ def test_what_is_forgotten_is_bounded(base: Heads) -> None:
 
     mine, others, rest = some(4000, 3, True), some(4000, 4, True), some(2000, 5, False)
     assert len(mine[0]) > 300
-    free, _, free_told = adapt_heads(base, *mine, forget=50)
-    bound, _, told = adapt_heads(base, *mine)
-    assert free_told["age"]["moved"] > 1
-    assert told["age"]["moved"] == pytest.approx(0.25, abs=0.01)
+    free, _, free_told = adapt_heads(base, *with_labels(mine), forget=50)
+    bound, _, told = adapt_heads(base, *with_labels(mine))
+    assert free_told["age"].moved > 1
+    assert told["age"].moved == pytest.approx(0.25, abs=0.01)
     before, freely, bounded = (error(h.predict(rest[0]), rest[1]) for h in (base, free, bound))
     assert before < bounded < before + 0.25 < freely
     before, freely, bounded = (error(h.predict(others[0]), others[1]) for h in (base, free, bound))
@@ -209,16 +213,16 @@ def test_damaged_adaptations_are_refused(
 
 
 def test_what_cannot_be_adapted(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
-    new = elsewhere(200, 3)
+    new = with_labels(elsewhere(200, 3))
     with pytest.raises(UsageError, match="adapted already: start again from those"):
         adapt_heads(adapted[0], *new)
-    linear = fit_heads(*faces(200, 0), fingerprint="f", settings=Settings(kind="linear"))[0]
+    linear = fit_heads(*with_labels(faces(200, 0)), fingerprint="f", settings=Settings(kind="linear"))[0]
     with pytest.raises(UsageError, match="only boosted heads can be adapted"):
         adapt_heads(linear, *new)
     with pytest.raises(UsageError, match="only 40 faces have a label for age"):
-        adapt_heads(base, *elsewhere(40, 3))
+        adapt_heads(base, *with_labels(elsewhere(40, 3)))
     with pytest.raises(UsageError, match="fewer than 10 persons"):
-        adapt_heads(base, *new, groups=np.arange(200) % 9)
+        adapt_heads(base, new[0], replace(new[1], person=np.arange(200) % 9))
 
 
 def test_persons_stay_on_one_side(base: Heads) -> None:
@@ -227,21 +231,21 @@ def test_persons_stay_on_one_side(base: Heads) -> None:
     rng = np.random.default_rng(0)
     age = rng.permutation(age)
     who = np.repeat(np.arange(60), 8)
-    many = (x[who], age[who], gender[who])
-    apart = adapt_heads(base, *many)[1]
-    together = adapt_heads(base, *many, groups=who)[1]
-    assert error(apart, many[1]) < 0.95 * error(together, many[1])
+    many, labels = x[who], Labels(age[who], gender[who])
+    apart = adapt_heads(base, many, labels).out_of_fold
+    together = adapt_heads(base, many, replace(labels, person=who)).out_of_fold
+    assert error(apart, labels.age) < 0.95 * error(together, labels.age)
 
 
 def test_only(tmp_path: Path) -> None:
     everyone = labelled(made_up(tmp_path / "cache"))
     half = replace(everyone, age=np.where(np.arange(400) < 200, np.nan, everyone.age).astype(np.float32))
-    ages = only(half, "age")
+    ages = half.only("age")
     assert len(ages) == 200
     assert np.isfinite(ages.age).all()
     assert np.isnan(ages.gender).all()
     assert ages.sha256() == everyone.sha256()[200:]
-    genders = only(half, "gender")
+    genders = half.only("gender")
     assert len(genders) == 400
     assert np.isnan(genders.age).all()
 
@@ -259,7 +263,7 @@ def copy_of(folder: Path, seed: int, count: int, shift: float) -> None:
 
 
 @pytest.fixture
-def sources(ready: Path, run: Run) -> Path:  # noqa: F811
+def sources(ready: Path, run: Run) -> Path:
     """Boosted heads, and photos of a camera that adds forty years."""
     if not Path("boosted").exists():
         arguments = ("--cache", "cache", "--labels", "utkface", "--quiet")
@@ -274,17 +278,17 @@ MINE = ("fit", "--from", "boosted", "--cache", "mine-cache", "--labels", "utkfac
 
 def test_the_command(
     sources: Path,
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Made-up descriptors of two columns lie close together without being copies.
-    monkeypatch.setattr("arcage.training.fit.SAME", 1e-6)
+    monkeypatch.setattr("arcage.training.overlap.SAME", 1e-6)
     out = tmp_path / "adapted"
     done = run(*MINE, "--rest", "cache", "utkface", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("age: better after by ")
-    assert "\nthe rest:\nage: " in done.stdout
+    assert "\nreference set:\nage: " in done.stdout
     assert f"the adapted heads and their model card are in {out}" in done.stderr
     manifest = json.loads((out / MANIFEST).read_text("utf-8"))
     told = manifest["adapted"]
@@ -295,9 +299,9 @@ def test_the_command(
     assert told["own"]["overall"]["mae"]["faces"] == manifest["training"]["faces"] == 120
     assert told["own"]["overall"]["mae"]["b"] == manifest["out_of_fold"]["overall"]["mae"]
     card = (out / "model-card.md").read_text("utf-8")
-    assert "Adapted: these heads know what the heads `boosted` learnt from" in card
-    assert "## These faces, before and after\n\n- age: better after" in card
-    assert "## The rest, before and after" in card
+    assert "These heads were adapted from the heads `boosted`, which were fitted on" in card
+    assert "## New faces, before and after the adaptation\n\n- age: better after" in card
+    assert "## Reference faces, before and after the adaptation" in card
     assert fitted_on(load_heads(out), "utkface", SHARE)
     # Both sources are named utkface here, but their images differ.
     assert "the old heads were fitted on" not in done.stderr
@@ -313,24 +317,29 @@ def test_the_command(
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
 
 
-def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:
     bare = replace(load_heads(Path("boosted")), manifest={"training": [], "settings": "none"})
     save_heads(bare, tmp_path / "bare", "card")
     arguments = ("--cache", "mine-cache", "--labels", "utkface", "--quiet")
     done = run("fit", "--from", tmp_path / "bare", *arguments, "--out", tmp_path / "a")
     assert done.exit_code == 0, done.stderr
-    assert "learnt from 0 faces (unknown labels)" in (tmp_path / "a" / "model-card.md").read_text("utf-8")
+    assert "which were fitted on 0 faces (unknown labels)" in (tmp_path / "a" / "model-card.md").read_text(
+        "utf-8"
+    )
     assert not fitted_on(load_heads(tmp_path / "a"), "other.csv", 0)
 
 
-def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:
     done = run(*MINE, "--out", tmp_path / "a", "--holdout", 0.3, "--only", "age")
     assert done.exit_code == 0, done.stderr
     manifest = json.loads((tmp_path / "a" / MANIFEST).read_text("utf-8"))
     assert manifest["adapted"]["own"]["overall"]["mae"]["faces"] == manifest["training"]["held_out"] > 20
     assert "gender" not in manifest["adapted"]
-    assert "without --rest: of " in done.stderr
-    assert "held back, so that the ages move by 0.25 years at most" in done.stderr
+    assert "without a reference set: the predicted ages of " in done.stderr
+    assert (
+        "the correction is held back, so that ages of the old source move by 0.25 years at most"
+        in done.stderr
+    )
     tight = run(*MINE, "--out", tmp_path / "t", "--only", "age", "--forget", 0.01)
     assert tight.exit_code == 0
     assert "held back" not in tight.stderr
@@ -344,7 +353,7 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
     np.testing.assert_array_equal(loaded.predict(x).p_female, old.predict(x).p_female)
 
 
-def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:
     fit = ("fit", "--cache", "cache", "--labels", "utkface", "--kind", "linear", "--quiet")
     for wanted, other in (("age", "gender"), ("gender", "age")):
         assert run(*fit, "--only", wanted, "--out", tmp_path / wanted).exit_code == 0
@@ -353,7 +362,7 @@ def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> N
         assert getattr(heads, other) is None
 
 
-def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:
     for more, words in (
         (("--kind", "linear"), "leave out --kind"),
         (("--augment", 1), "leave out --kind"),
@@ -374,10 +383,10 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
     failed = run(*plain, "--from", "heads")
     assert failed.exit_code == 2
     assert "only boosted heads can be adapted" in failed.stderr
-    failed = run(*plain, "--from", "wheel")
+    failed = run(*plain, "--from", "bundled")
     assert failed.exit_code == 3
     assert "pipeline" in failed.stderr
     failed = run(*plain, "--from", "boosted", "--rest", "cache", "utkface")
     assert failed.exit_code == 2
-    assert "no face of --rest is left" in failed.stderr
+    assert "no face of the reference set is left" in failed.stderr
     assert not (tmp_path / "a").exists()

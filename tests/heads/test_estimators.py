@@ -16,7 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from arcage import AgeHead, GenderHead
-from arcage.heads.fit import KINDS, Settings, fit_heads
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import KINDS, Settings
+from arcage.types import Labels
 
 
 @pytest.mark.parametrize("head", [AgeHead, GenderHead])
@@ -36,7 +38,9 @@ def test_scikit_learn_finds_no_fault(head: type, kind: str) -> None:
 def test_the_same_answers_as_the_heads() -> None:
     x, age, gender = faces(300, 0)
     new = faces(50, 1)[0]
-    heads = fit_heads(x, age, gender, fingerprint="f", settings=Settings(kind="linear", folds=5, seed=3))[0]
+    heads = fit_heads(
+        x, Labels(age, gender), fingerprint="f", settings=Settings(kind="linear", folds=5, seed=3)
+    )[0]
     expected = heads.predict(new)
     years = AgeHead("linear", folds=5, random_state=3).fit(x, age)
     np.testing.assert_array_equal(years.predict(new), expected.age)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import DIMENSION, FAST, elsewhere, faces
-from projects import Run, project, ready, run  # noqa: F401 (fixtures)
+from faces import DIMENSION, FAST, elsewhere, faces, with_labels
+from projects import Run
 
 from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.export import AGES, FEMALE, export_heads, write_onnx
-from arcage.heads.fit import Settings, fit_heads
+from arcage.heads.fit import fit_heads
 from arcage.heads.layers import Trees
 from arcage.heads.model import Heads
-from arcage.types import F32
+from arcage.heads.settings import Settings
+from arcage.types import F32, Labels
 
 Answers = dict[str, F32]
 Runtime = Callable[[Path, F32], Answers]
@@ -43,14 +44,16 @@ RUNTIMES = pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
 
 @pytest.fixture(scope="module")
 def boosted() -> Heads:
-    return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+    return fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
 
 
 @pytest.fixture(scope="module")
 def one_stage() -> dict[str, Heads]:
     """Heads without a kernel stage, by kind."""
     return {
-        kind: fit_heads(*faces(300, 0), fingerprint="f", settings=Settings(kind=kind, folds=3))[0]  # type: ignore[arg-type]
+        kind: fit_heads(*with_labels(faces(300, 0)), fingerprint="f", settings=Settings(kind=kind, folds=3))[
+            0
+        ]  # type: ignore[arg-type]
         for kind in ("linear", "lightgbm")
     }
 
@@ -99,7 +102,7 @@ def test_boosted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None
 
 @RUNTIMES
 def test_adapted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None:
-    heads = adapt_heads(boosted, *elsewhere(300, 3))[0]
+    heads = adapt_heads(boosted, *with_labels(elsewhere(300, 3)))[0]
     x = np.concatenate([faces(300, 1)[0], elsewhere(300, 2)[0]])
     got = check(runtime, heads, x, tmp_path / "heads.onnx")
     assert np.abs(got["age"] - boosted.predict(x).age)[300:].mean() > 1  # the adaptation is in it
@@ -135,8 +138,8 @@ def test_one_attribute_and_what_the_file_says(tmp_path: Path) -> None:
 
     x, age, gender = faces(300, 0)
     unknown = np.full(300, np.nan, np.float32)
-    for labels, names in (((age, unknown), AGES), ((unknown, gender), (FEMALE,))):
-        heads = fit_heads(x, *labels, fingerprint="f" * 16, settings=Settings(kind="linear"))[0]
+    for labels, names in ((Labels(age, unknown), AGES), (Labels(unknown, gender), (FEMALE,))):
+        heads = fit_heads(x, labels, fingerprint="f" * 16, settings=Settings(kind="linear"))[0]
         write_onnx(heads, tmp_path / "heads.onnx")
         model = onnx.load(tmp_path / "heads.onnx")
         assert tuple(one.name for one in model.graph.output) == names
@@ -151,7 +154,7 @@ def test_without_onnx(boosted: Heads, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:
     done = run("heads", "export", "heads", "--format", "onnx", "--out", tmp_path / "heads.onnx")
     assert done.exit_code == 0, done.stderr
     assert "float32 [n, 2]" in done.stderr
@@ -165,12 +168,12 @@ def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F8
 
 def test_heads_by_name(tmp_path: Path, bundled: None) -> None:
     file = tmp_path / "heads.onnx"
-    heads = export_heads("wheel", file)
+    heads = export_heads("bundled", file)
     assert (heads.pipeline_name, file.stat().st_size > 0) == ("pack compact", True)
     with pytest.raises(UsageError, match=f"no such file or folder: {tmp_path / 'none'}; check the spelling"):
         export_heads(str(tmp_path / "none"), file)
     file.write_bytes(b"mine")
     with pytest.raises(ForeignFileError):
-        export_heads("wheel", file)
-    export_heads("wheel", file, overwrite=True)
+        export_heads("bundled", file)
+    export_heads("bundled", file, overwrite=True)
     assert Heads("a" * 16, 2, None, None, {}).pipeline_name == f"pipeline {'a' * 16}"

@@ -13,28 +13,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faces import DIMENSION, FAST, faces
+from faces import DIMENSION, FAST, faces, with_labels
 
 from arcage._version import HEADS_SCHEMA
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.boosting import Boosting, boost, dataset, some
+from arcage.heads.boosting import Boosting, boost, dataset, subset
 from arcage.heads.calibrate import conformal
-from arcage.heads.fit import KINDS, Kind, Settings, fit_heads
+from arcage.heads.fit import fit_heads
 from arcage.heads.kernel import KernelSettings
 from arcage.heads.layers import from_arrays, to_arrays
 from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
+from arcage.heads.settings import KINDS, Kind, Settings
 from arcage.heads.store import ARRAYS, MANIFEST, load_heads, save_heads
+from arcage.types import Labels
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Heads:
-    return fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+    return fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_learns_and_covers(kind: str) -> None:
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
-    heads, seen = fit_heads(*faces(1000, 0), fingerprint="f", settings=settings)
+    heads, seen = fit_heads(*with_labels(faces(1000, 0)), fingerprint="f", settings=settings)
     x, age, gender = faces(3000, 1)
     answers = heads.predict(x)
     guess = np.abs(age - np.median(age)).mean()
@@ -52,7 +54,7 @@ def test_each_kind_learns_and_covers(kind: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_heads(fitted: Heads) -> None:
-    again = fit_heads(*faces(1500, 0), fingerprint="f" * 16, settings=FAST)[0]
+    again = fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
     x = faces(50, 2)[0]
     np.testing.assert_array_equal(fitted.predict(x).age, again.predict(x).age)
     np.testing.assert_array_equal(fitted.predict(x).p_female, again.predict(x).p_female)
@@ -66,7 +68,7 @@ def test_the_number_of_cores_changes_nothing(tmp_path: Path) -> None:
     for cores in (1, 3):
         with threadpool_limits(cores):
             assert max(pool["num_threads"] for pool in threadpool_info()) == cores
-            heads, seen = fit_heads(*faces(3000, 0), fingerprint="f" * 16, settings=FAST)
+            heads, seen = fit_heads(*with_labels(faces(3000, 0)), fingerprint="f" * 16, settings=FAST)
         save_heads(heads, tmp_path / str(cores), "card")
         saved.append(((tmp_path / str(cores) / ARRAYS).read_bytes(), seen.age.tobytes()))
     assert saved[0] == saved[1]
@@ -89,14 +91,14 @@ def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pyt
 
         monkeypatch.setattr(original, last, count)
 
-    counted("kernel", "stage.KernelSums.add", lambda sums, x, targets, weight, rows, *_: len(rows))
-    counted("scatter", "stage.scatter", lambda x, classes, count, weight, origin, rows: len(rows))
-    counted("bins", "fit.dataset", lambda features, *_: len(features))
-    counted("trees", "fit.boost", lambda data, *_: data.num_data())
+    counted("kernel", "kernel.KernelSums.add", lambda sums, x, targets, weight, rows, *_: len(rows))
+    counted("scatter", "kernel.scatter", lambda x, classes, count, weight, origin, rows: len(rows))
+    counted("bins", "stages.dataset", lambda features, *_: len(features))
+    counted("trees", "stages.boost", lambda data, *_: data.num_data())
     seen = {}
     for n in (500, 1000):
         counts.clear()
-        fit_heads(*faces(n, 0), fingerprint="f", settings=FAST)
+        fit_heads(*with_labels(faces(n, 0)), fingerprint="f", settings=FAST)
         seen[n] = dict(counts)
         folds = FAST.folds
         # Two kernels of age, one of gender. Each row is in the training part of all folds but one, and once
@@ -148,7 +150,7 @@ def test_trees_as_arrays_equal_lightgbm(objective: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(lightgbm, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
     x, age, gender = faces(800, 5)
     target = gender if objective == "binary" else age
-    part = some(dataset(x, target, np.ones(800, np.float32)), np.arange(0, 800, 2))
+    part = subset(dataset(x, target, np.ones(800, np.float32)), np.arange(0, 800, 2))
     trees = boost(part, Boosting(rounds=30), objective=objective, alpha=0.9)  # type: ignore[arg-type]
     expected = boosters[0].predict(x, raw_score=True)
     np.testing.assert_allclose(trees(x)[:, 0], expected, rtol=1e-6, atol=1e-5)
@@ -163,23 +165,23 @@ def test_trees_are_of_their_rows_alone_and_go_on_from_their_start() -> None:
     wrong = age.copy()
     wrong[rest] = 0
     settings = Boosting(rounds=30)
-    trees = boost(some(dataset(x, age, equal, start), rows), settings, objective="l1")
-    others = boost(some(dataset(x, wrong, equal, start), rows), settings, objective="l1")
+    trees = boost(subset(dataset(x, age, equal, start), rows), settings, objective="l1")
+    others = boost(subset(dataset(x, wrong, equal, start), rows), settings, objective="l1")
     np.testing.assert_array_equal(trees(x), others(x))
     assert np.abs(age - start - trees(x)[:, 0]).mean() < 3
     # Without a start the trees hold all of it.
-    alone = boost(some(dataset(x, age, equal), rows), settings, objective="l1")
+    alone = boost(subset(dataset(x, age, equal), rows), settings, objective="l1")
     assert abs(alone(x[rows]).mean() - age[rows].mean()) < 3
 
 
 def test_one_attribute_alone() -> None:
     x, age, gender = faces(400, 6)
     nothing = np.full(400, np.nan, np.float32)
-    heads, _ = fit_heads(x, nothing, gender, fingerprint="f", settings=FAST)
+    heads, _ = fit_heads(x, Labels(nothing, gender), fingerprint="f", settings=FAST)
     answers = heads.predict(x)
     assert np.isnan(answers.age).all()
     assert np.isfinite(answers.p_female).all()
-    heads, _ = fit_heads(x, age, nothing, fingerprint="f", settings=FAST)
+    heads, _ = fit_heads(x, Labels(age, nothing), fingerprint="f", settings=FAST)
     assert np.isnan(heads.predict(x).p_female).all()
     # Without genders there is nothing to tell a second view by.
     assert heads.age is not None
@@ -191,17 +193,17 @@ def test_two_views_of_age_are_two_kernels_and_their_mean_is_where_boosting_start
     stack = fitted.age.stack
     assert len(stack.kernels) == 2
     x = faces(50, 5)[0]
-    seen = stack.look(x)
+    seen = stack.forward(x)
     one, other = (kernel(x) for kernel in stack.kernels)
     assert not np.allclose(one, other)
     np.testing.assert_allclose(stack.start(seen.outputs), (one[:, 0] + other[:, 0]) / 2, rtol=1e-5)
-    np.testing.assert_allclose(seen.answers, stack(x), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(seen.predictions, stack(x), rtol=1e-5, atol=1e-4)
 
 
 def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
     """They had one kernel at most, and the same arrays otherwise."""
     x, age, gender = faces(400, 6)
-    heads, _ = fit_heads(x, age, np.full_like(gender, np.nan), fingerprint="f", settings=FAST)
+    heads, _ = fit_heads(x, Labels(age, np.full_like(gender, np.nan)), fingerprint="f", settings=FAST)
     save_heads(heads, tmp_path, "card")
     manifest = tmp_path / MANIFEST
     manifest.write_text(manifest.read_text().replace(f'"schema": {HEADS_SCHEMA}', '"schema": 2'))
@@ -213,7 +215,7 @@ def test_unlabelled_rows_are_left_out() -> None:
     x, age, gender = faces(400, 7)
     some = age.copy()
     some[::2] = np.nan
-    heads, seen = fit_heads(x, some, gender, fingerprint="f", settings=FAST)
+    heads, seen = fit_heads(x, Labels(some, gender), fingerprint="f", settings=FAST)
     assert np.isnan(seen.age[::2]).all()
     assert np.isfinite(seen.age[1::2]).all()
     assert np.isfinite(heads.predict(x).age).all()
@@ -222,13 +224,13 @@ def test_unlabelled_rows_are_left_out() -> None:
 def test_too_few_faces_or_no_labels_teach_the_fix() -> None:
     x, age, gender = faces(30, 8)
     with pytest.raises(UsageError, match="only 30 faces"):
-        fit_heads(x, age, gender, fingerprint="f", settings=FAST)
+        fit_heads(x, Labels(age, gender), fingerprint="f", settings=FAST)
     nothing = np.full(30, np.nan, np.float32)
     with pytest.raises(UsageError, match="no face has a label"):
-        fit_heads(x, nothing, nothing, fingerprint="f", settings=FAST)
+        fit_heads(x, Labels(nothing, nothing), fingerprint="f", settings=FAST)
     x, age, gender = faces(100, 8)
     with pytest.raises(UsageError, match="same gender"):
-        fit_heads(x, age, np.zeros(100, np.float32), fingerprint="f", settings=FAST)
+        fit_heads(x, Labels(age, np.zeros(100, np.float32)), fingerprint="f", settings=FAST)
 
 
 def test_persons_stay_on_one_side() -> None:
@@ -239,8 +241,8 @@ def test_persons_stay_on_one_side() -> None:
     nothing = np.full(240, np.nan, np.float32)
     person = np.repeat(np.arange(120), 2)
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": "lightgbm"})
-    _, mixed = fit_heads(x, age, nothing, fingerprint="f", settings=settings)
-    _, grouped = fit_heads(x, age, nothing, fingerprint="f", settings=settings, groups=person)
+    _, mixed = fit_heads(x, Labels(age, nothing), fingerprint="f", settings=settings)
+    _, grouped = fit_heads(x, Labels(age, nothing, person=person), fingerprint="f", settings=settings)
     assert np.abs(mixed.age - age).mean() < 0.8 * np.abs(grouped.age - age).mean()
 
 
@@ -375,7 +377,7 @@ def test_predicting_imports_no_training_library(fitted: Heads, tmp_path: Path) -
 def test_faces_of_one_age_do_not_stop_a_fit(kind: str) -> None:
     x, _, gender = faces(600, 9)
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
-    heads, _ = fit_heads(x, np.full(600, 30, np.float32), gender, fingerprint="f", settings=settings)
+    heads, _ = fit_heads(x, Labels(np.full(600, 30, np.float32), gender), fingerprint="f", settings=settings)
     assert np.abs(heads.predict(x).age - 30).max() < 1
 
 
@@ -384,7 +386,7 @@ def test_one_face_of_a_gender_and_constant_columns_do_not_stop_a_fit() -> None:
     x[:, 5:9] = 1.0
     gender = np.zeros(300, np.float32)
     gender[0] = 1
-    heads, _ = fit_heads(x, age, gender, fingerprint="f", settings=FAST)
+    heads, _ = fit_heads(x, Labels(age, gender), fingerprint="f", settings=FAST)
     answers = heads.predict(x)
     assert np.isfinite(answers.age).all()
     assert (answers.p_female[1:] < 0.5).all()
@@ -396,7 +398,7 @@ def test_what_has_no_weight_is_not_fitted_on(kind: Kind) -> None:
     wrong = np.arange(600) % 3 == 0
     settings = Settings(
         kind,
-        kernel=KernelSettings(landmarks=100, context_columns=2),
+        kernel=KernelSettings(centers=100, context_columns=2),
         age=Boosting(rounds=20),
         quantiles=Boosting(rounds=10),
         gender=Boosting(rounds=10),
@@ -406,7 +408,7 @@ def test_what_has_no_weight_is_not_fitted_on(kind: Kind) -> None:
     labels = np.where(wrong, age + 40, age).astype(np.float32)
 
     def error(weight: np.ndarray | None) -> float:
-        _, seen = fit_heads(x, labels, gender, weight=weight, fingerprint="f", settings=settings)
+        _, seen = fit_heads(x, Labels(labels, gender), weight=weight, fingerprint="f", settings=settings)
         return float(np.abs(seen.age - age)[~wrong].mean())
 
     assert error(np.where(wrong, 1e-3, 1).astype(np.float32)) < 0.7 * error(None)

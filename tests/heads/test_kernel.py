@@ -11,6 +11,7 @@ from scipy.linalg import eigh, solve
 
 from arcage.heads.kernel import (
     BLOCK,
+    Fold,
     KernelSettings,
     KernelSums,
     cross_kernel,
@@ -19,10 +20,10 @@ from arcage.heads.kernel import (
     scatter,
 )
 from arcage.heads.layers import gaussian
-from arcage.heads.parallel import each
+from arcage.heads.parallel import parallel_map
 
 N, DIMENSION, CLASSES = 900, 12, 5
-SETTINGS = KernelSettings(landmarks=150, context_columns=4)
+SETTINGS = KernelSettings(centers=150, context_columns=4)
 EQUAL = np.ones(N, np.float32)
 
 
@@ -39,7 +40,7 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def sums(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[list, list[KernelSums]]:
-    folds = [(np.flatnonzero(np.arange(N) % 3 != k), np.arange(k, N, 3)) for k in range(3)]
+    folds = [Fold(np.flatnonzero(np.arange(N) % 3 != k), np.arange(k, N, 3)) for k in range(3)]
     return folds, list(cross_kernel(*data, EQUAL, folds, SETTINGS, 0))
 
 
@@ -78,13 +79,13 @@ def test_weights_solve_the_regression_of_the_training_rows(
     assert len(parts) == len(folds) + 1
     for part, (train, test) in zip(parts, [*folds, (np.arange(N), np.arange(9))], strict=True):
         kernel = part.solve(0.3)
-        assert len(kernel.landmarks) == SETTINGS.landmarks
-        columns = gaussian(kernel.project(x[train]), kernel.landmarks).astype(np.float64)
+        assert len(kernel.centers) == SETTINGS.centers
+        columns = gaussian(kernel.project(x[train]), kernel.centers).astype(np.float64)
         middle, mean = columns.mean(axis=0), targets[train].mean(axis=0)
         columns -= middle
-        gram = columns.T @ columns + 0.3 * gaussian(kernel.landmarks, kernel.landmarks)
+        gram = columns.T @ columns + 0.3 * gaussian(kernel.centers, kernel.centers)
         weights = solve(gram, columns.T @ (targets[train] - mean))
-        expected = (gaussian(kernel.project(x[test]), kernel.landmarks) - middle) @ weights + mean
+        expected = (gaussian(kernel.project(x[test]), kernel.centers) - middle) @ weights + mean
         assert_alike(outputs(kernel, x, test), expected)
     test, age = folds[0][1], targets[:, 0]
     error = np.abs(outputs(parts[0].solve(0.3), x, test)[:, 0] - age[test]).mean()
@@ -94,7 +95,7 @@ def test_weights_solve_the_regression_of_the_training_rows(
 def test_rounding_leaves_no_negative_squares_in_the_sums(
     data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
 ) -> None:
-    """Landmarks that lie close together leave eigenvalues near zero. With sums in single precision they were
+    """Centers that are close together leave eigenvalues near zero. With sums in single precision they were
     rounding, which the ridge did not always cover: once in a while a fold's answers were off by decades."""
     for part in sums[1]:
         values = eigh(part.gram, eigvals_only=True)
@@ -135,10 +136,10 @@ def test_a_face_of_weight_two_is_one_that_comes_twice(
 
 
 def test_faces_that_come_twice_do_not_stop_a_fit(data: tuple[np.ndarray, ...]) -> None:
-    """Landmarks of equal faces leave the regression undetermined but for rounding."""
+    """Centers of equal faces leave the regression undetermined but for rounding."""
     x, classes, targets = (np.tile(part[:40], (60, *(1,) * (part.ndim - 1))) for part in data)
     weight = np.ones(len(x), np.float32)
-    *_, part = cross_kernel(x, classes, targets, weight, [], KernelSettings(landmarks=1200), 0)
+    *_, part = cross_kernel(x, classes, targets, weight, [], KernelSettings(centers=1200), 0)
     seen = outputs(part.solve(0.3), x, np.arange(40))
     assert np.abs(seen[:, 0] - targets[:40, 0]).mean() < 2
 
@@ -159,12 +160,12 @@ def test_work_is_done_side_by_side_and_answered_in_order(monkeypatch: pytest.Mon
         together.wait()
         return number * number
 
-    assert list(each(work, range(6))) == [0, 1, 4, 9, 16, 25]
+    assert list(parallel_map(work, range(6))) == [0, 1, 4, 9, 16, 25]
 
 
 def test_work_that_takes_much_memory_is_done_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 3}])
-    names = list(each(lambda _: threading.current_thread().name, range(6), memory=5 << 30))
+    names = list(parallel_map(lambda _: threading.current_thread().name, range(6), memory=5 << 30))
     assert len(set(names)) == 1
 
 
@@ -179,5 +180,5 @@ def test_a_failure_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.002)
 
     with pytest.raises(MemoryError, match="no more"):
-        list(each(work, range(1000)))
+        list(parallel_map(work, range(1000)))
     assert len(done) < 1000

@@ -17,10 +17,12 @@ from faces import FAST, faces
 from projects import PACK, made_up
 
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.fit import FOLDS, KINDS, Settings
+from arcage.heads.fit import FittedHeads
 from arcage.heads.model import Predictions
-from arcage.heads.search import CHOICES, FOLDS_TRIED, TRIALS, search
+from arcage.heads.search import CHOICES, TRIAL_FOLDS, TRIALS, search
+from arcage.heads.settings import FOLDS, KINDS, Settings
 from arcage.heads.store import CARD, MANIFEST, load_heads
+from arcage.types import Labels
 
 X, AGE, GENDER = faces(400, 0)
 NOTHING = np.full(400, np.nan, np.float32)
@@ -37,15 +39,15 @@ class Fake:
         self.years: Callable[[Settings], float] = lambda settings: 5
         self.wrong: Callable[[Settings], int] = lambda settings: 20
 
-    def __call__(self, x: Any, age: Any, gender: Any, *, settings: Settings, **options: Any) -> Any:
+    def __call__(self, x: Any, labels: Labels, *, settings: Settings, **options: Any) -> Any:
         self.tried.append(settings)
         self.rows.append(len(x))
         self.time += self.seconds(settings)
-        female = gender == 1
+        female = labels.gender == 1
         flip = np.arange(len(x)) < self.wrong(settings)
         p = np.where(female != flip, 0.9, 0.1).astype(np.float32)
-        guess = (age + self.years(settings)).astype(np.float32)
-        return None, Predictions(guess, guess, guess, p)
+        guess = (labels.age + self.years(settings)).astype(np.float32)
+        return FittedHeads(None, Predictions(guess, guess, guess, p))  # type: ignore[arg-type]
 
     def clock(self) -> float:
         return self.time
@@ -59,10 +61,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 
 def look(fake: Fake, file: Path, *, seconds: float = 205, **options: Any) -> Any:
-    given = {"age": AGE, "gender": GENDER, "settings": Settings(), **options}
-    return search(
-        X, given.pop("age"), given.pop("gender"), seconds=seconds, file=file, clock=fake.clock, **given
-    )
+    given = {"labels": Labels(AGE, GENDER), "settings": Settings(), **options}
+    return search(X, given.pop("labels"), seconds=seconds, file=file, clock=fake.clock, **given)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def test_what_is_tried(fake: Fake, tmp_path: Path) -> None:
     _, trials = look(fake, tmp_path / TRIALS, settings=base)
     assert len(trials) == 20
     assert [trial.settings.kind for trial in trials[:3]] == list(KINDS)
-    assert trials[0].settings == replace(base, folds=FOLDS_TRIED)
+    assert trials[0].settings == replace(base, folds=TRIAL_FOLDS)
     assert len({trial.settings for trial in trials}) == 20
     assert {trial.settings.kind for trial in trials[3:]} == {"boosted"}
     for trial in trials[3:]:
@@ -87,7 +87,7 @@ def test_what_is_tried(fake: Fake, tmp_path: Path) -> None:
         assert 1 <= len(changed) <= 3, "all score alike, so that the first stays the best"
         for part, name, values in CHOICES:
             assert getattr(getattr(trial.settings, part), name) in values
-    assert {(s.seed, s.folds, s.quantiles.rounds) for s in fake.tried} == {(4, FOLDS_TRIED, 1)}
+    assert {(s.seed, s.folds, s.quantiles.rounds) for s in fake.tried} == {(4, TRIAL_FOLDS, 1)}
     assert {trial.settings.quantiles for trial in trials} == {base.quantiles}
 
 
@@ -109,7 +109,7 @@ def test_the_seed_decides(fake: Fake, tmp_path: Path) -> None:
 def test_settings_of_what_is_not_labelled_are_left_alone(
     fake: Fake, tmp_path: Path, part: str, age: np.ndarray, gender: np.ndarray
 ) -> None:
-    chosen, trials = look(fake, tmp_path / TRIALS, age=age, gender=gender)
+    chosen, trials = look(fake, tmp_path / TRIALS, labels=Labels(age, gender))
     assert len({getattr(trial.settings, part) for trial in trials}) == 1
     assert chosen.score == 1
     assert (chosen.mae is None, chosen.gender_errors is None) == (part == "age", part == "gender")
@@ -166,7 +166,9 @@ def test_of_equals_the_surer_then_the_first_is_chosen(fake: Fake, tmp_path: Path
     def surer(*arguments: Any, settings: Settings, **options: Any) -> Any:
         _, seen = plain(*arguments, settings=settings, **options)
         sure = settings.kind == "lightgbm"
-        return None, replace(seen, p_female=np.where(seen.p_female > 0.5, 0.6 + 0.2 * sure, 0.4 - 0.2 * sure))
+        return FittedHeads(
+            None, replace(seen, p_female=np.where(seen.p_female > 0.5, 0.6 + 0.2 * sure, 0.4 - 0.2 * sure))
+        )  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("arcage.heads.search.fit_heads", surer)
@@ -183,7 +185,7 @@ def test_a_trial_that_fails_is_kept_and_passed_over(fake: Fake, tmp_path: Path, 
 
     fake.years = years
     said: list[str] = []
-    chosen, trials = look(fake, tmp_path / TRIALS, progress=said.append)
+    chosen, trials = look(fake, tmp_path / TRIALS, report=said.append)
     assert chosen.number == 1
     assert len(trials) == 20
     failed = lines(tmp_path / TRIALS)[1]
@@ -213,7 +215,7 @@ def test_a_first_trial_that_fails_does_not_end_the_search(fake: Fake, tmp_path: 
 def test_answers_that_are_not_numbers_fail(fake: Fake, tmp_path: Path) -> None:
     fake.years = lambda settings: float("nan") if settings.kind == "linear" else 5
     look(fake, tmp_path / TRIALS)
-    assert lines(tmp_path / TRIALS)[1]["error"] == "its answers are not numbers"
+    assert lines(tmp_path / TRIALS)[1]["error"] == "its predictions are not finite"
 
 
 def test_an_interruption_loses_no_trial(fake: Fake, tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_an_interruption_loses_no_trial(fake: Fake, tmp_path: Path) -> None:
     assert (first["number"], first["settings"]["kind"]) == (1, "boosted")
     assert (second["number"], second["settings"]["kind"]) == (2, "linear")
     assert first["settings"]["kernel"]["width"] == 0.3
-    assert (first["settings"]["seed"], first["settings"]["folds"]) == (0, FOLDS_TRIED)
+    assert (first["settings"]["seed"], first["settings"]["folds"]) == (0, TRIAL_FOLDS)
     assert (first["seconds"], first["mae"], first["gender_errors"], first["score"]) == (10, 5, 20, 1)
     # The next search writes below.
     fake.seconds = lambda settings: 10
@@ -241,9 +243,9 @@ def test_an_interruption_loses_no_trial(fake: Fake, tmp_path: Path) -> None:
 def test_what_cannot_be_fitted_is_known_before_the_search(fake: Fake, tmp_path: Path) -> None:
     persons = np.arange(400) % (FOLDS - 1)
     with pytest.raises(UsageError, match=f"fewer than {FOLDS} persons"):
-        look(fake, tmp_path / "new" / TRIALS, groups=persons)
+        look(fake, tmp_path / "new" / TRIALS, labels=Labels(AGE, GENDER, person=persons))
     with pytest.raises(UsageError, match="no face has a label"):
-        look(fake, tmp_path / "new" / TRIALS, age=NOTHING, gender=NOTHING)
+        look(fake, tmp_path / "new" / TRIALS, labels=Labels.empty(400))
     assert not fake.tried
     assert not (tmp_path / "new").exists()
 
@@ -258,7 +260,7 @@ def test_trials_are_answered_out_of_fold(tmp_path: Path) -> None:
     """Without a fake: on labels that nothing can be learned from, no head looks good."""
     rng = np.random.default_rng(1)
     noise = rng.permutation(AGE)
-    _, trials = search(X, noise, NOTHING, settings=FAST, seconds=1e-3, file=tmp_path / TRIALS)
+    _, trials = search(X, Labels(noise, NOTHING), settings=FAST, seconds=1e-3, file=tmp_path / TRIALS)
     assert trials[0].mae is not None
     assert trials[0].mae > 0.9 * np.abs(noise - np.median(noise)).mean()
 
@@ -308,14 +310,14 @@ def test_the_command(fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
     manifest = json.loads(Path("heads", MANIFEST).read_text("utf-8"))
     assert manifest["search"] == {
         "trials": len(trials),
-        "folds": FOLDS_TRIED,
+        "folds": TRIAL_FOLDS,
         "seconds": 30,
         "chosen": best["number"],
     }
     assert manifest["settings"] == {**best["settings"], "folds": FOLDS}
     card = Path("heads", CARD).read_text("utf-8")
     words = (
-        f"Settings chosen among {len(trials)} trials by {FOLDS_TRIED}-fold cross-validation on the training"
+        f"The settings were chosen among {len(trials)} trials by {TRIAL_FOLDS}-fold cross-validation on the"
     )
     assert words in card
     load_heads(Path("heads")).check(FINGERPRINT)

@@ -81,7 +81,7 @@ def test_the_limit_itself_is_allowed() -> None:
 
 
 def bomb(side: int = 20_000) -> bytes:
-    """A sound PNG of 400 megapixels in a few KB."""
+    """Return a valid PNG of side x side pixels in a few KB."""
     packer = zlib.compressobj(9)
     row = bytes(1 + side // 8)
     packed = b"".join(packer.compress(row * 100) for _ in range(side // 100)) + packer.flush()
@@ -92,7 +92,7 @@ def bomb(side: int = 20_000) -> bytes:
 def test_a_png_bomb_is_refused_at_once_without_memory() -> None:
     data = bomb()
     assert len(data) < 100_000
-    # In a process of its own: the peak of this one may be high already, and cv2's memory is not Python's.
+    # In a new process, because the peak of this one may already be high, and tracemalloc does not see OpenCV.
     script = """
 import resource, sys, time
 from arcage.errors import ImageError
@@ -114,10 +114,10 @@ except ImageError as error:
     assert message.startswith("too large: 400,000,000 pixels")
 
 
-def test_too_little_memory_is_told_apart_from_a_damaged_file() -> None:
+def test_lack_of_memory_is_not_reported_as_damage() -> None:
     resource = pytest.importorskip("resource", reason="POSIX only")
     data = bomb(9_000)
-    # 81 MB as it is stored; the second time, three bytes a pixel do not fit.
+    # The stored samples need 81 MB. With more memory, these fit, but not three bytes per pixel.
     script = """
 import resource, sys
 from arcage.errors import ImageMemoryError
@@ -139,7 +139,7 @@ for room in (50, 150):
     assert done.stdout.decode() == "not enough memory for 9000 x 9000 pixels\n" * 2
 
 
-def test_lack_of_memory_is_known_by_all_its_names() -> None:
+def test_is_out_of_memory() -> None:
     without_code = cv2.error("std::bad_alloc")
     with_code = cv2.error("Failed to allocate 1 bytes")
     without_code.code, with_code.code = None, cv2.Error.StsNoMem
@@ -170,7 +170,7 @@ def oversized() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", sorted(oversized()))
-def test_no_format_gets_past_the_limit(kind: str) -> None:
+def test_the_size_limit_holds_for_every_format(kind: str) -> None:
     with pytest.raises(ImageError, match="too large") as caught:
         decode(oversized()[kind])
     pixels = int(re.sub(r"\D", "", str(caught.value).split(" pixels")[0]))
@@ -199,9 +199,7 @@ def test_mutations_decode_or_raise_image_error(suffix: str) -> None:
     assert decoded > 0
 
 
-def test_without_the_extra_the_row_names_it(
-    arcage: Callable[..., Any], tmp_path: Path, no_extras: None
-) -> None:
+def test_the_error_names_a_missing_extra(arcage: Callable[..., Any], tmp_path: Path, no_extras: None) -> None:
     (tmp_path / "a.dng").write_bytes(dng(jpeg(BIG)))
     (tmp_path / "b.heic").write_bytes(save(BIG, "HEIF"))
     result = arcage("predict", tmp_path)
@@ -212,7 +210,7 @@ def test_without_the_extra_the_row_names_it(
     assert rows[1].endswith("HEIC needs an extra: pip install 'arcage[formats]'")
 
 
-def test_a_missing_extra_is_not_kept_in_a_cache(
+def test_a_missing_extra_is_not_cached(
     extractor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
 ) -> None:
     pytest.importorskip("pi_heif")
@@ -231,7 +229,7 @@ def test_a_missing_extra_is_not_kept_in_a_cache(
     found = cache.get(sha256)
     assert found is not None
     assert (found.status, len(found.faces)) == ("ok", 1)
-    # The face is where it is in the JPEG.
+    # The box is that of the JPEG.
     assert np.abs(found.faces[0].box - (177.9, 62.9, 268.5, 175.5)).max() < 4
 
 

@@ -23,7 +23,7 @@ def test_empty_file() -> None:
         b"\xff\xd8",
     ],
 )
-def test_files_of_no_known_format(data: bytes) -> None:
+def test_unknown_formats(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"known format \(JPEG, PNG, .*, HEIC, AVIF, raw\)"):
         decode(data)
 

@@ -18,7 +18,7 @@ from arcage.images.decode import decode
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format_", ["HEIF", "AVIF"])
-def test_the_boxes_turn_the_picture_once(format_: str, orientation: int) -> None:
+def test_the_orientation_is_applied_once(format_: str, orientation: int) -> None:
     if format_ == "HEIF":
         pytest.importorskip("pi_heif")
     stored = np.ascontiguousarray(STORED[orientation](BIG))
@@ -31,7 +31,7 @@ def test_the_boxes_turn_the_picture_once(format_: str, orientation: int) -> None
 
 
 @pytest.mark.parametrize("format_", ["HEIF", "AVIF"])
-def test_colours_grey_and_alpha(format_: str) -> None:
+def test_colour_grey_and_alpha(format_: str) -> None:
     if format_ == "HEIF":
         pytest.importorskip("pi_heif")
     halves = np.zeros((64, 64, 3), np.uint8)
@@ -65,11 +65,11 @@ def test_deep_heic_is_scaled() -> None:
 
 
 @pytest.mark.parametrize("format_", ["HEIF", "AVIF"])
-def test_size_is_known_before_decoding(format_: str, no_extras: None) -> None:
+def test_the_size_is_checked_before_decoding(format_: str, no_extras: None) -> None:
     data = save(BIG, format_)
     with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
         decode(data, max_pixels=15_359)
-    # A box that lies about the primary picture is found by the largest of them.
+    # The largest size in the file counts, not only that of the primary picture.
     at = data.index(b"ispe") + 8
     huge = data[:at] + struct.pack(">II", 60_000, 60_000) + data[at + 8 :]
     with pytest.raises(ImageError, match="too large: 3,600,000,000 pixels"):
@@ -77,7 +77,7 @@ def test_size_is_known_before_decoding(format_: str, no_extras: None) -> None:
 
 
 @pytest.mark.parametrize("format_", ["HEIF", "AVIF"])
-def test_cut_and_mutated_boxes_are_refused_or_decoded(format_: str) -> None:
+def test_truncated_and_mutated_files(format_: str) -> None:
     if format_ == "HEIF":
         pytest.importorskip("pi_heif")
     data = save(BIG, format_)

@@ -11,7 +11,7 @@ from arcage.images.decode import decode
 from arcage.images.isobmff import boxes, child
 
 
-def test_boxes_without_end_and_without_number_are_refused() -> None:
+def test_endless_and_too_many_boxes_are_refused() -> None:
     start = struct.pack(">I4s4sI", 16, b"ftyp", b"heic", 0)
     for body in (struct.pack(">I4s", 8, b"free") * 20_000, struct.pack(">I4s", 4, b"free"), b""):
         with pytest.raises(ImageError, match="damaged HEIC"):

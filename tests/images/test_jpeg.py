@@ -32,10 +32,10 @@ def test_cmyk_jpeg() -> None:
 @pytest.mark.parametrize(
     "options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)]
 )
-def test_truncated_jpeg_is_refused_wherever_it_was_cut(options: tuple[int, ...]) -> None:
+def test_a_jpeg_truncated_anywhere_is_refused(options: tuple[int, ...]) -> None:
     data = jpeg(picture(64, 80), *options)
     decode(data)
-    # Zeros: a download that stopped in a preallocated file.
+    # Zeros follow if a download into a preallocated file stopped.
     for end in [*range(3, len(data) - 10, 41), *range(len(data) - 10, len(data) - 2)]:
         for rest in (
             b"",
@@ -105,7 +105,7 @@ def test_the_end_of_another_jpeg_is_not_the_end_of_a_truncated_one(options: tupl
             decode(data[:end] + jpeg(picture(8, 8)))
 
 
-def test_bytes_after_a_complete_jpeg_do_not_matter() -> None:
+def test_bytes_after_a_complete_jpeg_are_ignored() -> None:
     data = jpeg(picture())
     for garbage in (b"\0" * 5000, b"\xff\xd8 a depth map follows" * 30, data[: len(data) // 2]):
         np.testing.assert_array_equal(decode(data + garbage), decode(data))

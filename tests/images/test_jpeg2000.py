@@ -36,7 +36,7 @@ def test_jpeg_2000(boxed: bool) -> None:
                 decode(data[:end])
 
 
-def test_jpeg_2000_without_one_of_its_tiles_is_refused() -> None:
+def test_a_missing_tile_is_refused() -> None:
     image = pytest.importorskip("PIL.Image").fromarray(BIG)
     file = io.BytesIO()
     image.save(file, "JPEG2000", no_jp2=True, tile_size=(64, 64))

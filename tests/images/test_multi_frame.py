@@ -18,7 +18,7 @@ from arcage.images.multi_frame import is_multi_frame
     ("format_", "options"),
     [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("AVIF", {"quality": 95})],
 )
-def test_the_first_picture_of_an_animation(format_: str, options: dict[str, Any]) -> None:
+def test_the_first_frame_is_decoded(format_: str, options: dict[str, Any]) -> None:
     image = pytest.importorskip("PIL.Image").fromarray(BIG[:, ::-1].copy())
     data = save(BIG, format_, save_all=True, append_images=[image], duration=100, **options)
     assert difference(decode(data), BIG) < 12  # a GIF has 256 colours
@@ -26,7 +26,7 @@ def test_the_first_picture_of_an_animation(format_: str, options: dict[str, Any]
     assert not is_multi_frame(save(BIG, format_, **options))
 
 
-def test_damaged_animations_count_as_one_picture() -> None:
+def test_damaged_animations_count_as_one_frame() -> None:
     sound = gif(30, 20, bytes(600), b"abc")
     assert not is_multi_frame(sound)
     two = sound[:-1] + sound[sound.index(b"\x2c") :]
@@ -46,12 +46,12 @@ def test_damaged_animations_count_as_one_picture() -> None:
         assert not is_multi_frame(data)
 
 
-def test_it_is_said_that_only_the_first_picture_was_read(arcage: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_message_says_that_the_first_frame_was_read(arcage: Callable[..., Any], tmp_path: Path) -> None:
     sound = gif(30, 20, bytes(600), b"abc")
     (tmp_path / "a.gif").write_bytes(sound[:-1] + sound[sound.index(b"\x2c") :])
     (tmp_path / "b.gif").write_bytes(sound)
     cache = tmp_path / "cache"
-    for _ in range(2):  # the second time out of the cache
+    for _ in range(2):  # the second time from the cache
         result = arcage("predict", tmp_path / "a.gif", tmp_path / "b.gif", "--cache", cache)
         assert (
             "an image has more than one picture (an animation or pages): the first was read" in result.stderr

@@ -43,14 +43,14 @@ def test_grey_netpbm(data: bytes) -> None:
         b"P1 10 2 1 0 1 0 0 1 0 1 0 1 0101101010",
     ],
 )
-def test_bitmaps_of_netpbm(data: bytes) -> None:
+def test_bitmaps(data: bytes) -> None:
     black = [[1, 0, 1, 0, 0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0, 1, 0, 1, 0]]
     assert decode(data).tolist() == [[[255 * (1 - bit)] * 3 for bit in row] for row in black]
     with pytest.raises(ImageError, match="truncated or damaged Netpbm image"):
         decode(data[:-1])
 
 
-def test_colours_and_alpha_of_netpbm() -> None:
+def test_colour_and_alpha() -> None:
     np.testing.assert_array_equal(decode(b"P6 160 96 255\n" + BIG.tobytes()), BIG)
     np.testing.assert_array_equal(decode(b"P6 160 96 65535\n" + (BIG.astype(">u2") * 257).tobytes()), BIG)
     text = " ".join(str(value) for value in BIG.ravel()).encode()

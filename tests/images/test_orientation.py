@@ -60,7 +60,7 @@ def test_exif_orientation_of_each_format(orientation: int, order: str) -> None:
         np.testing.assert_array_equal(image, upright)
 
 
-def test_orientation_holds_for_an_image_with_alpha() -> None:
+def test_orientation_of_an_image_with_alpha() -> None:
     bgra = np.dstack([picture()[..., ::-1], np.full((24, 40), 255, np.uint8)])
     bgra[:5, :5, 3] = 0
     data = encode(np.rot90(bgra, 1), ".png")
@@ -83,12 +83,12 @@ def test_orientation_holds_for_an_image_with_alpha() -> None:
         b"II*\0\x08\0\0\0\xff\xff",
     ],
 )
-def test_a_damaged_exif_block_costs_only_the_orientation(block: bytes) -> None:
+def test_a_damaged_exif_block_is_ignored(block: bytes) -> None:
     plain = jpeg(picture())
     np.testing.assert_array_equal(decode(jpeg_with_app1(plain, b"Exif\0\0" + block)), decode(plain))
 
 
-def test_exif_that_goes_on_in_a_second_segment() -> None:
+def test_exif_that_continues_in_a_second_segment() -> None:
     stored = rotated((24, 40))
     split = jpeg_with_app1(stored, b"Exif\0\0" + b"\x55" * 30_000)
     assert is_turned(jpeg_with_app1(split, b"Exif\0\0" + exif(6) + bytes(64_000)))
@@ -99,7 +99,7 @@ def test_exif_that_goes_on_in_a_second_segment() -> None:
 
 
 @pytest.mark.parametrize(("first", "second", "turned"), [(6, 1, True), (1, 6, False), (6, 6, True)])
-def test_of_two_exif_blocks_the_first_counts(first: int, second: int, turned: bool) -> None:
+def test_the_first_of_two_exif_blocks_is_used(first: int, second: int, turned: bool) -> None:
     data = jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + exif(second))
     assert is_turned(jpeg_with_app1(data, b"Exif\0\0" + exif(first))) == turned
 
@@ -133,7 +133,7 @@ def test_an_orientation_only_in_xmp(form: str) -> None:
         (None, 9, False),
     ],
 )
-def test_exif_wins_over_xmp(in_exif: int | None, in_xmp: int, turned: bool) -> None:
+def test_exif_takes_precedence_over_xmp(in_exif: int | None, in_xmp: int, turned: bool) -> None:
     block = (
         exif(1).replace(struct.pack("<H", 274), struct.pack("<H", 305)) if in_exif is None else exif(in_exif)
     )

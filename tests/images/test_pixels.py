@@ -31,7 +31,7 @@ def test_16_bits_are_scaled_to_8(suffix: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_alpha_is_shown_over_white(depth: type) -> None:
+def test_transparent_pixels_become_white(depth: type) -> None:
     top = np.iinfo(depth).max
     bgra: np.ndarray = np.zeros((4, 3, 4), depth)
     bgra[..., 2] = top
@@ -53,6 +53,6 @@ def test_alpha_of_webp_and_grey_png() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_one_pixel_can_be_turned(orientation: int) -> None:
+def test_orientation_of_one_pixel(orientation: int) -> None:
     data = jpeg_with_app1(jpeg(np.full((1, 1, 3), 90, np.uint8)), b"Exif\0\0" + exif(orientation))
     assert decode(data).shape == (1, 1, 3)

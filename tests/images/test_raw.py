@@ -23,13 +23,13 @@ def test_the_preview_of_a_raw_file(orientation: int, order: str) -> None:
     assert difference(image, BIG) < 4
 
 
-def test_a_preview_that_is_turned_by_its_own_exif_is_not_turned_twice() -> None:
+def test_a_preview_with_its_own_orientation() -> None:
     pytest.importorskip("rawpy")
     stored = np.ascontiguousarray(STORED[6](BIG))
     assert difference(decode(dng(oriented(stored, 6, "JPEG"), 6)), BIG) < 4
 
 
-def test_the_limit_holds_for_a_preview() -> None:
+def test_the_size_limit_of_a_preview() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(ImageError, match="too large: 15,360 pixels"):
         decode(dng(jpeg(BIG)), max_pixels=15_000)
@@ -38,7 +38,7 @@ def test_the_limit_holds_for_a_preview() -> None:
 def test_damaged_raw_files_are_refused() -> None:
     pytest.importorskip("rawpy")
     data = dng(jpeg(BIG))
-    decode(data)  # leaves its preview in memory, where the next one's missing end may be taken from
+    decode(data)  # leaves its preview in memory, with which LibRaw could complete the next one
     with pytest.raises(ImageError, match="damaged raw file: its preview is cut off"):
         decode(data[:-200])
     with pytest.raises(ImageError, match="damaged TIFF image"):
@@ -55,7 +55,7 @@ def test_damaged_raw_files_are_refused() -> None:
     assert refused > 10
 
 
-def test_raw_files_are_told_from_tiff_by_their_content() -> None:
+def test_raw_files_are_recognised_by_their_content() -> None:
     assert raw.is_raw(dng(jpeg(BIG)))
     assert raw.is_raw(b"II*\0\x10\0\0\0CR\x02\0")
     assert raw.is_raw(b"\0\0\0\x18ftypcrx \0\0\0\1")

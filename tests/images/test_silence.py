@@ -19,7 +19,7 @@ from arcage.images.decode import decode
 from arcage.images.silence import silence_decoders
 
 
-def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.CaptureFixture[str]) -> None:
+def test_c_libraries_print_nothing_while_a_thread_decodes(capfd: pytest.CaptureFixture[str]) -> None:
     data = jpeg(picture(64, 80))
     damaged = data[: len(data) * 2 // 3] + b"\xff\xd9"  # "Corrupt JPEG data: premature end of data segment"
     profile = png_chunk(b"iCCP", b"odd\0\0" + zlib.compress(b"no profile"))  # "libpng warning: iCCP: ..."
@@ -36,13 +36,13 @@ def test_c_libraries_print_nothing_while_any_thread_decodes(capfd: pytest.Captur
     for thread in threads:
         thread.join()
     assert capfd.readouterr().err == ""
-    # Afterwards they print again.
+    # After decoding, they print again.
     if sys.platform == "linux":
         cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)
         assert "Corrupt JPEG data" in capfd.readouterr().err
 
 
-def test_other_words_get_through_while_an_image_is_decoded(capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_output_is_not_suppressed(capfd: pytest.CaptureFixture[str]) -> None:
     with silence_decoders:
         print("a row", file=sys.stderr)
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a child\\n')"], check=True)
@@ -74,7 +74,7 @@ with silence_decoders:
     assert done.stderr == (b"from C\n" if sys.platform == "linux" else b"from C\nfrom C\n")
 
 
-def test_damaged_files_leave_stderr_and_the_log_level_alone(capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     logging: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     level = logging.getLogLevel()
     for suffix in (".bmp", ".tiff", ".jpg", ".webp", ".png"):

@@ -1,4 +1,4 @@
-"""Tags of TIFF files and EXIF blocks, also damaged ones."""
+"""Tags of TIFF files and EXIF blocks, including damaged ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_types_of_the_orientation(kind: int, code: str, turned: bool, order: str
     assert is_turned(jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + block)) == turned
 
 
-def test_a_block_that_is_damaged_behind_its_orientation() -> None:
+def test_a_block_damaged_after_its_orientation() -> None:
     many = bytearray(exif(6))
-    many[8] = 100  # entries, of which one is there
+    many[8] = 100  # number of entries, of which one exists
     for block in (bytes(many), exif(6)[:-4], b"Exif\0\0" + exif(6), b"MM*\0" + exif(6, ">")[4:]):
         assert is_turned(jpeg_with_app1(rotated((24, 40)), b"Exif\0\0" + block))
 

@@ -19,7 +19,7 @@ from arcage.images.decode import decode
 @pytest.mark.parametrize(
     "data", [b"just some text\n" * 20, b"BMW drivers wanted, apply within", b"BM", b"GIF88a"]
 )
-def test_text_is_called_so(data: bytes) -> None:
+def test_text_is_recognised(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"^text, which is not read: a list of images is read with"):
         decode(data)
 
@@ -46,12 +46,12 @@ def test_text_is_called_so(data: bytes) -> None:
         (bytes(128) + b"DICM" + bytes(20), "DICOM"),
     ],
 )
-def test_the_error_names_a_format_that_is_not_read(data: bytes, name: str) -> None:
+def test_the_error_names_an_unsupported_format(data: bytes, name: str) -> None:
     with pytest.raises(ImageError, match=f"^{name}, which is not read: convert it to PNG or JPEG$"):
         decode(data)
 
 
-def test_a_video_in_the_place_of_an_image_is_named() -> None:
+def test_the_error_names_a_video() -> None:
     for data in (b"\0\0\0\x18ftypisom" + bytes(30), b"\x1a\x45\xdf\xa3" + bytes(30), b"RIFF\0\1\0\0AVI LIST"):
         with pytest.raises(ImageError, match=r"^a video, which is not read: end its name in \.mp4"):
             decode(data)

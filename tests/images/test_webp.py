@@ -28,14 +28,14 @@ def test_lossy_webp() -> None:
     assert difference(image, np.full((20, 30, 3), RED, np.uint8)) < 6
 
 
-def test_a_webp_whose_header_knows_of_no_exif() -> None:
+def test_exif_without_its_flag_in_the_header_is_ignored() -> None:
     webp = encode(np.ascontiguousarray(STORED[6](picture())), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
     data = webp_with(webp, 24, 40, {b"EXIF": exif(6)})
     assert is_turned(data)
     assert not is_turned(data[:20] + b"\0" + data[21:])
 
 
-def test_webp_truncated_behind_its_pixels() -> None:
+def test_a_webp_truncated_after_its_pixels() -> None:
     data = webp_with_exif(encode(picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), exif(1), 40, 24)
     decode(data)
     with pytest.raises(ImageError, match="truncated or damaged WebP"):

@@ -1,4 +1,4 @@
-"""Signals: finished results are kept, whichever signal ends a run, and however often it is sent."""
+"""Signals: finished results are kept after every signal, even if several are sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(script: str, *arguments: object, ignored: int | None = None, **variables
     """Start a script that can import ``fakes``."""
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for background jobs
         if ignored is not None:
             signal.signal(ignored, signal.SIG_IGN)
 
@@ -83,7 +83,7 @@ def paths(table: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_every_signal_keeps_what_is_finished(
+def test_finished_results_are_kept_after_every_signal(
     photos: Path, tmp_path: Path, start: Callable[..., Any], name: str
 ) -> None:
     cache, out, log = (tmp_path / part for part in ("cache", "out.csv", "log"))
@@ -112,9 +112,7 @@ PartFolder.write = slow
 
 
 @pytest.mark.parametrize("signals", [["SIGINT"] * 2, ["SIGINT"] * 6, ["SIGTERM", "SIGINT", "SIGHUP"]])
-def test_more_signals_do_not_lose_what_the_first_keeps(
-    photos: Path, tmp_path: Path, signals: list[str]
-) -> None:
+def test_repeated_signals_do_not_lose_results(photos: Path, tmp_path: Path, signals: list[str]) -> None:
     log, cache = tmp_path / "log", tmp_path / "cache"
     script = SLOW.replace("SECONDS", "0.4") + "fakes._main()"
     process = run(script, "extract", photos, "--cache", cache, FAKE_DELAY=0.01, FAKE_LOG=log)
@@ -129,7 +127,7 @@ def test_more_signals_do_not_lose_what_the_first_keeps(
     assert 49 <= in_cache(cache) < 300
 
 
-def test_a_process_that_is_stuck_can_be_ended(photos: Path, tmp_path: Path) -> None:
+def test_a_stuck_process_can_be_ended(photos: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = (
         SLOW.replace("SECONDS", "60")
@@ -153,7 +151,7 @@ def test_a_process_that_is_stuck_can_be_ended(photos: Path, tmp_path: Path) -> N
 def test_a_signal_that_is_ignored_stays_ignored(photos: Path, tmp_path: Path, name: str) -> None:
     log, out = tmp_path / "log", tmp_path / "out.csv"
     number = getattr(signal, name)
-    # Not by fakes._main, which sets a handler for SIGINT.
+    # Without fakes._main, which sets a handler for SIGINT.
     script = (
         "import sys, time, fakes; fakes.install()\n"
         f"log = open({str(log)!r}, 'a', buffering=1)\n"
@@ -168,14 +166,14 @@ def test_a_signal_that_is_ignored_stays_ignored(photos: Path, tmp_path: Path, na
     assert len(paths(out)) == 300
 
 
-def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(photos: Path, tmp_path: Path) -> None:
+def test_closing_the_terminal_ends_a_run_like_ctrl_c(photos: Path, tmp_path: Path) -> None:
     cache, out, log = (tmp_path / part for part in ("cache", "out.csv", "log"))
     command = [sys.executable, str(ROOT / "tests/fakes.py"), "predict", str(photos)]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "FAKE_DELAY": "0.01", "FAKE_LOG": str(log)}
     process, terminal = pty.fork()
     if not process:
         os.execve(sys.executable, [*command, "--cache", str(cache), "--out", str(out)], variables)
-    # A progress bar is drawn, which blocks if it is not read.
+    # Reads the progress bar, because a full terminal buffer would block the process.
     reader = threading.Thread(target=drain, args=(terminal,))
     reader.start()
     wait_for(log, 150)
@@ -194,7 +192,7 @@ def drain(terminal: int) -> None:
     os.close(terminal)
 
 
-def test_while_arcage_is_loaded(tmp_path: Path) -> None:
+def test_a_signal_during_the_import_of_arcage(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text(
         "import signal, sys\nsignal.raise_signal(signal.SIGINT)\n"
         f"sys.path.remove({str(tmp_path)!r})\ndel sys.modules['typer']\nimport typer\n"
@@ -210,7 +208,7 @@ def test_while_arcage_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("makes", ["ImportError('half')", "SystemError('half')", "KeyboardInterrupt"])
-def test_while_a_library_is_loaded(makes: str) -> None:
+def test_a_signal_during_the_import_of_a_library(makes: str) -> None:
     """Some libraries convert the interrupt into an error of their own."""
     script = f"""
 import signal, arcage.embedder.packs.inventory
@@ -230,7 +228,8 @@ from arcage.cli import main; main()
 @pytest.mark.parametrize(
     "stuck",
     [
-        "from arcage.heads.parallel import each; list(each(lambda _: time.sleep(30), range(4)))",
+        "from arcage.heads.parallel import parallel_map\n"
+        "    list(parallel_map(lambda _: time.sleep(30), range(4)))",
         "from arcage.embedder.extractor import Extractor\n"
         "    next(Extractor().stream([(None, lambda: time.sleep(30))]))",
     ],
@@ -267,7 +266,7 @@ def test_an_interrupt_in_a_destructor_is_raised_again(capfd: pytest.CaptureFixtu
     assert "ignored" not in capfd.readouterr().err
 
 
-def test_an_interrupt_is_not_raised_again_once_nobody_listens() -> None:
+def test_an_interrupt_is_not_raised_again_after_the_block() -> None:
     """The process would be killed by the signal's default action."""
 
     class Lost:
@@ -280,7 +279,7 @@ def test_an_interrupt_is_not_raised_again_once_nobody_listens() -> None:
     assert not interrupt.is_stopping()
 
 
-def test_a_held_signal_comes_when_the_block_is_done() -> None:
+def test_a_deferred_signal_is_delivered_at_the_end_of_the_block() -> None:
     done = []
 
     def work() -> None:
@@ -317,7 +316,9 @@ def test_no_row_is_lost_at_the_end(
     assert len(paths(tmp_path / "out.csv")) == 300
 
 
-def test_heads_are_replaced_whole(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heads_are_replaced_completely(
+    bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heads = load_heads()
     save_heads(heads, tmp_path, "old")
     replace = os.replace
@@ -333,7 +334,7 @@ def test_heads_are_replaced_whole(bundled: None, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "model-card.md").read_text() == "new"
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_an_interrupted_file_is_removed(tmp_path: Path) -> None:
     def write() -> None:
         with atomic_write(tmp_path / "out") as file:
             file.write(b"x")
@@ -344,7 +345,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_handles_no_signals(fake: None, photos: Path, tmp_path: Path) -> None:
+def test_the_library_handles_no_signals(fake: None, photos: Path, tmp_path: Path) -> None:
     import arcage.cli
 
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -1,4 +1,4 @@
-"""Standard streams as people and programs connect them: terminals, files, pipes, closed, full."""
+"""Standard streams: terminals, files, pipes, closed streams and full disks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def ages(text: str) -> list[str]:
         "predict in --format table > out",
     ],
 )
-def test_rows_arrive_while_a_bar_is_on_the_terminal(shell: Any, photos: Path, command: str) -> None:
+def test_rows_are_complete_with_a_progress_bar_on_the_terminal(
+    shell: Any, photos: Path, command: str
+) -> None:
     done = shell(f"arcage {command}")
     text = (photos.parent / "out").read_text()
     assert done.returncode == 0
@@ -96,14 +98,14 @@ def test_rows_arrive_while_a_bar_is_on_the_terminal(shell: Any, photos: Path, co
     assert "det_score" not in done.stderr
 
 
-def test_parts_are_the_whole_on_a_terminal(shell: Any, photos: Path) -> None:
+def test_shards_on_a_terminal(shell: Any, photos: Path) -> None:
     parts = [shell(f"arcage predict in --shard {i}/2") for i in (1, 2)]
     assert [part.returncode for part in parts] == [0, 0]
     assert sorted(ages(parts[0].stdout.decode()) + ages(parts[1].stdout.decode())) == AGES
     assert all("Predicting" in part.stderr for part in parts)
 
 
-def test_head_takes_what_it_wants(shell: Any, photos: Path) -> None:
+def test_a_pipe_that_is_closed_early(shell: Any, photos: Path) -> None:
     done = shell("arcage predict in | head -n 3")
     assert done.returncode == 0
     assert ages(done.stdout.decode()) == AGES[:2]
@@ -121,7 +123,7 @@ def test_a_table_on_the_terminal_has_no_bar(shell: Any, photos: Path) -> None:
     assert words.startswith("5 images")
 
 
-def test_nothing_but_rows_where_no_stream_is_a_terminal(shell: Any, photos: Path) -> None:
+def test_no_progress_bar_without_a_terminal(shell: Any, photos: Path) -> None:
     done = shell("arcage predict in 2> words < /dev/null")
     assert (done.returncode, ages(done.stdout.decode()), done.stderr) == (0, AGES, "")
     assert (photos.parent / "words").read_text().count("\n") == 1
@@ -135,7 +137,7 @@ def test_extracting_prints_nothing_on_standard_output(shell: Any, photos: Path) 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", ">&- 2>&- <&-", "> /dev/full"])
 @pytest.mark.parametrize("command", ["--help", "predict --help", "--version", "predict in", "models list"])
-def test_closed_and_full(shell: Any, photos: Path, command: str, closed: str) -> None:
+def test_closed_and_full_streams(shell: Any, photos: Path, command: str, closed: str) -> None:
     if "full" in closed and not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full on this system")
     done = shell(f"arcage {command} {closed}")
@@ -151,7 +153,7 @@ def test_closed_and_full(shell: Any, photos: Path, command: str, closed: str) ->
         assert done.stdout
 
 
-def test_words_that_cannot_be_written_do_not_matter(shell: Any, photos: Path) -> None:
+def test_messages_that_cannot_be_written_are_ignored(shell: Any, photos: Path) -> None:
     (photos / "5.txt").write_text("no photo")
     done = shell("arcage predict in in/5.txt 2> /dev/full")
     assert done.returncode == 0
@@ -160,13 +162,13 @@ def test_words_that_cannot_be_written_do_not_matter(shell: Any, photos: Path) ->
     assert shell("arcage --help | true").returncode == 0
 
 
-def test_a_file_is_not_taken_for_a_closed_stream(shell: Any, photos: Path) -> None:
+def test_an_output_file_with_closed_streams(shell: Any, photos: Path) -> None:
     done = shell("arcage predict in --out out.csv >&- 2>&- <&-")
     assert done.returncode == 0
     assert ages((photos.parent / "out.csv").read_text()) == AGES
 
 
-def test_standard_input_that_is_closed(shell: Any, photos: Path) -> None:
+def test_closed_standard_input(shell: Any, photos: Path) -> None:
     done = shell("arcage predict - <&-")
     assert done.returncode == 1
     assert "empty file" in done.stdout.decode()

@@ -59,12 +59,12 @@ def test_one_image(arcage: Run, server: str, path: str, code: int, status: str, 
         assert f"cannot read {server}{path}: {error}; check the address" in done.stderr
 
 
-def test_what_a_server_says_is_fit_for_a_terminal(arcage: Run, server: str) -> None:
+def test_control_characters_in_a_server_message_are_removed(arcage: Run, server: str) -> None:
     done = arcage("predict", f"{server}/words/a.jpg")
     assert rows(done)[0][2] == "HTTP 403 a [31m b"
 
 
-def test_a_certificate_that_nobody_signed(arcage: Run, server: str, tmp_path: Path) -> None:
+def test_an_untrusted_certificate(arcage: Run, server: str, tmp_path: Path) -> None:
     import ssl
 
     made = subprocess.run(

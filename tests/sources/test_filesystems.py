@@ -17,7 +17,7 @@ Run = Callable[..., Any]
 Run = Callable[..., Any]
 
 
-def test_capitals_in_a_scheme(arcage: Run, server: str, tmp_path: Path) -> None:
+def test_schemes_are_case_insensitive(arcage: Run, server: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(PHOTO)
     for url in (server.replace("http", "HTTP") + "/a.jpg", f"FILE://{tmp_path}/a.jpg"):
         done = arcage("predict", url)
@@ -50,7 +50,7 @@ def test_archives(arcage: Run, server: str, tmp_path: Path, kind: str) -> None:
     assert rows(arcage("predict", f"{kind}://a.jpg::{tmp_path}/none.{kind}"))[0][2] == "no such file"
 
 
-def test_a_damaged_file_in_an_archive_costs_no_other(arcage: Run, server: str, tmp_path: Path) -> None:
+def test_a_damaged_member_does_not_affect_others(arcage: Run, server: str, tmp_path: Path) -> None:
     import zipfile
 
     place = tmp_path / "p.zip"
@@ -60,7 +60,7 @@ def test_a_damaged_file_in_an_archive_costs_no_other(arcage: Run, server: str, t
     data = bytearray(place.read_bytes())
     data[data.index(PHOTO)] ^= 1
     at = -1
-    for _ in range(2):  # the flag of an encrypted file
+    for _ in range(2):  # set the flag of an encrypted file
         at = data.index(b"PK\1\2", at + 1)
     data[at + 8] |= 1
     data[data.index(b"b.jpg") - 30 + 6] |= 1
@@ -125,7 +125,7 @@ def test_in_a_list_an_unknown_scheme_is_a_row(arcage: Run, server: str, tmp_path
     assert done.exit_code == 0
 
 
-def test_packages_that_are_missing(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     for command in (("predict", "s3://bucket/a.jpg"), ("predict", "s3://bucket/folder")):
         done = arcage(*command)
@@ -138,7 +138,7 @@ def test_packages_that_are_missing(arcage: Run, monkeypatch: pytest.MonkeyPatch)
     assert "pip install 'arcage[remote]'" in done.stderr
 
 
-def test_a_protocol_that_is_none(arcage: Run) -> None:
+def test_an_unknown_scheme(arcage: Run) -> None:
     done = arcage("predict", "nonsense://bucket/folder")
     assert done.exit_code == 2
     assert "nonsense://" in done.stderr

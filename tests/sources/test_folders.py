@@ -20,14 +20,14 @@ def test_links_are_followed(tmp_path: Path) -> None:
     assert names(tmp_path / "tree/linked") == ["1.jpg", "deep/3.jpg"]
 
 
-def test_a_linked_folder_comes_once(tmp_path: Path) -> None:
+def test_a_linked_folder_is_searched_once(tmp_path: Path) -> None:
     touch(tmp_path, "data/a/1.jpg", "data/b/2.jpg", "set/x/own.jpg", "set/.store/3.jpg", "set/@eaDir/4.jpg")
     links = {
         "set/l1": "../data/a",
-        "set/l2": "../data",  # holds l1's target
-        "set/l3": "../data/b",  # is in l2
-        "set/l4": "x",  # is searched anyway
-        "set/l5": ".store",  # is not
+        "set/l2": "../data",  # contains the target of l1
+        "set/l3": "../data/b",  # is inside the target of l2
+        "set/l4": "x",  # is in the searched folder
+        "set/l5": ".store",  # is not, because it is hidden
         "set/l6": "l5/../.store",
         "set/x/up": "..",
         "set/x/over": "../..",
@@ -50,7 +50,7 @@ def test_a_linked_folder_comes_once(tmp_path: Path) -> None:
     assert [source.path for source in found][:2] == [f"{tmp_path}/set/l1/1.jpg", f"{tmp_path}/set/l2/b/2.jpg"]
 
 
-def test_thumbnails_and_deleted_files_are_passed_over(tmp_path: Path) -> None:
+def test_thumbnails_and_deleted_files_are_skipped(tmp_path: Path) -> None:
     others = [
         "@eaDir",
         "#recycle",
@@ -69,7 +69,7 @@ def test_thumbnails_and_deleted_files_are_passed_over(tmp_path: Path) -> None:
     assert names(tmp_path / "#recycle/x.jpg") == ["x.jpg"]
 
 
-def test_loops_of_links_end(tmp_path: Path) -> None:
+def test_circular_links(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg")
     (tmp_path / "a/up").symlink_to(tmp_path)
     (tmp_path / "a/self.jpg").symlink_to(tmp_path / "a/self.jpg")
@@ -82,19 +82,19 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
             read_bytes(path)
 
 
-def test_hidden_files_and_folders_are_passed_over_inside_a_folder(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, ".hidden.jpg", ".thumbnails/1.jpg", "seen/.2.jpg", "seen/3.jpg")
     assert names(tmp_path) == ["seen/3.jpg"]
     assert names(tmp_path / ".thumbnails") == ["1.jpg"]
 
 
-def test_only_image_suffixes_in_any_case_inside_folders(tmp_path: Path) -> None:
+def test_a_folder_is_searched_for_image_suffixes_in_any_case(tmp_path: Path) -> None:
     images = ["1.jpg", "2.JPEG", "3.Png", "4.webp", "5.bmp", "6.tif", "7.TIFF", "8.gif", "9.HEIC"]
     touch(tmp_path, *images, "notes.txt", "jpg", "photo.jpg.part", "archive.zip", "no_suffix")
     assert names(tmp_path) == images
 
 
-def test_folders_are_searched_for_them(tmp_path: Path) -> None:
+def test_a_folder_is_searched_for_heic_avif_and_raw_files(tmp_path: Path) -> None:
     names = ["a.heic", "b.HEIF", "c.avif", "d.DNG", "e.cr2", "f.NEF", "g.arw", "h.cr3", "i.apng", "j.hif"]
     for name in (*names, "k.mp4", "l.txt"):
         (tmp_path / name).touch()

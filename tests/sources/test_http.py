@@ -22,7 +22,7 @@ from arcage.sources.walk import walk
 Run = Callable[..., Any]
 
 
-def test_a_signed_url_is_asked_for_as_it_is(arcage: Run, server: str) -> None:
+def test_a_signed_url_is_requested_unchanged(arcage: Run, server: str) -> None:
     for path in ("/a%20b.jpg?sig=a%2Fb%3D", "/c.jpg?X-Amz-Credential=k%2F1"):
         assert arcage("predict", server + path).exit_code == 0
         assert Handler.asked[path] == 1
@@ -30,7 +30,7 @@ def test_a_signed_url_is_asked_for_as_it_is(arcage: Run, server: str) -> None:
     assert Handler.asked["/%C3%A9%20%C3%BC.jpg"] == 1
 
 
-def test_an_answer_without_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_response(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "MAX_FILE_BYTES", 100_000)
     with pytest.raises(ImageError, match="too large: the limit is 100,000 bytes"):
         remote.read(f"{server}/endless/a.jpg")
@@ -38,7 +38,7 @@ def test_an_answer_without_end(server: str, monkeypatch: pytest.MonkeyPatch) -> 
         remote.open_file(f"{server}/endless/a.parquet")
 
 
-def test_an_answer_that_cannot_be_parsed_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_response_times_out(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "SILENT_SECONDS", 0.3)
     start = time.monotonic()
     with pytest.raises(RemoteError, match="does not answer in time"):
@@ -46,7 +46,7 @@ def test_an_answer_that_cannot_be_parsed_ends(server: str, monkeypatch: pytest.M
     assert time.monotonic() - start < 10
 
 
-def test_a_server_that_does_not_answer(arcage: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_respond(arcage: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "SILENT_SECONDS", 0.2)
     done = arcage("predict", *(f"{server}/stuck/{i}.jpg" for i in range(50)))
     assert done.exit_code == 3
@@ -78,7 +78,7 @@ def test_an_index_page_is_a_folder(arcage: Run, server: str) -> None:
         assert (len(rows(done)), done.exit_code) == (1, code)
 
 
-def test_a_server_with_the_same_page_for_every_address_ends(server: str) -> None:
+def test_a_server_with_the_same_page_for_every_address(server: str) -> None:
     class Same(dict[str, bytes]):
         def get(self, key: str, default: Any = None) -> bytes:
             return b'<a href="down/">down</a>'

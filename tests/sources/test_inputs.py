@@ -1,4 +1,4 @@
-"""What a user names: paths, URLs, lists, standard input, parts."""
+"""The inputs that a user names: paths, URLs, lists, standard input and shards."""
 
 from __future__ import annotations
 

@@ -68,14 +68,14 @@ def test_a_list_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
         (b"file:///C:/\n", "has the entry 'file:///C:/'"),
     ],
 )
-def test_what_is_no_list(tmp_path: Path, data: bytes, words: str) -> None:
+def test_files_that_are_not_lists(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(data)
     with pytest.raises(UsageError, match=re.escape(words)):
         read_list(path)
 
 
-def test_names_that_look_like_something_else(tmp_path: Path) -> None:
+def test_names_that_resemble_other_files(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     names = [
         "PAR1.jpg",

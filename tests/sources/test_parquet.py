@@ -1,4 +1,4 @@
-"""Images inside Parquet files: which columns are taken, what is damaged, and how much is in memory."""
+"""Images in Parquet files: columns, damage and memory."""
 
 from __future__ import annotations
 
@@ -78,24 +78,26 @@ def test_columns_are_found(tmp_path: Path, columns: dict[str, Any], names: list[
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"image": ["a.jpg"], "age": [3]}, [r"image \(string\), age \(int64\)", "--from-file"]),
+        (
+            {"image": ["a.jpg"], "age": [3]},
+            [r"image \(string\), age \(int64\)", r"go into a list \(`from_file`\)"],
+        ),
         ({"left": [b""], "right": [b""]}, [r"left \(binary\), right \(binary\)", "'image'"]),
         ({"image": [{"path": "a.jpg"}]}, [r"image \(struct<path: string>\)"]),
     ],
 )
-def test_columns_that_do_not_tell(
-    arcage: Run, tmp_path: Path, columns: dict[str, Any], words: list[str]
-) -> None:
+def test_ambiguous_columns(arcage: Run, tmp_path: Path, columns: dict[str, Any], words: list[str]) -> None:
     path = write(tmp_path / "x.parquet", columns)
     for text in words:
         with pytest.raises(UsageError, match=text):
             list(walk([path]))
     done = arcage("predict", path)
+    assert ("go into a list (--from-file)" in done.stderr) == ("several have bytes" not in done.stderr)
     assert done.exit_code == 2
     assert "Traceback" not in done.stderr
 
 
-def test_names_lead_nowhere_but_down(tmp_path: Path) -> None:
+def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
     hostile = ["../../etc/x", "/etc/x", "a/../../x", "//x", "..", "", "a\0b", "./a//b"]
     path = write(tmp_path / "x.parquet", {"image": [b"x"] * len(hostile), "path": hostile})
     assert [source.name for source in walk([path])] == [
@@ -108,7 +110,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert read(write(tmp_path / "x.parquet", {"image": [b"x"], "name": text})) == [("caf\udce9", b"x")]
 
 
-# Trouble
+# Errors
 
 
 def test_a_row_without_bytes(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_row_without_bytes(tmp_path: Path) -> None:
             source.read()
 
 
-def test_files_that_are_none(arcage: Run, tmp_path: Path) -> None:
+def test_files_that_are_not_parquet(arcage: Run, tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_bytes(b"text")
     (tmp_path / "empty.parquet").write_bytes(b"")
     whole = write(tmp_path / "whole.parquet", {"image": [image(face(20))], "path": ["a.jpg"]})
@@ -172,15 +174,15 @@ def test_any_order_and_any_thread(tmp_path: Path) -> None:
     assert [s.read() for s in ReadAhead(walk([path]))] == list(made.values())
 
 
-def test_sources_travel(tmp_path: Path) -> None:
+def test_sources_can_be_pickled(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", {"image": [b"%d" % n for n in range(100)]}, 40)
     sent = [pickle.dumps(source) for source in walk([path])]
     assert max(map(len, sent)) < 1000
     assert [pickle.loads(data).read() for data in sent] == [b"%d" % n for n in range(100)]  # noqa: S301
 
 
-def test_memory_is_flat(tmp_path: Path) -> None:
-    """In one row group of 64 MB, with pages of 1 MB, no more than what is under way is in memory."""
+def test_memory_does_not_grow_with_the_row_group(tmp_path: Path) -> None:
+    """Of a row group of 64 MB with pages of 1 MB, only the images being read are in memory."""
     chance = random.Random(0)
     path = tmp_path / "x.parquet"
     table = pa.table({"image": [chance.randbytes(1 << 16) for _ in range(1024)]})
@@ -197,9 +199,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     assert 1 << 20 <= peak < 12 << 20
 
 
-def test_row_groups_are_read_once_and_only_where_they_are_wanted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_row_group_is_read_once_over_all_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = photos(200)
     path = write(tmp_path / "x.parquet", {"image": list(made.values()), "path": list(made)}, 10)
     decoded: list[int] = []
@@ -241,11 +241,13 @@ def test_predict_and_extract(arcage: Run, tmp_path: Path, monkeypatch: pytest.Mo
     for folder in ("whole", "parts"):
         assert Cache(folder, FINGERPRINT).names().names.tolist() == sorted(made)
         assert len(Cache(folder, FINGERPRINT)) == 31
-    # Not in a folder: there a table may be anything.
+    # Folders are not searched for Parquet files, which may contain other tables.
     assert "no images found" in arcage("predict", "in").stderr
 
 
-def test_pictures(arcage: Run, tmp_path: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_annotated_images_stay_in_the_folder(
+    arcage: Run, tmp_path: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = tmp_path / "a" / "b"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)

@@ -27,7 +27,7 @@ Run = Callable[..., Any]
 Run = Callable[..., Any]
 
 
-def test_broken_images_among_others_are_rows(arcage: Run, server: str, tmp_path: Path) -> None:
+def test_broken_images_in_a_list(arcage: Run, server: str, tmp_path: Path) -> None:
     names = ["404", "403", "short", "loop", "empty", "no-http", "part", "202", "a", "b", "c"]
     (tmp_path / "list.txt").write_text("".join(f"{server}/{name}/x.jpg\n" for name in names))
     done = arcage("predict", "--from-file", tmp_path / "list.txt")
@@ -66,7 +66,7 @@ def test_ctrl_c_does_not_wait_for_a_server(
     assert "Traceback" not in words
 
 
-def test_the_real_pool_does_not_wait_for_a_stuck_read() -> None:
+def test_closing_a_stream_does_not_wait_for_a_read() -> None:
     from arcage.embedder.extractor import Extractor
 
     release = threading.Event()
@@ -103,6 +103,6 @@ def test_reading_ahead_stops(broken: type[Broken], monkeypatch: pytest.MonkeyPat
     assert first.read()
     second = next(sources)
     sources.close()
-    with suppress(CancelledError):  # it may have been read by then
+    with suppress(CancelledError):  # it may have been read before
         assert second.read()
     assert 998 <= broken.good <= 999

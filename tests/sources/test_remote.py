@@ -1,4 +1,4 @@
-"""Images behind URLs: what is listed, in which order, what is missing, and trouble with the place itself."""
+"""Images at URLs: listing, order, missing objects, and servers that fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def memory() -> Iterator[str]:
-    """A folder in fsspec's memory."""
+    """Return the URL of a folder in the memory file system of fsspec."""
     url = f"memory://{uuid.uuid4().hex}"
     yield url
     fsspec.filesystem("memory").rm(url, recursive=True)
@@ -99,7 +99,7 @@ def test_a_parquet_file(arcage: Run, url: str) -> None:
     assert [row["error"] for row in rows(arcage("predict", f"{url}/y.parquet"))] == ["no such file"]
 
 
-def test_a_name_that_leads_up(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
+def test_a_name_with_parent_folders(arcage: Run, memory: str, tmp_path: Path, photo: bytes) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     fsspec.filesystem("memory").store[f"/{memory.removeprefix('memory://')}/../../../../x.jpg"] = memory_file(
         photo
@@ -116,11 +116,11 @@ def memory_file(data: bytes) -> Any:
     return MemoryFile(None, "", data)
 
 
-# Trouble
+# Errors
 
 
 @pytest.mark.parametrize("good", [0, 50])
-def test_a_network_that_fails_stops_the_run(
+def test_a_failing_network_ends_the_run(
     arcage: Run, broken: type[Broken], tmp_path: Path, good: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broken, "good", good)
@@ -130,7 +130,7 @@ def test_a_network_that_fails_stops_the_run(
     assert "no route to host" in done.stderr
     assert "Traceback" not in done.stderr
     if good:
-        # What was finished is kept.
+        # Finished results are kept.
         assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 50
         monkeypatch.setattr(broken, "good", 1000)
         assert (
@@ -139,26 +139,26 @@ def test_a_network_that_fails_stops_the_run(
         )
 
 
-def test_one_object_that_is_closed_is_a_row(
+def test_an_object_without_permission_is_a_row(
     arcage: Run, broken: type[Broken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broken, "good", 99)
     monkeypatch.setattr(broken, "error", PermissionError("Forbidden"))
     found = [(row["status"], row["error"]) for row in rows(arcage("predict", "broken://b/photos"))]
     assert sorted(found) == [("ok", "")] * 99 + [("unreadable", "Permission denied")]
-    # Keys that are not known open no object.
+    # Invalid credentials affect all objects.
     error = PermissionError("The AWS Access Key Id you provided does not exist in our records.")
     error.__cause__ = ValueError()
     error.__cause__.response = {"Error": {"Code": "InvalidAccessKeyId"}}  # type: ignore[attr-defined]
     monkeypatch.setattr(broken, "error", error)
     monkeypatch.setattr(broken, "good", 99)
     assert arcage("predict", "broken://b/photos").exit_code == 3
-    # A folder that is closed is no folder without images.
+    # A folder without permission is not an empty folder.
     monkeypatch.setattr(broken, "good", 0)
     assert arcage("predict", "broken://b/photos").exit_code == 3
 
 
-def test_the_count_for_the_progress_bar_is_silent(
+def test_errors_of_the_count_for_the_progress_bar_are_not_printed(
     broken: type[Broken], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -181,7 +181,7 @@ def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """The environment in which s3:// is a server on the loopback interface."""
+    """Start an S3 server on the loopback interface, and return the environment for it."""
     pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
     code = (
@@ -205,7 +205,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") -> Any:
-    """``arcage`` on the fake pipeline in a process of its own, as s3fs keeps its settings while it lives."""
+    """Run ``arcage`` on the fake pipeline in a new process, because s3fs caches its settings."""
     root = Path(__file__).parents[2]
     code = f"import sys; sys.path.insert(0, {str(root / 'tests')!r})\n{prepare}\nimport fakes; fakes._main()"
     return subprocess.run(
@@ -270,8 +270,8 @@ def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_errors_are_of_their_kinds() -> None:
+def test_error_messages_and_exit_codes() -> None:
     (source,) = walk(["nonsense://x"])
     assert source.error == "cannot open nonsense://x: fsspec does not support nonsense://"
-    error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as a pickle would
+    error = copy.copy(RemoteError("cannot read x: no network", "no network"))  # as pickle does
     assert (str(error), error.reason, error.exit_code) == ("cannot read x: no network", "no network", 3)

@@ -22,7 +22,7 @@ from arcage.sources.source import Source
 Run = Callable[..., Any]
 
 
-def test_the_pause_that_a_server_wants(arcage: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after(arcage: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append, monotonic=time.monotonic, time=time.time)
     monkeypatch.setattr("arcage.sources.servers.time", clock)
@@ -35,7 +35,7 @@ def test_the_pause_that_a_server_wants(arcage: Run, server: str, monkeypatch: py
     assert (done.exit_code, waited) == (3, [7.0])
 
 
-def test_a_dead_server_does_not_cost_the_images_of_others(arcage: Run, server: str, tmp_path: Path) -> None:
+def test_a_dead_server_does_not_affect_others(arcage: Run, server: str, tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     lines = [f"{dead}/{i}.jpg\n" for i in range(200)] + [f"{server}/{i}.jpg\n" for i in range(5)]
     (tmp_path / "list.txt").write_text("".join(lines))
@@ -49,9 +49,7 @@ def test_a_dead_server_does_not_cost_the_images_of_others(arcage: Run, server: s
     assert Counter(row["status"] for row in table) == {"unreadable": 200, "ok": 5}
 
 
-def test_a_server_that_fails_again_and_again_is_not_asked_for_each_image(
-    arcage: Run, server: str, tmp_path: Path
-) -> None:
+def test_a_failing_server_is_not_asked_for_each_image(arcage: Run, server: str, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("".join(f"{server}/500/{i}.jpg\n" for i in range(300)))
     done = arcage("extract", "--from-file", tmp_path / "list.txt", "--cache", tmp_path / "cache")
     assert done.exit_code == 3
@@ -70,7 +68,7 @@ def test_a_server_is_asked_again_after_a_while(server: str, monkeypatch: pytest.
     later = SimpleNamespace(sleep=time.sleep, monotonic=lambda: time.monotonic() + 61, time=time.time)
     monkeypatch.setattr("arcage.sources.servers.time", later)
     assert remote.read(url) == PHOTO
-    # Another run asks at once.
+    # A new run sends the request immediately.
     monkeypatch.setattr(Handler, "asked", Counter())
     for _ in range(3):
         with pytest.raises(RemoteError):

@@ -20,7 +20,7 @@ def test_read(tmp_path: Path) -> None:
         Source(str(tmp_path / "b.jpg"), "b.jpg").read()
 
 
-def test_what_is_no_image() -> None:
+def test_sources_that_are_not_images() -> None:
     with pytest.raises(ImageError, match="cannot list folder"):
         Source("a", "a", error="cannot list folder: Permission denied").read()
     with pytest.raises(ImageError, match="a video, not an image"):

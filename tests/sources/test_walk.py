@@ -1,4 +1,4 @@
-"""Walking: the order, what is taken and passed over, and trouble as a source instead of an exception."""
+"""Walking: the order, which files are included, and errors, which are sources instead of exceptions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from arcage.files import read_bytes
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
-# The order
+# Order
 
 
-def test_a_folder_is_walked_in_the_order_of_path_parts(tmp_path: Path) -> None:
+def test_a_folder_is_sorted_by_the_parts_of_paths(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "b.jpg",
@@ -50,7 +50,7 @@ def test_a_folder_is_walked_in_the_order_of_path_parts(tmp_path: Path) -> None:
     assert found == sorted(found, key=lambda name: Path(name).parts)
 
 
-def test_random_trees_come_sorted_and_complete(tmp_path: Path) -> None:
+def test_random_trees_are_sorted_and_complete(tmp_path: Path) -> None:
     chance = random.Random(1)
     expected = set()
     for _ in range(150):
@@ -64,7 +64,7 @@ def test_random_trees_come_sorted_and_complete(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted(expected, key=lambda name: Path(name).parts)
 
 
-def test_several_arguments_come_in_one_order(tmp_path: Path) -> None:
+def test_several_arguments_are_sorted_together(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "a/3.jpg", "b.jpg", "a-b/1.jpg")
     arguments = [f"{tmp_path}/b.jpg", f"{tmp_path}/a-b", f"{tmp_path}/a/"]
     expected = [f"{tmp_path}/{name}" for name in ("a/1.jpg", "a/3.jpg", "a-b/1.jpg", "b.jpg")]
@@ -72,7 +72,7 @@ def test_several_arguments_come_in_one_order(tmp_path: Path) -> None:
         assert [source.path for source in walk(order)] == expected
 
 
-def test_arguments_inside_an_argument_are_merged_and_come_again(tmp_path: Path) -> None:
+def test_nested_arguments_are_merged_and_duplicates_kept(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "a/2/x.jpg", "a/3.jpg")
     arguments = [tmp_path / "a", tmp_path / "a/2", tmp_path / "a/1.jpg", tmp_path / "a/2"]
     relative = [os.path.relpath(source.path, tmp_path) for source in walk(arguments)]
@@ -96,7 +96,7 @@ def test_path_is_as_the_user_wrote_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(walk(["."])) == [Source("./2.jpg", "2.jpg"), Source("./photos/old/1.jpg", "photos/old/1.jpg")]
 
 
-def test_spaces_and_letters_beyond_ascii(tmp_path: Path) -> None:
+def test_spaces_and_non_ascii_letters(tmp_path: Path) -> None:
     touch(tmp_path, "Fotos für Zoë/日本 語.JPG", "Fotos für Zoë/ leading.png")
     folder = tmp_path / "Fotos für Zoë"
     assert list(walk([folder])) == [
@@ -114,22 +114,22 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert read_bytes(source.path) == b"x"
 
 
-# What is taken
+# Included files
 
 
-def test_a_file_given_itself_is_taken_whatever_its_name(tmp_path: Path) -> None:
+def test_a_named_file_may_have_any_suffix(tmp_path: Path) -> None:
     touch(tmp_path, "photo", "notes.txt", ".hidden")
     assert names(*sorted(tmp_path.iterdir())) == [".hidden", "notes.txt", "photo"]
 
 
-def test_a_folder_without_images_gives_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_images(tmp_path: Path) -> None:
     assert list(walk([tmp_path])) == []
     touch(tmp_path, "empty/deeper/readme.md")
     assert list(walk([tmp_path])) == []
     assert list(walk([])) == []
 
 
-def test_a_folder_named_like_an_image_is_walked(tmp_path: Path) -> None:
+def test_a_folder_named_like_an_image_is_searched(tmp_path: Path) -> None:
     touch(tmp_path, "album.jpg/1.jpg")
     assert names(tmp_path) == ["album.jpg/1.jpg"]
 
@@ -143,7 +143,7 @@ def test_a_broken_link_is_a_source_that_fails_on_reading(tmp_path: Path) -> None
         read_bytes(tmp_path / "gone.jpg")
 
 
-# Trouble
+# Errors
 
 
 def test_a_missing_path_is_a_source_with_an_error(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 # Size
 
 
-def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_are_listed_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a/1.jpg", "b/2.jpg", "c/3.jpg")
     listed: list[str] = []
     scandir = os.scandir
@@ -214,7 +214,7 @@ def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [source.name for source in sources] == ["b/2.jpg", "c/3.jpg"]
 
 
-def test_depth_is_not_bound_by_the_recursion_limit(tmp_path: Path) -> None:
+def test_depth_is_not_limited_by_recursion(tmp_path: Path) -> None:
     touch(tmp_path, "d/" * 200 + "1.jpg")
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 100)

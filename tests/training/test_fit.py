@@ -18,7 +18,19 @@ import numpy as np
 import pytest
 from caches import FINGERPRINT, image, write
 from faces import DIMENSION, FAST
-from projects import AGE, FIT, GENDER, LINEAR, PACK, SHARE, Run, X, fit, labelled, made_up
+from projects import (
+    AGE,
+    FIT,
+    GENDER,
+    LINEAR,
+    PACK,
+    SHARE,
+    Run,
+    X,
+    fit,
+    labelled,
+    made_up,
+)
 
 from arcage import __version__
 from arcage.cache import Cache
@@ -26,10 +38,14 @@ from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import Sampling
 from arcage.errors import HeadsError, UsageError
-from arcage.heads.fit import FOLDS, Settings, fit_heads
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import FOLDS, Settings
 from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, fitted_images, load_heads
 from arcage.report.boosting_curves import EVENTS, JSON, PNG
-from arcage.training.fit import Fitted, evaluate_labelled, fitted_on, fitted_words
+from arcage.training.evaluate import evaluate_labelled
+from arcage.training.fit import Fitted
+from arcage.training.overlap import fitted_on, fitted_words
+from arcage.types import Labels
 
 
 @pytest.fixture(scope="module")
@@ -112,25 +128,25 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
     for words in (
         "boosted; seed 0; model pack `compact` (made up, embedder)",
         f"Labels: utkface. Fitted on {400 - n} faces, ages 1 to 89. {n} faces (25 %,",
-        "Of 403 different labelled images were left out: 1 without a face found, 1 unreadable, 1 with",
+        "Of 403 distinct labelled images, 3 were left out: 1 without a detected face, 1 unreadable, 1 with",
         "2 further exact copies",
         "UTKFace",
         "MS-Celeb-1M",
         "Held-out faces",
         f"({FOLDS} folds)",
-        "may not be used for",
+        "## Intended use and limitations",
     ):
         assert words in card
-    assert "research only.\n" not in card.replace("for non-commercial research only; ages", "")
+    assert "research only.\n" not in card.replace("for non-commercial research only. Its ages", "")
     groups = report["groups"]
     worst = max(groups, key=lambda group: groups[group]["mae"])
     low, high = fitted.heads.manifest["intervals"]["groups"][worst]["mae"]
     assert low < groups[worst]["mae"] < high
     mae = f"{groups[worst]['mae']:.2f} ({low:.2f} to {high:.2f})"
     assert f"Largest age error by group: {worst}: MAE {mae}." in card
-    assert f"- Everyone: MAE {report['overall']['mae']:.2f} (" in card
+    assert f"- All faces: MAE {report['overall']['mae']:.2f} (" in card
     least = min(report["genders"], key=lambda gender: report["genders"][gender]["gender_accuracy"])
-    assert f"Least gender accuracy by gender: {least}: gender " in card
+    assert f"Lowest gender accuracy by gender: {least}: gender " in card
     assert "nan" not in card
     assert "None" not in card
 
@@ -239,9 +255,10 @@ def test_persons_stay_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     faces_ = labelled_faces(cache, str(tmp_path / "labels.csv"))
     seen: list[np.ndarray] = []
 
-    def listening(*arguments: Any, groups: np.ndarray, **options: Any) -> Any:
-        seen.append(groups)
-        return fit_heads(*arguments, groups=groups, **options)
+    def listening(x: np.ndarray, labels: Labels, **options: Any) -> Any:
+        assert labels.person is not None
+        seen.append(labels.person)
+        return fit_heads(x, labels, **options)
 
     monkeypatch.setattr("arcage.training.fit.fit_heads", listening)
     fit(faces_, tmp_path / "heads", holdout=SHARE)
@@ -294,7 +311,7 @@ def test_whether_heads_were_fitted_on_what_judges_them(boosted: tuple[Fitted, Pa
 def test_faces_that_heads_know_by_the_images(
     everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
 ) -> None:
-    """Regardless of the name of the labels, also for heads of older versions, by their landmarks."""
+    """Regardless of the name of the labels, also for heads of older versions, by their centers."""
     aside = everyone.held_out(SHARE)
     fitted = int((~aside).sum())
     new = load_heads(boosted[1])
@@ -315,7 +332,7 @@ def test_faces_that_heads_know_by_the_images(
     assert found
     assert int(found[1]) == pytest.approx(fitted, rel=0.1)
     assert fitted_words(old, other, "other.csv", 0) == ""
-    assert fitted_words(old, other, "utkface", 0) == "", "landmarks are expected, and none is found"
+    assert fitted_words(old, other, "utkface", 0) == "", "centers are expected, and none is found"
     linear = fit(everyone, tmp_path / "linear").heads
     named = "were fitted on labels of this name, which may be these images"
     assert fitted_words(linear, everyone, "utkface", 0) == named
@@ -453,7 +470,7 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     fitted, held_out = training["faces"], training["held_out"]
     assert fitted + held_out == 160
     assert (
-        f"the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic" in done.stderr
+        f"the heads were fitted on {fitted} of these 160 faces: the metrics are too optimistic" in done.stderr
     )
     assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
 
@@ -528,7 +545,7 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     assert training["sources"] == {"more.csv": 90, "utkface": 160}
     card = (tmp_path / "h" / CARD).read_text("utf-8")
     assert "From more.csv: 90 faces. From utkface: 160 faces." in card
-    assert "30 faces (as the labels' split says) were held out" in card
+    assert "30 faces (by the labels' split) were held out" in card
     assert "UTKFace (Zhang" in card
 
     evaluate = ("evaluate", "--heads", tmp_path / "h", "--json")
@@ -624,8 +641,10 @@ def test_a_variant_is_never_split_from_its_face(everyone: LabelledFaces, tmp_pat
     noise = rng.normal(size=x.shape).astype(np.float32)
     nothing = np.full(len(x), np.nan, np.float32)
     settings = replace(FAST, kind="lightgbm")
-    _, alone = fit_heads(noise, age, nothing, fingerprint="f", settings=settings)
-    _, joined = fit_heads(noise, age, nothing, fingerprint="f", settings=settings, variants=[noise, noise])
+    _, alone = fit_heads(noise, Labels(age, nothing), fingerprint="f", settings=settings)
+    _, joined = fit_heads(
+        noise, Labels(age, nothing), fingerprint="f", settings=settings, variants=[noise, noise]
+    )
     guess = np.abs(age - np.median(age)).mean()
     assert np.abs(alone.age - age).mean() > 0.9 * guess
     assert np.abs(joined.age - age).mean() > 0.9 * guess

@@ -1,4 +1,4 @@
-"""Watching a fit: where it is, and how the error on unseen faces falls from one round to the next."""
+"""Callbacks by which a fit reports its progress."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 DIGITS = 6
-"""Significant ones, of an error in a file."""
+"""Significant digits of a loss in a file."""
+
+Report = Callable[[str], None]
+"""Receives progress messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that a fit has just done."""
+    """A step that a fit has completed."""
 
     attribute: str
     """``age`` or ``gender``."""
@@ -22,20 +25,20 @@ class Step:
     """``kernel stage``, ``kernel stage by gender``, ``ridge regression``, ``boosting``, ``lower quantile``,
     ``upper quantile``, or the kind of the heads."""
     model: int
-    """From 1: the fold without whose faces is fitted; the last one is fitted on all faces."""
+    """The number of the fold that is left out, from 1; ``models`` for the model of all faces."""
     models: int
     round: int = 0
-    """Boosting rounds that are done; 0 before the first."""
+    """Number of completed boosting rounds."""
     rounds: int = 0
-    """All of them; 0 where the stage has none."""
+    """Total number of boosting rounds; 0 for a stage without any."""
     loss: str = ""
-    """What ``error`` is, in words."""
+    """Name and unit of the loss in ``error``."""
     error: float | None = None
-    """Mean loss of the fold's own faces, which the model has not seen; None for the model of all faces."""
+    """Mean loss on the faces of the fold that is left out; None for the model of all faces."""
 
     @property
     def done(self) -> bool:
-        """Whether this model of the stage is finished."""
+        """Whether this model of the stage is complete."""
         return self.round == self.rounds
 
     def __str__(self) -> str:
@@ -48,14 +51,17 @@ class Step:
         return ", ".join(words)
 
 
-Watch = Callable[[Step], object]
-"""Called from several threads at once."""
+Callback = Callable[[Step], object]
+"""Receives each step of a fit. Several threads call it at the same time."""
 
 
-class Curves:
-    """Remembers the errors of all rounds; a :data:`Watch` that passes on to others, one step at a time."""
+class LossCurves:
+    """A :data:`Callback` that records the losses of all boosting rounds.
 
-    def __init__(self, *others: Watch) -> None:
+    Passes each step on to other callbacks, one step at a time.
+    """
+
+    def __init__(self, *others: Callback) -> None:
         self._others = others
         self._lock = threading.Lock()
         self._errors: dict[tuple[str, str, str], dict[int, list[tuple[int, float]]]] = defaultdict(dict)
@@ -69,8 +75,10 @@ class Curves:
                 other(step)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Ready for JSON, for each boosted answer: ``attribute``, ``stage``, ``loss``, ``rounds`` (0 is
-        before the first), ``mean`` over the folds and ``folds``, of which each has an error for every round.
+        """Return one row for each boosted model, ready for JSON.
+
+        Keys: ``attribute``, ``stage``, ``loss``, ``rounds`` (0 is before the first round), ``folds`` (the
+            loss of each fold after each round) and ``mean`` (over the folds).
         """
         out = []
         for attribute, stage, loss in sorted(self._errors):
@@ -82,7 +90,7 @@ class Curves:
                     "stage": stage,
                     "loss": loss,
                     "rounds": [round_ for round_, _ in folds[0]],
-                    "mean": [_short(sum(each) / len(each)) for each in zip(*errors, strict=True)],
+                    "mean": [_short(sum(column) / len(column)) for column in zip(*errors, strict=True)],
                     "folds": [[_short(error) for error in fold] for fold in errors],
                 }
             )

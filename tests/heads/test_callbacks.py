@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import FAST, faces
+from faces import FAST, faces, with_labels
 
-from arcage.heads.fit import Settings, fit_heads
+from arcage.heads.callbacks import LossCurves, Step
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import Settings
 from arcage.heads.store import ARRAYS, save_heads
-from arcage.heads.watch import Curves, Step
+from arcage.types import Labels
 
 LOSS = "mean absolute error (years)"
 
@@ -28,9 +30,11 @@ def test_a_step_in_words() -> None:
 @pytest.mark.parametrize("settings", [FAST, Settings(kind="lightgbm", folds=3)], ids=["boosted", "lightgbm"])
 def test_watching_changes_no_byte_of_the_heads(settings: Settings, tmp_path: Path) -> None:
     steps: list[Step] = []
-    curves = Curves(steps.append)
+    curves = LossCurves(steps.append)
     for name, watch in (("alone", None), ("watched", curves)):
-        heads, _ = fit_heads(*faces(400, 0), fingerprint="f" * 16, settings=settings, watch=watch)
+        heads, _ = fit_heads(
+            *with_labels(faces(400, 0)), fingerprint="f" * 16, settings=settings, callback=watch
+        )
         save_heads(heads, tmp_path / name, "")
     assert (tmp_path / "alone" / ARRAYS).read_bytes() == (tmp_path / "watched" / ARRAYS).read_bytes()
     boosted = [step for step in steps if step.rounds]
@@ -39,9 +43,9 @@ def test_watching_changes_no_byte_of_the_heads(settings: Settings, tmp_path: Pat
 
 
 def test_the_curves_are_of_faces_that_a_fold_has_not_seen() -> None:
-    curves = Curves()
+    curves = LossCurves()
     x, age, gender = faces(400, 0)
-    _, seen = fit_heads(x, age, gender, fingerprint="f" * 16, settings=FAST, watch=curves)
+    _, seen = fit_heads(x, Labels(age, gender), fingerprint="f" * 16, settings=FAST, callback=curves)
     rows = {(row["attribute"], row["stage"]): row for row in curves.rows()}
     assert set(rows) == {
         ("age", "boosting"),
@@ -62,7 +66,7 @@ def test_the_curves_are_of_faces_that_a_fold_has_not_seen() -> None:
 
 def test_a_ridge_regression_has_no_curves() -> None:
     steps: list[Step] = []
-    curves = Curves(steps.append)
-    fit_heads(*faces(300, 0), fingerprint="f", settings=Settings(kind="linear"), watch=curves)
+    curves = LossCurves(steps.append)
+    fit_heads(*with_labels(faces(300, 0)), fingerprint="f", settings=Settings(kind="linear"), callback=curves)
     assert [str(step) for step in steps] == [f"{a}: ridge regression, all faces" for a in ("age", "gender")]
     assert curves.rows() == []
