@@ -103,9 +103,10 @@ def described(command: Any, name: str, parent: Any) -> Iterator[str]:
         ]
         if records:
             yield from (f"| {title} | Meaning |", "|---|---|")
-            yield from (
-                f"| `{left.replace(' <list[str]>', '')}` | {cell(right)} |" for left, right in records
-            )
+            for left, right in records:
+                name = re.sub(r" <(?:list\[str\]|str|path)>", "", left)
+                name = re.sub(r"<(?:float|int) range>", "NUMBER", name)
+                yield f"| `{name}` | {cell(right)} |"
             yield ""
     for child in getattr(command, "commands", {}).values():
         if not child.hidden:
