@@ -249,12 +249,15 @@ def test_annotated_pictures_are_checked_before_any_work(arcage: Run, photo_file:
     [
         (("fit", "--cache", "c", "--labels", "utkface", "--out", "mine"), "mine/manifest.json"),
         (("fit", "--cache", "c", "--labels", "utkface", "--out", "mine"), "mine/photo.jpg"),
-        (("fit", "--from", "wheel", "--cache", "c", "--labels", "x.csv", "--out", "mine"), "mine/photo.jpg"),
+        (
+            ("fit", "--from", "bundled", "--cache", "c", "--labels", "x.csv", "--out", "mine"),
+            "mine/photo.jpg",
+        ),
         (("evaluate", "--cache", "c", "--labels", "utkface", "--out", "mine.json"), "mine.json"),
         (("evaluate", "--cache", "c", "--labels", "utkface", "--report", "mine"), "mine/scatter.png"),
         (("data", "describe", "--cache", "c", "--labels", "utkface", "--report", "mine"), "mine/labels.html"),
         (("data", "clean", "imdb.mat", "--out", "mine.csv"), "mine.csv"),
-        (("heads", "export", "wheel", "--out", "mine.onnx"), "mine.onnx"),
+        (("heads", "export", "bundled", "--out", "mine.onnx"), "mine.onnx"),
     ],
 )
 def test_the_other_commands_check_their_outputs_before_any_work(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from arcage.console.messages import say
 
 Faces = Literal["all", "largest", "center"]
 Runner = Literal["local", "ray"]
@@ -14,6 +17,20 @@ ReportFormat = Literal["table", "json"]
 Kind = Literal["boosted", "linear", "lightgbm"]
 Attribute = Literal["age", "gender"]
 Balance = Literal["age", "source"]
+
+
+@cache
+def _warn_of_wheel() -> None:
+    say("arcage: the heads wheel are now called bundled; the old name will be removed")
+
+
+def heads_name(name: str | None) -> str | None:
+    """Return a name of heads; warn once about the old name of the bundled ones."""
+    if name != "wheel":
+        return name
+    _warn_of_wheel()
+    return "bundled"
+
 
 Paths = Annotated[
     list[str] | None,
@@ -199,8 +216,9 @@ Base = Annotated[
     str | None,
     typer.Option(
         "--from",
-        metavar="wheel|DIR",
-        help="Start from the bundled heads (wheel) or those in DIR, and adapt them to these faces.",
+        metavar="bundled|DIR",
+        callback=heads_name,
+        help="Start from the bundled heads or those in DIR, and adapt them to these faces.",
     ),
 ]
 Reference = Annotated[
@@ -265,9 +283,15 @@ ReportFolder = Annotated[
 # arcage compare
 HeadsA = Annotated[
     str,
-    typer.Argument(metavar="HEADS_A", help="Compare the heads in this folder; wheel means the bundled ones."),
+    typer.Argument(
+        metavar="HEADS_A",
+        callback=heads_name,
+        help="Compare the heads in this folder, or the bundled heads (bundled).",
+    ),
 ]
-HeadsB = Annotated[str, typer.Argument(metavar="HEADS_B", help="Compare them with these heads.")]
+HeadsB = Annotated[
+    str, typer.Argument(metavar="HEADS_B", callback=heads_name, help="Compare them with these heads.")
+]
 PrintFormat = Annotated[ReportFormat, typer.Option("--format", help="Print in this format.")]
 
 # arcage data describe
@@ -307,7 +331,9 @@ AllowHost = Annotated[
 ExportedHeads = Annotated[
     str,
     typer.Argument(
-        metavar="HEADS_DIR", help="Export the heads in this folder; wheel means the bundled ones."
+        metavar="HEADS_DIR",
+        callback=heads_name,
+        help="Export the heads in this folder, or the bundled heads (bundled).",
     ),
 ]
 OnnxFile = Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from arcage.errors import UsageError
 from arcage.heads.callbacks import Callback
 from arcage.heads.fit_age import fit_age
 from arcage.heads.fit_gender import fit_gender
-from arcage.heads.model import Heads, Predictions
+from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions
 from arcage.heads.settings import Settings, versions
 from arcage.heads.task import MIN_FACES, NO_WEIGHT, Attribute, Task, check_labels, make_task
 from arcage.types import F32, Array, Labels
@@ -74,15 +74,32 @@ def fit_heads(
             callback=callback,
         )
 
-    predictions = Predictions.empty(len(x))
-    age_model = gender_model = task = None
+    models = _fit(labels, make)
+    manifest = {"settings": settings.as_json(), "versions": versions()}
+    heads = Heads(fingerprint, x.shape[1], models.age, models.gender, manifest)
+    return FittedHeads(heads, models.out_of_fold)
 
+
+class _Models(NamedTuple):
+    age: AgeModel | None
+    gender: GenderModel | None
+    out_of_fold: Predictions
+
+
+def _fit(labels: Labels, make: Callable[[Attribute, Array], Task]) -> _Models:
+    """Fit the labelled attributes.
+
+    Args:
+        make: makes the task of an attribute for some rows.
+    """
+    predictions = Predictions.empty(len(labels))
+    age_model = gender_model = task = None
     known_age = np.flatnonzero(np.isfinite(labels.age))
     if len(known_age):
         task = make("age", known_age)
-        fitted_age = fit_age(task)
-        age_model = fitted_age.model
-        ages = age_model.interval(fitted_age.out_of_fold)
+        age = fit_age(task)
+        age_model = age.model
+        ages = age_model.interval(age.out_of_fold)
         predictions.age[known_age] = ages.age
         predictions.age_low[known_age], predictions.age_high[known_age] = ages.low, ages.high
 
@@ -93,12 +110,10 @@ def fit_heads(
         else:
             task = None  # Free its memory before the same amount is allocated again.
             task = make("gender", known)
-        fitted_gender = fit_gender(task)
-        gender_model = fitted_gender.model
-        predictions.p_female[known] = gender_model.probability(fitted_gender.out_of_fold)
-
-    manifest = {"settings": settings.as_json(), "versions": versions()}
-    return FittedHeads(Heads(fingerprint, x.shape[1], age_model, gender_model, manifest), predictions)
+        gender = fit_gender(task)
+        gender_model = gender.model
+        predictions.p_female[known] = gender_model.probability(gender.out_of_fold)
+    return _Models(age_model, gender_model, predictions)
 
 
 def _check_weight(weight: F32) -> None:

@@ -95,6 +95,7 @@ def search(
     variants: Sequence[F32] = (),
     weight: F32 | None = None,
     report: Report = lambda _: None,
+    # The ninth parameter: tests have a clock of their own.
     clock: Callable[[], float] = time.monotonic,
 ) -> Search:
     """Search for settings until the time is up.

@@ -26,7 +26,7 @@ class FitRequest(LabelledRequest):
     """Folder for the heads."""
     kind: Kind = "boosted"
     base: str | None = None
-    """Heads to adapt instead of fitting new ones: a folder, or ``wheel`` for the bundled heads."""
+    """Heads to adapt instead of fitting new ones: a folder, or ``bundled``."""
     reference: tuple[Path, str] | None = None
     """A cache and labels of other faces, on which the adapted heads are evaluated too."""
     forget: float | None = None
@@ -100,7 +100,7 @@ class CompareRequest(LabelledRequest):
 
     heads_a: str
     heads_b: str
-    """Folders, or ``wheel`` for the bundled heads."""
+    """Folders, or ``bundled``."""
     holdout: float = 0.0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from projects import SHARE, Run, project, ready, run  # noqa: F401 (fixtures)
+from projects import SHARE, Run
 
 from arcage.evaluation.bootstrap import interval
 from arcage.evaluation.comparison import COMPARED, as_text, compare
@@ -109,7 +109,7 @@ def test_only_faces_that_both_answer_count() -> None:
 # The command
 
 
-def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
+def test_the_command(ready: Path, run: Run) -> None:
     made = run(
         "fit", "--cache", "cache", "--labels", "utkface", "--kind", "lightgbm", "--out", "other", "--quiet",
         "--holdout", SHARE,
@@ -143,13 +143,13 @@ def test_the_command(ready: Path, run: Run) -> None:  # noqa: F811
             )
 
 
-def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> None:  # noqa: F811
+def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> None:
     done = run("compare", "heads", "heads", "--cache", "cache", "--labels", "utkface")
     assert done.exit_code == 0
     fitted = json.loads(Path("heads", "manifest.json").read_text("utf-8"))["training"]["faces"]
     assert 100 < fitted < 140
     assert (
-        f"A: the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic"
+        f"A: the heads were fitted on {fitted} of these 160 faces: the metrics are too optimistic"
         in done.stderr
     )
     assert "B may have been fitted on these faces" in done.stdout
@@ -159,6 +159,6 @@ def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> 
         assert failed.exit_code == 2
         assert "no such file or folder: nowhere" in failed.stderr
     # The bundled heads are for another pipeline than the made-up one.
-    failed = run("compare", "wheel", "heads", "--cache", "cache", "--labels", "utkface")
+    failed = run("compare", "bundled", "heads", "--cache", "cache", "--labels", "utkface")
     assert failed.exit_code == 3
     assert "pipeline" in failed.stderr

@@ -10,7 +10,7 @@ import fakes
 import numpy as np
 import pytest
 from faces import FAST, elsewhere, faces, with_labels
-from projects import SHARE, Run, labelled, made_up, name, project, ready, run  # noqa: F401 (fixtures)
+from projects import SHARE, Run, labelled, made_up, name
 
 from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_SCHEMA
 from arcage.errors import HeadsError, UsageError
@@ -263,7 +263,7 @@ def copy_of(folder: Path, seed: int, count: int, shift: float) -> None:
 
 
 @pytest.fixture
-def sources(ready: Path, run: Run) -> Path:  # noqa: F811
+def sources(ready: Path, run: Run) -> Path:
     """Boosted heads, and photos of a camera that adds forty years."""
     if not Path("boosted").exists():
         arguments = ("--cache", "cache", "--labels", "utkface", "--quiet")
@@ -278,7 +278,7 @@ MINE = ("fit", "--from", "boosted", "--cache", "mine-cache", "--labels", "utkfac
 
 def test_the_command(
     sources: Path,
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -317,7 +317,7 @@ def test_the_command(
     assert run("predict", "mine", "--heads", out, "--out", tmp_path / "a.csv", "--quiet").exit_code == 0
 
 
-def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Path) -> None:
     bare = replace(load_heads(Path("boosted")), manifest={"training": [], "settings": "none"})
     save_heads(bare, tmp_path / "bare", "card")
     arguments = ("--cache", "mine-cache", "--labels", "utkface", "--quiet")
@@ -329,7 +329,7 @@ def test_heads_whose_manifest_says_nothing(sources: Path, run: Run, tmp_path: Pa
     assert not fitted_on(load_heads(tmp_path / "a"), "other.csv", 0)
 
 
-def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_path: Path) -> None:
     done = run(*MINE, "--out", tmp_path / "a", "--holdout", 0.3, "--only", "age")
     assert done.exit_code == 0, done.stderr
     manifest = json.loads((tmp_path / "a" / MANIFEST).read_text("utf-8"))
@@ -353,7 +353,7 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
     np.testing.assert_array_equal(loaded.predict(x).p_female, old.predict(x).p_female)
 
 
-def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> None:
     fit = ("fit", "--cache", "cache", "--labels", "utkface", "--kind", "linear", "--quiet")
     for wanted, other in (("age", "gender"), ("gender", "age")):
         assert run(*fit, "--only", wanted, "--out", tmp_path / wanted).exit_code == 0
@@ -362,7 +362,7 @@ def test_fitting_for_one_attribute(sources: Path, run: Run, tmp_path: Path) -> N
         assert getattr(heads, other) is None
 
 
-def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> None:
     for more, words in (
         (("--kind", "linear"), "leave out --kind"),
         (("--augment", 1), "leave out --kind"),
@@ -383,7 +383,7 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
     failed = run(*plain, "--from", "heads")
     assert failed.exit_code == 2
     assert "only boosted heads can be adapted" in failed.stderr
-    failed = run(*plain, "--from", "wheel")
+    failed = run(*plain, "--from", "bundled")
     assert failed.exit_code == 3
     assert "pipeline" in failed.stderr
     failed = run(*plain, "--from", "boosted", "--rest", "cache", "utkface")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faces import DIMENSION, FAST, elsewhere, faces, with_labels
-from projects import Run, project, ready, run  # noqa: F401 (fixtures)
+from projects import Run
 
 from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.heads.adapt import adapt_heads
@@ -154,7 +154,7 @@ def test_without_onnx(boosted: Heads, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:
     done = run("heads", "export", "heads", "--format", "onnx", "--out", tmp_path / "heads.onnx")
     assert done.exit_code == 0, done.stderr
     assert "float32 [n, 2]" in done.stderr
@@ -168,12 +168,12 @@ def test_the_command(ready: Path, run: Run, tmp_path: Path) -> None:  # noqa: F8
 
 def test_heads_by_name(tmp_path: Path, bundled: None) -> None:
     file = tmp_path / "heads.onnx"
-    heads = export_heads("wheel", file)
+    heads = export_heads("bundled", file)
     assert (heads.pipeline_name, file.stat().st_size > 0) == ("pack compact", True)
     with pytest.raises(UsageError, match=f"no such file or folder: {tmp_path / 'none'}; check the spelling"):
         export_heads(str(tmp_path / "none"), file)
     file.write_bytes(b"mine")
     with pytest.raises(ForeignFileError):
-        export_heads("wheel", file)
-    export_heads("wheel", file, overwrite=True)
+        export_heads("bundled", file)
+    export_heads("bundled", file, overwrite=True)
     assert Heads("a" * 16, 2, None, None, {}).pipeline_name == f"pipeline {'a' * 16}"

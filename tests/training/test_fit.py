@@ -470,7 +470,7 @@ def test_figures_on_the_training_faces_are_called_so(ready: Path, run: Run) -> N
     fitted, held_out = training["faces"], training["held_out"]
     assert fitted + held_out == 160
     assert (
-        f"the heads were fitted on {fitted} of these 160 faces: the figures are too optimistic" in done.stderr
+        f"the heads were fitted on {fitted} of these 160 faces: the metrics are too optimistic" in done.stderr
     )
     assert done.stdout.splitlines()[1].split()[-3:] == ["0", "-", "-"]
 

@@ -27,7 +27,7 @@ def request(**settings: Any) -> FitRequest:
 def test_what_is_accepted() -> None:
     request().check()
     request(search=0.5, augment=2, ages="0-90", per_age=5, balance="age", kind="linear").check()
-    request(base="wheel", forget=1.0, only="age", holdout=0.2).check()
+    request(base="bundled", forget=1.0, only="age", holdout=0.2).check()
     request(base="cache", reference=(Path("cache"), "agedb")).check()
 
 
@@ -37,7 +37,7 @@ def test_what_is_accepted() -> None:
         ({"search": 0.0}, "`search` 0 is not a time: give the minutes, more than 0"),
         ({"search": math.inf}, "`search` inf is not a time"),
         *(
-            ({"base": "wheel", name: value}, "`base` keeps the heads and their settings: leave out `kind`,")
+            ({"base": "bundled", name: value}, "`base` keeps the heads and their settings: leave out `kind`,")
             for name, value in (
                 ("kind", "linear"), ("augment", 1), ("search", 1.0), ("ages", "0-90"), ("per_age", 3),
                 ("balance", "age"),
@@ -45,14 +45,14 @@ def test_what_is_accepted() -> None:
         ),
         ({"reference": (Path("cache"), "agedb")}, "`reference` is for heads that are adapted"),
         ({"forget": 1.0}, "`forget` is for heads that are adapted: say with `base` which"),
-        ({"base": "wheel", "forget": 0.0}, "`forget` 0 is not a number of years: give more than 0"),
+        ({"base": "bundled", "forget": 0.0}, "`forget` 0 is not a number of years: give more than 0"),
         (
             {"caches": [Path("none")], "labels": ["no.csv"]},
             "no such file or folder: `cache` none, `labels` no.csv; `arcage extract` makes a cache",
         ),
         ({"base": "none"}, "no such file or folder: `base` none; check the spelling"),
         (
-            {"base": "wheel", "reference": (Path("none"), "no.csv")},
+            {"base": "bundled", "reference": (Path("none"), "no.csv")},
             "no such file or folder: `reference` none, `reference` no.csv",
         ),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import SHARE, project, ready, run  # noqa: F401 (fixtures)
+from projects import SHARE
 
 from arcage.errors import ForeignFileError, UsageError
 from arcage.heads.store import load_heads
@@ -18,7 +18,7 @@ from arcage.training.run import as_json, compare, describe_labels, evaluate, fit
 LABELLED: dict[str, Any] = {"caches": [Path("cache")], "labels": ["utkface"]}
 
 
-def test_fit(ready: Path) -> None:  # noqa: F811
+def test_fit(ready: Path) -> None:
     reported: list[str] = []
     request = FitRequest(**LABELLED, out=Path("fitted"), kind="linear", holdout=SHARE)
     result = fit(request, report=reported.append)
@@ -27,20 +27,20 @@ def test_fit(ready: Path) -> None:  # noqa: F811
     assert any(line.startswith("images: ") for line in reported)
 
 
-def test_fit_for_one_attribute(ready: Path) -> None:  # noqa: F811
+def test_fit_for_one_attribute(ready: Path) -> None:
     request = FitRequest(**LABELLED, out=Path("aged"), kind="linear", only="age")
     fit(request)
     heads = load_heads("aged")
     assert (heads.age is not None, heads.gender) == (True, None)
 
 
-def test_degraded_variants_that_the_cache_lacks(ready: Path) -> None:  # noqa: F811
+def test_degraded_variants_that_the_cache_lacks(ready: Path) -> None:
     words = "the cache cache lacks 2 degraded variants of its faces: run `arcage extract` on the same images"
     with pytest.raises(UsageError, match=re.escape(words)):
         fit(FitRequest(**LABELLED, out=Path("new"), kind="linear", augment=2))
 
 
-def test_outputs_are_checked_first(ready: Path) -> None:  # noqa: F811
+def test_outputs_are_checked_first(ready: Path) -> None:
     Path("mine").mkdir()
     Path("mine/photo.jpg").write_bytes(b"")
     Path("mine.json").write_text("{}")
@@ -57,7 +57,7 @@ def test_outputs_are_checked_first(ready: Path) -> None:  # noqa: F811
         describe_labels(DescribeRequest(**LABELLED, images=[Path()]))
 
 
-def test_evaluate(ready: Path) -> None:  # noqa: F811
+def test_evaluate(ready: Path) -> None:
     reported: list[str] = []
     request = EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=SHARE, out=Path("metrics.json"))
     metrics = evaluate(request, report=reported.append)
@@ -68,12 +68,12 @@ def test_evaluate(ready: Path) -> None:  # noqa: F811
     assert "too optimistic; use other faces, or fit and evaluate with the same `holdout`" in reported[-1]
 
 
-def test_nothing_is_held_out(ready: Path) -> None:  # noqa: F811
+def test_nothing_is_held_out(ready: Path) -> None:
     with pytest.raises(UsageError, match="held out: increase `holdout`"):
         evaluate(EvaluateRequest(**LABELLED, heads=Path("heads"), holdout=1e-9))
 
 
-def test_compare(ready: Path) -> None:  # noqa: F811
+def test_compare(ready: Path) -> None:
     reported: list[str] = []
     request = CompareRequest(**LABELLED, heads_a="heads", heads_b="heads", holdout=SHARE)
     comparison = compare(request, report=reported.append)
@@ -84,7 +84,7 @@ def test_compare(ready: Path) -> None:  # noqa: F811
     assert [line[:3] for line in reported if "too optimistic" in line] == ["A: ", "B: "]
 
 
-def test_describe(ready: Path) -> None:  # noqa: F811
+def test_describe(ready: Path) -> None:
     warned: list[str] = []
     description = describe_labels(DescribeRequest(**LABELLED), warn=warned.append)
     assert json.loads(as_json(description))["images"]["labelled"] > 0

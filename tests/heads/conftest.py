@@ -1,0 +1,3 @@
+"""Fixtures of labelled images on disk."""
+
+from projects import project, ready, run  # noqa: F401
