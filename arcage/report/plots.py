@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arcage.errors import ArcageError
+from arcage.files import user_home
 from arcage.heads.evaluate import FEW
 from arcage.types import F32
 
@@ -51,6 +53,10 @@ def load_matplotlib() -> None:
     log = logging.getLogger("matplotlib")
     level = log.level
     log.setLevel(logging.ERROR)
+    if user_home() is None:
+        # Before 3.11, matplotlib fails without a home folder. A path that cannot be a folder makes it use a
+        # temporary one, which it removes at the end.
+        os.environ.setdefault("MPLCONFIGDIR", os.devnull)
     try:
         import matplotlib.figure  # noqa: F401
     except OSError as error:
