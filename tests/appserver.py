@@ -60,8 +60,8 @@ class Server:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
             response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, told, response.read())
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, received, response.read())
         finally:
             connection.close()
 
@@ -101,7 +101,7 @@ def zipped(members: dict[str, bytes] | list[tuple[str, bytes]], method: int = zi
 
 
 def form(*parts: tuple[str, bytes], boundary: str = "XX", end: str = "--XX--\r\n") -> bytes:
-    """A form of parts, each its headers and its content."""
+    """Return a form; each part has headers and content."""
     return (
         b"".join(f"--{boundary}\r\n{head}\r\n\r\n".encode() + content + b"\r\n" for head, content in parts)
         + end.encode()

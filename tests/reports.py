@@ -33,11 +33,11 @@ HEADS = Heads(FINGERPRINT, 2, None, None, MANIFEST)
 
 
 def make(folder: Path, n: int = 60) -> tuple[LabelledFaces, Cache]:
-    """Labelled faces of ``n`` pictures, which are in ``folder``/photos; the first has a hostile name."""
+    """Return labelled faces of ``n`` pictures in ``folder``/photos; the first has a hostile name."""
     rng = np.random.default_rng(0)
     photos = folder / "photos"
     (photos / "sub").mkdir(parents=True)
-    # Most systems let a file have such a name; a slash in it they do not.
+    # File names may contain all of this except the slash.
     names = [HOSTILE.replace("/", ":"), *(f"sub/{number}.jpg" for number in range(1, n))]
     lines, images = ["path,age,gender,group"], []
     for number, name in enumerate(names):
@@ -52,7 +52,7 @@ def make(folder: Path, n: int = 60) -> tuple[LabelledFaces, Cache]:
 
 
 def answer(faces: LabelledFaces) -> Predictions:
-    """The first face by hash is 70 years off, the others less; every fifth gender is wrong."""
+    """Return predictions: the first age is 70 years off, the others less; every fifth gender is wrong."""
     n = len(faces)
     error = np.linspace(70, -5, n).astype(np.float32)
     guess = np.nan_to_num(faces.age, nan=30) + error

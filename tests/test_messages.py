@@ -168,11 +168,11 @@ def office() -> bytes:
     [
         (
             b"path,age\na.jpg,3\n",
-            r"text, which is not read: name a list of images as a list \(`from_file`\)",
+            r"text, which is not read: a list of images is read with `arcage predict --from-file`",
         ),
-        ("ä.jpg\n".encode() * 2000, "text, which is not read: name a list"),
-        ("a.jpg".encode("utf-16"), "text, which is not read: name a list"),
-        (b'{"path": "a.jpg"}', "text, which is not read: name a list"),
+        ("ä.jpg\n".encode() * 2000, "text, which is not read: a list of images"),
+        ("a.jpg".encode("utf-16"), "text, which is not read: a list of images"),
+        (b'{"path": "a.jpg"}', "text, which is not read: a list of images"),
         (
             b"PK\x03\x04" + bytes(40),
             "a zip archive, which is not read: unpack it first, or drop it",

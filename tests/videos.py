@@ -32,12 +32,12 @@ def write_video(
 
 
 def grey(count: int, height: int = 64, width: int = 96) -> list[np.ndarray]:
-    """Frames whose number can be read from their brightness."""
+    """Return frames whose brightness encodes their number."""
     return [np.full((height, width, 3), 8 * n % 256, np.uint8) for n in range(count)]
 
 
 def put(frame: np.ndarray, picture: np.ndarray, x: int, y: int) -> None:
-    """Lay a picture on a frame; it may reach past the border."""
+    """Copy a picture into a frame; it may reach past the border."""
     left, right = max(0, x), min(frame.shape[1], x + picture.shape[1])
     if right > left:
         frame[y : y + picture.shape[0], left:right] = picture[:, left - x : right - x]
@@ -53,7 +53,7 @@ def read_all(path: object) -> list[Frame]:
 
 
 class FakeCamera:
-    """Gives pictures, and Ctrl-C after some."""
+    """Returns pictures, and raises KeyboardInterrupt after 20."""
 
     def __init__(self, *_: object) -> None:
         self.left = 20
@@ -80,8 +80,8 @@ class FakeCamera:
         pass
 
 
-class Told(FakeCamera):
-    """Gives no pictures but those of the list: time in seconds, width."""
+class ListCamera(FakeCamera):
+    """Returns pictures with these times in seconds and widths."""
 
     def __init__(self, *pictures: tuple[float, int], count: int = 0) -> None:
         self.pictures = list(pictures)

@@ -18,7 +18,7 @@ def listen(host: str, port: int) -> socket.socket:
         port: 0 for any free port.
 
     Raises:
-        UsageError: `--host` is not an address of this machine.
+        UsageError: ``host`` is not an address of this machine.
         ArcageError: the port cannot be used.
     """
     try:

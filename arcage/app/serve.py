@@ -45,7 +45,7 @@ def serve(
     Raises:
         ArcageError: Starlette or Uvicorn is missing, or the address cannot be used.
         DeviceError, ModelError: the networks cannot be loaded.
-        UsageError: `--host` is not an address of this machine, or an entry of `--allow-host` is not a host
+        UsageError: ``host`` is not an address of this machine, or an entry of ``allow_host`` is not a host
             name.
     """
     try:

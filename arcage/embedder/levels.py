@@ -8,13 +8,21 @@ packs are converted when they are loaded.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from arcage.embedder.align import SIDE
+from arcage.embedder.onnx_model import (
+    check_opset,
+    drop_unused,
+    free_batch,
+    image_input,
+    image_tensors_of,
+    import_onnx,
+    tensor_shapes,
+)
 from arcage.errors import ModelError
 from arcage.graphs.builder import GraphBuilder
 from arcage.types import F32
@@ -34,35 +42,6 @@ class Level:
     columns: int
 
 
-def import_onnx() -> Any:
-    """Return the package ``onnx``. Only packs that are not bundled, and some GPUs, need it.
-
-    Raises:
-        ModelError: it is not installed.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ModelError("this needs the package onnx: pip install onnx") from error
-    return onnx
-
-
-def parse(data: bytes) -> Any:
-    """Return the ``onnx.ModelProto`` of an ONNX file's bytes.
-
-    Raises:
-        ModelError: the file is not an ONNX model.
-    """
-    onnx = import_onnx()
-    try:
-        model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # protobuf's DecodeError is in different modules in its versions
-        raise ModelError("this is not an ONNX file, or it is damaged: get it again") from error
-    if not model.graph.node:
-        raise ModelError("this is not an ONNX file: it contains no graph")
-    return model
-
-
 def find_levels(model: Any) -> tuple[Level, ...]:
     """Return the levels of an ArcFace-family graph.
 
@@ -75,10 +54,9 @@ def find_levels(model: Any) -> tuple[Level, ...]:
     Raises:
         ModelError: the graph is not such a network.
     """
-    onnx = import_onnx()
     if len(model.graph.output) != 1:
         raise ModelError(f"a face embedder has one output, this model has {len(model.graph.output)}")
-    shapes = _shapes(onnx, model)
+    shapes = tensor_shapes(model)
     embedding = model.graph.output[0].name
     if len(shapes.get(embedding, ())) != 2 or shapes[embedding][1] < 1:
         raise ModelError(
@@ -86,7 +64,7 @@ def find_levels(model: Any) -> tuple[Level, ...]:
         )
 
     last: dict[int, dict[str, tuple[str, int]]] = {}
-    image_tensors = _image_tensors(model)
+    image_tensors = image_tensors_of(model)
     for node in model.graph.node:
         kind = ""
         if node.op_type in ACTIVATIONS:
@@ -119,30 +97,30 @@ def descriptor_graph(
     std: float,
     projection: tuple[F32, F32] | None = None,
 ) -> Any:
-    """A network from aligned faces to descriptors, averaged over each face and its mirror image.
+    """Build a network from aligned faces to descriptors, averaged over each face and its mirror image.
 
     Args:
         model: ``onnx.ModelProto`` as for :func:`find_levels`; not changed.
-        levels: what the descriptor is made of, in this order.
+        levels: columns of the descriptor, in this order.
         mean: subtracted from the pixels (0 to 255) before the network.
-        std: the pixels are divided by it.
-        projection: the levels' mean, shape (columns,), and a matrix, shape (columns, dimension):
-            the descriptor is ``(levels - mean) @ matrix``. Without it, the levels themselves.
+        std: divides the pixels.
+        projection: mean of the levels, shape (columns,), and a matrix, shape (columns, dimension): the
+            descriptor is ``(levels - mean) @ matrix``. By default, it is the levels themselves.
 
     Returns:
         ``onnx.ModelProto`` with the input ``faces``, (n, 112, 112, 3) uint8 RGB, and the output
         ``descriptors``, (n, dimension) float32.
 
     Raises:
-        ModelError: the graph is too old, or bound to one face a batch.
+        ModelError: the operator set is too old, or the graph accepts only batches of one face.
     """
     onnx = import_onnx()
-    _check_opset(model)
-    shapes = _shapes(onnx, model)
+    check_opset(model)
+    shapes = tensor_shapes(model)
     prefix = _prefix(model)
     built = onnx.ModelProto()
     built.CopyFrom(model)
-    _free_batch(onnx, built, shapes)
+    free_batch(built, shapes)
     if prefix:
         built = onnx.compose.add_prefix(built, prefix)
     before, after = GraphBuilder(onnx), GraphBuilder(onnx)
@@ -163,14 +141,14 @@ def descriptor_graph(
     value = onnx.helper.make_tensor_value_info
     graph.input.append(value("faces", onnx.TensorProto.UINT8, ["n", SIDE, SIDE, 3]))
     graph.output.append(value("descriptors", onnx.TensorProto.FLOAT, ["n", dimension]))
-    _drop_unused(graph)
-    # Weights need not be inputs as well (as in old exports) from this version of the format on.
+    drop_unused(graph)
+    # Before this version of the format, weights had to be inputs as well.
     built.ir_version = max(built.ir_version, 4)
     return built
 
 
-# The backbone keeps the operator set that it was exported with, so the functions below add only operators
-# whose meaning is the same in every version of the operator set from 7 on.
+# The network keeps the operator set of its export. The functions below add only operators that are the same
+# in all operator sets from version 7 on.
 
 
 def _add_input(graph: GraphBuilder, image: str, mean: float, std: float) -> None:
@@ -230,129 +208,9 @@ def _add_projection(graph: GraphBuilder, projection: tuple[F32, F32]) -> int:
     return int(matrix.shape[1])
 
 
-def _drop_unused(graph: Any) -> None:
-    """Remove nodes and weights that no output needs, such as those after the last level."""
-    needed = {output.name for output in graph.output}
-    for i in reversed(range(len(graph.node))):
-        if needed.intersection(graph.node[i].output):
-            needed.update(graph.node[i].input)
-        else:
-            del graph.node[i]
-    for i in reversed(range(len(graph.initializer))):
-        if graph.initializer[i].name not in needed:
-            del graph.initializer[i]
-
-
 def _prefix(model: Any) -> str:
     """Return a prefix for the model's names if one of them equals a name that arcage adds."""
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names.update(i.name for i in model.graph.input)
     clash = any(name in ("faces", "descriptors") or name.startswith("arcage_") for name in names)
     return "network_" if clash else ""
-
-
-def image_input(model: Any) -> Any:
-    """Return the ``onnx.ValueInfoProto`` of the image. Old exports also list the weights as inputs.
-
-    Raises:
-        ModelError: there is not exactly one input that is not a weight.
-    """
-    weights = {w.name for w in model.graph.initializer}
-    inputs = [i for i in model.graph.input if i.name not in weights]
-    if len(inputs) != 1:
-        raise ModelError(f"a face embedder has one image input, this model has {len(inputs)}")
-    return inputs[0]
-
-
-def _image_tensors(model: Any) -> set[str]:
-    """Return the names of the tensors that are computed from the image; the others are weights."""
-    names = {image_input(model).name}
-    for node in model.graph.node:
-        if names.intersection(node.input):
-            names.update(node.output)
-    return names
-
-
-def _check_opset(model: Any) -> None:
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if version < 7:
-        raise ModelError(
-            f"the model uses ONNX operator set {version}, arcage needs 7 or later: export it again, or "
-            "convert it with onnx.version_converter"
-        )
-
-
-def _free_batch(onnx: Any, model: Any, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Change a graph that was exported for a batch of one face so that it accepts any number of faces.
-
-    Such exports contain the batch size 1 in the target shape of each Reshape.
-
-    Raises:
-        ModelError: the graph contains the batch size in another way.
-    """
-    graph = model.graph
-    targets = {w.name: w for w in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            targets.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
-    image_tensors = _image_tensors(model)
-    for i, node in enumerate(graph.node):
-        if node.op_type != "Reshape" or node.input[0] not in image_tensors or node.input[1] not in targets:
-            continue
-        target = onnx.numpy_helper.to_array(targets[node.input[1]])
-        source, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
-        if target.size and target[0] == 1 and source[:1] == (1,) and min(result, default=0) > 0:
-            name = f"arcage_reshape_{i}"
-            graph.initializer.append(
-                onnx.numpy_helper.from_array(np.array([-1, *result[1:]], np.int64), name)
-            )
-            node.input[1] = name
-    embedding = graph.output[0].name
-    if shapes[embedding][0] == 1 and _shapes(onnx, model, faces=2)[embedding][0] != 2:
-        raise ModelError(
-            "the model was exported for a batch of one face in a way that arcage cannot change: export it "
-            "again with a dynamic batch size"
-        )
-
-
-def _shapes(onnx: Any, model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all tensors for a batch of ``faces``, by name; 0 for a size that is unknown."""
-    graph = model.graph
-    image = image_input(model)
-    dims = image.type.tensor_type.shape.dim
-    wanted = (faces, 3, SIDE, SIDE)
-    if len(dims) != 4 or any(
-        d.dim_value not in (0, size) for d, size in zip(dims, (1, *wanted[1:]), strict=True)
-    ):
-        raise ModelError(
-            f"the model's input is not an image (n, 3, {SIDE}, {SIDE}): this is not a face embedder"
-        )
-    if image.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError("the model's input is not float32: export it again in float32")
-
-    # Large weights are replaced by their shapes: inference copies the model, of up to 260 MB.
-    value = onnx.helper.make_tensor_value_info
-    small = [w for w in graph.initializer if math.prod(w.dims) <= 64]
-    large = [w for w in graph.initializer if math.prod(w.dims) > 64]
-    probe = onnx.ModelProto()
-    probe.ir_version = max(model.ir_version, 4)
-    probe.opset_import.extend(model.opset_import)
-    probe.functions.extend(model.functions)
-    probe.graph.name = "probe"
-    probe.graph.node.extend(graph.node)
-    probe.graph.initializer.extend(small)
-    probe.graph.input.append(value(image.name, image.type.tensor_type.elem_type, wanted))
-    probe.graph.input.extend(value(w.name, w.data_type, w.dims) for w in large)
-    probe.graph.output.extend(graph.output)
-    for output in probe.graph.output:
-        # The declared batch size is that of the export.
-        if output.type.tensor_type.shape.dim:
-            output.type.tensor_type.shape.dim[0].Clear()
-    try:
-        inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"the model is not a valid ONNX graph: {str(error).splitlines()[0]}") from error
-    return {
-        v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
-        for v in (*inferred.graph.value_info, *inferred.graph.output)
-    }

@@ -13,7 +13,7 @@ import numpy as np
 
 from arcage.embedder.candidates import Candidates
 from arcage.embedder.engines.base import Engine, Network
-from arcage.embedder.levels import parse
+from arcage.embedder.onnx_model import parse
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 

@@ -14,9 +14,10 @@ _ADVICE = {
     "an archive": "unpack it first",
     "a Parquet file": "end its name in .parquet",
     "a video": "end its name in .mp4, .mkv or another suffix of videos",
-    "text": "name a list of images as a list (`from_file`)",
+    "text": "a list of images is read with `arcage predict --from-file`",
 }
-"""Advice by kind of file; for other kinds, :data:`_CONVERT`."""
+"""Advice by kind of file; for other kinds, :data:`_CONVERT`. It becomes part of a row, so that a command is
+written out."""
 
 _TEXT = rb"(?:\xef\xbb\xbf)?\s*"
 _TGA_SIZE = rb"(?!\0\0)..(?!\0\0)..[\x08\x0f\x10\x18\x20][\0-\x3f]"

@@ -73,7 +73,7 @@ class Annotator:
         try:
             self._root = os.path.commonpath([os.path.abspath(parent) for parent in parents or ["."]])
         except ValueError:
-            raise UsageError("--annotate takes images of one drive: run arcage once for each") from None
+            raise UsageError("`annotate` takes images of one drive: run arcage once for each") from None
         if os.path.realpath(folder) == os.path.realpath(self._root):
             raise UsageError(
                 f"the pictures cannot go to {folder}: the images are there; choose another folder"

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from arcage.embedder.align import SIDE
-from arcage.embedder.levels import _drop_unused
+from arcage.embedder.onnx_model import drop_unused
 from arcage.embedder.packs.record import Pack, bundled_pack
 
 
@@ -20,7 +20,7 @@ def without_mirror(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = _copy(model)
     _replace_input(graph, "arcage_both", "faces")
     _replace_input(graph, "arcage_averaged", "arcage_levels")
-    _drop_unused(graph.graph)
+    drop_unused(graph.graph)
     onnx.checker.check_model(graph)
     return graph
 
@@ -39,7 +39,7 @@ def plain(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float, float]:
     del graph.graph.node[:], graph.graph.input[:]
     graph.graph.node.extend(kept)
     graph.graph.input.append(helper.make_tensor_value_info(image, TensorProto.FLOAT, ["n", 3, SIDE, SIDE]))
-    _drop_unused(graph.graph)
+    drop_unused(graph.graph)
     onnx.checker.check_model(graph)
     return graph, mean, std
 

@@ -45,7 +45,7 @@ def test_the_rows_are_those_of_the_command_line(
         (b"\xff\xd8\xff\xe0", "unreadable", "truncated or damaged JPEG"),
     ],
 )
-def test_a_photo_without_an_answer_is_a_row(
+def test_a_photo_without_a_face_is_a_row(
     server: Server, photo: bytes, status: str, error: str | None
 ) -> None:
     (row,) = server.predict(photo).rows
@@ -66,7 +66,7 @@ def test_a_picture_that_is_too_large_is_never_decoded(server: Server) -> None:
     assert "3,600,000,000 pixels, the limit is 100,000,000" in row["error"]
 
 
-def test_a_picture_comes_back_where_it_is_asked_for(server: Server, photo: bytes) -> None:
+def test_a_picture_is_returned_on_request(server: Server, photo: bytes) -> None:
     import base64
 
     from arcage.images.decode import decode
@@ -86,22 +86,22 @@ def test_about(server: Server) -> None:
     assert about["decimals"]["p_female"] == 4
 
 
-def test_those_who_wait_are_not_read(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_requests_are_not_read(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.2)
     with running(Limits(photos_at_once=1)) as server, ThreadPoolExecutor(3) as pool:
         answers = pool.map(server.predict, [image(face(age)) for age in (20, 30, 40)])
         assert [answer.rows[0]["age"] for answer in answers] == [20, 30, 40]
 
 
-def test_the_example_is_what_the_server_answers(bundled: None, photo: bytes, compiled: Path) -> None:
+def test_the_documented_example_is_the_response(bundled: None, photo: bytes, compiled: Path) -> None:
     shown = re.search(r"```json\n(.*?)\n```", DOCS, re.DOTALL)
     assert shown is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
         with running(device="cpu") as server:
             answer = server("/api/predict?name=astronaut.jpg", photo).rows
-    for told, seen in zip(json.loads(shown[1])["rows"], answer, strict=True):
-        assert list(told) == list(seen)
-        for name, value in told.items():
+    for documented, seen in zip(json.loads(shown[1])["rows"], answer, strict=True):
+        assert list(documented) == list(seen)
+        for name, value in documented.items():
             # Processors with and without bfloat16 differ by some tenths of a year.
             assert seen[name] == (pytest.approx(value, rel=0.03) if isinstance(value, float) else value)

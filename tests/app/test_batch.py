@@ -64,11 +64,11 @@ def test_names_that_macos_writes(server: Server) -> None:
     data = zipped({"é.jpg": image(face())})
     raw = bytearray(data)
     for at in (6, raw.rindex(b"PK\1\2") + 8):
-        raw[at + 1] &= ~0x08  # no longer said to be UTF-8
+        raw[at + 1] &= ~0x08  # without the flag for UTF-8
     assert [row["path"] for row in server.batch(bytes(raw)).rows] == ["é.jpg"]
 
 
-def test_one_zip_at_a_time_and_its_place_is_free_when_nobody_listens(
+def test_one_zip_at_a_time_until_it_is_done_or_the_client_disconnects(
     fake: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.1)
@@ -78,7 +78,7 @@ def test_one_zip_at_a_time_and_its_place_is_free_when_nobody_listens(
         connection.request("POST", "/api/batch", data)
         response = connection.getresponse()
         assert json.loads(response.readline())["path"] == "001.jpg"
-        # Photos go in between the zip's; another zip has to wait.
+        # Single photos are processed between those of the zip; another zip has to wait.
         assert server.predict(image(face(50))).rows[0]["age"] == 50
         waited = server.batch(zipped({"a.jpg": image(face())}))
         assert waited.status == 503
@@ -88,7 +88,7 @@ def test_one_zip_at_a_time_and_its_place_is_free_when_nobody_listens(
         assert server.batch(zipped({"a.jpg": image(face())})).rows[0]["path"] == "a.jpg"
 
 
-def test_a_zip_that_takes_too_long_still_has_all_its_rows(
+def test_a_zip_that_takes_too_long_has_a_row_for_each_photo(
     fake: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.1)

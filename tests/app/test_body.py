@@ -109,7 +109,7 @@ URLENCODED = "application/x-www-form-urlencoded"
         ),
     ],
 )
-def test_a_body_that_is_no_file(
+def test_a_body_that_is_not_a_file(
     server: Server, body: bytes, headers: dict[str, str], status: int, error: str
 ) -> None:
     answer = server.predict(body, **headers)
@@ -119,13 +119,13 @@ def test_a_body_that_is_no_file(
 @pytest.mark.parametrize(
     "kind", ["", "image/jpeg", "application/octet-stream", URLENCODED, "application/json"]
 )
-def test_a_photo_is_answered_whatever_its_type_says(server: Server, photo: bytes, kind: str) -> None:
+def test_a_photo_is_accepted_with_any_content_type(server: Server, photo: bytes, kind: str) -> None:
     assert server.predict(photo, Content_Type=kind).rows[0]["age"] == 30
     (row,) = server.predict(b"\xff\xd8\xff\xe0" + bytes(9), Content_Type=kind).rows
     assert row["status"] == "unreadable"
 
 
-def test_a_client_that_waits_until_the_body_is_wanted(tiny: Server) -> None:
+def test_a_client_that_waits_for_100_continue(tiny: Server) -> None:
     def ask(size: int) -> tuple[bytes, socket.socket]:
         connection = socket.create_connection(("127.0.0.1", tiny.port), 10)
         head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
@@ -133,20 +133,20 @@ def test_a_client_that_waits_until_the_body_is_wanted(tiny: Server) -> None:
         return connection.recv(1000), connection
 
     body = image(face(33))
-    told, connection = ask(len(body))
+    response, connection = ask(len(body))
     with connection:
-        assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert response == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(body)
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200 OK")
-    told, connection = ask(20_001)
+    response, connection = ask(20_001)
     connection.close()
-    assert told.startswith(b"HTTP/1.1 413")
+    assert response.startswith(b"HTTP/1.1 413")
 
 
 def test_a_body_that_is_too_large(tiny: Server) -> None:
     assert "the limit is 20,000 bytes" in tiny.predict(bytes(20_001)).error
-    told = tiny("/api/predict", method="POST", Content_Length="99999999999")
-    assert told.status == 413
+    response = tiny("/api/predict", method="POST", Content_Length="99999999999")
+    assert response.status == 413
     chunked = tiny("/api/predict", iter([bytes(15_000)] * 2))
     assert chunked.status == 413
     assert tiny.predict(image(face())).status == 200
@@ -159,7 +159,7 @@ def test_an_upload_that_stops(fake: None) -> None:
         assert "0.2 seconds" in answer.error
 
 
-def test_an_upload_that_breaks_off(server: Server) -> None:
+def test_an_interrupted_upload(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
     assert server.predict(image(face())).status == 200

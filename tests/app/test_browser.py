@@ -1,4 +1,4 @@
-"""The page in a real browser, on the real networks: what is on the screen, and that nothing goes elsewhere.
+"""The page in a real browser, on the real networks: what it shows, and that it contacts no other server.
 
 Needs Debian's chromium and chromium-driver, and selenium.
 """
@@ -45,7 +45,7 @@ PHOTO = ROOT / "examples" / "astronaut.jpg"
 
 @pytest.fixture(scope="module")
 def arcage_on(compiled: Path) -> Callable[..., str]:
-    """Run the command line on the real pipeline; its standard output."""
+    """Run the command line on the real pipeline; returns its standard output."""
     if not (ROOT / "arcage" / "heads" / "default" / "manifest.json").exists():
         pytest.skip("the heads are not built")
 
@@ -80,7 +80,7 @@ def url(arcage_on: Callable[..., str], compiled: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     folder = tmp_path_factory.mktemp("browser")
-    # A webcam that sees the sample.
+    # A webcam that shows the sample.
     (folder / "webcam.mjpeg").write_bytes(PHOTO.read_bytes() * 3)
     with chrome(
         folder,
@@ -106,7 +106,7 @@ def page(browser: webdriver.Chrome, url: str) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of all kinds."""
+    """Photos of several kinds."""
     folder = tmp_path_factory.mktemp("photos")
     shutil.copy(PHOTO, folder / "astronaut.jpg")
     pixels = cv2.cvtColor(decode(PHOTO.read_bytes()), cv2.COLOR_RGB2BGR)
@@ -124,7 +124,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _png(width: int, height: int) -> bytes:
-    """A black one, valid, of one bit a pixel: small until it is decoded."""
+    """Return a valid black PNG with one bit per pixel: small until it is decoded."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -153,7 +153,7 @@ def test_the_sample(page: Page, files: Path, arcage_on: Callable[..., str]) -> N
     assert page.texts("td.age") == [age]
     assert page.texts(".interval") == [f"{low}–{high}"]
     assert page.texts("td:last-child") == [rest.split("\n")[1]]
-    # The interval is drawn where its ends lie on the axis.
+    # The interval is drawn to scale.
     bar, drawn = page.one(".bar").rect, page.one(".bar i").rect
     ends = [80 * (drawn["x"] - bar["x"] + w) / bar["width"] for w in (0, drawn["width"])]
     assert ends == pytest.approx([row["age_low"], row["age_high"]], abs=1)
@@ -197,7 +197,7 @@ def test_labels_of_a_crowd_leave_the_faces_free(page: Page, tmp_path: Path) -> N
     assert 0 < len(seen) < 35
     for label in seen:
         area = label.rect["width"] * label.rect["height"]
-        # Two labels may each cover a part of a third.
+        # Two labels may each cover part of a third face.
         assert sum(shared(label, box) for box in boxes) < 0.16 * area
     hidden = labels.index(next(label for label in labels if label not in seen))
     boxes[hidden].click()
@@ -237,7 +237,7 @@ def test_the_sliders_send_no_request(page: Page, files: Path) -> None:
         ("huge.png", "The photo cannot be read.", "Cannot be read: too large: 400,000,000 pixels, the limit"),
     ],
 )
-def test_what_cannot_be_answered(page: Page, files: Path, name: str, status: str, words: str) -> None:
+def test_photos_without_a_prediction(page: Page, files: Path, name: str, status: str, words: str) -> None:
     page.upload(files / name)
     assert page.one("#status").text == status
     assert page.one("#notice").text.startswith(f"{name}: {words}")

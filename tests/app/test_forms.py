@@ -14,7 +14,7 @@ from appserver import FIELD, FILE, MULTIPART, Server, form  # noqa: E402
 from arcage.app.forms import FormError, only_file  # noqa: E402
 
 
-def test_bytes_in_a_form_arrive_as_they_are() -> None:
+def test_bytes_in_a_form_are_unchanged() -> None:
     for data in (
         b"",
         b"\r\n",

@@ -24,7 +24,7 @@ REFUSED_HOSTS = {
 
 
 @pytest.mark.parametrize("host", REFUSED_HOSTS)
-def test_a_name_that_is_not_ours(server: Server, host: str) -> None:
+def test_unknown_host_names_are_refused(server: Server, host: str) -> None:
     for path in ("/", "/api"):
         answer = server(path, Host=host)
         assert answer.status == 421
@@ -52,7 +52,7 @@ def test_a_host_header_without_a_name(server: Server, host: str) -> None:
         *("127.0.0.1:99", "127.0.0.1.", "192.168.1.7", "[::1]", "[::1]:7860", "[0:0:0:0:0:0:0:1]:7860"),
     ],
 )
-def test_names_and_addresses_that_are(server: Server, host: str) -> None:
+def test_known_names_and_addresses_are_accepted(server: Server, host: str) -> None:
     assert server("/api", Host=host).status == 200
 
 
@@ -84,7 +84,7 @@ def test_names_and_addresses_that_are(server: Server, host: str) -> None:
         ("evil.example", {"Origin": "http://127.0.0.1", "Forwarded": "host=127.0.0.1"}, 421),
     ],
 )
-def test_pages_of_other_sites_may_not_ask(
+def test_requests_from_pages_of_other_sites_are_refused(
     server: Server, host: str, headers: dict[str, str], status: int
 ) -> None:
     assert server.predict(image(face()), Host=host, **headers).status == status
@@ -96,7 +96,7 @@ def test_pages_of_other_sites_may_not_ask(
         # By a name in the network.
         ("nas.fritz.box:7860", {}, 200),
         ("NAS.fritz.box.:7860", {"Origin": "http://nas.fritz.box:7860"}, 200),
-        # Behind a proxy that passes its name, changes it, or passes another port.
+        # Behind a proxy that passes its name on, changes it, or passes another port on.
         ("faces.example.org", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-origin"}, 200),
         ("127.0.0.1:7860", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-origin"}, 200),
         ("localhost:7860", {"Origin": "https://Faces.Example.org:8443"}, 200),
@@ -127,9 +127,7 @@ def test_pages_of_other_sites_may_not_ask(
         ("faces.example.org", {"Origin": "https://faces.example.org", "Sec_Fetch_Site": "same-site"}, 403),
     ],
 )
-def test_names_that_are_allowed(
-    behind_a_proxy: Server, host: str, headers: dict[str, str], status: int
-) -> None:
+def test_allowed_names(behind_a_proxy: Server, host: str, headers: dict[str, str], status: int) -> None:
     assert behind_a_proxy.predict(image(face()), Host=host, **headers).status == status
 
 
@@ -171,7 +169,7 @@ def test_a_refused_body_is_received_so_that_a_proxy_passes_the_refusal_on(server
         ("*.*.org", "is too wide"),
     ],
 )
-def test_a_name_that_cannot_be_allowed(arcage: Callable[..., Any], name: str, words: str) -> None:
+def test_invalid_allowed_names(arcage: Callable[..., Any], name: str, words: str) -> None:
     done = arcage("app", "--port", 0, "--allow-host", "nas", "--allow-host", name)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"arcage: --allow-host {name} {words}")

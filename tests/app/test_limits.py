@@ -17,14 +17,14 @@ from arcage.images.decode import MAX_PIXELS  # noqa: E402
 DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "app.md").read_text("utf-8")
 
 
-def test_the_limits_are_told() -> None:
+def test_the_documentation_states_the_limits() -> None:
     values = {
         name: value.replace(",", "")
         for name, value in re.findall(r"^\|[^|]*\| `(\w+)` \| ([^|]*?) \|", DOCS, re.MULTILINE)
     }
     units = {"MiB": 1 << 20, "GiB": 1 << 30, "million": 1_000_000, "s": 1, "": 1}
-    told = {}
+    documented = {}
     for name, value in values.items():
         number, _, unit = value.partition(" ")
-        told[name] = int(number) * units[unit]
-    assert told == {"pixels": MAX_PIXELS, **asdict(Limits())}
+        documented[name] = int(number) * units[unit]
+    assert documented == {"pixels": MAX_PIXELS, **asdict(Limits())}

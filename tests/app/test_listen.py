@@ -14,7 +14,7 @@ uvicorn = pytest.importorskip("uvicorn")
 
 
 @pytest.mark.parametrize("host", ["not-a-name.invalid", "1.2.3.4.5", "a" * 300])
-def test_a_host_that_is_none(arcage: Callable[..., Any], host: str) -> None:
+def test_an_invalid_host(arcage: Callable[..., Any], host: str) -> None:
     done = arcage("app", "--host", host, "--port", 0)
     assert done.exit_code == 2
     assert f"--host {host} is not an address of this machine" in done.stderr
@@ -29,7 +29,7 @@ def test_an_address_of_another_machine(arcage: Callable[..., Any]) -> None:
     )
 
 
-def test_a_port_that_needs_rights(arcage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_needs_privileges(arcage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 

@@ -18,7 +18,7 @@ from arcage.app.limits import Limits  # noqa: E402
 from arcage.predictor import Predictor  # noqa: E402
 
 
-def test_ten_at_once_are_all_answered_right(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_photos_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.05)
     photos = [image(*[face(20 + 5 * i, 0.1 * i)] * (1 + i % 3)) for i in range(10)]
     gate = threading.Barrier(10)
@@ -33,7 +33,7 @@ def test_ten_at_once_are_all_answered_right(server: Server, monkeypatch: pytest.
         assert [(row["path"], row["age"]) for row in rows] == [(str(i), 20.0 + 5 * i)] * (1 + i % 3)
 
 
-def test_ten_at_once_on_the_real_networks(bundled: None, photo: bytes, compiled: Path) -> None:
+def test_ten_photos_at_once_on_the_real_networks(bundled: None, photo: bytes, compiled: Path) -> None:
     import cv2
     import numpy as np
 
@@ -57,7 +57,7 @@ def test_ten_at_once_on_the_real_networks(bundled: None, photo: bytes, compiled:
                 assert row["x1"] == pytest.approx(prediction.x1, abs=0.1)
 
 
-def test_an_answer_that_takes_too_long(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prediction_that_takes_too_long(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.6)
     with running(Limits(answer_seconds=0.2)) as server:
         answer = server.predict(image(face()))

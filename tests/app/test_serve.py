@@ -40,7 +40,7 @@ def test_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_request_that_hangs_does_not_hold_up_the_end(
+def test_a_hanging_request_does_not_delay_the_shutdown(
     start: Callable[..., subprocess.Popen[str]], name: str
 ) -> None:
     process = start("app", "--port", 0)
@@ -59,7 +59,7 @@ def test_a_request_that_hangs_does_not_hold_up_the_end(
     assert process.returncode in (0, 130, -signal.SIGTERM)
 
 
-def test_others_are_let_in_with_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_access_from_other_machines_prints_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:
     names = ("--allow-host", "nas.fritz.box", "--allow-host", "faces.example.org")
     process = start("app", "--host", "0.0.0.0", "--port", 0, *names)
     try:
@@ -78,7 +78,7 @@ def test_others_are_let_in_with_a_warning(start: Callable[..., subprocess.Popen[
     assert f"or as {socket.gethostname()}; --allow-host NAME adds another name\n" in words
 
 
-def test_what_stands_in_the_way_is_told_before_the_page_opens(arcage: Callable[..., Any]) -> None:
+def test_errors_are_reported_before_the_page_opens(arcage: Callable[..., Any]) -> None:
     assert arcage("app", "--port", 0, "--device", "cuda").exit_code == 3
     assert arcage("app", "--port", 0, "--heads", "nowhere").exit_code == 2
 

@@ -18,7 +18,7 @@ from arcage.errors import DeviceError  # noqa: E402
 PAGE = Path(__file__).parents[2] / "arcage" / "app"
 
 
-def test_what_stands_in_the_way_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(error: Exception) -> Callable[[str], None]:
         def raised(sha256: str) -> None:
             raise error
@@ -44,7 +44,7 @@ def test_what_stands_in_the_way_is_told(server: Server, monkeypatch: pytest.Monk
         ("/", "POST", 405),
     ],
 )
-def test_what_there_is_not(server: Server, path: str, method: str, status: int) -> None:
+def test_unknown_paths_and_methods(server: Server, path: str, method: str, status: int) -> None:
     answer = server(path, method=method)
     assert answer.status == status
     assert answer.error

@@ -75,7 +75,7 @@ def test_a_zip_with_a_long_list_of_members_is_refused_before_the_list_is_read() 
     assert time.monotonic() - start < 1
 
 
-def test_damaged_zips_are_answered(tiny: Server) -> None:
+def test_damaged_zips_get_a_response(tiny: Server) -> None:
     whole = zipped(MEMBERS)
     rng = random.Random(0)
     for _ in range(300):

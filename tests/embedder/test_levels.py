@@ -10,10 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from arcage.embedder import levels as module
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.engines.openvino import OpenVinoEngine
-from arcage.embedder.levels import Level, descriptor_graph, find_levels, parse
+from arcage.embedder.levels import Level, descriptor_graph, find_levels
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
@@ -247,15 +246,3 @@ def test_very_old_graphs_are_rejected_with_a_remedy() -> None:
     model.opset_import[0].version = 6
     with pytest.raises(ModelError, match="version_converter"):
         descriptor_graph(model, levels, mean=0, std=1)
-
-
-@pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n"])
-def test_other_files_than_onnx_are_rejected(data: bytes) -> None:
-    with pytest.raises(ModelError, match="not an ONNX file"):
-        parse(data)
-
-
-def test_without_the_onnx_package_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(ModelError, match="pip install onnx"):
-        module.import_onnx()

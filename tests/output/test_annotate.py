@@ -1,4 +1,4 @@
-"""Pictures with boxes and labels: what is drawn, and where it goes."""
+"""Boxes and labels on copies of images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def changed(before: Any, after: Any) -> Any:
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
-def test_the_box_and_the_label_stand_out_from_any_ground(ground: int, labels: list[Any]) -> None:
+def test_boxes_and_labels_contrast_with_any_background(ground: int, labels: list[Any]) -> None:
     image = np.full((600, 800, 3), ground, np.uint8)
     drawn = draw(image, [row(300, 200, 420, 360)])
     assert drawn.shape == image.shape
@@ -51,7 +51,7 @@ def test_the_box_and_the_label_stand_out_from_any_ground(ground: int, labels: li
     assert marks[200:361, 300].all()
     assert marks[360, 300:421].all()
     assert not marks[210:350, 310:410].any()  # the face itself stays clear
-    # Light letters on a dark ground of their own, above the box; those of OpenCV 4 are thin, and grey.
+    # Light letters on a dark background above the box; those of OpenCV 4 are thin and grey.
     ((left, top, right, bottom),) = labels
     assert (left, bottom) == (300, 199)
     label = drawn[top : bottom + 1, left : right + 1]
@@ -92,7 +92,7 @@ def test_labels_do_not_hide_each_other_nor_another_face() -> None:
 
 @pytest.fixture
 def labels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The rectangles of the labels that are drawn: left, top, right, bottom, all inside."""
+    """Return the rectangles of the labels: left, top, right, bottom; all are inside the picture."""
     seen: list[Any] = []
     fill = cv2.rectangle
 
@@ -109,7 +109,7 @@ def labels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ("across", "down", "pitch", "face"),
     [(8, 5, 100, 90), (8, 5, 100, 60), (8, 5, 40, 34), (8, 5, 400, 300), (20, 2, 70, 70), (2, 20, 90, 85)],
 )
-def test_labels_of_a_crowd_touch_their_face_and_not_one_another(
+def test_labels_of_a_crowd_touch_their_face_but_not_each_other(
     labels: list[Any], across: int, down: int, pitch: int, face: int
 ) -> None:
     image = np.full((down * pitch, across * pitch, 3), 128, np.uint8)
@@ -146,13 +146,13 @@ def test_the_six_of_a_real_group_photo(
     for i, (a, row) in enumerate(zip(labels, rows, strict=True)):
         assert all(a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3] for b in labels[:i])
         assert a[2] - a[0] > 100 > a[3] - a[1] > 50  # letters of 15 pixels or so
-        # Right above its own face, and on no other.
+        # Directly above its own face, and on no other.
         assert abs(a[0] - row.x1) < 4
         assert abs(a[3] - row.y1) < 4
         assert all(a[0] > r.x2 or r.x1 > a[2] or a[1] > r.y2 or r.y1 > a[3] for r in rows if r is not row)
 
 
-def test_a_crowd_of_small_faces_is_enlarged_until_labels_leave_most_of_them_free(labels: list[Any]) -> None:
+def test_a_crowd_of_small_faces_is_enlarged_until_labels_cover_few(labels: list[Any]) -> None:
     corners = [(100 * x, 100 * y) for y in range(5) for x in range(8)]
     drawn = draw(np.zeros((500, 800, 3), np.uint8), [row(x + 4, y, x + 94, y + 100) for x, y in corners])
     assert drawn.shape == (800, 1280, 3)
@@ -177,7 +177,7 @@ def test_heads_without_an_attribute() -> None:
     assert changed(image, both).sum() > changed(image, one).sum() > changed(image, neither).sum() > 0
 
 
-def test_a_picture_keeps_its_place(tmp_path: Path) -> None:
+def test_a_picture_keeps_its_relative_path(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "a/b/1.jpg", "a/1.png", "a/b/2.JPG"):
         picture(tmp_path / "in" / name)
     annotator = Annotator(tmp_path / "out", [str(tmp_path / "in")])
@@ -219,7 +219,9 @@ def test_images_without_a_face_are_not_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", [".", "in", "in/deep", "link", "in/../in"])
-def test_a_folder_in_the_way_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_folders_among_the_images_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     picture(Path("in/a.jpg"))
     Path("link").symlink_to("in")
@@ -254,7 +256,7 @@ def test_only_pictures_that_arcage_drew_are_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_image_is_never_replaced_by_a_picture(tmp_path: Path, overwrite: bool) -> None:
+def test_an_image_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     paths = [picture(tmp_path / "d" / "a.jpg"), picture(tmp_path / "e" / "d" / "a.jpg", 7)]
     before = paths[1].read_bytes()
     annotator = Annotator(tmp_path / "e", [str(path) for path in paths], overwrite=overwrite)
@@ -285,7 +287,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
         Annotator(tmp_path / "out", ["a.jpg"])
 
 
-def test_a_turned_photo_is_drawn_upright(tmp_path: Path) -> None:
+def test_a_rotated_photo_is_drawn_upright(tmp_path: Path) -> None:
     data = picture(tmp_path / "in" / "a.jpg").read_bytes()
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
@@ -295,22 +297,22 @@ def test_a_turned_photo_is_drawn_upright(tmp_path: Path) -> None:
 
 
 def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[list[str]] = []
+    labels: list[list[str]] = []
     fit = arcage.output.annotate._Label.fit
 
     def listen(words: list[str], capital: float, width: int) -> Any:
-        said.append(list(words))
+        labels.append(list(words))
         return fit(words, capital, width)
 
     monkeypatch.setattr(arcage.output.annotate._Label, "fit", listen)
     image = np.zeros((600, 800, 3), np.uint8)
     alone = row(300, 200, 420, 360)
     draw(image, [alone])
-    assert said == [["34 (27-42)", "female 97 %"]]
-    said.clear()
+    assert labels == [["34 (27-42)", "female 97 %"]]
+    labels.clear()
     several = [replace(alone, faces=3, face=2), replace(alone, faces=3, face=11, age_low=None, x1=10, x2=90)]
     draw(image, several)
-    assert said[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
-    said.clear()
+    assert labels[:2] == [["#2: 34 (27-42)", "female 97 %"], ["#11", "female 97 %"]]
+    labels.clear()
     draw(image, [alone], video=True)
-    assert said == [["#0: 34 (27-42)", "female 97 %"]]
+    assert labels == [["#0: 34 (27-42)", "female 97 %"]]

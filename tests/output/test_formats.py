@@ -1,4 +1,4 @@
-"""What the four formats write."""
+"""Rows in all formats."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_parquet_in_several_row_groups(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_without_rows_there_is_a_file_all_the_same(tmp_path: Path, suffix: str) -> None:
+def test_a_file_without_rows(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path / f"out.{suffix}")
     if suffix == "parquet":
         assert tuple(pq.read_table(path).column_names) == COLUMNS
@@ -201,7 +201,7 @@ def test_data_on_stdout_is_utf_8_with_plain_line_ends(monkeypatch: pytest.Monkey
     assert b"\r" not in data
 
 
-def test_the_table_on_a_terminal_that_knows_ascii_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_on_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     data = on_stdout(monkeypatch, "table", replace(FACE, path="é.jpg"), encoding="ascii")
     assert b"\\xe9.jpg" in data
 

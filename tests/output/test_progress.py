@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import sys
+import threading
 
 import pytest
 
 from arcage.heads.callbacks import Step
-from arcage.output.progress import FitProgress
+from arcage.output.progress import FitProgress, bytes_progress, item_progress
 
 LOSS = "mean absolute error (years)"
 
@@ -28,7 +30,7 @@ def boosting(model: int, round_: int, error: float | None, rounds: int = 2) -> S
     return Step("age", "boosting", model, 3, round_, rounds, LOSS, error)
 
 
-def test_a_log_has_a_line_for_each_stage_and_one_now_and_then() -> None:
+def test_a_log_has_a_line_for_each_stage_and_every_half_minute() -> None:
     out, clock = io.StringIO(), Clock()
     live = FitProgress(out, clock)
     for model in (1, 2, 3):
@@ -58,3 +60,43 @@ def test_a_terminal_has_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) -
         live.message("a word")
         assert out.getvalue().endswith("\r\x1b[Ka word\n")
     assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_quiet_shows_nothing() -> None:
+    out = Terminal()
+    with FitProgress(out, quiet=True) as progress:
+        progress(Step("age", "kernel stage", 1, 1))
+        progress.message("a word")
+    assert out.getvalue() == ""
+
+
+def test_a_bar_counts_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    for items in (2, lambda: "ab"):
+        monkeypatch.setattr(sys, "stderr", out := Terminal())
+        with item_progress("Reading", items) as advance:
+            advance()
+            advance()
+            for thread in threading.enumerate():
+                if thread.name == "arcage-count":
+                    thread.join()
+        assert "Reading" in out.getvalue()
+        assert "2/2" in out.getvalue()
+
+
+def test_a_bar_counts_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", out := Terminal())
+    with bytes_progress("pack") as progress:
+        assert progress is not None
+        progress(2_000_000, 4_000_000)
+    assert "pack" in out.getvalue()
+    assert "2.0/4.0 MB" in out.getvalue()
+
+
+def test_without_a_terminal_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    for out, quiet in ((io.StringIO(), False), (Terminal(), True)):
+        monkeypatch.setattr(sys, "stderr", out)
+        with item_progress("Reading", 2, quiet=quiet) as advance:
+            advance()
+        with bytes_progress("pack", quiet=quiet) as progress:
+            assert progress is None
+        assert out.getvalue() == ""

@@ -1,4 +1,4 @@
-"""The table on terminals of all kinds."""
+"""The table on different terminals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return lines
 
 
-def test_a_name_that_is_too_long_loses_its_start(table: Callable[..., list[str]]) -> None:
+def test_a_long_name_loses_its_start(table: Callable[..., list[str]]) -> None:
     assert table(70, replace(FACE, path=LONG), FACE, NO_FACE, UNREADABLE) == [
         "  age  90 %     gender        face     score  image",
         " 34.2  27-42    female 97 %   #0 of 2  0.99   .../with a/long name.jpg",
@@ -60,8 +60,8 @@ def test_a_name_that_is_too_long_loses_its_start(table: Callable[..., list[str]]
 
 
 def test_a_narrow_terminal_has_fewer_columns(table: Callable[..., list[str]]) -> None:
-    told = replace(UNREADABLE, path=LONG, error="not an image in a known format")
-    assert table(60, replace(FACE, path=LONG), NO_FACE, UNREADABLE, told) == [
+    with_error = replace(UNREADABLE, path=LONG, error="not an image in a known format")
+    assert table(60, replace(FACE, path=LONG), NO_FACE, UNREADABLE, with_error) == [
         "  age  90 %     gender        image",
         " 34.2  27-42    female 97 %   ...photos/with a/long name.jpg",
         "    -  no face                c.jpg",
@@ -79,7 +79,7 @@ def test_no_line_is_wider_than_the_terminal(table: Callable[..., list[str]], pat
     for line in table(width, *(replace(row, path=path) for row in (FACE, NO_FACE, UNREADABLE))):
         assert cell_len(line) <= width
         assert line.isprintable()
-    # No more is cut off than has to be: but for half a wide character, or a few that take no place.
+    # Only as much is cut off as necessary, except for half a wide character or characters without width.
     assert cell_len(table(width, replace(FACE, path="日本" * 40))[1]) >= width - 1
 
 
@@ -93,7 +93,7 @@ def test_errors_are_neutralised(table: Callable[..., list[str]]) -> None:
     assert table(80, replace(UNREADABLE, error="\x1b[2J\u202eno"))[1].endswith(": \\x1b[2J\\u202eno")
 
 
-def test_what_is_no_terminal_gets_whole_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_complete_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     file = io.StringIO()
     write_table(file)([replace(FACE, path=LONG)])

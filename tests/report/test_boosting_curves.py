@@ -30,7 +30,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def test_curves_beside_heads(tmp_path: Path) -> None:
+def test_curves_next_to_heads(tmp_path: Path) -> None:
     heads, _ = fit_heads(*with_labels(faces(300, 0)), fingerprint="f" * 16, settings=Settings(kind="linear"))
     save_heads(heads, tmp_path, "")
     pytest.importorskip("matplotlib")
@@ -40,7 +40,7 @@ def test_curves_beside_heads(tmp_path: Path) -> None:
     assert picture is not None
     assert min(picture.shape[:2]) > 300
     assert load_heads(tmp_path).fingerprint == "f" * 16
-    # Heads without curves leave none of those that were there before.
+    # Heads without curves remove the curves of earlier heads.
     write_curves(tmp_path, [])
     assert not (tmp_path / JSON).exists()
     assert not (tmp_path / PNG).exists()
@@ -48,7 +48,9 @@ def test_curves_beside_heads(tmp_path: Path) -> None:
     assert load_heads(tmp_path).fingerprint == "f" * 16
 
 
-def test_without_the_libraries_there_are_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_libraries_the_numbers_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] in ("matplotlib", "tensorboardX")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -79,7 +81,7 @@ def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:
         assert [(event.step, event.value) for event in events] == list(zip([0, 1, 2], errors, strict=True))
 
 
-def test_a_log_tells_nothing_of_the_machine(tmp_path: Path) -> None:
+def test_a_log_does_not_contain_the_host_name(tmp_path: Path) -> None:
     import socket
 
     pytest.importorskip("tensorboardX")

@@ -8,5 +8,5 @@ from arcage.data.notes import Counts
 from arcage.report.elements import COUNTS
 
 
-def test_every_count_has_words() -> None:
+def test_every_count_has_a_description() -> None:
     assert set(COUNTS) == {field.name for field in fields(Counts)}

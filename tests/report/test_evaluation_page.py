@@ -40,7 +40,7 @@ def test_the_page_shows_the_metrics_of_the_json_file(made: Made) -> None:
     assert counts == {words: f"{full['images'][name]:,}" for name, words in COUNTS.items()}
 
 
-def test_what_was_measured(made: Made) -> None:
+def test_data_and_heads(made: Made) -> None:
     _, full, page, _ = made
     for words in (
         "labels.csv, 25 % held out",
@@ -55,7 +55,7 @@ def test_what_was_measured(made: Made) -> None:
         assert words in page.texts
     assert full["measured"]["heads"]["seed"] == 3
     assert "bootstrap samples of faces" in page.words
-    # 30 males and 30 females are enough to name one, 20 faces in a group are not.
+    # 30 males and 30 females are enough to name the worst one, 20 faces in a group are not.
     assert full["worst_sets"]["mae"].keys() == {"genders"}
     name = full["worst_sets"]["mae"]["genders"]
     other = {"male": "female", "female": "male"}[name]
@@ -64,7 +64,7 @@ def test_what_was_measured(made: Made) -> None:
     assert page.texts[page.texts.index("Largest age error by gender: ") + 1] == name
 
 
-def test_nothing_comes_from_elsewhere(made: Made) -> None:
+def test_the_page_loads_nothing(made: Made) -> None:
     _, _, page, folder = made
     text = (folder / "out" / HTML).read_text("utf-8")
     bare = re.sub(r"base64,[\w+/=]+", "", text)
@@ -89,13 +89,13 @@ def test_nothing_comes_from_elsewhere(made: Made) -> None:
     assert "width=device-width" in bare
 
 
-def test_texts_are_escaped(made: Made) -> None:
+def test_text_is_escaped(made: Made) -> None:
     faces, _, page, folder = made
     text = (folder / "out" / HTML).read_text("utf-8")
     assert "<script" not in text
     assert "<b>" not in text
     assert "&lt;b&gt;bold&lt;/b&gt;" in text
-    # The hostile name is shown where its face is among the worst.
+    # The hostile name is shown if its face is among the worst.
     first = make_worst_of(faces, HOSTILE.replace("/", ":"), folder)
     full, page = report_on(
         folder / "hostile", faces, first, names=Cache(folder / "cache", FINGERPRINT).names()

@@ -35,7 +35,7 @@ def test_the_files(made: Made) -> None:
         pixels = decode((out / f"{name}.png").read_bytes())
         assert pixels.shape == (585, 810, 3)
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, "something is drawn"
-    # What was there before stays as it is, beside what is new.
+    # The metrics are unchanged, and there are additional keys.
     plain = evaluate(answer(faces), replace(faces.labels(), source=None))
     assert {part: full[part] for part in plain} == plain
     assert full.keys() - plain.keys() == {
@@ -43,7 +43,7 @@ def test_the_files(made: Made) -> None:
     }
 
 
-def test_the_same_figures_give_the_same_files(made: Made, tmp_path: Path) -> None:
+def test_equal_results_give_equal_files(made: Made, tmp_path: Path) -> None:
     faces, _, _, folder = made
     options = {"holdout": 0.25, "warning": "too <good> to be true", "images": [folder / "photos"]}
     names = Cache(folder / "cache", FINGERPRINT).names()
@@ -68,7 +68,7 @@ def test_without_an_attribute(made: Made, tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "age").glob("*.png")} == AGE_PLOTS
     assert full["worst_faces"]["gender"] == []
     assert "Gender accuracy" not in page.texts
-    # Labels for gender alone: no age band, no group.
+    # Only gender labels: no age band, no group.
     gender_only = replace(faces, age=nothing, group=np.full(len(faces), ""))
     full, page = report_on(tmp_path / "labels", gender_only, answers)
     assert full["groups"] == full["age_bands"] == {}
@@ -89,7 +89,7 @@ def test_one_face(made: Made, tmp_path: Path) -> None:
     assert "There are too few faces." in page.texts
 
 
-def test_heads_that_say_little(made: Made, tmp_path: Path) -> None:
+def test_heads_with_an_empty_manifest(made: Made, tmp_path: Path) -> None:
     faces, answers = made[0], answer(made[0])
     report = {"images": {}, **evaluate(answers, replace(faces.labels(), source=None))}
     prepare(tmp_path)
@@ -98,7 +98,7 @@ def test_heads_that_say_little(made: Made, tmp_path: Path) -> None:
     assert FINGERPRINT in Page((tmp_path / HTML).read_text("utf-8")).texts
 
 
-def test_persons_are_drawn_whole(made: Made, tmp_path: Path) -> None:
+def test_bootstrap_samples_are_of_persons(made: Made, tmp_path: Path) -> None:
     faces = made[0]
     named = replace(faces, person=np.array([f"p{number % 20}" for number in range(len(faces))]))
     full, page = report_on(tmp_path, named, answer(faces))
@@ -122,7 +122,7 @@ class FakeHeads(fakes.FakeHeads):
 
 @pytest.fixture
 def run(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`arcage evaluate` on twenty labelled pictures."""
+    """Run `arcage evaluate` on twenty labelled pictures."""
     monkeypatch.setattr("arcage.heads.store.load_heads", lambda folder: FakeHeads())
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
@@ -166,7 +166,7 @@ def test_the_command(run: Callable[..., Any]) -> None:
         (("--report", "labels.csv"), 3, "choose another place"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_errors_are_reported(
     run: Callable[..., Any], options: tuple[str, ...], code: int, words: str
 ) -> None:
     done = run(*options)

@@ -22,7 +22,7 @@ def test_the_curves_by_hand() -> None:
     assert got["error_by_age"][0]["bias_interval"] is None
     assert [(r["faces"], r["female"]) for r in got["reliability"]] == [(2, 0.5), (1, 0), (1, 1)]
     assert got["reliability"][0]["p_female"] == pytest.approx(0.055)
-    # Narrowest first: widths 2, 2.5 and 18 with errors 2, 3 and 1.
+    # From the narrowest: widths 2, 2.5 and 18 with errors 2, 3 and 1.
     assert [(r["faces"], r["mae"]) for r in got["kept_by_width"]] == [(1, 2), (2, 2.5), (3, 2)]
     assert got["kept_by_width"][-1]["share"] == 1
     kept = [r["gender_accuracy"] for r in got["kept_by_confidence"]]

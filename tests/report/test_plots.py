@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-def test_legends_hide_nothing() -> None:
+def test_legends_cover_no_data() -> None:
     pytest.importorskip("matplotlib")
     from arcage.report.plots import legend, new_axes, style
 

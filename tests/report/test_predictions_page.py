@@ -1,4 +1,4 @@
-"""The page of ``predict --report``: what stands in the file."""
+"""The page of ``predict --report``: the content of the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from arcage.sources.source import Source
 
 
 def picture(colour: tuple[int, int, int] = (0, 0, 200)) -> bytes:
-    """400 x 300, BGR."""
+    """Return a PNG of 400 x 300 pixels; the colour is BGR."""
     return cv2.imencode(".png", np.full((300, 400, 3), colour, np.uint8))[1].tobytes()
 
 
@@ -55,11 +55,11 @@ def test_rows_are_those_of_the_output_with_a_thumbnail(tmp_path: Path) -> None:
     assert np.abs(thumbnail.mean(axis=(0, 1)) - [200, 0, 0]).max() < 5
 
 
-def test_without_rows_there_is_a_page_all_the_same(tmp_path: Path) -> None:
+def test_a_page_without_rows(tmp_path: Path) -> None:
     assert rows_of(written(tmp_path / "out.html")) == []
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_else_runs(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_runs_only_its_script(tmp_path: Path) -> None:
     page = written(tmp_path / "out.html", (Source("a", "a", data=picture()), [FACE]))
     assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page) == []
     assert re.findall(r"<(?:link|iframe|object|base)\b|@import|url\(", page) == []
@@ -70,7 +70,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_else_runs(tmp_path: Path) -> N
     assert policy.endswith(f"script-src 'sha256-{digest}'")
 
 
-def test_names_are_data_and_no_markup(tmp_path: Path) -> None:
+def test_names_are_data_not_markup(tmp_path: Path) -> None:
     undecodable = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     page = written(
         tmp_path / "out.html",
@@ -145,14 +145,14 @@ def test_the_command(arcage: Callable[..., Any], photos: Path) -> None:
         assert len(list(Path("drawn").iterdir())) == 2
 
 
-def test_the_command_answers_what_it_was_asked_for(arcage: Callable[..., Any], photos: Path) -> None:
+def test_the_command_with_options(arcage: Callable[..., Any], photos: Path) -> None:
     Path("two.jpg").write_bytes(image(face(20), face(40, 0.2, box=(0, 0, 300, 300))))
     arcage("predict", "two.jpg", "--report", "out.html", "--faces", "largest", "--max-width", 5)
     (row,) = rows_of(Path("out.html").read_text("utf-8"))
     assert (row["face"], row["faces"], row["age"], row["first"]) == (1, 2, None, True)
 
 
-def test_what_is_wrong_is_said_before_anything_is_read(arcage: Callable[..., Any], photos: Path) -> None:
+def test_errors_are_reported_before_images_are_read(arcage: Callable[..., Any], photos: Path) -> None:
     assert arcage("predict", "in", "--report", "out.pdf").exit_code == 2
     done = arcage("predict", "in", "--report", "nowhere/out.html", "--out", "out.csv")
     assert done.exit_code == 3

@@ -66,7 +66,7 @@ FACES = [row for row in ROWS if row.status == "ok"]
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "out.html"
-    # The same photo each time, but the page does not know that.
+    # All images have the same content.
     boxes = ({} if row.face is None else {"x1": 178, "y1": 63, "x2": 268, "y2": 175} for row in ROWS)
     rows = [replace(row, **box) for row, box in zip(ROWS, boxes, strict=True)]
     written(path, *((Source(row.path, row.path, data=PHOTO), [row]) for row in rows))
@@ -78,13 +78,14 @@ def page(browser: webdriver.Chrome, file: Path) -> Iterator[Page]:
     browser.get_log("performance")
     browser.get_log("browser")
     page = Page(browser, file.as_uri())
+    page.until(lambda: page.all("#histograms svg"))
     yield page
     assert {asked.split(":")[0] for asked in page.requests()} <= {"file", "data"}
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
 def soon(page: Page) -> None:
-    """The page draws with the next frame."""
+    """Wait for the next frame, in which the page draws."""
     page.browser.execute_async_script(
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
     )
@@ -106,7 +107,7 @@ def passing(page: Page) -> int:
     return count
 
 
-def test_it_opens_and_shows_what_there_is(page: Page, file: Path) -> None:
+def test_the_page_shows_all_rows(page: Page, file: Path) -> None:
     start = time.monotonic()
     page.browser.get(file.as_uri())
     assert len(page.all("#faces tbody tr")) == 100
@@ -127,7 +128,7 @@ def test_it_opens_and_shows_what_there_is(page: Page, file: Path) -> None:
     assert ends == pytest.approx([row.age_low, row.age_high], abs=1)
 
 
-def test_histograms_count_the_faces_that_pass(page: Page) -> None:
+def test_histograms_count_the_matching_faces(page: Page) -> None:
     titles = page.texts("#histograms strong")
     female = sum(row.gender == "female" for row in FACES)
     assert titles == [f"female: {female:,}", f"male: {len(FACES) - 1 - female:,}"]
@@ -188,7 +189,7 @@ def test_sorting_and_pages(page: Page) -> None:
     button("age").click()
     assert page.texts("#faces td.age")[0] == f"{shown[-1] + 1e-9:.0f}"
     assert page.js("return arguments[0].parentElement.ariaSort", button("age")) == "descending"
-    # What has no value is last both ways.
+    # Rows without a value are last in both directions.
     page.js("turn(1e9)")
     assert page.one("#page").get_attribute("value") == "50"
     assert page.texts("#faces td.words")[0].startswith("No face")
@@ -232,7 +233,7 @@ def test_by_keyboard(page: Page) -> None:
     for expected in ("page", "next"):
         page.browser.switch_to.active_element.send_keys(Keys.TAB)
         assert page.browser.switch_to.active_element.get_attribute("id") == expected
-    # The pages are turned from wherever one is in the table, which goes on at its start.
+    # The page buttons are visible from everywhere in the table; the next page starts at its top.
     assert 0 < page.one("#next").rect["y"] - page.js("return scrollY") < 844
     page.browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert page.one("#page").get_attribute("value") == "2"

@@ -12,7 +12,7 @@ from arcage.report.evaluation_report import check_report_files
 from arcage.report.prepare import check_report, missing_thumbnails, prepare
 
 
-def test_what_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirements_are_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     with pytest.raises(UsageError, match="not a folder"):

@@ -26,7 +26,7 @@ def test_thumbnails(made: Made) -> None:
     for source in shown:
         pixels = decode(base64.b64decode(source.split(",")[1]))
         assert pixels.shape == (SIDE, SIDE, 3)
-        # The box, and a quarter of its side around it: two thirds of the thumbnail.
+        # The box takes two thirds of the thumbnail; the margin is a quarter of its side.
         middle = pixels[SIDE // 6 + 4 : -SIDE // 6 - 4, SIDE // 6 + 4 : -SIDE // 6 - 4]
         assert abs(middle[..., 1].mean() - 120) < 4
         assert pixels[:8].mean() < 8
@@ -45,18 +45,18 @@ def test_thumbnails_only_of_the_images_themselves(made: Made, tmp_path: Path) ->
     found = thumbnails(worst, [tmp_path])
     assert set(found) == {picture_key(a)}
     assert (a["thumbnail"], b["thumbnail"], c["thumbnail"], d["thumbnail"]) == (True, False, False, False)
-    # Another face of the image has a picture of its own; accents may be spelled otherwise than in the cache.
+    # Each face of an image has its own thumbnail; accents may have another Unicode normalisation.
     (tmp_path / "Zoe\u0308.jpg").write_bytes(data)
     faces_of_one = [{**a, "face": n, "box": [n, 0, n + 40, 40], "names": ["Zo\u00eb.jpg"]} for n in (0, 100)]
     pictures = thumbnails({"age": faces_of_one}, [tmp_path])
     assert [picture_key(face) for face in faces_of_one] == list(pictures)
     assert len(set(pictures.values())) == 2
-    # A file that is no image, though its hash is right.
+    # The hash is right, but the file is not an image.
     text = tmp_path / "text.jpg"
     text.write_bytes(b"no image")
     face = {**a, "names": ["text.jpg"], "sha256": image(b"no image").sha256}
     assert thumbnails({"age": [face]}, [tmp_path]) == {}
-    # Without names none can be found, and the page says the hash.
+    # Without names no image is found, and the page shows the hash.
     assert thumbnails(worst_faces(answer(faces), faces), [folder / "photos"]) == {}
     full, page = report_on(tmp_path / "out", faces, answer(faces))
     assert full["worst_faces"]["age"][0]["names"] == []

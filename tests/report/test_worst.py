@@ -19,7 +19,7 @@ def test_the_worst_faces(made: Made) -> None:
     assert errors == sorted(errors, reverse=True)
     assert worst["age"][0]["sha256"] == faces.sha256()[0]
     assert worst["age"][0]["box"] == list(BOX)
-    # 60 faces, every fifth contradicted.
+    # Of 60 faces, every fifth gender is wrong.
     assert len(worst["gender"]) == 12
     sure = [f["p_female"] if f["label_gender"] == "male" else 1 - f["p_female"] for f in worst["gender"]]
     assert sure == sorted(sure, reverse=True)

@@ -78,7 +78,10 @@ def test_columns_are_found(tmp_path: Path, columns: dict[str, Any], names: list[
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"image": ["a.jpg"], "age": [3]}, [r"image \(string\), age \(int64\)", "--from-file"]),
+        (
+            {"image": ["a.jpg"], "age": [3]},
+            [r"image \(string\), age \(int64\)", r"go into a list \(`from_file`\)"],
+        ),
         ({"left": [b""], "right": [b""]}, [r"left \(binary\), right \(binary\)", "'image'"]),
         ({"image": [{"path": "a.jpg"}]}, [r"image \(struct<path: string>\)"]),
     ],
@@ -89,6 +92,7 @@ def test_ambiguous_columns(arcage: Run, tmp_path: Path, columns: dict[str, Any],
         with pytest.raises(UsageError, match=text):
             list(walk([path]))
     done = arcage("predict", path)
+    assert ("go into a list (--from-file)" in done.stderr) == ("several have bytes" not in done.stderr)
     assert done.exit_code == 2
     assert "Traceback" not in done.stderr
 

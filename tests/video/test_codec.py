@@ -62,13 +62,13 @@ LARGE += track(b"vide", b"hvc1")
         (b"", ""),
     ],
 )  # fmt: skip
-def test_the_codec_as_the_container_names_it(data: bytes, name: str) -> None:
+def test_the_codec_is_read_from_the_container(data: bytes, name: str) -> None:
     assert codec(io.BytesIO(data)) == name
     for end in range(0, len(data), 7):
         codec(io.BytesIO(data[:end]))  # a cut file is no error
 
 
-# FFmpeg 9, a grey picture of 32x32 by libaom-av1, and one that libtheora repeats; both packed by zlib.
+# By FFmpeg 9: a grey picture of 32x32 by libaom-av1, and a repeated one by libtheora, compressed with zlib.
 UNDECODED = {
     "AV1": (
         "eNqNUjFPQjEQvvdYCJJIIoMmDI+ERBYSIDqamLgwOLjo5FJoX3ih5b20pYnGATd/hKubP4LB2Z/g7K8Qr+WRV0CNl17vrvfd"

@@ -23,7 +23,7 @@ from arcage.video.person import Person
         ([*range(100)], 49.5, 50),
     ],
 )
-def test_the_middle_half_counts(values: list[float], mean: float, between: float) -> None:
+def test_the_interquartile_mean(values: list[float], mean: float, between: float) -> None:
     from scipy.stats import trim_mean
 
     if len(values) % 4 == 0:
@@ -32,15 +32,15 @@ def test_the_middle_half_counts(values: list[float], mean: float, between: float
     assert all(math.isnan(value) for value in person_module._middle(Counter()))
 
 
-def one_of(*said: tuple[float, float, float, float], each: float = 1, frames: int = 1) -> Person:
-    """A person who was seen in many frames, ``each`` seconds apart."""
+def one_of(*rows: tuple[float, float, float, float], each: float = 1, frames: int = 1) -> Person:
+    """Return a person with many frames, ``each`` seconds apart."""
     made = Person()
-    for n, row in enumerate(said * frames):
+    for n, row in enumerate(rows * frames):
         made.add(Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9), row, n * each)
     return made
 
 
-def test_one_frame_that_is_wrong_does_not_count() -> None:
+def test_one_wrong_frame_has_no_effect() -> None:
     right = [(30.0, 20.0, 41.0, 0.9), (31.0, 22.0, 40.0, 0.8)] * 4
     age, low, high, p_female = one_of(*right, (90.0, 80.0, 99.0, 0.1)).estimate()
     assert 30.4 < age < 31
@@ -49,11 +49,11 @@ def test_one_frame_that_is_wrong_does_not_count() -> None:
     assert 0.8 < p_female < 0.9
 
 
-def test_the_interval_narrows_by_what_the_frames_differ_by_and_no_more() -> None:
-    # A still picture, however long, says the same as one photo of it.
+def test_the_interval_narrows_with_the_spread_of_the_frames() -> None:
+    # A still picture of any length gives the same estimate as a photo.
     still = one_of((30.0, 20.0, 50.0, 0.9), frames=500)
     assert still.estimate() == (30.0, 20.0, 50.0, 0.9)
-    # So do frames within one second, however they differ.
+    # Frames within one second do not narrow it either, even if they differ.
     glance = [(age, age - 10, age + 20, 0.9) for age in (28.0, 29.0, 31.0, 32.0)]
     age, low, high, _ = one_of(*glance, each=0.2).estimate()
     assert (age, low, high) == (30, pytest.approx(20), pytest.approx(50))
@@ -62,14 +62,14 @@ def test_the_interval_narrows_by_what_the_frames_differ_by_and_no_more() -> None
     age, low, high, _ = one_of(*glance).estimate()
     assert high - low == pytest.approx(30 * math.sqrt(1 - share * 3 / 4))
     assert (high - age) / (age - low) == pytest.approx(2)
-    # Frames that contradict each other: the bound holds, and not for more frames either.
+    # Contradictory frames: the bound holds, also for more frames.
     wild = [(age, age - 10, age + 20, 0.9) for age in (10.0, 20.0, 40.0, 50.0)]
     for frames in (1, 1000):
         _, low, high, _ = one_of(*wild, frames=frames).estimate()
         assert high - low >= 30 * math.sqrt(1 - person_module.MAX_REDUCTION) - 1e-9
 
 
-def test_heads_that_tell_no_age_tell_none_of_persons() -> None:
+def test_heads_without_age_predict_none_for_persons() -> None:
     nan = math.nan
     *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).estimate()
     assert all(math.isnan(value) for value in age)

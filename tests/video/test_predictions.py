@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from videos import GREEN, FakeCamera, Told, grey, put, rows, write_video
+from videos import GREEN, FakeCamera, ListCamera, grey, put, rows, write_video
 
 from arcage.errors import ImageError
 from arcage.images.decode import decode
@@ -31,7 +31,7 @@ from arcage.video.write import write_frames
 LFW = Path(__file__).parents[3] / "shared" / "data" / "lfw"
 
 
-def test_no_more_frames_are_in_memory_than_are_worked_on(predictor: Predictor) -> None:
+def test_few_frames_are_in_memory(predictor: Predictor) -> None:
     taken = given = 0
 
     def pictures() -> Iterator[tuple[int, np.ndarray]]:
@@ -48,7 +48,7 @@ def test_no_more_frames_are_in_memory_than_are_worked_on(predictor: Predictor) -
     assert given == 40
 
 
-def test_one_who_leaves_and_comes_back_is_one_row(
+def test_a_person_who_leaves_and_returns_is_one_row(
     tmp_path: Path, predictor: Predictor, portrait: np.ndarray
 ) -> None:
     frames = []
@@ -63,7 +63,7 @@ def test_one_who_leaves_and_comes_back_is_one_row(
         (source,) = walk([str(path)])
         (person,) = videos.predict(source)
     assert (source.path, person.path, person.face, person.faces) == (*[str(path)] * 2, 0, 1)
-    # A whole frame: a picture as small as the portrait is taken for a crop, and gets a margin.
+    # A whole frame, because a picture as small as the portrait would be treated as a crop and padded.
     (photo,) = predictor.predict(cv2.imencode(".png", frames[5][:, :, ::-1])[1].tobytes())
     assert person.status == "ok"
     assert person.gender == photo.gender == "female"
@@ -76,20 +76,20 @@ def test_one_who_leaves_and_comes_back_is_one_row(
     assert {row["person"] for row in seen} == {"0"}
     for row in seen:
         assert float(row["seconds"]) == pytest.approx(int(row["frame"]) / 25, abs=0.01)
-    # What the answer is made of is in the frames' table.
+    # The prediction is computed from the table of the frames.
     for name in ("age", "p_female"):
         counted = person_module._middle(Counter(float(row[name]) for row in seen))[0]
         assert getattr(person, name) == pytest.approx(counted, abs=0.001)
     widths = [float(row["age_high"]) - float(row["age_low"]) for row in seen]
     assert person.age_low < person.age < person.age_high
     assert 0.8 * np.median(widths) < person.age_high - person.age_low <= max(widths)
-    # The box is that of the surest frame.
+    # The box is that of the frame with the highest detector score.
     best = max(seen, key=lambda row: float(row["det_score"]))
     assert person.det_score == pytest.approx(float(best["det_score"]), abs=0.001)
 
 
 @pytest.mark.shared
-def test_two_who_cross_and_one_who_comes_back(
+def test_two_persons_who_cross_and_one_who_returns(
     tmp_path: Path, predictor: Predictor, portrait: np.ndarray
 ) -> None:
     if not LFW.is_dir():
@@ -121,7 +121,7 @@ def test_two_who_cross_and_one_who_comes_back(
     assert not frames_of["female"] & {75, 80, 85}
 
 
-def test_limits_of_sureness_hold_for_persons(tmp_path: Path, compiled: Path, portrait: np.ndarray) -> None:
+def test_confidence_limits_apply_to_persons(tmp_path: Path, compiled: Path, portrait: np.ndarray) -> None:
     frame = GREEN.copy()
     put(frame, portrait, 200, 90)
     path = write_video(tmp_path / "a.mp4", [frame] * 3)
@@ -161,7 +161,7 @@ def test_videos_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_pat
         "d.mp4",
         *["e.jpg"] * 2,
     ]
-    # A folder is not searched for videos, and descriptors are not made of them.
+    # Folders are not searched for videos, and videos are not extracted.
     assert ".mp4" not in arcage("predict", tmp_path).stdout
     refused = arcage("extract", tmp_path / "b.mp4", "--cache", tmp_path / "cache")
     assert refused.exit_code == 1
@@ -170,7 +170,7 @@ def test_videos_and_images_come_in_one_order(arcage: Callable[..., Any], tmp_pat
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_ctrl_c_keeps_finished_results(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     short = write_video(tmp_path / "a.mp4", grey(5))
     long = write_video(tmp_path / "b.mp4", grey(600))
     out, table, log = tmp_path / "out.csv", tmp_path / "frames.csv", tmp_path / "log"
@@ -212,7 +212,7 @@ def test_a_webcam_is_ended_by_ctrl_c(
     monkeypatch.setattr(read.cv2, "VideoCapture", FakeCamera)
     result = arcage("predict", "--webcam", 0, "--rate", 1000, "--frames", tmp_path / "frames.csv")
     assert result.exit_code == 0
-    assert result.stderr.startswith("camera 0: Ctrl-C ends it, and the answers follow\n")
+    assert result.stderr.startswith("camera 0: Ctrl-C ends it, and the predictions follow\n")
     (row,) = csv.DictReader(result.stdout.splitlines())
     assert (row["path"], row["face"], row["faces"], row["age"], row["status"]) == (
         "webcam-0",
@@ -234,7 +234,7 @@ def test_ctrl_c_in_the_middle_of_a_frame_of_a_camera(
     picture = GREEN.copy()
     put(picture, portrait, 200, 90)
 
-    class Camera(Told):
+    class Camera(ListCamera):
         def retrieve(self) -> tuple[bool, np.ndarray]:
             return True, picture[:, :, ::-1].copy()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from videos import Told, grey, read_all, rows, write_video
+from videos import ListCamera, grey, read_all, rows, write_video
 
 from arcage.errors import DeviceError, ImageError
 from arcage.sources.source import Source
@@ -54,7 +54,7 @@ def test_the_rate_is_in_seconds_of_the_video(tmp_path: Path, rate: float, number
         assert reader.rate == rate
 
 
-def test_a_video_of_a_telephone_that_was_turned_is_upright(tmp_path: Path) -> None:
+def test_a_rotated_phone_video_is_upright(tmp_path: Path) -> None:
     lying = np.zeros((64, 96, 3), np.uint8)
     lying[:, :48] = 255  # the left half is bright; turned to the right, the upper
     data = bytearray(write_video(tmp_path / "a.mp4", [lying] * 3).read_bytes())
@@ -88,7 +88,7 @@ def test_truncated_videos_are_unreadable(tmp_path: Path, start: Callable[..., su
     assert [row["status"] for row in found] == ["unreadable", "unreadable", "ok"]
     assert "damaged video" in found[0]["error"]
     assert found[1]["error"] == "truncated video: it ends before its header says"
-    # FFmpeg has words of its own about a damaged video.
+    # FFmpeg prints no messages of its own.
     assert [line for line in words.splitlines() if not line.startswith("arcage: ")] == []
 
 
@@ -115,7 +115,7 @@ def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def server() -> Iterator[tuple[int, list[bytes]]]:
-    """A port, and what was sent to it."""
+    """Yield a port, and the data that it receives."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -149,7 +149,7 @@ def playlists(port: int, video: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
-def test_playlists_lead_nowhere(tmp_path: Path, server: tuple[int, list[bytes]], suffix: str) -> None:
+def test_playlists_are_refused(tmp_path: Path, server: tuple[int, list[bytes]], suffix: str) -> None:
     port, asked = server
     target = write_video(tmp_path / "target.mp4", grey(5))
     for kind, text in playlists(port, target).items():
@@ -162,7 +162,7 @@ def test_playlists_lead_nowhere(tmp_path: Path, server: tuple[int, list[bytes]],
 
 
 def test_only_the_listed_containers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The same call opens nothing as soon as the list lacks the container: so it is the list that decides.
+    # Without the container in the list, the same call fails: the list decides.
     path = write_video(tmp_path / "a.avi", grey(5), code="MJPG")
     assert len(read_all(path)) == 5
     options = dict(read._OPTIONS)
@@ -175,7 +175,7 @@ def test_only_the_listed_containers_are_read(tmp_path: Path, monkeypatch: pytest
     assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
 
 
-def test_names_are_files_and_nothing_else(
+def test_names_are_file_names_only(
     tmp_path: Path,
     server: tuple[int, list[bytes]],
     arcage: Callable[..., Any],
@@ -203,7 +203,7 @@ def test_names_are_files_and_nothing_else(
     assert asked == []
 
 
-def test_no_camera_is_an_error_that_says_so(arcage: Callable[..., Any]) -> None:
+def test_a_missing_camera(arcage: Callable[..., Any]) -> None:
     with pytest.raises(DeviceError, match="cannot open the camera 97"), open_camera(97, 5):
         pass
     result = arcage("predict", "--webcam", 97, "--quiet")
@@ -214,9 +214,9 @@ def test_no_camera_is_an_error_that_says_so(arcage: Callable[..., Any]) -> None:
 
 def test_times_of_damaged_videos() -> None:
     nan, inf = math.nan, math.inf
-    told = (nan, 0, 0, 0.5, 0.4, inf, nan, 3.0)
-    frames = list(read.Reader(Told(*((time, 96) for time in told)), 1000))
-    # Where the time stands still, goes back or is none, it goes on by the rate that the video tells: 30.
+    times = (nan, 0, 0, 0.5, 0.4, inf, nan, 3.0)
+    frames = list(read.Reader(ListCamera(*((time, 96) for time in times)), 1000))
+    # If the time stands still, goes back or is missing, it advances by the frame rate of the video, 30.
     expected = np.array([1, 2, 3, 15, 16, 17, 18, 90]) / 30
     np.testing.assert_allclose([frame.seconds for frame in frames], expected, atol=1e-6)
 
@@ -226,21 +226,23 @@ def test_times_of_damaged_videos() -> None:
     [
         (np.arange(100) / 30, 100, False),
         (np.arange(40) / 30, 100, True),
-        (np.arange(100) / 60, 100, False),  # all frames, in less time than at the rate told
+        (np.arange(100) / 60, 100, False),  # all frames, in less time than at the stated rate
         (np.arange(40) / 12, 100, False),  # fewer frames, in all the time
         (np.arange(40) / 30, 0, False),
     ],
 )
-def test_videos_are_cut_where_frames_and_time_are_missing(seconds: np.ndarray, count: int, cut: bool) -> None:
-    reader = read.Reader(Told(*((time, 96) for time in seconds), count=count), 5)
+def test_a_video_is_truncated_if_frames_and_time_are_missing(
+    seconds: np.ndarray, count: int, cut: bool
+) -> None:
+    reader = read.Reader(ListCamera(*((time, 96) for time in seconds), count=count), 5)
     for _ in reader:
         pass
     assert reader.truncated == cut
 
 
-def test_a_camera_without_pictures_says_so() -> None:
+def test_a_camera_without_pictures() -> None:
     with pytest.raises(DeviceError, match="the camera gives no pictures"):
-        list(read.Reader(Told(), 5, live=True))
+        list(read.Reader(ListCamera(), 5, live=True))
 
 
 def test_sources_that_are_videos(tmp_path: Path) -> None:

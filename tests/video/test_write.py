@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from videos import GREEN, Told, grey, put, rows, write_video
+from videos import GREEN, ListCamera, grey, put, rows, write_video
 
 from arcage.errors import ForeignFileError, ImageError, OutputError
 from arcage.predictor import Predictor
@@ -22,7 +22,7 @@ from arcage.video.read import Frame, open_video
 from arcage.video.write import draw_video
 
 
-def test_a_drawn_video_has_the_frames_that_were_looked_at(
+def test_an_annotated_video_has_the_processed_frames(
     tmp_path: Path, predictor: Predictor, portrait: np.ndarray
 ) -> None:
     from arcage.output.annotate import Annotator
@@ -40,7 +40,7 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         drawn = list(reader)
     assert len(drawn) == 20
     assert drawn[0].image.shape == GREEN.shape
-    # Boxes and labels change what is near the face, and nothing else.
+    # Boxes and labels change only pixels near the face.
     with open_video(str(path), 10) as reader:
         plain = list(reader)
     for before, after in zip(plain, drawn, strict=True):
@@ -49,7 +49,7 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
         left = 100 + 4 * before.number
         assert len(x) > 300
         assert left - 60 < x.min() < x.max() < left + 240
-    # Again: a video that was drawn here may be replaced, another may not.
+    # A video that arcage wrote may be replaced, another one may not.
     videos.predict(*walk([str(path)]))
     for others in (path.read_bytes(), b"short"):
         (tmp_path / "out" / "a.mov.mp4").write_bytes(others)
@@ -58,7 +58,7 @@ def test_a_drawn_video_has_the_frames_that_were_looked_at(
     assert person.status == "ok"
 
 
-def test_a_drawn_video_keeps_the_time_and_odd_sizes(tmp_path: Path) -> None:
+def test_an_annotated_video_keeps_the_time_and_odd_sizes(tmp_path: Path) -> None:
     target = tmp_path / "a:b" / "a.mp4"
     with draw_video(target, 10) as draw:
         for seconds in (0, 0.1, 0.5):
@@ -103,20 +103,20 @@ def test_the_frames_are_csv(arcage: Callable[..., Any], tmp_path: Path) -> None:
     assert "must end in .csv" in result.stderr
 
 
-def test_the_size_may_change_and_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_may_change_within_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "a.mp4"
     with draw_video(target, 30) as draw:
-        for frame in read.Reader(Told((0, 640), (0.04, 320), (0.07, 900)), 30):
+        for frame in read.Reader(ListCamera((0, 640), (0.04, 320), (0.07, 900)), 30):
             draw(frame, [])
     with open_video(str(target), 1000) as reader:
         assert {frame.image.shape for frame in reader} == {(64, 640, 3)}
         assert reader.count == 3
     monkeypatch.setattr(read, "MAX_PIXELS", 64 * 300)
     with pytest.raises(ImageError, match="too large: 20,480 pixels a frame"):
-        list(read.Reader(Told((0, 96), (0.1, 320)), 30))
+        list(read.Reader(ListCamera((0, 96), (0.1, 320)), 30))
 
 
-def test_a_video_that_claims_years_does_not_fill_the_disk(tmp_path: Path) -> None:
+def test_timestamps_of_years_do_not_fill_the_disk(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
     with draw_video(target, 5) as draw:
         for seconds in (0, 1e9, 1e9 + 0.4):
@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_the_old_video(tmp_path: Path) -> None:
                 draw(Frame(n, n / 25, rng.integers(0, 255, GREEN.shape, np.uint8)), [])
 
     try:
-        # No file of this process gets larger, as on a full disk.
+        # As on a full disk, no file of this process can grow further.
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
         with pytest.raises(OutputError, match="cannot write"):
             draw_noise()

@@ -257,7 +257,7 @@ def _advice(device: str) -> str:
 def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
     """Return the model with another shape of its input, and none declared for other tensors."""
     # Imported here: most networks accept any shape, and need no onnx package.
-    from arcage.embedder.levels import parse
+    from arcage.embedder.onnx_model import parse
 
     changed = parse(model)
     graph = changed.graph

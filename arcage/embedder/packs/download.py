@@ -103,7 +103,7 @@ def check_can_fetch() -> None:
     """
     if os.environ.get("ARCAGE_OFFLINE", "0") not in ("", "0"):
         raise ArcageError("ARCAGE_OFFLINE is set, so nothing is downloaded: unset it to fetch models")
-    from arcage.embedder.levels import import_onnx
+    from arcage.embedder.onnx_model import import_onnx
 
     import_onnx()
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from arcage.embedder.align import SIDE
-from arcage.embedder.levels import descriptor_graph, find_levels, image_input, parse
+from arcage.embedder.levels import descriptor_graph, find_levels
+from arcage.embedder.onnx_model import image_input, parse
 from arcage.embedder.packs.record import ModelRecord, Pack, read_digests, refetch_remedy
 from arcage.embedder.packs.registry import LICENCE, SOURCE
 from arcage.embedder.scrfd import check_outputs

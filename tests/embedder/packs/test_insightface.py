@@ -14,7 +14,8 @@ import pytest
 from packs import write_pack
 
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
-from arcage.embedder.levels import find_levels, parse
+from arcage.embedder.levels import find_levels
+from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.insightface import (
     descriptor_model,
     find_insightface,
