@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
+from arcage.heads.model import Predictions
 from arcage.images.decode import decode
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import Face, ImageFaces
@@ -127,7 +128,7 @@ class FakeHeads:
     def predict(self, descriptors: Any) -> Any:
         self.calls.append(len(descriptors))
         age, p_female = np.asarray(descriptors, np.float32).T
-        return SimpleNamespace(age=age, age_low=age - 5, age_high=age + 7.5, p_female=p_female)
+        return Predictions(age, age - 5, age + 7.5, p_female)
 
 
 def load_heads(folder: Path | None = None) -> FakeHeads:

@@ -213,7 +213,7 @@ def test_the_command(run: Callable[..., Any]) -> None:
         (("--report", "labels.csv"), 3, "choose another place"),
         (("--format", "xml"), 2, "table"),
         (("--labels", "none.csv"), 2, "no such file"),
-        (("--columns", "age=nothing"), 2, "2 `columns`"),
+        (("--columns", "age=nothing"), 2, "2 --columns"),
         (
             ("--labels", "labels.csv", "--columns", "age=Jahre"),
             2,

@@ -166,5 +166,5 @@ def test_held_out_faces_stay_the_same(everyone: LabelledFaces, tmp_path: Path) -
 
 
 def test_no_face_of_these_ages(everyone: LabelledFaces, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="widen --ages"):
+    with pytest.raises(UsageError, match="widen `ages`"):
         fit(everyone, tmp_path, sampling=Sampling(ages=(118, 120)))
