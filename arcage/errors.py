@@ -1,6 +1,7 @@
 """Exceptions. Every message says what went wrong and what to do next.
 
-The command line prints the message without a traceback and exits with ``exit_code``.
+Messages name parameters in backquotes, such as `holdout`. The command line writes them as its options,
+--holdout, prints the message without a traceback and exits with ``exit_code``.
 """
 
 from __future__ import annotations

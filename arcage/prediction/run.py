@@ -77,7 +77,7 @@ def predict(
             outputs.frames as write_frame,
         ):
             if request.webcam is not None:
-                report(f"camera {request.webcam}: Ctrl-C ends it, and the answers follow")
+                report(f"camera {request.webcam}: Ctrl-C ends it, and the predictions follow")
             # A bar for the frames is shown for a single video only.
             frames = progress if one and request.webcam is None else no_progress
             stream = _Stream(predictor, request.rate, write_frame, outputs.annotator, frames)
