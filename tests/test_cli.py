@@ -78,7 +78,7 @@ def test_a_row_for_each_face_or_image_in_the_order_of_the_paths(arcage: Run, fol
     assert done.exit_code == 0
     assert table(done.stdout) == EXPECTED
     errors = [row["error"] for row in csv.DictReader(io.StringIO(done.stdout))]
-    text = "text, which is not read: a list of images is read with `arcage predict --from-file`"
+    text = "text is not a supported image format: a list of images is read with `arcage predict --from-file`"
     assert errors == ["", "empty file", "", text, "no such file", "", ""]
     assert "6 images" in done.stderr
     assert "2 with a face, 1 without, 3 unreadable; 3 faces" in done.stderr

@@ -380,17 +380,20 @@ def test_files_that_are_named_exist() -> None:
 
 
 def defined(module: Path) -> set[str]:
-    """The functions and classes of a module, and the methods of its classes as ``Class.method``."""
+    """Return the names that a module defines, with the methods of its classes as ``Class.method``."""
     names = set()
     for node in ast.parse(module.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}.{one.name}" for one in node.body if isinstance(one, ast.FunctionDef)}
     return names
 
 
-def test_functions_that_are_named_exist() -> None:
+def test_names_in_modules_exist() -> None:
     broken = []
     for page in LINKING:
         for name, function in re.findall(r"`(arcage/[\w/]+\.py):([\w.]+)`", page.read_text("utf-8")):

@@ -168,27 +168,31 @@ def office() -> bytes:
     [
         (
             b"path,age\na.jpg,3\n",
-            r"text, which is not read: a list of images is read with `arcage predict --from-file`",
+            "text is not a supported image format: "
+            "a list of images is read with `arcage predict --from-file`",
         ),
-        ("ä.jpg\n".encode() * 2000, "text, which is not read: a list of images"),
-        ("a.jpg".encode("utf-16"), "text, which is not read: a list of images"),
-        (b'{"path": "a.jpg"}', "text, which is not read: a list of images"),
+        ("ä.jpg\n".encode() * 2000, "text is not a supported image format: a list of images"),
+        ("a.jpg".encode("utf-16"), "text is not a supported image format: a list of images"),
+        (b'{"path": "a.jpg"}', "text is not a supported image format: a list of images"),
         (
             b"PK\x03\x04" + bytes(40),
-            "a zip archive, which is not read: unpack it first, or drop it",
+            "a zip archive is not a supported image format: unpack it first, or drop it",
         ),
-        (office(), "an Office document, which is not read: save its pictures as images first"),
-        (b"%PDF-1.7", "a PDF document, which is not read: save its pictures as images first"),
-        (b"\x1f\x8b\x08", "an archive, which is not read: unpack it first"),
-        (b"a.jpg" + bytes(252) + b"ustar", "an archive, which is not read: unpack it first"),
-        (b"PAR1", r"a Parquet file, which is not read: end its name in \.parquet"),
+        (office(), "an Office document is not a supported image format: save its pictures as images first"),
+        (b"%PDF-1.7", "a PDF document is not a supported image format: save its pictures as images first"),
+        (b"\x1f\x8b\x08", "an archive is not a supported image format: unpack it first"),
+        (b"a.jpg" + bytes(252) + b"ustar", "an archive is not a supported image format: unpack it first"),
+        (b"PAR1", r"a Parquet file is not a supported image format: end its name in \.parquet"),
         (
             b"\0\0\0\x18ftypisom" + bytes(40),
-            r"a video, which is not read: end its name in \.mp4, \.mkv or another",
+            r"a video is not a supported image format: end its name in \.mp4, \.mkv or another",
         ),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing, which is not read: save it as PNG"),
-        (b'<?xml version="1.0"?>\n<svg>', "an SVG drawing, which is not read: save it as PNG"),
-        (b"<!doctype html><p>", "an HTML page, which is not read: download the picture itself"),
+        (
+            b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+            "an SVG drawing is not a supported image format: save it as PNG",
+        ),
+        (b'<?xml version="1.0"?>\n<svg>', "an SVG drawing is not a supported image format: save it as PNG"),
+        (b"<!doctype html><p>", "an HTML page is not a supported image format: download the picture itself"),
     ],
 )
 def test_files_that_are_not_images(data: bytes, words: str) -> None:

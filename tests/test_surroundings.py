@@ -102,6 +102,14 @@ def test_places_that_may_not_be_looked_into(bundled: None, tmp_path: Path, call:
 
 
 @posix
+def test_plots_without_a_home_folder() -> None:
+    pytest.importorskip("matplotlib")
+    code = "from arcage.report.plots import check_matplotlib; check_matplotlib(); print('drawn')"
+    done = nobody([sys.executable, "-c", code])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "drawn\n", "")
+
+
+@posix
 def test_matplotlib_says_nothing_of_its_folders(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     (tmp_path / "file").touch()

@@ -115,10 +115,12 @@ def _persons(report: dict[str, Any]) -> str:
     else:
         text = "Persons: none is named, so splits keep only copies of an image together"
     names = " with different names" if persons["named"] else ""
-    count = f"{alike['pairs']:,}" if alike["complete"] else f"more than {alike['pairs']:,}"
+    count = counted(alike["pairs"], "pair")
+    if not alike["complete"]:
+        count = f"more than {count}"
     lines = [
         text,
-        f"Look-alikes{names} (cosine {alike['cosine']:g} or more, possibly the same person): {count} pairs "
+        f"Look-alikes{names} (cosine {alike['cosine']:g} or more, possibly the same person): {count} "
         f"among {counted(alike['compared'], 'compared face')}",
         *_listed([_pair(pair) for pair in alike["most"]], alike["pairs"]),
     ]
@@ -140,7 +142,7 @@ def _suspicious(suspicious: dict[str, Any]) -> str:
         )
     if suspicious["gender"]:
         lines.append(
-            f"Genders with a probability of {percent(CONTRADICTED)} or more for the other one: "
+            f"Genders predicted as the opposite with a probability of {percent(CONTRADICTED)} or more: "
             f"{suspicious['contradicted']:,}"
         )
         other = {"male": "female", "female": "male"}

@@ -23,8 +23,7 @@ from arcage.errors import UsageError
 def labelled_faces(cache: Cache, labels: str, columns: Mapping[str, str] | None = None) -> LabelledFaces:
     """Return the labelled faces of one cache; see :func:`join_labelled`.
 
-    Args:
-        cache, labels, columns: as for :class:`arcage.data.label_source.LabelSource`.
+    The arguments are the fields of :class:`arcage.data.label_source.LabelSource`.
     """
     return join_labelled([LabelSource(cache, labels, columns or {})])
 

@@ -1,0 +1,1 @@
+"""From images to faces with descriptors: detection, alignment, embedding."""

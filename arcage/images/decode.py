@@ -79,5 +79,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _failure(format_: Format) -> ImageError:
     if format_.name == "AVIF" and re.search(r"AVIF:\s+NO", cv2.getBuildInformation()):
-        return ImageExtraError("this OpenCV reads no AVIF: pip install --upgrade opencv-python-headless")
+        return ImageExtraError(
+            "this build of OpenCV does not support AVIF: pip install --upgrade opencv-python-headless"
+        )
     return ImageError(format_.failure.format(format_.name))

@@ -71,11 +71,11 @@ SUFFIXES = frozenset(
 def describe(data: bytes) -> str:
     """Return the kind of a file with advice; empty if the kind is unknown.
 
-    For example, ``JPEG XL, which is not read: convert it to PNG or JPEG``.
+    For example, ``JPEG XL is not a supported image format: convert it to PNG or JPEG``.
     """
     start = data[:_START]
     name = next((name for known, name in _KNOWN if known.match(start)), "text" if _is_text(start) else "")
-    return f"{name}, which is not read: {_ADVICE.get(name, _CONVERT)}" if name else ""
+    return f"{name} is not a supported image format: {_ADVICE.get(name, _CONVERT)}" if name else ""
 
 
 def _is_text(start: bytes) -> bool:

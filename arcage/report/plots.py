@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import io
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from arcage.errors import ArcageError
+from arcage.files import user_home
 
 SIZE, DPI = (5.4, 3.9), 150
 """Size in inches, and pixels per inch."""
@@ -76,14 +74,12 @@ def load_matplotlib() -> None:
     log = logging.getLogger("matplotlib")
     level = log.level
     log.setLevel(logging.ERROR)
+    if user_home() is None:
+        # Before version 3.11, the import fails without a home folder. A path that cannot be a folder makes
+        # matplotlib use a temporary one, which it removes at the end.
+        os.environ.setdefault("MPLCONFIGDIR", os.devnull)
     try:
-        try:
-            importlib.import_module("matplotlib.figure")
-        except RuntimeError:
-            # Before version 3.11, the import fails for a user without a home folder.
-            folder = os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="matplotlib-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            importlib.import_module("matplotlib.figure")
+        importlib.import_module("matplotlib.figure")
     except OSError as error:
         raise ImportError(error) from error
     finally:

@@ -52,13 +52,13 @@ def explain(url: str, error: Exception, *, speaks_http: bool) -> Failure:
         return Failure(unreachable(url, error_text(error)), server_down=True)
     if (malformed := malformed_response(error)) is not None:
         first = [*malformed.message.strip().splitlines(), ""][0]
-        text = f"the answer is not valid HTTP: {_printable(first).rstrip(':')}"
+        text = f"the response is not valid HTTP: {_printable(first).rstrip(':')}"
         return Failure(ImageError(text) if speaks_http else unreachable(url, text))
     if isinstance(error, TimeoutError):
-        return Failure(unreachable(url, "the server does not answer in time"))
+        return Failure(unreachable(url, "the server did not respond in time"))
     aiohttp = _aiohttp()
     if isinstance(error, aiohttp.ClientPayloadError):
-        return Failure(ImageError("the transfer broke off"))
+        return Failure(ImageError("the transfer was interrupted"))
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return Failure(ImageError("not a valid URL, or a redirect to one"))
     host = getattr(error, "host", None)

@@ -51,7 +51,7 @@ def filesystem_options(kind: Any, url: str) -> dict[str, Any]:
 def read_start(system: Any, key: str, size: int, *, limit: int) -> bytes:
     """Return the first bytes of an object.
 
-    fsspec would read everything that a server sends, which may be endless, whatever the status.
+    fsspec would read everything that a server sends, which may be endless, regardless of the status.
 
     Args:
         system: fsspec's HTTP file system.

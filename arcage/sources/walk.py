@@ -29,7 +29,7 @@ def is_whole_disk(path: str) -> bool:
 def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
     """Yield the images in ``paths``, in the order of the parts of their paths.
 
-    A file is included whatever its suffix. A folder is searched recursively for files with
+    A file is included regardless of its suffix. A folder is searched recursively for files with
     :data:`~arcage.sources.suffixes.IMAGE_SUFFIXES` in any case, without hidden files and folders and
     :data:`~arcage.sources.folders.SKIPPED_FOLDERS`. Links are followed; no folder is searched twice within
     an argument (:class:`~arcage.sources.folders.LocalFolders`). Duplicates over several arguments are kept.

@@ -32,7 +32,7 @@ KNOWN_REFERENCE = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Adaptation:
+class AdaptResult:
     """Adapted heads, with comparisons of the old heads (A) and the adapted ones (B).
 
     The comparisons are as returned by :func:`arcage.evaluation.comparison.compare`.
@@ -49,7 +49,7 @@ class Adaptation:
 
 def adapt_labelled(
     faces: LabelledFaces, options: AdaptOptions, *, report: Report = lambda _: None
-) -> Adaptation:
+) -> AdaptResult:
     """Adapt heads to labelled faces, and write them with their model card to a folder.
 
     Args:
@@ -104,7 +104,7 @@ def adapt_labelled(
     save_heads(heads, options.out, model_card(manifest), images)
     write_curves(options.out, [])  # Remove those of previous heads.
     notes = _notes(options, evaluated, faces.has_split, note, adapted)
-    return Adaptation(heads, new, compared, notes)
+    return AdaptResult(heads, new, compared, notes)
 
 
 def _notes(

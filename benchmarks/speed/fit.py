@@ -44,14 +44,14 @@ def resampled(x: F32, rows: Array, seed: int) -> F32:
     return out
 
 
-def inside(cache: Path, labels: str, fingerprints: list[str], count: int, started: float) -> dict[str, Any]:
+def inside(cache: Path, source: str, fingerprints: list[str], count: int, started: float) -> dict[str, Any]:
     """Run one fit in this process; with a ``count`` of 0, on the original faces."""
     from arcage.evaluation.metrics import evaluate
     from arcage.heads.callbacks import LossCurves, Step
     from arcage.heads.fit import fit_heads
     from arcage.heads.settings import Settings
 
-    faces = labelled_faces(Cache(cache, fingerprints[0]), labels)
+    faces = labelled_faces(Cache(cache, fingerprints[0]), source)
     x, labels = faces.descriptors(), faces.labels()
     variants = [faces.descriptors_in(Cache(cache, f).table())[0] for f in fingerprints[1:]]
     if count:

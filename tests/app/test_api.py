@@ -41,7 +41,7 @@ def test_the_rows_are_those_of_the_command_line(
     ("photo", "status", "error"),
     [
         (image(), "no_face", None),
-        (b"text, for certain", "unreadable", "text, which is not read"),
+        (b"text, for certain", "unreadable", "text is not a supported image format"),
         (b"\xff\xd8\xff\xe0", "unreadable", "truncated or damaged JPEG"),
     ],
 )

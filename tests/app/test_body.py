@@ -56,7 +56,7 @@ def test_a_form_has_the_limits_of_its_file(tiny: Server) -> None:
 
 
 def test_a_photo_in_a_form_that_cannot_be_read_is_a_row(server: Server) -> None:
-    for data, error in ((b"", "empty file"), (b"text", "text, which is not read")):
+    for data, error in ((b"", "empty file"), (b"text", "text is not a supported image format")):
         (row,) = server.predict(form((FILE, data)), Content_Type=MULTIPART).rows
         assert (row["path"], row["status"]) == ("a.jpg", "unreadable")
         assert row["error"].startswith(error)

@@ -233,7 +233,7 @@ def test_the_sliders_send_no_request(page: Page, files: Path) -> None:
     ("name", "status", "words"),
     [
         ("sky.png", "No face found.", "No face found. It may be too small, turned away, covered or blurred."),
-        ("notes.jpg", "The photo cannot be read.", "Cannot be read: text, which is not read"),
+        ("notes.jpg", "The photo cannot be read.", "Cannot be read: text is not a supported image format"),
         ("huge.png", "The photo cannot be read.", "Cannot be read: too large: 400,000,000 pixels, the limit"),
     ],
 )

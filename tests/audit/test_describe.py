@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from arcage.audit.text import as_text
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
-from arcage.report.labels_report import CSV, HTML, JSON, write_label_report
-from arcage.report.prepare import prepare
+from arcage.report.labels_report import CSV, HTML, JSON
 
 HOSTILE = "<script>alert('&\")<:script>.jpg"
 
@@ -125,17 +123,6 @@ def test_copies_and_labels_that_are_left_out(tmp_path: Path) -> None:
     assert report["ages"]["bands"][2]["unknown"] == 5
 
 
-def test_names_of_groups_in_any_script(
-    made: tuple[dict[str, Any], LabelledFaces, Cache], tmp_path: Path
-) -> None:
-    report, faces, _ = made
-    names = np.array(["中文", "$x^$", "a" * 99, "ไทย"])[np.arange(400) % 4]
-    bands = describe(replace(faces, group=names))["ages"]["bands"]
-    prepare(tmp_path)
-    write_label_report(tmp_path, {**report, "ages": {**report["ages"], "bands": bands}}, labels="x.csv")
-    assert "中文" in Page((tmp_path / HTML).read_text("utf-8")).texts
-
-
 def test_labels_without_ages(tmp_path: Path) -> None:
     x, _, gender = made_up(120)
     faces, cache = labelled(tmp_path, x, {"gender": gender.tolist()})
@@ -143,9 +130,6 @@ def test_labels_without_ages(tmp_path: Path) -> None:
     assert report["ages"] == {"years": [], "bands": []}
     assert report["heaping"] == {"whipple": None, "peaks": []}
     assert report["suspicious"]["age"] == []
-    prepare(tmp_path / "out")
-    write_label_report(tmp_path / "out", report, labels="labels.csv")
-    assert "No face has an age." in Page((tmp_path / "out" / HTML).read_text("utf-8")).texts
     assert "none is named" in as_text(report)
 
 

@@ -19,7 +19,7 @@ def test_only_suspicious_labels_that_are_counted_are_listed() -> None:
     assert lines[1] == "Ages 10 years or more outside the 90 % interval: 5"
     assert lines[5] == "  ... and 2 more"
     assert lines[6:] == [
-        "Genders with a probability of 95 % or more for the other one: 1",
+        "Genders predicted as the opposite with a probability of 95 % or more: 1",
         "  a.jpg: label male, predicted female 99.0 %",
     ]
 

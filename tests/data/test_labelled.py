@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from caches import image, write
 from joined import TIME, counted, table
+from projects import labelled, made_up
 
 from arcage.cache import Cache, ShardWriter
 from arcage.data.join import join_labelled, labelled_faces
@@ -191,3 +192,16 @@ def test_identifiers_in_several_sources(tmp_path: Path) -> None:
     persons = join_labelled(sources).persons()
     assert persons is not None
     assert len(np.unique(persons)) == 6
+
+
+def test_only(tmp_path: Path) -> None:
+    everyone = labelled(made_up(tmp_path / "cache"))
+    half = replace(everyone, age=np.where(np.arange(400) < 200, np.nan, everyone.age).astype(np.float32))
+    ages = half.only("age")
+    assert len(ages) == 200
+    assert np.isfinite(ages.age).all()
+    assert np.isnan(ages.gender).all()
+    assert ages.sha256() == everyone.sha256()[200:]
+    genders = half.only("gender")
+    assert len(genders) == 400
+    assert np.isnan(genders.age).all()

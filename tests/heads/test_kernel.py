@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import numpy as np
 import pytest
 from scipy.linalg import eigh, solve
@@ -20,7 +17,6 @@ from arcage.heads.kernel import (
     scatter,
 )
 from arcage.heads.layers import gaussian
-from arcage.heads.parallel import parallel_map
 
 N, DIMENSION, CLASSES = 900, 12, 5
 SETTINGS = KernelSettings(centers=150, context_columns=4)
@@ -150,35 +146,3 @@ def test_outputs_of_any_number_of_rows(data: tuple[np.ndarray, ...], sums: tuple
     assert len(x) > BLOCK
     np.testing.assert_allclose(outputs(kernel, x, np.arange(len(x))), kernel(x), rtol=1e-4, atol=1e-3)
     assert outputs(kernel, x, np.arange(0)).shape == (0, 2)
-
-
-def test_work_is_done_side_by_side_and_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 3}])
-    together = threading.Barrier(3, timeout=10)
-
-    def work(number: int) -> int:
-        together.wait()
-        return number * number
-
-    assert list(parallel_map(work, range(6))) == [0, 1, 4, 9, 16, 25]
-
-
-def test_work_that_takes_much_memory_is_done_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 3}])
-    names = list(parallel_map(lambda _: threading.current_thread().name, range(6), memory=5 << 30))
-    assert len(set(names)) == 1
-
-
-def test_a_failure_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 1}])
-    done = []
-
-    def work(number: int) -> None:
-        done.append(number)
-        if number == 1:
-            raise MemoryError("no more")
-        time.sleep(0.002)
-
-    with pytest.raises(MemoryError, match="no more"):
-        list(parallel_map(work, range(1000)))
-    assert len(done) < 1000

@@ -20,7 +20,9 @@ from arcage.images.decode import decode
     "data", [b"just some text\n" * 20, b"BMW drivers wanted, apply within", b"BM", b"GIF88a"]
 )
 def test_text_is_recognised(data: bytes) -> None:
-    with pytest.raises(ImageError, match=r"^text, which is not read: a list of images is read with"):
+    with pytest.raises(
+        ImageError, match=r"^text is not a supported image format: a list of images is read with"
+    ):
         decode(data)
 
 
@@ -47,13 +49,17 @@ def test_text_is_recognised(data: bytes) -> None:
     ],
 )
 def test_the_error_names_an_unsupported_format(data: bytes, name: str) -> None:
-    with pytest.raises(ImageError, match=f"^{name}, which is not read: convert it to PNG or JPEG$"):
+    with pytest.raises(
+        ImageError, match=f"^{name} is not a supported image format: convert it to PNG or JPEG$"
+    ):
         decode(data)
 
 
 def test_the_error_names_a_video() -> None:
     for data in (b"\0\0\0\x18ftypisom" + bytes(30), b"\x1a\x45\xdf\xa3" + bytes(30), b"RIFF\0\1\0\0AVI LIST"):
-        with pytest.raises(ImageError, match=r"^a video, which is not read: end its name in \.mp4"):
+        with pytest.raises(
+            ImageError, match=r"^a video is not a supported image format: end its name in \.mp4"
+        ):
             decode(data)
 
 
@@ -65,5 +71,5 @@ def test_a_folder_of_other_formats_does_not_look_empty(arcage: Callable[..., Any
     result = arcage("predict", tmp_path)
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     assert [row["status"] for row in rows] == ["ok", "ok", "unreadable", "unreadable"]
-    assert rows[2]["error"] == "a Photoshop file, which is not read: convert it to PNG or JPEG"
-    assert rows[3]["error"] == "JPEG XL, which is not read: convert it to PNG or JPEG"
+    assert rows[2]["error"] == "a Photoshop file is not a supported image format: convert it to PNG or JPEG"
+    assert rows[3]["error"] == "JPEG XL is not a supported image format: convert it to PNG or JPEG"

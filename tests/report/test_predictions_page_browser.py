@@ -78,6 +78,7 @@ def page(browser: webdriver.Chrome, file: Path) -> Iterator[Page]:
     browser.get_log("performance")
     browser.get_log("browser")
     page = Page(browser, file.as_uri())
+    page.until(lambda: page.all("#histograms svg"))
     yield page
     assert {asked.split(":")[0] for asked in page.requests()} <= {"file", "data"}
     assert [entry["message"] for entry in browser.get_log("browser")] == []

@@ -41,7 +41,7 @@ def test_an_endless_response(server: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_malformed_response_times_out(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "SILENT_SECONDS", 0.3)
     start = time.monotonic()
-    with pytest.raises(RemoteError, match="does not answer in time"):
+    with pytest.raises(RemoteError, match="did not respond in time"):
         remote.read(f"{server}/no-chunk/a.jpg")
     assert time.monotonic() - start < 10
 
@@ -50,7 +50,7 @@ def test_a_server_that_does_not_respond(arcage: Run, server: str, monkeypatch: p
     monkeypatch.setattr(http, "SILENT_SECONDS", 0.2)
     done = arcage("predict", *(f"{server}/stuck/{i}.jpg" for i in range(50)))
     assert done.exit_code == 3
-    assert {error for _, _, error in rows(done)} == {"the server does not answer in time"}
+    assert {error for _, _, error in rows(done)} == {"the server did not respond in time"}
     assert len(Handler.asked) < 40
 
 
@@ -109,7 +109,7 @@ def test_a_parquet_file(arcage: Run, server: str, tmp_path: Path) -> None:
     [
         ("500", 3, {"HTTP 500 Internal Server Error"}),
         ("404", 0, {"row group 0 cannot be read: HTTP 404 Not Found"}),
-        ("short", 0, {"row group 0 cannot be read: the transfer broke off"}),
+        ("short", 0, {"row group 0 cannot be read: the transfer was interrupted"}),
     ],
 )
 def test_a_server_that_fails_in_the_middle_of_a_parquet_file(

@@ -1,0 +1,1 @@
+"""Engines: the runtimes and devices that run networks."""

@@ -1,0 +1,1 @@
+"""Model packs: records, packs on disk, and their download."""

@@ -156,10 +156,10 @@ def _open(url: str, sha256: str, start: int) -> http.client.HTTPResponse | None:
         )
         return response
     except HTTPError as error:
-        with error:
-            if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{start}":
+        error.close()
+        if error.code == 416 and start:
+            if error.headers.get("Content-Range") == f"bytes */{start}":
                 return None
-        if error.code == 416:
             # The server's file is shorter than what was downloaded: it is another file.
             with _network_errors(url):
                 return _open(url, sha256, 0)

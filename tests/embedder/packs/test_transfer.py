@@ -204,7 +204,7 @@ def test_a_zip_that_is_too_large(server: PackServer, home: Path, monkeypatch: py
         assert list_names(home) == []
 
 
-@pytest.mark.parametrize("code", [401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("code", [401, 403, 404, 416, 429, 500, 503])
 def test_a_server_that_refuses(server: PackServer, home: Path, code: int) -> None:
     server.answer = lambda handler: handler.send(code, b"\x1b[31m")
     with pytest.raises(ModelError, match=f"does not provide .*HTTP {code}.*ARCAGE_MIRROR") as caught:

@@ -1,0 +1,75 @@
+"""Predictions of fitted heads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faces import DIMENSION, faces
+
+from arcage.errors import HeadsError
+from arcage.heads.model import Heads, Predictions
+from arcage.heads.store import save_heads
+
+
+def test_half_precision_descriptors_answer_nearly_alike(fitted: Heads) -> None:
+    x = faces(200, 3)[0]
+    difference = np.abs(fitted.predict(x.astype(np.float16)).age - fitted.predict(x).age)
+    assert np.median(difference) < 0.1
+
+
+def test_faces_answer_alike_alone_and_together(fitted: Heads) -> None:
+    x = faces(40, 4)[0]
+    together = fitted.predict(x).age
+    alone = np.concatenate([fitted.predict(x[i : i + 1]).age for i in range(len(x))])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-4)
+
+
+def test_no_faces_give_no_answers(fitted: Heads) -> None:
+    assert fitted.predict(np.empty((0, DIMENSION), np.float16)).age.shape == (0,)
+
+
+def test_other_descriptors_are_refused(fitted: Heads) -> None:
+    fitted.check("f" * 16)
+    with pytest.raises(HeadsError, match=r"choose the pack that they were fitted with \(`pack`\)"):
+        fitted.check("0" * 16)
+    with pytest.raises(HeadsError, match="another model pack"):
+        fitted.predict(np.zeros((3, DIMENSION + 1), np.float16))
+
+
+def test_predicting_imports_no_training_library(fitted: Heads, tmp_path: Path) -> None:
+    save_heads(fitted, tmp_path, "card")
+    script = f"""
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from arcage.heads.store import load_heads
+        load_heads(Path({str(tmp_path)!r})).predict(np.zeros((1, {DIMENSION}), np.float16))
+        heavy = {{"sklearn", "lightgbm", "pandas", "scipy", "pyarrow"}} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+def test_predictions_of_some_faces() -> None:
+    age, p_female = np.array([1, 2, 3], np.float32), np.array([0.1, 0.5, 0.9], np.float32)
+    predictions = Predictions(age, age - 1, age + 1, p_female)
+    for rows in (np.array([True, False, True]), np.array([0, 2])):
+        some = predictions.select(rows)
+        assert len(some) == 2
+        for before, after in (
+            (age, some.age),
+            (age - 1, some.age_low),
+            (age + 1, some.age_high),
+            (p_female, some.p_female),
+        ):
+            np.testing.assert_array_equal(after, before[[0, 2]])
+    empty = Predictions.empty(3)
+    assert len(empty) == 3
+    for column in (empty.age, empty.age_low, empty.age_high, empty.p_female):
+        assert column.dtype == np.float32
+        assert np.isnan(column).all()
