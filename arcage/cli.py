@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the only image has no face or cannot be read, no image was
 (Ctrl-C, SIGTERM or SIGHUP). Data go to standard output, messages and progress to standard error.
 
 The library is imported inside the commands: NumPy and OpenCV take longer to load than ``arcage --help`` may.
+A command has a parameter for each of its options, which are declared in :mod:`arcage.console.options`.
 """
 
 from __future__ import annotations

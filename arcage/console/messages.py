@@ -20,15 +20,15 @@ _flags: dict[str, str] = {}
 
 
 def use_flags(flags: dict[str, str]) -> None:
-    """Set the options that messages name from now on: by the name of the parameter, such as ``holdout``."""
+    """Set the options for :func:`with_flags`, by the name of the parameter, such as ``holdout``."""
     _flags.clear()
     _flags.update(flags)
 
 
 def with_flags(text: str) -> str:
-    """Write parameters as options of the command that runs: ```holdout``` becomes ``--holdout``.
+    """Replace names of parameters by options of the running command, such as ``--holdout``.
 
-    The library names its parameters in backquotes. A name without an option stays as it is.
+    The library writes its parameters in backquotes. A name that is not an option of the command stays.
     """
     return _NAME.sub(lambda found: _flags.get(found[1], found[0]), text)
 
