@@ -419,6 +419,18 @@ def test_the_drawing_shows_the_imports(draw_rooms: Any) -> None:
     assert draw_rooms.DRAWING.read_text("utf-8") == drawn, "run python tools/draw_rooms.py"
 
 
+def test_the_reference_has_every_command_and_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    text = "\n".join(importlib.import_module("mkdocs_hook").reference())
+    sections = re.split(r"^## arcage ?", text, flags=re.MULTILINE)[1:]
+    described = {section.partition("\n")[0]: section for section in sections}
+    assert set(described) == set(commands())
+    for name, command in commands().items():
+        shown = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+        missing = [p.opts[0] for p in shown if not re.search(rf"[` ]{p.opts[0]}\b", described[name])]
+        assert not missing, f"arcage {name}: {', '.join(missing)}"
+
+
 def test_pictures_are_small() -> None:
     large = [p.name for p in (ROOT / "docs" / "images").iterdir() if p.stat().st_size > 150_000]
     assert not large, f"more than 150 kB: {', '.join(large)}"

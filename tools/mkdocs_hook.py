@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from mkdocs.structure.files import File
 
 from arcage.cli import app
 
@@ -35,6 +34,8 @@ COMMANDS = "<!-- commands -->"
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that live outside of docs/."""
+    from mkdocs.structure.files import File  # The tests use this module without mkdocs.
+
     for path, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text("utf-8")))
     return files
@@ -104,9 +105,9 @@ def described(command: Any, name: str, parent: Any) -> Iterator[str]:
         if records:
             yield from (f"| {title} | Meaning |", "|---|---|")
             for left, right in records:
-                name = re.sub(r" <(?:list\[str\]|str|path)>", "", left)
-                name = re.sub(r"<(?:float|int) range>", "NUMBER", name)
-                yield f"| `{name}` | {cell(right)} |"
+                shown = re.sub(r" <(?:list\[str\]|str|path)>", "", left)
+                shown = re.sub(r"<(?:float|int) range>", "NUMBER", shown)
+                yield f"| `{shown}` | {cell(right)} |"
             yield ""
     for child in getattr(command, "commands", {}).values():
         if not child.hidden:

@@ -18,7 +18,7 @@ from fakes import FakeExtractor, face, image
 from arcage.errors import DeviceError, ForeignFileError, RemoteError, UsageError
 from arcage.prediction.request import PredictRequest, images_or_webcam
 from arcage.prediction.run import predict
-from arcage.sources.inputs import Inputs, named_inputs
+from arcage.sources.inputs import named_inputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,14 +136,6 @@ def test_the_cache_is_used() -> None:
         assert len(counted) == computed
     assert [json.loads(line)["age"] for line in Path("out.jsonl").read_text().splitlines()] == [30, None]
     FakeExtractor.computed = staticmethod(lambda sha256: None)
-
-
-def test_images_or_a_webcam() -> None:
-    assert images_or_webcam(["in"], None, None, None) == named_inputs(["in"])
-    assert images_or_webcam(None, None, None, 2) == Inputs(("webcam-2",))
-    for arguments in ((["in"], None, None), (None, "list.txt", None), (None, None, "1/2")):
-        with pytest.raises(UsageError, match=r"^`webcam` stands alone"):
-            images_or_webcam(*arguments, 0)
 
 
 def test_a_webcam_that_is_not_there() -> None:

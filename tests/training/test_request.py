@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from arcage.errors import UsageError
-from arcage.training.load import label_files
 from arcage.training.request import FitRequest
 
 
@@ -60,11 +59,3 @@ def test_what_is_accepted() -> None:
 def test_what_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(words)}"):
         request(**settings).check()
-
-
-def test_labels_that_are_files() -> None:
-    assert label_files(["utkface", "a.csv", "folder/agedb", "imdb.mat"]) == [
-        "a.csv",
-        "folder/agedb",
-        "imdb.mat",
-    ]

@@ -1,0 +1,72 @@
+"""Results of a run are written as they come, and kept after an interrupt."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes import face, image
+
+from arcage.output.formats import write_file
+from arcage.prediction.write import write_predictions
+from arcage.predictor import Predictor
+from arcage.sources.source import Source
+from arcage.types import Prediction
+
+SOURCES = [Source("a.jpg", "a.jpg", data=image(face(20), face(30))), Source("b.jpg", "b.jpg", data=image())]
+
+
+def paths(file: Path) -> list[str]:
+    return [row["path"] for row in csv.DictReader(file.read_text().splitlines())]
+
+
+def test_rows_page_and_progress(fake: None, tmp_path: Path) -> None:
+    added: list[tuple[str, int]] = []
+    calls: list[str] = []
+
+    @contextmanager
+    def page() -> Iterator[Callable[[Source, Sequence[Prediction]], None]]:
+        yield lambda source, rows: added.append((source.path, len(rows)))
+        calls.append("page closed")
+
+    summary = write_predictions(
+        Predictor().stream(SOURCES),
+        write_file(tmp_path / "out.csv"),
+        page=page(),
+        progress=lambda: calls.append("image"),
+    )
+    assert (summary.ok, summary.no_face, summary.faces, summary.last) == (1, 1, 2, "b.jpg")
+    assert added == [("a.jpg", 2), ("b.jpg", 1)]
+    assert calls == ["image", "image", "page closed"]
+    assert paths(tmp_path / "out.csv") == ["a.jpg", "a.jpg", "b.jpg"]
+
+
+def test_finished_rows_are_kept_after_an_interrupt(fake: None, tmp_path: Path) -> None:
+    closed: list[bool] = []
+
+    def interrupted() -> Generator[tuple[Source, list[Prediction]]]:
+        try:
+            yield next(iter(Predictor().stream(SOURCES)))
+            raise KeyboardInterrupt
+        finally:
+            closed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(interrupted(), write_file(tmp_path / "out.csv"))
+    assert paths(tmp_path / "out.csv") == ["a.jpg", "a.jpg"]
+    assert closed == [True]
+
+
+def test_an_error_leaves_the_old_file(fake: None, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("old")
+
+    def broken() -> Generator[tuple[Source, list[Prediction]]]:
+        yield next(iter(Predictor().stream(SOURCES)))
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        write_predictions(broken(), write_file(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_text() == "old"
