@@ -20,7 +20,7 @@ AGE = RNG.integers(1, 40, N).astype(np.float32)
 GENDER = RNG.integers(0, 2, N).astype(np.float32)
 GROUP = RNG.choice(["a", "b", ""], N)
 GUESS = (AGE + RNG.normal(0, 5, N)).astype(np.float32)
-SEEN = Predictions(GUESS, GUESS - 6, GUESS + 9, RNG.random(N).astype(np.float32))
+PREDICTIONS = Predictions(GUESS, GUESS - 6, GUESS + 9, RNG.random(N).astype(np.float32))
 PERSONS = RNG.integers(0, 60, N)
 
 
@@ -78,11 +78,11 @@ def test_the_places_are_those_of_the_report() -> None:
     age, gender = AGE.copy(), GENDER.copy()
     age[::7] = gender[::5] = np.nan
     labels = Labels(age, gender, GROUP, PERSONS)
-    report = evaluate(SEEN, labels)
-    ends = intervals(SEEN, labels)
+    report = evaluate(PREDICTIONS, labels)
+    ends = intervals(PREDICTIONS, labels)
     assert json.loads(json.dumps(ends, allow_nan=False)) == ends
     assert (ends["level"], ends["resamples"], ends["drawn"]) == (0.95, RESAMPLES, "persons")
-    assert intervals(SEEN, Labels(age, gender))["drawn"] == "faces"
+    assert intervals(PREDICTIONS, Labels(age, gender))["drawn"] == "faces"
     for part in ("age_bands", "genders", "groups"):
         assert list(ends[part]) == list(report[part])
     rows = [(report["overall"], ends["overall"])]
@@ -101,13 +101,13 @@ def test_the_places_are_those_of_the_report() -> None:
 
 def test_without_answers_there_is_no_interval() -> None:
     nothing = np.full(N, np.nan, np.float32)
-    ends = intervals(Predictions(nothing, nothing, nothing, SEEN.p_female), Labels(AGE, GENDER, GROUP))
+    ends = intervals(Predictions(nothing, nothing, nothing, PREDICTIONS.p_female), Labels(AGE, GENDER, GROUP))
     assert {ends["overall"][name] for name in AGE_MEANS} == {None}
     assert ends["overall"]["gender_accuracy"] is not None
-    ends = intervals(SEEN, Labels.empty(N))
+    ends = intervals(PREDICTIONS, Labels.empty(N))
     assert set(ends["overall"].values()) == {None}
     assert ends["age_bands"] == ends["genders"] == ends["groups"] == {}
-    few = intervals(SEEN, Labels(AGE, GENDER, np.where(np.arange(N) < FEWEST - 1, "few", "many")))
+    few = intervals(PREDICTIONS, Labels(AGE, GENDER, np.where(np.arange(N) < FEWEST - 1, "few", "many")))
     assert set(few["groups"]["few"].values()) == {None}
     assert None not in few["groups"]["many"].values()
 
@@ -115,7 +115,7 @@ def test_without_answers_there_is_no_interval() -> None:
 def test_many_faces_take_seconds() -> None:
     n = 20_000
     age = np.arange(n, dtype=np.float32) % 100
-    seen = Predictions(age + 1, age - 5, age + 5, np.full(n, 0.7, np.float32))
+    predictions = Predictions(age + 1, age - 5, age + 5, np.full(n, 0.7, np.float32))
     start = time.process_time()
-    intervals(seen, Labels(age, np.ones(n, np.float32), person=np.arange(n) // 2))
+    intervals(predictions, Labels(age, np.ones(n, np.float32), person=np.arange(n) // 2))
     assert time.process_time() - start < 20

@@ -24,7 +24,7 @@ NOISE = RNG.normal(0, 5, N)
 PERSONS = np.arange(N) // 2
 
 
-def answers(error: np.ndarray, right: np.ndarray | float = 1.0, half: float = 8) -> Predictions:
+def predictions(error: np.ndarray, right: np.ndarray | float = 1.0, half: float = 8) -> Predictions:
     age = (AGE + error).astype(np.float32)
     p_female = np.where(np.asarray(right) > 0, GENDER, 1 - GENDER).astype(np.float32)
     return Predictions(age, age - half, age + half, p_female)
@@ -32,7 +32,7 @@ def answers(error: np.ndarray, right: np.ndarray | float = 1.0, half: float = 8)
 
 def test_a_small_lead_that_the_pairing_shows() -> None:
     """Both err by years; that one errs a tenth less everywhere is certain, and by how much."""
-    report = compare(answers(NOISE), answers(0.9 * NOISE), Labels(AGE, GENDER, GROUP))
+    report = compare(predictions(NOISE), predictions(0.9 * NOISE), Labels(AGE, GENDER, GROUP))
     mae = report["overall"]["mae"]
     lead = 0.1 * np.abs(NOISE).mean()
     assert mae["better"] == "B"
@@ -42,7 +42,9 @@ def test_a_small_lead_that_the_pairing_shows() -> None:
     # Without the pairing the intervals overlap.
     apart = [interval(np.abs(k * NOISE)[:, None]) for k in (1, 0.9)]
     assert apart[1][0, 1] > apart[0][0, 0]
-    turned = compare(answers(0.9 * NOISE), answers(NOISE), Labels(AGE, GENDER, GROUP))["overall"]["mae"]
+    turned = compare(predictions(0.9 * NOISE), predictions(NOISE), Labels(AGE, GENDER, GROUP))["overall"][
+        "mae"
+    ]
     assert turned["better"] == "A"
     assert (turned["low"], turned["high"]) == pytest.approx((-mae["high"], -mae["low"]))
     assert {row["mae"]["better"] for row in report["groups"].values()} == {"B"}
@@ -51,7 +53,7 @@ def test_a_small_lead_that_the_pairing_shows() -> None:
 
 def test_more_right_is_better_and_wider_is_neither() -> None:
     wrong = np.where(np.arange(N) % 4 == 0, -1, 1)
-    report = compare(answers(NOISE, wrong), answers(NOISE, 1, half=20), Labels(AGE, GENDER))
+    report = compare(predictions(NOISE, wrong), predictions(NOISE, 1, half=20), Labels(AGE, GENDER))
     overall = report["overall"]
     assert overall["gender_accuracy"]["better"] == "B"
     assert overall["gender_accuracy"]["difference"] == pytest.approx(0.25)
@@ -64,11 +66,13 @@ def test_more_right_is_better_and_wider_is_neither() -> None:
 
 def test_a_difference_that_is_not_significant() -> None:
     other = np.random.default_rng(1).permutation(NOISE)
-    report = compare(answers(NOISE), answers(other), Labels(AGE, GENDER, GROUP))
+    report = compare(predictions(NOISE), predictions(other), Labels(AGE, GENDER, GROUP))
     assert report["overall"]["mae"]["low"] < 0 < report["overall"]["mae"]["high"]
     assert "age: no significant difference (MAE " in as_text(report)
     few = compare(
-        answers(NOISE), answers(0 * NOISE), Labels(AGE, GENDER, np.where(np.arange(N) < 5, "few", "many"))
+        predictions(NOISE),
+        predictions(0 * NOISE),
+        Labels(AGE, GENDER, np.where(np.arange(N) < 5, "few", "many")),
     )
     assert few["groups"]["few"]["mae"]["low"] is None
     assert few["groups"]["few"]["mae"]["better"] is None
@@ -78,10 +82,12 @@ def test_a_difference_that_is_not_significant() -> None:
 
 def test_whole_persons_are_drawn() -> None:
     b = 0.95 * NOISE + RNG.normal(size=N)
-    by_face = compare(answers(NOISE), answers(b), Labels(AGE, GENDER))
-    by_person = compare(answers(NOISE), answers(b), Labels(AGE, GENDER, person=PERSONS))
+    by_face = compare(predictions(NOISE), predictions(b), Labels(AGE, GENDER))
+    by_person = compare(predictions(NOISE), predictions(b), Labels(AGE, GENDER, person=PERSONS))
     assert (by_face["drawn"], by_person["drawn"]) == ("faces", "persons")
-    difference = np.abs(answers(b).age - AGE.astype(float)) - np.abs(answers(NOISE).age - AGE.astype(float))
+    difference = np.abs(predictions(b).age - AGE.astype(float)) - np.abs(
+        predictions(NOISE).age - AGE.astype(float)
+    )
     expected = interval(difference[:, None], PERSONS)
     assert expected is not None
     mae = by_person["overall"]["mae"]
@@ -90,19 +96,19 @@ def test_whole_persons_are_drawn() -> None:
 
 
 def test_only_faces_that_both_answer_count() -> None:
-    lacking = Predictions(*[np.full(N, np.nan, np.float32)] * 3, answers(NOISE).p_female)
+    lacking = Predictions(*[np.full(N, np.nan, np.float32)] * 3, predictions(NOISE).p_female)
     age = AGE.copy()
     age[::5] = np.nan
-    report = compare(lacking, answers(NOISE), Labels(age, GENDER))
+    report = compare(lacking, predictions(NOISE), Labels(age, GENDER))
     assert report["overall"]["mae"] is None
     assert report["overall"]["gender_accuracy"]["faces"] == N
     text = as_text(report)
     assert "MAE" not in text
     assert "gender: no significant difference" in text
-    nothing = compare(lacking, answers(NOISE), Labels(AGE, np.full(N, np.nan, np.float32)))
+    nothing = compare(lacking, predictions(NOISE), Labels(AGE, np.full(N, np.nan, np.float32)))
     assert all(nothing["overall"][name] is None for name in COMPARED)
     assert as_text(nothing).startswith("nothing to compare")
-    whole = compare(answers(NOISE), answers(0.5 * NOISE), Labels(age, GENDER))
+    whole = compare(predictions(NOISE), predictions(0.5 * NOISE), Labels(age, GENDER))
     assert whole["overall"]["mae"]["faces"] == np.isfinite(age).sum()
 
 

@@ -29,13 +29,13 @@ def floats(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def answers(*rows: tuple[float, float, float, float]) -> Predictions:
+def predictions(*rows: tuple[float, float, float, float]) -> Predictions:
     """From age, age_low, age_high, p_female for each face."""
     return Predictions(*np.array(rows, np.float32).reshape(-1, 4).T)
 
 
 #                       age low high p    label: age gender
-SEEN = answers(
+PREDICTIONS = predictions(
     (10.0, 8.0, 12.0, 0.9),  # 12 female: off by -2, on the upper end
     (25.0, 20.0, 30.0, 0.2),  # 20 male: off by +5, on the lower end
     (31.0, 30.0, 40.0, 0.6),  # 41 male: off by -10, above
@@ -48,7 +48,7 @@ LABELS = Labels(AGE, GENDER)
 
 
 def test_metrics_by_hand() -> None:
-    out = compute_metrics(SEEN, LABELS)
+    out = compute_metrics(PREDICTIONS, LABELS)
     assert list(out) == NAMES
     expected = {
         "n_age": 4,
@@ -72,7 +72,7 @@ def test_metrics_by_hand() -> None:
 def test_the_error_of_calibration() -> None:
     def ece(p: list[float], female: list[float]) -> float | int | None:
         rows = [(NAN, NAN, NAN, value) for value in p]
-        return compute_metrics(answers(*rows), Labels(np.full(len(p), NAN, np.float32), floats(*female)))[
+        return compute_metrics(predictions(*rows), Labels(np.full(len(p), NAN, np.float32), floats(*female)))[
             "ece"
         ]
 
@@ -88,22 +88,22 @@ def test_the_error_of_calibration() -> None:
 
 def test_without_labels_or_without_the_attribute() -> None:
     nothing = np.full(4, NAN, np.float32)
-    out = compute_metrics(SEEN, Labels(nothing, nothing))
+    out = compute_metrics(PREDICTIONS, Labels(nothing, nothing))
     assert out == {**dict.fromkeys(NAMES), "n_age": 0, "n_gender": 0}
-    out = compute_metrics(SEEN, Labels(floats(12, NAN, 41, NAN), floats(NAN, NAN, NAN, 0)))
+    out = compute_metrics(PREDICTIONS, Labels(floats(12, NAN, 41, NAN), floats(NAN, NAN, NAN, 0)))
     assert (out["n_age"], out["mae"], out["n_gender"], out["gender_accuracy"]) == (2, 6, 1, 0)
-    no_age = Predictions(nothing, nothing, nothing, SEEN.p_female)
+    no_age = Predictions(nothing, nothing, nothing, PREDICTIONS.p_female)
     out = compute_metrics(no_age, LABELS)
     assert (out["n_age"], out["mae"], out["coverage"], out["n_gender"]) == (0, None, None, 4)
-    no_gender = Predictions(SEEN.age, SEEN.age_low, SEEN.age_high, nothing)
+    no_gender = Predictions(PREDICTIONS.age, PREDICTIONS.age_low, PREDICTIONS.age_high, nothing)
     out = compute_metrics(no_gender, LABELS)
     assert (out["n_age"], out["n_gender"], out["gender_accuracy"], out["ece"]) == (4, 0, None, None)
 
 
 def test_the_parts_of_a_report() -> None:
-    report = evaluate(SEEN, Labels(AGE, GENDER, GROUP))
+    report = evaluate(PREDICTIONS, Labels(AGE, GENDER, GROUP))
     assert list(report) == ["overall", "age_bands", "genders", "groups", "sources"]
-    assert report["overall"] == compute_metrics(SEEN, LABELS)
+    assert report["overall"] == compute_metrics(PREDICTIONS, LABELS)
     bands = {name: row["n_age"] for name, row in report["age_bands"].items()}
     assert bands == {"10-19": 1, "20-29": 1, "40-49": 2, "10 and older": 4}
     assert report["age_bands"]["40-49"]["mae"] == 5.5
@@ -114,15 +114,15 @@ def test_the_parts_of_a_report() -> None:
     assert report["genders"]["female"]["ece"] is None
     assert list(report["groups"]) == ["a", "b"]
     assert report["groups"]["b"] == compute_metrics(
-        answers((10, 8, 12, 0.9), (44, 30, 50, 0.5)), Labels(floats(12, 43), floats(1, 1))
+        predictions((10, 8, 12, 0.9), (44, 30, 50, 0.5)), Labels(floats(12, 43), floats(1, 1))
     )
-    assert evaluate(SEEN, LABELS)["groups"] == {}
-    assert evaluate(SEEN, Labels(AGE, GENDER, np.full(4, "")))["groups"] == {}
+    assert evaluate(PREDICTIONS, LABELS)["groups"] == {}
+    assert evaluate(PREDICTIONS, Labels(AGE, GENDER, np.full(4, "")))["groups"] == {}
 
 
 def test_the_ends_of_age_bands() -> None:
     ages = floats(0, 9, 9.5, 10, 19.9, 99, 100, 120)
-    rows = answers(*[(a, a, a, 0.5) for a in ages])
+    rows = predictions(*[(a, a, a, 0.5) for a in ages])
     bands = evaluate(rows, Labels(ages, np.full(8, NAN, np.float32)))["age_bands"]
     assert {name: row["n_age"] for name, row in bands.items()} == {
         "0-9": 3,
@@ -132,18 +132,18 @@ def test_the_ends_of_age_bands() -> None:
         "120-129": 1,
         "10 and older": 5,
     }
-    children = evaluate(answers((1, 0, 2, 0.5)), Labels(floats(3), floats(1)))["age_bands"]
+    children = evaluate(predictions((1, 0, 2, 0.5)), Labels(floats(3), floats(1)))["age_bands"]
     assert list(children) == ["0-9"]
     # Ages unknown, genders known: no bands, and no warning about them.
-    unknown = evaluate(SEEN, Labels(np.full(4, NAN, np.float32), GENDER))
+    unknown = evaluate(PREDICTIONS, Labels(np.full(4, NAN, np.float32), GENDER))
     assert unknown["age_bands"] == {}
     assert unknown["genders"]["male"]["n_gender"] == 2
     # The gender of faces whose age is known is reported by band as well.
-    assert evaluate(SEEN, LABELS)["age_bands"]["10 and older"]["n_gender"] == 4
+    assert evaluate(PREDICTIONS, LABELS)["age_bands"]["10 and older"]["n_gender"] == 4
 
 
 def test_no_faces() -> None:
-    report = evaluate(answers(), Labels(floats(), floats(), np.array([], np.str_)))
+    report = evaluate(predictions(), Labels(floats(), floats(), np.array([], np.str_)))
     assert report["overall"]["n_age"] == report["overall"]["n_gender"] == 0
     assert report["age_bands"] == report["genders"] == report["groups"] == {}
     assert as_table(report).splitlines()[1].split() == ["all", "0", *"------", "0", "-", "-"]
@@ -153,10 +153,10 @@ def test_a_report_is_json() -> None:
     age, gender = AGE.copy(), GENDER.copy()
     age[1] = gender[2] = NAN
     for report in (
-        evaluate(SEEN, Labels(AGE, GENDER, GROUP)),
-        evaluate(SEEN, Labels(age, gender, GROUP)),
-        evaluate(SEEN, replace(Labels.empty(4), group=GROUP)),
-        evaluate(answers((NAN, NAN, NAN, NAN)), Labels(floats(30), floats(1))),
+        evaluate(PREDICTIONS, Labels(AGE, GENDER, GROUP)),
+        evaluate(PREDICTIONS, Labels(age, gender, GROUP)),
+        evaluate(PREDICTIONS, replace(Labels.empty(4), group=GROUP)),
+        evaluate(predictions((NAN, NAN, NAN, NAN)), Labels(floats(30), floats(1))),
     ):
         assert json.loads(json.dumps(report, allow_nan=False)) == report
 
@@ -164,11 +164,11 @@ def test_a_report_is_json() -> None:
 def test_metrics_are_means_of_values() -> None:
     age = AGE.copy()
     age[1] = NAN
-    each = per_face_metrics(SEEN, Labels(age, GENDER))
-    assert all(value.shape == (4,) and value.dtype == np.float64 for value in each.values())
-    for name, value in each.items():
+    columns = per_face_metrics(PREDICTIONS, Labels(age, GENDER))
+    assert all(value.shape == (4,) and value.dtype == np.float64 for value in columns.values())
+    for name, value in columns.items():
         assert np.isnan(value[1]) == (name != "gender_accuracy")
-        assert np.nanmean(value) == compute_metrics(SEEN, Labels(age, GENDER))[name]
+        assert np.nanmean(value) == compute_metrics(PREDICTIONS, Labels(age, GENDER))[name]
 
 
 def test_the_worst_sets_are_named() -> None:
@@ -189,14 +189,14 @@ def test_the_worst_sets_are_named() -> None:
         Predictions(age + off, age, age, p), Labels(age, np.full(n, NAN, np.float32), np.full(n, "a"))
     )
     assert worst_subgroups(alone) == {"mae": {"age_bands": "20-29"}, "gender_accuracy": {}}
-    assert worst_subgroups(evaluate(answers(), Labels(floats(), floats()))) == {
+    assert worst_subgroups(evaluate(predictions(), Labels(floats(), floats()))) == {
         "mae": {},
         "gender_accuracy": {},
     }
 
 
 def test_as_a_table() -> None:
-    lines = as_table(evaluate(SEEN, Labels(AGE, GENDER, GROUP))).splitlines()
+    lines = as_table(evaluate(PREDICTIONS, Labels(AGE, GENDER, GROUP))).splitlines()
     assert re.split(r"\s{2,}", lines[0].strip()) == [
         *("with age", "MAE", "median", "bias", "CS@5", "coverage", "width", "with gender", "gender", "ECE")
     ]
@@ -209,7 +209,7 @@ def test_as_a_table() -> None:
     male = next(line for line in lines if line.startswith("male"))
     assert re.split(r"\s{2,}", male)[-3:] == ["2", "50.0 %", "-"]
     thousand = evaluate(
-        answers(*[(30, 20, 40, 0.5)] * 1234), Labels(floats(*[30] * 1234), floats(*[1] * 1234))
+        predictions(*[(30, 20, 40, 0.5)] * 1234), Labels(floats(*[30] * 1234), floats(*[1] * 1234))
     )
     assert "1,234" in as_table(thousand)
 
@@ -218,10 +218,10 @@ def test_many_faces_of_many_groups_take_no_time() -> None:
     n = 100_000
     rng = np.random.default_rng(0)
     age = rng.integers(0, 100, n).astype(np.float32)
-    seen = Predictions(age + 1, age - 5, age + 5, rng.random(n).astype(np.float32))
+    predictions = Predictions(age + 1, age - 5, age + 5, rng.random(n).astype(np.float32))
     group = rng.integers(0, 5_000, n).astype(np.str_)
     start = time.process_time()
-    report = evaluate(seen, Labels(age, rng.integers(0, 2, n).astype(np.float32), group))
+    report = evaluate(predictions, Labels(age, rng.integers(0, 2, n).astype(np.float32), group))
     assert time.process_time() - start < 8
     assert len(report["groups"]) == 5_000
     assert sum(row["n_age"] for row in report["groups"].values()) == n

@@ -25,12 +25,12 @@ from arcage.heads.store import (
 from arcage.types import Labels
 
 
-def error(answers: Predictions, age: np.ndarray) -> float:
-    return float(np.abs(answers.age - age).mean())
+def error(predictions: Predictions, age: np.ndarray) -> float:
+    return float(np.abs(predictions.age - age).mean())
 
 
-def covered(answers: Predictions, age: np.ndarray) -> float:
-    return float(((answers.age_low <= age) & (age <= answers.age_high)).mean())
+def covered(predictions: Predictions, age: np.ndarray) -> float:
+    return float(((predictions.age_low <= age) & (age <= predictions.age_high)).mean())
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def adapted(base: Heads) -> tuple[Heads, Predictions]:
 def test_the_new_source_gains_and_the_old_one_loses_nothing(
     base: Heads, adapted: tuple[Heads, Predictions]
 ) -> None:
-    heads, seen = adapted
+    heads, out_of_fold = adapted
     x, age, gender = elsewhere(2000, 4)
     before, after = base.predict(x), heads.predict(x)
     assert error(after, age) < 0.85 * error(before, age)
     # What is promised of the new source from its own faces holds for others of it.
-    assert error(seen, elsewhere(400, 3)[1]) == pytest.approx(error(after, age), rel=0.1)
+    assert error(out_of_fold, elsewhere(400, 3)[1]) == pytest.approx(error(after, age), rel=0.1)
     assert 0.85 < covered(after, age) < 0.95
     assert abs(covered(after, age) - 0.9) < abs(covered(before, age) - 0.9)
     assert (after.age_low <= after.age).all()
     assert (after.age <= after.age_high).all()
 
-    def loss(answers: Predictions) -> float:
-        return float(-np.log(np.where(gender == 1, answers.p_female, 1 - answers.p_female)).mean())
+    def loss(predictions: Predictions) -> float:
+        return float(-np.log(np.where(gender == 1, predictions.p_female, 1 - predictions.p_female)).mean())
 
     assert loss(after) < loss(before)
     x, age, gender = faces(2000, 5)
@@ -83,12 +83,12 @@ def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
     """Ages that have nothing to do with the faces: whoever saw the face it answers would look better."""
     x, age, gender = elsewhere(400, 3)
     wild = np.random.default_rng(0).permutation(age)
-    _, seen, _ = adapt_heads(base, x, Labels(wild, gender))
-    assert error(seen, wild) > 0.95 * np.abs(wild - np.median(wild)).mean()
+    _, out_of_fold, _ = adapt_heads(base, x, Labels(wild, gender))
+    assert error(out_of_fold, wild) > 0.95 * np.abs(wild - np.median(wild)).mean()
     # Where the heads are right already, nothing is made worse.
     own = faces(400, 8)
-    heads, seen, _ = adapt_heads(base, *with_labels(own))
-    assert error(seen, own[1]) < 1.03 * error(base.predict(own[0]), own[1])
+    heads, out_of_fold, _ = adapt_heads(base, *with_labels(own))
+    assert error(out_of_fold, own[1]) < 1.03 * error(base.predict(own[0]), own[1])
     x, age, _ = faces(2000, 5)
     assert error(heads.predict(x), age) < 1.03 * error(base.predict(x), age)
 
@@ -96,14 +96,14 @@ def test_what_cannot_be_learnt_is_left_alone(base: Heads) -> None:
 def test_an_attribute_without_labels_is_left_alone(base: Heads) -> None:
     x, age, gender = elsewhere(200, 3)
     unknown = np.full(200, np.nan, np.float32)
-    heads, seen, told = adapt_heads(base, x, Labels(age, unknown))
+    heads, out_of_fold, report = adapt_heads(base, x, Labels(age, unknown))
     assert heads.gender is base.gender
-    assert np.isnan(seen.p_female).all()
-    assert list(told) == ["age"]
-    heads, seen, told = adapt_heads(base, x, Labels(unknown, gender))
+    assert np.isnan(out_of_fold.p_female).all()
+    assert list(report) == ["age"]
+    heads, out_of_fold, report = adapt_heads(base, x, Labels(unknown, gender))
     assert heads.age is base.age
-    assert np.isnan(seen.age).all()
-    assert list(told) == ["gender"]
+    assert np.isnan(out_of_fold.age).all()
+    assert list(report) == ["gender"]
     lacking = replace(base, gender=None)
     assert adapt_heads(lacking, x, Labels(age, gender))[0].gender is None
 
@@ -111,15 +111,15 @@ def test_an_attribute_without_labels_is_left_alone(base: Heads) -> None:
 def test_it_tells_how(base: Heads) -> None:
     x, age, gender = elsewhere(400, 3)
     attributes = adapt_heads(base, x, Labels(age, gender)).attributes
-    told = {name: one.as_json() for name, one in attributes.items()}
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    for one in told.values():
+    report = {name: one.as_json() for name, one in attributes.items()}
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    for one in report.values():
         assert (one["faces"], one["landmarks"]) == (400, 200)
         assert one["old"] < 0.2
-    assert told["gender"]["new"] > 0.8
+    assert report["gender"]["new"] > 0.8
     # Held back.
-    assert told["age"]["new"] > 0.6
-    assert 0 < told["age"]["moved"] < 2
+    assert report["age"]["new"] > 0.6
+    assert 0 < report["age"]["moved"] < 2
 
 
 @pytest.mark.parametrize("years", [0.01, 0.5, 3])
@@ -130,9 +130,9 @@ def test_forgetting_as_asked(base: Heads, years: float) -> None:
 
 def test_the_new_source_alone(base: Heads) -> None:
     x, age, gender = elsewhere(400, 3)
-    gate_open, _, told = adapt_heads(base, x, Labels(age, gender), forget=100)
-    assert told["age"].new > 0.999
-    assert told["age"].old > 0.999
+    gate_open, _, report = adapt_heads(base, x, Labels(age, gender), forget=100)
+    assert report["age"].new > 0.999
+    assert report["age"].old > 0.999
     old = faces(2000, 5)
     assert error(gate_open.predict(old[0]), old[1]) > 1.5 * error(base.predict(old[0]), old[1])
 
@@ -148,9 +148,9 @@ def test_what_is_forgotten_is_bounded(base: Heads) -> None:
     mine, others, rest = some(4000, 3, True), some(4000, 4, True), some(2000, 5, False)
     assert len(mine[0]) > 300
     free, _, free_told = adapt_heads(base, *with_labels(mine), forget=50)
-    bound, _, told = adapt_heads(base, *with_labels(mine))
+    bound, _, report = adapt_heads(base, *with_labels(mine))
     assert free_told["age"].moved > 1
-    assert told["age"].moved == pytest.approx(0.25, abs=0.01)
+    assert report["age"].moved == pytest.approx(0.25, abs=0.01)
     before, freely, bounded = (error(h.predict(rest[0]), rest[1]) for h in (base, free, bound))
     assert before < bounded < before + 0.25 < freely
     before, freely, bounded = (error(h.predict(others[0]), others[1]) for h in (base, free, bound))

@@ -13,21 +13,21 @@ def noisy(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Ages, and answers drawn to the middle as a regression's are, with errors that grow with age."""
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0, 80, n).astype(np.float32)
-    answers = 4 + 0.9 * truth + rng.normal(size=n) * (1 + truth / 10)
-    return answers.astype(np.float32)[:, None], truth
+    predictions = 4 + 0.9 * truth + rng.normal(size=n) * (1 + truth / 10)
+    return predictions.astype(np.float32)[:, None], truth
 
 
 @pytest.mark.parametrize("quantiles", [False, True])
 def test_conformal_covers_the_young_and_the_old(fitted: Heads, quantiles: bool) -> None:
     assert fitted.age is not None
-    answers, truth = noisy(5000, 0)
+    predictions, truth = noisy(5000, 0)
     if quantiles:
         # Far too narrow, and not in their order.
-        answers = np.concatenate([answers, answers + 0.1, answers - 0.1], axis=1)
-    curves = conformal(answers[:2500], truth[:2500])
+        predictions = np.concatenate([predictions, predictions + 0.1, predictions - 0.1], axis=1)
+    curves = conformal(predictions[:2500], truth[:2500])
     assert all((np.diff(curve) > 0).all() for curve in curves)
     model = AgeModel(fitted.age.stack, *curves)
-    age, low, high = model.interval(answers[2500:])
+    age, low, high = model.interval(predictions[2500:])
     assert (age.dtype, low.dtype, high.dtype) == (np.float32,) * 3
     inside, width = (low <= truth[2500:]) & (truth[2500:] <= high), high - low
     for youngest in range(0, 80, 10):
@@ -41,8 +41,8 @@ def test_conformal_covers_the_young_and_the_old(fitted: Heads, quantiles: bool) 
 def test_conformal_ends_stay_ages_and_keep_their_order(fitted: Heads) -> None:
     assert fitted.age is not None
     model = AgeModel(fitted.age.stack, *conformal(*noisy(300, 1)))
-    answers = np.linspace(-200, 300, 101, dtype=np.float32)[:, None]
-    age, low, high = model.interval(answers)
+    predictions = np.linspace(-200, 300, 101, dtype=np.float32)[:, None]
+    age, low, high = model.interval(predictions)
     for values in (age, low, high):
         assert (np.diff(values) >= 0).all()
         assert values.min() >= YOUNGEST

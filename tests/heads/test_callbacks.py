@@ -45,7 +45,7 @@ def test_watching_changes_no_byte_of_the_heads(settings: Settings, tmp_path: Pat
 def test_the_curves_are_of_faces_that_a_fold_has_not_seen() -> None:
     curves = LossCurves()
     x, age, gender = faces(400, 0)
-    _, seen = fit_heads(x, Labels(age, gender), fingerprint="f" * 16, settings=FAST, callback=curves)
+    _, out_of_fold = fit_heads(x, Labels(age, gender), fingerprint="f" * 16, settings=FAST, callback=curves)
     rows = {(row["attribute"], row["stage"]): row for row in curves.rows()}
     assert set(rows) == {
         ("age", "boosting"),
@@ -57,7 +57,7 @@ def test_the_curves_are_of_faces_that_a_fold_has_not_seen() -> None:
     assert row["rounds"] == list(range(FAST.age.rounds + 1))
     assert len(row["folds"]) == FAST.folds
     # The last point is the error of the out-of-fold answers, which are kept at 0 years or more.
-    assert row["mean"][-1] == pytest.approx(np.abs(seen.age - age).mean(), rel=0.01)
+    assert row["mean"][-1] == pytest.approx(np.abs(out_of_fold.age - age).mean(), rel=0.01)
     # What the boosting begins with is not far from its first round.
     assert row["mean"][0] == pytest.approx(row["mean"][1], rel=0.1)
     gender_row = rows["gender", "boosting"]

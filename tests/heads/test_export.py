@@ -20,11 +20,11 @@ from arcage.heads.model import Heads
 from arcage.heads.settings import Settings
 from arcage.types import F32, Labels
 
-Answers = dict[str, F32]
-Runtime = Callable[[Path, F32], Answers]
+Outputs = dict[str, F32]
+Runtime = Callable[[Path, F32], Outputs]
 
 
-def by_onnxruntime(file: Path, x: F32) -> Answers:
+def by_onnxruntime(file: Path, x: F32) -> Outputs:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -32,7 +32,7 @@ def by_onnxruntime(file: Path, x: F32) -> Answers:
     return dict(zip(names, session.run(None, {"descriptors": x}), strict=True))
 
 
-def by_openvino(file: Path, x: F32) -> Answers:
+def by_openvino(file: Path, x: F32) -> Outputs:
     import openvino
 
     model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -73,7 +73,7 @@ def at_thresholds(one_stage: dict[str, Heads]) -> tuple[F32, F32]:
     return x, heads.predict(x).age
 
 
-def check(runtime: Runtime, heads: Heads, x: F32, file: Path) -> Answers:
+def check(runtime: Runtime, heads: Heads, x: F32, file: Path) -> Outputs:
     """Rounding moves a few faces across a tree's threshold: nearly all answers are equal, and none is far."""
     write_onnx(heads, file)
     got, expected = runtime(file, x), heads.predict(x)

@@ -24,21 +24,21 @@ from arcage.types import Labels
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_learns_and_covers(kind: str) -> None:
     settings = Settings(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, "kind": kind})
-    heads, seen = fit_heads(*with_labels(faces(1000, 0)), fingerprint="f", settings=settings)
+    heads, out_of_fold = fit_heads(*with_labels(faces(1000, 0)), fingerprint="f", settings=settings)
     x, age, gender = faces(3000, 1)
-    answers = heads.predict(x)
+    predictions = heads.predict(x)
     guess = np.abs(age - np.median(age)).mean()
-    assert np.abs(answers.age - age).mean() < 0.75 * guess
-    assert ((answers.p_female >= 0.5) == (gender == 1)).mean() > 0.8
-    covered = ((answers.age_low <= age) & (age <= answers.age_high)).mean()
+    assert np.abs(predictions.age - age).mean() < 0.75 * guess
+    assert ((predictions.p_female >= 0.5) == (gender == 1)).mean() > 0.8
+    covered = ((predictions.age_low <= age) & (age <= predictions.age_high)).mean()
     assert 0.86 <= covered <= 0.95
-    assert (answers.age_low <= answers.age).all()
-    assert (answers.age <= answers.age_high).all()
+    assert (predictions.age_low <= predictions.age).all()
+    assert (predictions.age <= predictions.age_high).all()
     # Calibrated: among those called female with 70 to 90 %, about 80 % are.
-    some = (answers.p_female > 0.7) & (answers.p_female < 0.9)
-    assert abs(gender[some].mean() - answers.p_female[some].mean()) < 0.1
-    assert np.isfinite(seen.age).all()
-    assert np.isfinite(seen.p_female).all()
+    some = (predictions.p_female > 0.7) & (predictions.p_female < 0.9)
+    assert abs(gender[some].mean() - predictions.p_female[some].mean()) < 0.1
+    assert np.isfinite(out_of_fold.age).all()
+    assert np.isfinite(out_of_fold.p_female).all()
 
 
 def test_the_same_seed_gives_the_same_heads(fitted: Heads) -> None:
@@ -56,9 +56,9 @@ def test_the_number_of_cores_changes_nothing(tmp_path: Path) -> None:
     for cores in (1, 3):
         with threadpool_limits(cores):
             assert max(pool["num_threads"] for pool in threadpool_info()) == cores
-            heads, seen = fit_heads(*with_labels(faces(3000, 0)), fingerprint="f" * 16, settings=FAST)
+            heads, out_of_fold = fit_heads(*with_labels(faces(3000, 0)), fingerprint="f" * 16, settings=FAST)
         save_heads(heads, tmp_path / str(cores), "card")
-        saved.append(((tmp_path / str(cores) / ARRAYS).read_bytes(), seen.age.tobytes()))
+        saved.append(((tmp_path / str(cores) / ARRAYS).read_bytes(), out_of_fold.age.tobytes()))
     assert saved[0] == saved[1]
 
 
@@ -83,11 +83,11 @@ def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pyt
     counted("scatter", "kernel.scatter", lambda x, classes, count, weight, origin, rows: len(rows))
     counted("bins", "stages.dataset", lambda features, *_: len(features))
     counted("trees", "stages.boost", lambda data, *_: data.num_data())
-    seen = {}
+    out_of_fold = {}
     for n in (500, 1000):
         counts.clear()
         fit_heads(*with_labels(faces(n, 0)), fingerprint="f", settings=FAST)
-        seen[n] = dict(counts)
+        out_of_fold[n] = dict(counts)
         folds = FAST.folds
         # Two kernels of age, one of gender. Each row is in the training part of all folds but one, and once
         # more among all faces; a gender whose label is doubtful is taken away again, not everything done anew
@@ -97,16 +97,16 @@ def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pyt
         assert counts["bins"] == 2 * n
         # Three models of age and one of gender, the latter without doubtful labels.
         assert 3.5 * folds * n < counts["trees"] <= 4 * folds * n
-    assert all(seen[1000][name] <= 2.2 * seen[500][name] for name in counts)
+    assert all(out_of_fold[1000][name] <= 2.2 * out_of_fold[500][name] for name in counts)
 
 
 def test_one_attribute_alone() -> None:
     x, age, gender = faces(400, 6)
     nothing = np.full(400, np.nan, np.float32)
     heads, _ = fit_heads(x, Labels(nothing, gender), fingerprint="f", settings=FAST)
-    answers = heads.predict(x)
-    assert np.isnan(answers.age).all()
-    assert np.isfinite(answers.p_female).all()
+    predictions = heads.predict(x)
+    assert np.isnan(predictions.age).all()
+    assert np.isfinite(predictions.p_female).all()
     heads, _ = fit_heads(x, Labels(age, nothing), fingerprint="f", settings=FAST)
     assert np.isnan(heads.predict(x).p_female).all()
     # Without genders there is nothing to tell a second view by.
@@ -118,9 +118,9 @@ def test_unlabelled_rows_are_left_out() -> None:
     x, age, gender = faces(400, 7)
     some = age.copy()
     some[::2] = np.nan
-    heads, seen = fit_heads(x, Labels(some, gender), fingerprint="f", settings=FAST)
-    assert np.isnan(seen.age[::2]).all()
-    assert np.isfinite(seen.age[1::2]).all()
+    heads, out_of_fold = fit_heads(x, Labels(some, gender), fingerprint="f", settings=FAST)
+    assert np.isnan(out_of_fold.age[::2]).all()
+    assert np.isfinite(out_of_fold.age[1::2]).all()
     assert np.isfinite(heads.predict(x).age).all()
 
 
@@ -163,9 +163,9 @@ def test_one_face_of_a_gender_and_constant_columns_do_not_stop_a_fit() -> None:
     gender = np.zeros(300, np.float32)
     gender[0] = 1
     heads, _ = fit_heads(x, Labels(age, gender), fingerprint="f", settings=FAST)
-    answers = heads.predict(x)
-    assert np.isfinite(answers.age).all()
-    assert (answers.p_female[1:] < 0.5).all()
+    predictions = heads.predict(x)
+    assert np.isfinite(predictions.age).all()
+    assert (predictions.p_female[1:] < 0.5).all()
 
 
 @pytest.mark.parametrize("kind", ["boosted", "linear", "lightgbm"])
@@ -184,7 +184,9 @@ def test_what_has_no_weight_is_not_fitted_on(kind: Kind) -> None:
     labels = np.where(wrong, age + 40, age).astype(np.float32)
 
     def error(weight: np.ndarray | None) -> float:
-        _, seen = fit_heads(x, Labels(labels, gender), weight=weight, fingerprint="f", settings=settings)
-        return float(np.abs(seen.age - age)[~wrong].mean())
+        _, out_of_fold = fit_heads(
+            x, Labels(labels, gender), weight=weight, fingerprint="f", settings=settings
+        )
+        return float(np.abs(out_of_fold.age - age)[~wrong].mean())
 
     assert error(np.where(wrong, 1e-3, 1).astype(np.float32)) < 0.7 * error(None)

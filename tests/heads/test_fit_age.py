@@ -13,8 +13,8 @@ def test_two_views_of_age_are_two_kernels_and_their_mean_is_where_boosting_start
     stack = fitted.age.stack
     assert len(stack.kernels) == 2
     x = faces(50, 5)[0]
-    seen = stack.forward(x)
+    out_of_fold = stack.forward(x)
     one, other = (kernel(x) for kernel in stack.kernels)
     assert not np.allclose(one, other)
-    np.testing.assert_allclose(stack.start(seen.outputs), (one[:, 0] + other[:, 0]) / 2, rtol=1e-5)
-    np.testing.assert_allclose(seen.predictions, stack(x), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(stack.start(out_of_fold.outputs), (one[:, 0] + other[:, 0]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(out_of_fold.predictions, stack(x), rtol=1e-5, atol=1e-4)

@@ -127,8 +127,10 @@ def test_a_face_of_weight_two_is_one_that_comes_twice(
     nothing = part.add(x, targets, EQUAL, rows, sign=-1)
     heavy = nothing.add(x, targets, weight, rows).solve(0.3)
     doubled, plain = nothing.add(x, targets, EQUAL, twice), part
-    answers, expected, other = (outputs(p, x, rows) for p in (heavy, doubled.solve(0.3), plain.solve(0.3)))
-    assert np.abs(answers - expected).mean() < 0.3 * np.abs(answers - other).mean()
+    predictions, expected, other = (
+        outputs(p, x, rows) for p in (heavy, doubled.solve(0.3), plain.solve(0.3))
+    )
+    assert np.abs(predictions - expected).mean() < 0.3 * np.abs(predictions - other).mean()
 
 
 def test_faces_that_come_twice_do_not_stop_a_fit(data: tuple[np.ndarray, ...]) -> None:
@@ -136,8 +138,8 @@ def test_faces_that_come_twice_do_not_stop_a_fit(data: tuple[np.ndarray, ...]) -
     x, classes, targets = (np.tile(part[:40], (60, *(1,) * (part.ndim - 1))) for part in data)
     weight = np.ones(len(x), np.float32)
     *_, part = cross_kernel(x, classes, targets, weight, [], KernelSettings(centers=1200), 0)
-    seen = outputs(part.solve(0.3), x, np.arange(40))
-    assert np.abs(seen[:, 0] - targets[:40, 0]).mean() < 2
+    predicted = outputs(part.solve(0.3), x, np.arange(40))
+    assert np.abs(predicted[:, 0] - targets[:40, 0]).mean() < 2
 
 
 def test_outputs_of_any_number_of_rows(data: tuple[np.ndarray, ...], sums: tuple[list, list]) -> None:

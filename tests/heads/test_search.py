@@ -29,7 +29,7 @@ NOTHING = np.full(400, np.nan, np.float32)
 
 
 class Fake:
-    """In the place of ``fit_heads`` and of the clock: answers that are as wrong as it is told, and slow."""
+    """Replaces ``fit_heads`` and the clock: predictions with given errors, after given times."""
 
     def __init__(self) -> None:
         self.time = 100.0
@@ -164,10 +164,11 @@ def test_of_equals_the_surer_then_the_first_is_chosen(fake: Fake, tmp_path: Path
     plain = fake.__call__
 
     def surer(*arguments: Any, settings: Settings, **options: Any) -> Any:
-        _, seen = plain(*arguments, settings=settings, **options)
+        _, before = plain(*arguments, settings=settings, **options)
         sure = settings.kind == "lightgbm"
         return FittedHeads(
-            None, replace(seen, p_female=np.where(seen.p_female > 0.5, 0.6 + 0.2 * sure, 0.4 - 0.2 * sure))
+            None,
+            replace(before, p_female=np.where(before.p_female > 0.5, 0.6 + 0.2 * sure, 0.4 - 0.2 * sure)),
         )  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -212,7 +213,7 @@ def test_a_first_trial_that_fails_does_not_end_the_search(fake: Fake, tmp_path: 
     assert len(lines(tmp_path / TRIALS)) == 6
 
 
-def test_answers_that_are_not_numbers_fail(fake: Fake, tmp_path: Path) -> None:
+def test_predictions_that_are_not_finite_fail(fake: Fake, tmp_path: Path) -> None:
     fake.years = lambda settings: float("nan") if settings.kind == "linear" else 5
     look(fake, tmp_path / TRIALS)
     assert lines(tmp_path / TRIALS)[1]["error"] == "its predictions are not finite"

@@ -57,13 +57,13 @@ def test_the_command(
     assert "\nreference set:\nage: " in done.stdout
     assert f"the adapted heads and their model card are in {out}" in done.stderr
     manifest = json.loads((out / MANIFEST).read_text("utf-8"))
-    told = manifest["adapted"]
-    assert told["from"] == "boosted"
-    assert told["training"] == json.loads(Path("boosted", MANIFEST).read_text())["training"]
+    report = manifest["adapted"]
+    assert report["from"] == "boosted"
+    assert report["training"] == json.loads(Path("boosted", MANIFEST).read_text())["training"]
     # Of the rest only the faces that the old heads held out.
-    assert told["rest"]["overall"]["mae"]["faces"] == told["training"]["held_out"]
-    assert told["own"]["overall"]["mae"]["faces"] == manifest["training"]["faces"] == 120
-    assert told["own"]["overall"]["mae"]["b"] == manifest["out_of_fold"]["overall"]["mae"]
+    assert report["rest"]["overall"]["mae"]["faces"] == report["training"]["held_out"]
+    assert report["own"]["overall"]["mae"]["faces"] == manifest["training"]["faces"] == 120
+    assert report["own"]["overall"]["mae"]["b"] == manifest["out_of_fold"]["overall"]["mae"]
     card = (out / "model-card.md").read_text("utf-8")
     assert "These heads were adapted from the heads `boosted`, which were fitted on" in card
     assert "## New faces, before and after the adaptation\n\n- age: better after" in card
@@ -74,7 +74,7 @@ def test_the_command(
     again = run(
         "fit", "--from", "boosted", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "b"
     )
-    known = told["training"]["faces"]
+    known = report["training"]["faces"]
     words = (
         f"the old heads were fitted on {known} of these 160 faces: their metrics before are too optimistic"
     )
@@ -109,10 +109,10 @@ def test_the_command_judges_by_what_is_held_out(sources: Path, run: Run, tmp_pat
     tight = run(*MINE, "--out", tmp_path / "t", "--only", "age", "--forget", 0.01)
     assert tight.exit_code == 0
     assert "held back" not in tight.stderr
-    told = json.loads((tmp_path / "t" / MANIFEST).read_text("utf-8"))["adapted"]
-    assert told["forget"] == 0.01
-    assert told["age"]["moved"] == pytest.approx(0.01, rel=0.05)
-    assert told["age"]["moved"] < manifest["adapted"]["age"]["moved"]
+    report = json.loads((tmp_path / "t" / MANIFEST).read_text("utf-8"))["adapted"]
+    assert report["forget"] == 0.01
+    assert report["age"]["moved"] == pytest.approx(0.01, rel=0.05)
+    assert report["age"]["moved"] < manifest["adapted"]["age"]["moved"]
     assert "gender" not in done.stdout.splitlines()[0]
     loaded, old = load_heads(tmp_path / "a"), load_heads(Path("boosted"))
     x = np.array([[30, 0.4], [70, 0.9]], np.float32)

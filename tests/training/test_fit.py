@@ -183,16 +183,16 @@ def test_persons_stay_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     lines = [f"{n}.jpg,{AGE[n]:.0f},{'' if n < unknown else n % 50}" for n in range(400)]
     (tmp_path / "labels.csv").write_text("path,age,person\n" + "\n".join(lines))
     faces_ = labelled_faces(cache, str(tmp_path / "labels.csv"))
-    seen: list[np.ndarray] = []
+    out_of_fold: list[np.ndarray] = []
 
     def listening(x: np.ndarray, labels: Labels, **options: Any) -> Any:
         assert labels.person is not None
-        seen.append(labels.person)
+        out_of_fold.append(labels.person)
         return fit_heads(x, labels, **options)
 
     monkeypatch.setattr("arcage.training.fit.fit_heads", listening)
     fit(faces_, tmp_path / "heads", holdout=SHARE)
-    (groups,) = seen
+    (groups,) = out_of_fold
     train = faces_.select(~faces_.held_out(SHARE))
     assert len(groups) == len(train)
     known = train.person != ""

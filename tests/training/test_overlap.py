@@ -39,8 +39,8 @@ def test_faces_that_heads_know_by_the_images(
     everyone: LabelledFaces, boosted: tuple[Fitted, Path], tmp_path: Path
 ) -> None:
     """Regardless of the name of the labels, also for heads of older versions, by their centers."""
-    aside = everyone.held_out(SHARE)
-    fitted = int((~aside).sum())
+    held_out = everyone.held_out(SHARE)
+    fitted = int((~held_out).sum())
     new = load_heads(boosted[1])
     images = fitted_images(new)
     assert images is not None
@@ -50,7 +50,7 @@ def test_faces_that_heads_know_by_the_images(
     for labels in ("utkface", "other.csv"):
         assert fitted_words(new, everyone, labels, 0) == f"were fitted on {fitted} of these 400 faces"
         assert fitted_words(new, other, labels, 0) == f"were fitted on {fitted} of these 400 faces"
-        assert fitted_words(new, everyone.select(aside), labels, 0) == ""
+        assert fitted_words(new, everyone.select(held_out), labels, 0) == ""
     old = replace(new, manifest={k: v for k, v in new.manifest.items() if k != "images"})
     assert fitted_images(old) is None
     found = re.fullmatch(
@@ -84,10 +84,10 @@ def test_training_faces_in_files_that_were_saved_anew(
     others = labelled(made_up(tmp_path / "others", X + 5, content="other"))
     assert fitted_words(heads, others, "other.csv", 0) == ""
     # An honest split has a few such copies on both sides.
-    aside = everyone.held_out(SHARE)
+    held_out = everyone.held_out(SHARE)
     x = np.where((np.arange(len(X)) < 20)[:, None], X, X + 5)
     few = labelled(made_up(tmp_path / "few", x, content="few"))
-    assert 0 < aside.sum() < len(aside)
+    assert 0 < held_out.sum() < len(held_out)
     assert fitted_words(heads, few, "other.csv", 0) == ""
 
 
