@@ -54,12 +54,12 @@ def test_what_a_reader_needs(billion: Any) -> None:
 
 def test_the_page_is_refreshed(tmp_path: Path) -> None:
     page = tmp_path / "scaling.md"
-    page.write_bytes((ROOT / "docs" / "scaling.md").read_bytes())
+    page.write_bytes((ROOT / "docs" / "guide" / "scaling.md").read_bytes())
     rates = {**json.loads((FOLDER / "rates.json").read_text()), "images_per_second": 76}
     (tmp_path / "rates.json").write_text(json.dumps(rates))
     command = [sys.executable, str(FOLDER / "billion.py"), str(tmp_path / "rates.json"), "--into", str(page)]
     subprocess.run(command, check=True, timeout=120)
-    before, after = (ROOT / "docs" / "scaling.md").read_text("utf-8"), page.read_text("utf-8")
+    before, after = (ROOT / "docs" / "guide" / "scaling.md").read_text("utf-8"), page.read_text("utf-8")
     assert "Measured: 76 images a second" in after
     outside = re.compile("<!-- billion.py -->.*<!-- end of billion.py -->", re.DOTALL)
     assert outside.sub("", after) == outside.sub("", before)

@@ -88,7 +88,9 @@ def test_commands_without_a_home_folder(bundled: None) -> None:
 def test_places_that_may_not_be_looked_into(bundled: None, tmp_path: Path, call: str) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()
-    places = {"PHOTO": ROOT / "docs" / "astronaut.jpg", "CLOSED": closed / "in", "CACHE": tmp_path / "cache"}
+    photo = ROOT / "docs" / "images" / "astronaut.jpg"
+    assert photo.exists()
+    places = {"PHOTO": photo, "CLOSED": closed / "in", "CACHE": tmp_path / "cache"}
     for name, place in places.items():
         call = call.replace(name, str(place))
     tmp_path.chmod(0o755)
