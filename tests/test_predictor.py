@@ -30,7 +30,7 @@ import arcage
 from arcage import Prediction, Predictor
 from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
