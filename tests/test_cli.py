@@ -287,9 +287,9 @@ def test_unreadable_paths_are_rows(arcage: Run, folder: Path) -> None:
         (
             (
                 *("fit", "--cache", "in", "--labels", "agedb", "--from", "bundled", "--out", "new"),
-                *("--rest", "none", "no.csv"),
+                *("--reference", "none", "no.csv"),
             ),
-            "--rest none, --rest no.csv",
+            "--reference none, --reference no.csv",
         ),
         (("evaluate", "--cache", "none", "--labels", "utkface", "--report", "new"), "--cache none"),
         (("evaluate", "--cache", "in", "--labels", "utkface", "--heads", "none"), "--heads none"),

@@ -17,7 +17,7 @@ from arcage.process import interrupt
 
 FAILED, ENVIRONMENT, INTERRUPTED = 1, 3, interrupt.EXIT_CODE
 
-RENAMED = {"head": "kind", "min-sure": "min-confidence"}
+RENAMED = {"head": "kind", "min-sure": "min-confidence", "rest": "reference"}
 """Old names of options, which still work, and their new names."""
 
 _CallError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -224,7 +224,7 @@ Base = Annotated[
 Reference = Annotated[
     tuple[Path, str] | None,
     typer.Option(
-        "--rest",
+        "--reference",
         metavar="DIR NAME|FILE",
         help="Evaluate on the cache and labels of other faces as well, to see what --from forgets.",
     ),

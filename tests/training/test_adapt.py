@@ -51,7 +51,7 @@ def test_the_command(
     # Made-up descriptors of two columns lie close together without being copies.
     monkeypatch.setattr("arcage.training.overlap.SAME", 1e-6)
     out = tmp_path / "adapted"
-    done = run(*MINE, "--rest", "cache", "utkface", "--out", out)
+    done = run(*MINE, "--reference", "cache", "utkface", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("age: better after by ")
     assert "\nreference set:\nage: " in done.stdout
@@ -138,7 +138,7 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
         assert failed.exit_code == 2
         assert words in failed.stderr
     plain = ("fit", "--cache", "cache", "--labels", "utkface", "--out", tmp_path / "a")
-    for more in (("--rest", "cache", "utkface"), ("--forget", 1)):
+    for more in (("--reference", "cache", "utkface"), ("--forget", 1)):
         failed = run(*plain, *more)
         assert failed.exit_code == 2
         assert "say with --from which" in failed.stderr
@@ -152,7 +152,7 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
     failed = run(*plain, "--from", "bundled")
     assert failed.exit_code == 3
     assert "pipeline" in failed.stderr
-    failed = run(*plain, "--from", "boosted", "--rest", "cache", "utkface")
+    failed = run(*plain, "--from", "boosted", "--reference", "cache", "utkface")
     assert failed.exit_code == 2
     assert "no face of the reference set is left" in failed.stderr
     assert not (tmp_path / "a").exists()
