@@ -86,7 +86,7 @@ def photo() -> bytes:
 @pytest.fixture(scope="session")
 def astronaut(photo: bytes) -> U8:
     """The pixels of the example photo, shape (512, 512, 3), RGB; read-only."""
-    from arcage.images.decode import decode
+    from arcage.images.decoder import decode
 
     image = decode(photo)
     image.setflags(write=False)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def picture(height: int = 24, width: int = 40) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
 from arcage.heads.model import Predictions
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import Face, ImageFaces
 

@@ -17,7 +17,7 @@ import pytest
 
 from arcage.data.labels import Label
 from arcage.data.main_face import main_face
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.sources.source import Source
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

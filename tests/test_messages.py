@@ -18,7 +18,7 @@ from arcage.embedder.extractor import Extractor
 from arcage.errors import CacheError, DeviceError, HeadsError, ImageError
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.output.summary import Summary
 
 Run = Callable[..., Any]

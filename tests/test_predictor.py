@@ -14,6 +14,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import arcage
 from arcage import Prediction, Predictor
 from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
@@ -141,9 +142,8 @@ def test_heads_without_an_attribute(fake: None, monkeypatch: pytest.MonkeyPatch)
     original = FakeHeads.predict
 
     def without_gender(self: FakeHeads, descriptors: Any) -> Any:
-        answer = original(self, descriptors)
-        answer.p_female = np.full(len(descriptors), np.nan, np.float32)
-        return answer
+        nothing = np.full(len(descriptors), np.nan, np.float32)
+        return replace(original(self, descriptors), p_female=nothing)
 
     monkeypatch.setattr(FakeHeads, "predict", without_gender)
     (row,) = Predictor().predict(image(face(30)))

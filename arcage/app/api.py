@@ -14,7 +14,7 @@ from arcage._version import __version__
 from arcage.app.body import receive_photo
 from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
-from arcage.images.decode import MAX_PIXELS
+from arcage.images.decoder import MAX_PIXELS
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 

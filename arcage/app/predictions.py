@@ -98,7 +98,7 @@ def warm_up(predictor: Predictor) -> None:
 def _picture(data: bytes) -> dict[str, Any] | None:
     import cv2
 
-    from arcage.images.decode import decode
+    from arcage.images.decoder import decode
 
     try:
         image = decode(data)

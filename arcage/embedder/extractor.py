@@ -27,7 +27,7 @@ from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import BUNDLED_NAME, Pack
 from arcage.embedder.tiles import needs_tiles
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
-from arcage.images.decode import decode, is_out_of_memory
+from arcage.images.decoder import decode, is_out_of_memory
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import U8, Face, ImageFaces, Status
 

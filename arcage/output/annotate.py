@@ -14,7 +14,7 @@ import numpy as np
 
 from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.sources.source import Source
 from arcage.text import gender_text
 from arcage.types import F64, U8, Prediction

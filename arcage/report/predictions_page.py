@@ -16,7 +16,7 @@ import numpy as np
 from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.output.rows import json_row
 from arcage.report.elements import STYLE
 from arcage.report.thumbnail import thumbnail

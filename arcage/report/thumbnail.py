@@ -13,7 +13,7 @@ import numpy as np
 from arcage.audit.records import picture_key
 from arcage.errors import ImageError
 from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import F64, U8
 
 SIDE = 96

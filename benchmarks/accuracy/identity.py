@@ -35,7 +35,7 @@ from arcage.evaluation.metrics import as_table, evaluate
 from arcage.files import read_bytes
 from arcage.heads.fit import fit_heads
 from arcage.heads.settings import Settings
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import F32, U8, Array, Labels
 
 FALSE_ALARMS = 1e-6

@@ -29,7 +29,7 @@ from arcage.files import read_bytes, sha256_bytes
 from arcage.heads.adapt import adapt_heads
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.store import load_heads
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import F32, Labels
 
 SHARE = 0.45

@@ -26,7 +26,7 @@ from arcage.evaluation.metrics import compute_metrics
 from arcage.files import read_bytes
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.training.overlap import fitted_on
 from arcage.types import U8, Labels
 

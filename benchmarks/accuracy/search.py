@@ -21,7 +21,7 @@ from arcage.embedder import detect, rotated
 from arcage.embedder.candidates import FaceDetector
 from arcage.embedder.detect import find_faces
 from arcage.embedder.extractor import THRESHOLD, Extractor
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.predictor import Predictor
 from arcage.types import F32, U8, Face
 

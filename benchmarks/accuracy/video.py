@@ -23,7 +23,7 @@ from protocol import main_face, number, share
 from arcage.embedder.extractor import Extractor
 from arcage.files import read_bytes
 from arcage.heads.store import load_heads
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import U8
 from arcage.video.person import Person
 

@@ -27,7 +27,7 @@ from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
 from arcage.embedder.packs.record import bundled_pack
 from arcage.embedder.yunet import YuNet
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.sources.walk import walk
 from arcage.types import F32, U8
 

@@ -32,7 +32,7 @@ def inside(photo: str, started: float) -> None:
     marks = [time.time()]
     from arcage.embedder import align, detect
     from arcage.embedder.extractor import THRESHOLD
-    from arcage.images.decode import decode
+    from arcage.images.decoder import decode
     from arcage.predictor import Predictor
 
     marks.append(time.time())

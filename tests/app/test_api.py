@@ -69,7 +69,7 @@ def test_a_picture_that_is_too_large_is_never_decoded(server: Server) -> None:
 def test_a_picture_is_returned_on_request(server: Server, photo: bytes) -> None:
     import base64
 
-    from arcage.images.decode import decode
+    from arcage.images.decoder import decode
 
     (row,) = server("/api/predict?pictures=1", photo).rows
     picture = row["picture"]

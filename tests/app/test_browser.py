@@ -37,7 +37,7 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-from arcage.images.decode import decode  # noqa: E402
+from arcage.images.decoder import decode  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"

@@ -12,7 +12,7 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from arcage.app.limits import Limits  # noqa: E402
-from arcage.images.decode import MAX_PIXELS  # noqa: E402
+from arcage.images.decoder import MAX_PIXELS  # noqa: E402
 
 DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "app.md").read_text("utf-8")
 

@@ -37,7 +37,7 @@ def test_ten_photos_at_once_on_the_real_networks(bundled: None, photo: bytes, co
     import cv2
     import numpy as np
 
-    from arcage.images.decode import decode
+    from arcage.images.decoder import decode
 
     pixels = cv2.cvtColor(decode(photo), cv2.COLOR_RGB2BGR)
     pictures = [pixels, pixels[:, ::-1], np.hstack([pixels, pixels]), pixels[:60], pixels[40:300, 100:350]]

@@ -12,7 +12,7 @@ from detectors import FACE, FakeDetector, iou, resize
 from arcage.embedder.candidates import FaceDetector
 from arcage.embedder.detect import find_faces
 from arcage.embedder.views import PHOTO, search_view
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import U8, Array
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -28,7 +28,7 @@ from arcage.embedder import extractor as module
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import U8, Face, ImageFaces
 
 pytestmark = pytest.mark.usefixtures("bundled")

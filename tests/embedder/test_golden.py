@@ -16,7 +16,7 @@ import pytest
 
 from arcage.embedder.align import align
 from arcage.embedder.extractor import Extractor
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.types import Face
 
 GOLDEN = Path(__file__).parents[1].joinpath("golden.json")

@@ -8,7 +8,7 @@ import numpy as np
 from encoded import encode, picture
 
 from arcage.images.bmp import read_header
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def test_size() -> None:

@@ -7,7 +7,7 @@ import pytest
 from encoded import encode, gif, needs_gif, png
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def test_empty_file() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from encoded import BLUE, RED, assert_rgb, gif, needs_gif
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @needs_gif

@@ -13,7 +13,7 @@ from encoded import BIG, STORED, assert_rgb, difference, mutated, oriented, save
 
 from arcage.errors import ImageError
 from arcage.images import heif
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

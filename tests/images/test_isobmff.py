@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.images.isobmff import boxes, child
 
 

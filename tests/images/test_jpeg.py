@@ -10,7 +10,7 @@ import pytest
 from encoded import BLUE, CMYK_JPEG, RED, assert_rgb, difference, exif, jpeg, jpeg_with_app1, picture
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])

@@ -10,7 +10,7 @@ import pytest
 from encoded import BIG, assert_rgb, encode
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def code_stream(boxed: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from encoded import BIG, difference, gif, png_chunk, save
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.images.multi_frame import is_multi_frame
 
 

@@ -7,7 +7,7 @@ import pytest
 from encoded import BIG, assert_rgb, encode
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 GREY = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 

@@ -28,7 +28,7 @@ from encoded import (
     xmp,
 )
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

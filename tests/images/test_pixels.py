@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from encoded import assert_rgb, difference, encode, exif, jpeg, jpeg_with_app1, png
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from encoded import BLUE, RED, STORED, XMP, assert_rgb, encode, exif, is_turned, picture, png, png_chunk, xmp
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def test_palette_png_with_and_without_transparency() -> None:

@@ -10,7 +10,7 @@ from encoded import BIG, STORED, assert_rgb, difference, dng, encode, jpeg, muta
 
 from arcage.errors import ImageError
 from arcage.images import raw
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -15,7 +15,7 @@ import pytest
 from encoded import encode, jpeg, picture, png, png_chunk
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.images.silence import silence_decoders
 
 

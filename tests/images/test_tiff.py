@@ -7,7 +7,7 @@ import pytest
 from encoded import BIG, difference, encode, save, tiff
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.images.multi_frame import is_multi_frame
 
 

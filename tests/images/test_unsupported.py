@@ -13,7 +13,7 @@ import pytest
 from encoded import BIG, encode
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 @pytest.mark.parametrize(

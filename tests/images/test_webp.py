@@ -19,7 +19,7 @@ from encoded import (
 )
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 
 
 def test_lossy_webp() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import arcage.output.annotate
 from arcage.errors import ForeignFileError, OutputError, UsageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.output.annotate import Annotator, draw
 from arcage.predictor import Predictor
 from arcage.sources.source import Source

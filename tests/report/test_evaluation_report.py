@@ -20,7 +20,7 @@ from reports import HEADS, Made, answer, report_on
 from arcage.cache import Cache
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.model import Predictions
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.report.evaluation_plots import CAPTIONS
 from arcage.report.evaluation_report import HTML, JSON, Evaluation, write_report
 from arcage.report.prepare import prepare

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.report.labels_plots import CAPTIONS, draw_plots
 from arcage.report.plots import Plots
 

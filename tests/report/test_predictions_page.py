@@ -20,7 +20,7 @@ from fakes import face, image
 from pages import EVIL, FACE, NO_FACE, written
 
 from arcage.errors import OutputError, UsageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.output.rows import json_row
 from arcage.report.predictions_page import check_page_file, write_page
 from arcage.sources.source import Source

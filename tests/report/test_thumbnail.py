@@ -12,7 +12,7 @@ from reports import Made, answer, report_on
 
 from arcage.audit.records import picture_key
 from arcage.cache import Cache
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.report.thumbnail import SIDE, cut, thumbnails
 from arcage.report.worst import worst_faces
 

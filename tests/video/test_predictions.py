@@ -18,7 +18,7 @@ import pytest
 from videos import GREEN, FakeCamera, ListCamera, grey, put, rows, write_video
 
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 from arcage.predictor import Predictor
 from arcage.process.interrupt import handle_signals, is_stopping
 from arcage.sources.walk import walk

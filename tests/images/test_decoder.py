@@ -37,7 +37,7 @@ from encoded import (
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
-from arcage.images.decode import MAX_PIXELS, decode, is_out_of_memory
+from arcage.images.decoder import MAX_PIXELS, decode, is_out_of_memory
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tiff"])
@@ -96,7 +96,7 @@ def test_a_png_bomb_is_refused_at_once_without_memory() -> None:
     script = """
 import resource, sys, time
 from arcage.errors import ImageError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 data = sys.stdin.buffer.read()
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 try:
@@ -121,7 +121,7 @@ def test_lack_of_memory_is_not_reported_as_damage() -> None:
     script = """
 import resource, sys
 from arcage.errors import ImageMemoryError
-from arcage.images.decode import decode
+from arcage.images.decoder import decode
 data = sys.stdin.buffer.read()
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
@@ -256,3 +256,13 @@ def test_mutations_of_netpbm_and_jpeg_2000(name: str) -> None:
         except ImageError:
             refused += 1
     assert refused > 10
+
+
+def test_the_package_offers_decode_and_loads_it_on_demand() -> None:
+    code = (
+        "import sys, arcage.images as images\n"
+        "assert not {'numpy', 'cv2'} & set(sys.modules)\n"
+        "from arcage.images.decoder import decode\n"
+        "assert images.decode is decode\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
