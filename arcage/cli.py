@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from arcage.sources.inputs import Inputs
 
 app = commands(
-    "Read age and gender from the faces in photos.",
+    "Estimate age and gender from the faces in photos.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -84,8 +84,8 @@ def predict(
 ) -> None:
     """Predict age and gender of every face in images.
 
-    Prints one row per face, in the order of the paths. An image without a face, or that cannot be read, is a
-    row too. PATH may be - for one image on standard input, or a video, which has a row for each person.
+    Prints one row per face, in the order of the paths. An image without a face, or one that cannot be read,
+    is a row too. PATH may be - for one image on standard input, or a video, which has a row for each person.
     """
     from arcage.prediction import request, run
 
@@ -128,9 +128,10 @@ def extract(
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
-    """Compute the descriptors of all faces in images, and keep them in a cache for `arcage fit`.
+    """Compute the descriptors of all faces in images, and store them in a cache for `arcage fit`.
 
-    Images that the cache has are skipped: run the same command again to continue after an interruption.
+    Images that are already in the cache are skipped: run the same command again to continue after an
+    interruption.
     """
     from arcage.extraction import request
     from arcage.sources.inputs import named_inputs
@@ -174,7 +175,8 @@ def fit(
 ) -> None:
     """Fit age and gender heads on cached descriptors; takes seconds to minutes, on the CPU.
 
-    Prints the errors on faces that the heads were not fitted on: the held-out ones, or else by cross-fitting.
+    Prints the errors on faces that the heads were not fitted on: the held-out faces, or else all faces by
+    cross-fitting.
     """
     from arcage.output.formats import print_stdout
     from arcage.output.progress import FitProgress
@@ -250,7 +252,7 @@ def compare(
 ) -> None:
     """Compare two heads on the same labelled faces: which is better, by how much, and how certain that is.
 
-    Differences are B less A, with a 95 % interval by a paired bootstrap over persons, or over faces if no
+    Differences are B minus A, with a 95 % interval by a paired bootstrap over persons, or over faces if no
     person is known. If an interval contains 0, there is no significant difference.
     """
     from arcage.evaluation.comparison import as_text
@@ -282,7 +284,7 @@ def data_describe(
     overwrite: options.Overwrite = False,
     quiet: options.QuietTable = False,
 ) -> None:
-    """Describe labels before a fit: ages, heaping, copies, persons, suspicious labels.
+    """Describe labels before fitting: ages, heaping, copies, persons, suspicious labels.
 
     A label is suspicious if heads that were fitted on other faces of the same set contradict it.
     """
@@ -311,7 +313,7 @@ def data_clean(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write IMDB-WIKI's labels as a CSV file for --labels, and count the labels that each rule leaves out.
+    """Write IMDB-WIKI's labels as a CSV file for --labels, and count the labels that each rule excludes.
 
     `--labels imdb.mat` does the same, and writes imdb.arcage.csv next to the file.
     """
@@ -333,7 +335,7 @@ def page(
     device: options.Device = "auto",
     heads: options.HeadsFolder = None,
 ) -> None:
-    """Serve a web page that predicts photos which are dropped on it; needs arcage[app].
+    """Serve a web page that predicts age and gender in photos; needs arcage[app].
 
     Prints the page's address. Nothing is stored, and nothing leaves this machine.
     """
@@ -393,7 +395,7 @@ def models_fetch(
 
     plan = plan_download(name, mirror, sha256)
     if is_installed(plan):
-        say(f"{name} is here already, so nothing is downloaded:")
+        say(f"{name} is already on this machine, so nothing is downloaded:")
         models_verify(name)
         return
     check_can_fetch()
@@ -407,7 +409,7 @@ def models_fetch(
     for file, digest in {f"{name}.zip": fetched.archive, **fetched.files}.items():
         report(f"{digest}  {file}")
     report(
-        f"{name} is in {fetched.folder}. Heads for it come from your own labels: `arcage extract` with "
+        f"{name} is in {fetched.folder}. To fit heads for it on your own labels, use `arcage extract` with "
         f"--pack {name}, then `arcage fit`"
     )
 

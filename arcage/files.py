@@ -363,8 +363,8 @@ def _replacement(path: str | Path, suffix: str = ".tmp") -> Iterator[_Replacemen
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes ``path`` when the block ends without an exception.
 
-    Only one process at a time may write to ``path``: the temporary folder has a fixed name, so that what a
-    killed process left is removed.
+    Only one process at a time may write to ``path``: the temporary folder has a fixed name, so that the
+    next process removes what a killed one left.
 
     Raises:
         OSError: the folder cannot be created, or ``path`` exists.

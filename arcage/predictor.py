@@ -49,8 +49,8 @@ class Predictor:
     """Predicts age and gender of the faces in images.
 
     The constructor reads and checks the heads. The networks are loaded with the first image that is not in
-    the cache. A Predictor can be pickled and used in a forked process; there, the networks are loaded again
-    and the cache is opened again.
+    the cache. A Predictor can be pickled and used in a forked process; there, it loads the networks
+    and opens the cache again.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -60,8 +60,7 @@ class Predictor:
         cache: a folder for descriptors; images in it are not computed again.
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
-        min_face: minimum face width in pixels, 8 or more; lower values take longer on large
-            images.
+        min_face: minimum face width in pixels, 8 or more; lower values take longer on large images.
         max_width: years; an age whose 90 % interval is wider is None, and the interval stays.
         min_confidence: 0.5 to 1; a gender with a lower probability is None, and ``p_female`` stays.
         min_sure: deprecated name of ``min_confidence``.
@@ -127,7 +126,7 @@ class Predictor:
 
     @property
     def damaged(self) -> tuple[Damaged, ...]:
-        """Damaged parts of the cache; printed, each says what to do."""
+        """Damaged parts of the cache; as text, each says what to do."""
         return self._cache.damaged if self._cache is not None else ()
 
     def predict(self, image: str | Path | bytes) -> list[Prediction]:
@@ -182,7 +181,7 @@ class Predictor:
                 full = rows >= _BATCH_ROWS
                 if full or time.monotonic() - since > _BATCH_SECONDS:
                     waiting.append(threads.submit(self._predict_batch, batch))
-                    # Full batches come from a cache: the next images are read while the heads work.
+                    # Full batches come from a cache: the next images are read while the heads predict.
                     while len(waiting) > (_THREADS if full else 0):
                         yield from waiting.pop(0).result()
                     batch, rows, since = [], 0, time.monotonic()
@@ -213,7 +212,7 @@ class Predictor:
         ]
 
     def estimates(self, predictions: Predictions) -> list[Estimate]:
-        """Return the estimate of each face, without values that are less certain than was asked for."""
+        """Return the estimate of each face, without values that are too uncertain to show."""
         return estimates(predictions, max_width=self._max_width, min_confidence=self._min_confidence)
 
     def predict_pixels(

@@ -99,7 +99,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Age and gender of one face. An image without a face, or that cannot be read, is one prediction as well.
+    """Age and gender of one face. An image without a face, or an unreadable one, is one prediction as well.
 
     The fields, in this order, are the columns of all output formats. Missing values are None.
     """

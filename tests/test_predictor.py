@@ -100,10 +100,10 @@ def test_hidden_faces_are_not_chosen(fake: None) -> None:
     assert ages(Predictor(faces="largest", min_score=0.95).predict(THREE)) == [20]
 
 
-@pytest.mark.parametrize(("widest", "told"), [(12.4, False), (12.5, True), (math.inf, True)])
-def test_a_wide_interval_hides_the_age(fake: None, widest: float, told: bool) -> None:
+@pytest.mark.parametrize(("widest", "age_shown"), [(12.4, False), (12.5, True), (math.inf, True)])
+def test_a_wide_interval_hides_the_age(fake: None, widest: float, age_shown: bool) -> None:
     for row in Predictor(max_width=widest).predict(THREE):
-        assert (row.age is not None) == told
+        assert (row.age is not None) == age_shown
         # The interval and the gender stay.
         assert row.age_low is not None
         assert row.age_high == row.age_low + 12.5

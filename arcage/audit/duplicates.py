@@ -16,13 +16,14 @@ from arcage.types import F32, Array
 NEAR_COPY = 0.95
 """Minimum cosine of two descriptors of one picture that was saved twice (docs/guide/data.md)."""
 LOOK_ALIKE = 0.8
-"""Cosine from which two adults are likely to be the same person (docs/guide/data.md)."""
+"""Minimum cosine of two adults who are likely to be the same person (docs/guide/data.md)."""
 COMPARED = 500_000
 """Maximum number of faces that are compared, chosen by the hash of their image."""
 LISTED = 20
 """Maximum number of look-alikes in the report."""
 CENTRED = 100
-"""Minimum number of faces to subtract their mean: raw levels of a network are similar for all images."""
+"""Minimum number of faces for which their mean is subtracted: raw levels of a network are similar for all
+images."""
 AXES, SAMPLE = 128, 20_000
 """Principal axes that rule out most pairs, and the maximum number of faces that they are computed from."""
 BLOCK = 250
@@ -47,7 +48,7 @@ class SimilarPairs:
 def similar_pairs(x: F32, least: float) -> SimilarPairs:
     """Find all pairs of rows with a cosine of at least ``least``.
 
-    Takes n^2 time, and memory for one copy of ``x``.
+    Takes time proportional to n^2, and memory for one copy of ``x``.
 
     Args:
         x: descriptors, shape (n, dimension), float32.
@@ -92,7 +93,7 @@ def duplicates(
         The near copies, those with different labels first: ``cosine``, ``differs`` (whether the labels
         differ) and ``faces`` (two records of :func:`arcage.audit.records.face_records`).
 
-        The look-alikes, which are no near copies and whose persons are unknown or have different names:
+        The look-alikes, which are not near copies and whose persons are unknown or have different names:
         ``compared`` (number of faces), ``cosine`` (the limit), ``pairs`` (their number), ``complete``
         (whether all pairs are counted), ``faces`` (in any pair) and ``most`` (the most similar pairs).
     """

@@ -36,7 +36,7 @@ def heaping(age: F32) -> dict[str, Any]:
         usual = float(counts[neighbours].mean()) if neighbours else 0.0
         if count >= PEAK_FACES and count >= PEAK_RATIO * usual and usual:
             peaks.append({"age": year, "faces": count, "times": count / usual})
-    # By the number of faces above the usual one.
+    # By the excess over the neighbours, in faces.
     peaks.sort(key=lambda peak: -peak["faces"] * (1 - 1 / peak["times"]))
     enough = adults.sum() >= PEAK_FACES
     return {"whipple": 500 * float(adults[is_round].sum() / adults.sum()) if enough else None, "peaks": peaks}

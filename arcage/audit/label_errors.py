@@ -17,9 +17,9 @@ from arcage.types import F32, F64, Array
 MAX_SHARE = 0.05
 """Maximum share of the labels that are listed as suspicious."""
 FAR_OUTSIDE = 10.0
-"""An age is far outside its interval from so many years on."""
+"""Minimum distance of an age that is far outside its interval, years."""
 CONTRADICTED = 0.95
-"""A gender is contradicted from this probability of the other one on."""
+"""Minimum probability of the other gender for a label that is contradicted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

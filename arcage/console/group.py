@@ -134,8 +134,8 @@ def _completion_installed(arguments: list[str]) -> Iterator[None]:
             raise
         why = "this user has no home folder" if no_home else str(error)
         raise ArcageError(
-            f"the completion cannot be installed: {why}; --show-completion prints it, to be put where your "
-            "shell reads it"
+            f"the completion cannot be installed: {why}; --show-completion prints it, to be added to the "
+            "shell's start-up file"
         ) from None
 
 

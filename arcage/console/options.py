@@ -53,8 +53,8 @@ Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Process only part I of N, for N processes or machines at once. The names of the images decide, "
-        "so the parts need no coordination.",
+        help="Process only part I of N, to share the work between N processes or machines. Images are "
+        "assigned by their names, so the parts need no coordination.",
     ),
 ]
 MinFace = Annotated[
@@ -88,7 +88,7 @@ CacheFolders = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR",
-        help="Read descriptors, as `arcage extract` keeps them: one DIR for all --labels, or one for each.",
+        help="Read the descriptors that `arcage extract` stored: one DIR for all --labels, or one for each.",
     ),
 ]
 Labels = Annotated[
@@ -97,7 +97,7 @@ Labels = Annotated[
         metavar="NAME|FILE",
         help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
         ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki if they are in "
-        "this folder. Several are joined.",
+        "this folder. Repeat the option to join several.",
     ),
 ]
 Columns = Annotated[
@@ -152,7 +152,7 @@ MaxWidth = Annotated[
 ]
 MinConfidence = Annotated[
     float,
-    typer.Option(min=0.5, max=1, help="Hide genders whose confidence, the probability, is lower than this."),
+    typer.Option(min=0.5, max=1, help="Hide genders whose probability is lower than this."),
 ]
 Annotate = Annotated[
     Path | None,
@@ -179,16 +179,18 @@ FacesPage = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Keep descriptors in DIR; an interrupted run continues from there."),
+    typer.Option(
+        metavar="DIR", help="Store descriptors in DIR, so that an interrupted run can be continued."
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 1 if any image has no face or cannot be read.")
 ]
 
 # arcage extract
-ExtractTo = Annotated[Path, typer.Option(metavar="DIR", help="Keep the descriptors in DIR.")]
+ExtractTo = Annotated[Path, typer.Option(metavar="DIR", help="Store the descriptors in DIR.")]
 NoNames = Annotated[
-    bool, typer.Option("--no-names", help="Do not keep file names, by which `arcage fit` finds labels.")
+    bool, typer.Option("--no-names", help="Do not store file names, by which `arcage fit` finds labels.")
 ]
 ExtractVariants = Annotated[
     int,
@@ -210,7 +212,7 @@ Engine = Annotated[
 # arcage fit
 HeadsTo = Annotated[Path, typer.Option(metavar="DIR", help="Write the heads and their model card into DIR.")]
 HeadsKind = Annotated[
-    Kind, typer.Option(help="Fit heads of this kind: boosted is the best; linear takes seconds.")
+    Kind, typer.Option(help="Fit heads of this kind: boosted is the most accurate; linear takes seconds.")
 ]
 Base = Annotated[
     str | None,
@@ -226,28 +228,28 @@ Reference = Annotated[
     typer.Option(
         "--reference",
         metavar="DIR NAME|FILE",
-        help="Evaluate on the cache and labels of other faces as well, to see what --from forgets.",
+        help="Evaluate on other faces as well (their cache and labels), to measure what --from makes worse.",
     ),
 ]
 Forget = Annotated[
     float | None,
     typer.Option(
         metavar="YEARS",
-        help="Let --from change the ages of faces like the old ones by up to YEARS on average, to gain "
-        "more on these; 0.25 by default.",
+        help="Let --from change the predicted ages of faces like the old ones by YEARS on average, to gain "
+        "more on the new ones; by default, by at most 0.25.",
     ),
 ]
 OnlyFor = Annotated[Attribute | None, typer.Option(help="Fit for age alone, or for gender alone.")]
 FitVariants = Annotated[
     int,
     typer.Option(
-        min=0, max=9, metavar="N", help="Fit on N degraded variants of each face too, for poor pictures."
+        min=0, max=9, metavar="N", help="Also fit on N degraded variants of each face, for poor pictures."
     ),
 ]
 Ages = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW-HIGH", help="Leave out faces of other ages, in the fit and in all metrics: 0-90."
+        metavar="LOW-HIGH", help="Use only faces of these ages, such as 0-90, in the fit and in all metrics."
     ),
 ]
 PerAge = Annotated[
@@ -258,7 +260,7 @@ BalanceBy = Annotated[
     Balance | None,
     typer.Option(
         help="Give faces of rare ages, or of small sources, more weight: up to four times. Each of "
-        "these three options is compared with a fit without it."
+        "--ages, --per-age and --balance is compared with a fit without it."
     ),
 ]
 Search = Annotated[
@@ -268,7 +270,8 @@ Search = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, help="The same seed gives the same heads, except where --search runs out.")
+    int,
+    typer.Option(min=0, help="The same seed gives the same heads, except with --search, which ends by time."),
 ]
 
 # arcage evaluate
@@ -314,10 +317,10 @@ CleanedFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the c
 Host = Annotated[
     str,
     typer.Option(
-        metavar="ADDRESS", help="Listen on this address; 0.0.0.0 lets others in, without a password."
+        metavar="ADDRESS", help="Listen on this address; 0.0.0.0 admits other machines, without a password."
     ),
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 chooses a free one.")]
 AllowHost = Annotated[
     list[str] | None,
     typer.Option(
@@ -346,9 +349,7 @@ ModelFormat = Annotated[
 PackName = Annotated[
     str, typer.Argument(metavar="NAME", help="Download this pack of InsightFace, such as buffalo_l.")
 ]
-Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Download without asking: the licence is known and accepted.")
-]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking, and accept the licence.")]
 Mirror = Annotated[
     str,
     typer.Option(

@@ -89,7 +89,7 @@ def _choose_faces(
     Args:
         table: the images and faces of all caches.
         entries: the labels by the image's sha256.
-        notes: about labels that have been left out before.
+        notes: about labels that were left out while matching.
     """
     hashes = sorted(entries)
     start = table.find(to_keys(hashes))

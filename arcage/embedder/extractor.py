@@ -43,7 +43,7 @@ Lookup = Callable[[str], ImageFaces | None]
 Item = TypeVar("Item")
 
 _SHUTDOWN_SECONDS = 0.5
-"""Time that a stopped stream waits for images in progress."""
+"""Time that a stopped stream waits for images in progress, seconds."""
 _LOADING = threading.RLock()
 """Held while an Extractor loads its networks, so that threads that share it load them once."""
 _WITH_ENGINE: WeakSet[Extractor] = WeakSet()
@@ -89,8 +89,8 @@ class _Detected:
 class Extractor:
     """Extracts the faces of images, with their descriptors, by one model pack.
 
-    The networks are loaded for the first image that is not cached. An Extractor can be pickled, sent to a
-    worker process and asked for its fingerprint at no cost, and cached results are read without networks.
+    The networks are loaded for the first image that is not cached. Pickling an Extractor, computing its
+    fingerprint and reading cached results load no networks.
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, a folder, or a
@@ -101,8 +101,8 @@ class Extractor:
             addition (see :mod:`arcage.embedder.degrade`). Each number degrades each face in another way.
         precision: ``float32`` for descriptors that agree to the last digits on all processors; ``auto`` is
             faster on some.
-        min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if this
-            requires it.
+        min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if
+            necessary.
 
     Raises:
         UsageError: there is no such pack, or ``min_face`` is too small.
@@ -136,7 +136,7 @@ class Extractor:
 
     @property
     def pipeline(self) -> dict[str, Any]:
-        """Everything that determines a descriptor. Device, batch size and path do not."""
+        """Everything that determines a descriptor. Device, batch size and path do not affect it."""
         variant = {"recipe": degrade.RECIPE, "number": self.variant}
         # The fingerprint is computed from these keys and values.
         return {
@@ -179,7 +179,7 @@ class Extractor:
 
     @property
     def engine(self) -> Engine:
-        """The engine that runs the networks. It is made on first use; no network is loaded.
+        """The engine that runs the networks. It is created on first use; no network is loaded.
 
         Raises:
             DeviceError: the device is not available.

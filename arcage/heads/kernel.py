@@ -1,9 +1,9 @@
 """The supervised kernel stage: kernel ridge regression on discriminant axes of the descriptors.
 
 It is fitted once without each fold and once on all faces. The sums that the discriminant axes need are those
-of all faces less those of the fold's test faces, so they are computed once. The sums of the kernel regression
-are computed for each fold, because the axes differ. They are kept, so that a fit without some faces only has
-to subtract those faces.
+of all faces minus those of the fold's test faces, so they are computed once. The sums of the kernel
+regression are computed for each fold, because the axes differ. They are kept, so that a fit without some
+faces only has to subtract those faces.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class KernelSums:
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
             # In single precision, rounding errors exceed the small eigenvalues, and an eigenvalue that is
-            # barely positive makes the weights explode. A symmetric product takes half the time.
+            # barely positive makes the weights huge. A symmetric product takes half the time.
             root = np.sqrt(weight[block, None], dtype=np.float64) * similar
             y *= weight[block, None]
             gram += sign * (root.T @ root)
@@ -123,7 +123,7 @@ def cross_kernel(
     names, index = np.unique(classes, return_inverse=True)
     rows = np.arange(len(x))
     origin = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # With long descriptors, square matrices in double precision over their columns dominate.
+    # With long descriptors, square matrices over their columns, in double precision, take the most memory.
     memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.centers**2)
 
     def scatter_of(chunk: Array) -> Scatter:

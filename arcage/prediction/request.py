@@ -1,4 +1,4 @@
-"""What a user asks for: images, a place for the results, and settings."""
+"""The request of a prediction run: inputs, outputs and settings."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def predict(
     if predictor.note:
         warn(predictor.note)
     one = request.inputs.is_one_image
-    # Rows on the same terminal show the progress, and a bar would run through them.
+    # Rows on the same terminal already show the progress, and a bar would be mixed up with them.
     hidden = one or (request.out is None and sys.stdout.isatty())
     show = no_progress if hidden else progress
     try:
@@ -109,7 +109,7 @@ class _Outputs:
 
 
 def _checked_outputs(request: PredictRequest) -> _Outputs:
-    # These modules import NumPy and OpenCV, which most wrong arguments and most runs do not need.
+    # Imported only where needed, after the checks that are fast: these modules import NumPy and OpenCV.
     rows = _rows_output(request)
     annotator = None
     if request.annotate is not None:
@@ -149,7 +149,7 @@ def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
 
 
 def _predictor(request: PredictRequest) -> Predictor:
-    # Imported here because it takes longer than the checks before.
+    # Imported here, after all checks of the arguments, because it is slow.
     from arcage.predictor import Predictor
 
     return Predictor(
@@ -167,7 +167,7 @@ def _predictor(request: PredictRequest) -> Predictor:
 
 
 class _Stream:
-    """Predicts images and videos in one order. The code for videos is imported with the first video."""
+    """Predicts images and videos in the order of the sources. The first video imports the code for videos."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Write the results of a run as they come, and lose none if it is interrupted."""
+"""Write the results of a run as they arrive, so that an interrupted run loses none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_predictions(
     Raises:
         OutputError: an output cannot be written.
         KeyboardInterrupt: raised again after the rows of all finished images are written.
-        CacheError, DeviceError, ModelError: as the predictions.
+        CacheError, DeviceError, ModelError: raised by ``predictions``.
     """
     summary = Summary()
     interrupt: KeyboardInterrupt | None = None

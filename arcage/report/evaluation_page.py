@@ -75,10 +75,10 @@ def _method(intervals: dict[str, Any]) -> str:
         "are too narrow"
     )
     return (
-        f"Small print: {percent(intervals['level'])} confidence interval from "
+        f"In small print: {percent(intervals['level'])} confidence intervals from "
         f"{intervals['resamples']:,} bootstrap samples of {drawn}. "
-        f"There is none for fewer than {FEWEST} of them. An interval of zero width at 100 % means that every "
-        "face was correct. The intervals describe the sampling error of these faces, not of other data."
+        f"There are none for fewer than {FEWEST} of them. An interval of zero width at 100 % means that "
+        "every face was correct. The intervals describe the sampling error, not the error on other data."
     )
 
 
@@ -135,8 +135,8 @@ def _worst_subgroups(report: dict[str, Any]) -> str:
     listed = "".join(lines) or "<li>There are too few faces.</li>"
     return (
         f"<h2>Worst-performing groups</h2>\n<ul>{listed}</ul>\n"
-        f'<p class="note">Among groups of {FEW} faces or more. If intervals overlap, another sample may have '
-        "another worst group.</p>"
+        f'<p class="note">Among groups of {FEW} faces or more. If intervals overlap, a different sample may '
+        "have a different worst group.</p>"
     )
 
 
@@ -203,6 +203,6 @@ def _worst_faces(worst: dict[str, Any], thumbnails: Mapping[str, bytes]) -> str:
     note = "" if thumbnails else f" {NO_THUMBNAILS}"
     return (
         "<h2>Worst faces</h2>\n"
-        '<p class="note">Often the label is wrong. This page contains file names and may contain pictures of '
-        f"faces: consider privacy before you share it.{note}</p>\n" + "\n".join(out)
+        '<p class="note">In many of these cases the label is wrong. This page contains file names and may '
+        f"contain pictures of faces: consider privacy before you share it.{note}</p>\n" + "\n".join(out)
     )

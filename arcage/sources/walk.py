@@ -35,9 +35,9 @@ def walk(paths: Iterable[str | Path]) -> Iterator[Source]:
     an argument (:class:`~arcage.sources.folders.LocalFolders`). Duplicates over several arguments are kept.
     A path that does not exist or cannot be listed is a source with an ``error``.
 
-    A URL is a file or a folder as well. With the suffix of an image, it is a file, which is not requested
-    here. An HTTP URL that ends in ``/`` is an index page of links, and is read as a folder. If a server
-    cannot be reached, ``read`` of the source raises the RemoteError.
+    A URL is a file or a folder too. With the suffix of an image, it is a file, which is not requested here.
+    An HTTP URL that ends in ``/`` is an index page of links, and is read as a folder. If a server cannot be
+    reached, ``read`` of the source raises the RemoteError.
 
     Every row of a ``.parquet`` file is an image (:func:`arcage.sources.parquet.images`), in the order of the
     file. A folder is not searched for Parquet files.

@@ -1,4 +1,4 @@
-"""What a user asks for: labelled faces, and the heads to fit."""
+"""Requests of the commands on labelled faces: which faces, which heads, where the results go."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from arcage.types import Face, ImageFaces
 
 def test_an_image_is_written_once_by_a_writer(cache: Cache, reopened: Callable[[], Cache]) -> None:
     with ShardWriter(cache, images_per_shard=2) as writer:
-        told = [writer.add(image(seed)) for seed in (1, 1, 2, 1, 2, 3)]
+        reported = [writer.add(image(seed)) for seed in (1, 1, 2, 1, 2, 3)]
     # The first shard is written after the first two images.
-    assert told == [False, False, False, True, True, False]
+    assert reported == [False, False, False, True, True, False]
     store(cache, image(1), image(2))
     store(reopened(), image(3))
     assert len(files(cache, "done")) == 2

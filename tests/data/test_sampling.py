@@ -97,10 +97,10 @@ def test_labels_without_ages_are_refused(everyone: LabelledFaces) -> None:
 
 def test_faces_without_weight_are_predicted_and_not_fitted_on() -> None:
     """Wrong labels of faces without weight do not change any prediction."""
-    aside = np.arange(400) % 4 == 0
-    weight = np.where(aside, 0, 1).astype(np.float32)
+    excluded = np.arange(400) % 4 == 0
+    weight = np.where(excluded, 0, 1).astype(np.float32)
     answers = []
-    for labels in (AGE, np.where(aside, 110 - AGE, AGE).astype(np.float32)):
+    for labels in (AGE, np.where(excluded, 110 - AGE, AGE).astype(np.float32)):
         heads, seen = fit_heads(X, Labels(labels, GENDER), fingerprint="f", settings=FAST, weight=weight)
         answers.append((seen.age, heads.predict(X).age))
     for one, other in zip(*answers, strict=True):
@@ -158,9 +158,9 @@ def test_held_out_faces_stay_the_same(everyone: LabelledFaces, tmp_path: Path) -
     """They are neither thinned nor weighted, and not fitted on."""
     fitted = fit(everyone, tmp_path / "a", holdout=SHARE, sampling=Sampling(per_age=2, balance="age"))
     assert fitted.held_out is not None
-    aside = everyone.held_out(SHARE)
-    assert fitted.held_out["overall"]["n_age"] == aside.sum()
-    absurd = replace(everyone, age=np.where(aside, 120 - everyone.age, everyone.age).astype(np.float32))
+    excluded = everyone.held_out(SHARE)
+    assert fitted.held_out["overall"]["n_age"] == excluded.sum()
+    absurd = replace(everyone, age=np.where(excluded, 120 - everyone.age, everyone.age).astype(np.float32))
     fit(absurd, tmp_path / "b", holdout=SHARE, sampling=Sampling(per_age=2, balance="age"))
     assert (tmp_path / "a" / ARRAYS).read_bytes() == (tmp_path / "b" / ARRAYS).read_bytes()
 

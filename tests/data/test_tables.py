@@ -101,9 +101,9 @@ def test_every_wrong_line_is_reported(tmp_path: Path) -> None:
     lines.append("9.jpg,30,f,some day,1")
     lines.append("10.jpg,30,f,,-2")
     message = refused(tmp_path, "path,age,gender,split,weight\n" + "\n".join(lines))
-    told = message.splitlines()
-    assert [line.split(": ")[0].split(" ")[-1] for line in told[:5]] == ["3", "5", "7", "8", "9"]
-    assert told[5] == "and 3 more such lines"
+    reported = message.splitlines()
+    assert [line.split(": ")[0].split(" ")[-1] for line in reported[:5]] == ["3", "5", "7", "8", "9"]
+    assert reported[5] == "and 3 more such lines"
     message = refused(tmp_path, "path,age,split,weight\n" + "a,3,some day,1\nb,3,,-2\nc,3,,inf\nd,3,,much\n")
     for words in ("line 2: unknown split 'some day'", "train, test, val", "line 3: '-2'", "line 4", "line 5"):
         assert words in message

@@ -128,9 +128,9 @@ def test_the_command(ready: Path, run: Run) -> None:
     assert done.stdout.splitlines()[0].startswith("age: ")
     assert "better" in done.stdout
     assert "years" in done.stdout
-    told = run(*arguments, "--holdout", SHARE, "--format", "json", "--quiet")
-    assert not told.stderr
-    report: dict[str, Any] = json.loads(told.stdout)
+    printed = run(*arguments, "--holdout", SHARE, "--format", "json", "--quiet")
+    assert not printed.stderr
+    report: dict[str, Any] = json.loads(printed.stdout)
     assert report["heads"] == {"A": "heads", "B": "other"}
     assert report["warnings"] == {}
     # The same figures as evaluate gives for each.

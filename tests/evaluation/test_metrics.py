@@ -184,7 +184,7 @@ def test_the_worst_sets_are_named() -> None:
         "mae": {"age_bands": "20-29", "genders": "female", "groups": "b"},
         "gender_accuracy": {"age_bands": "0-9", "genders": "female", "groups": "a"},
     }
-    # Of one alone it cannot be said.
+    # A single subgroup is not called the worst.
     alone = evaluate(
         Predictions(age + off, age, age, p), Labels(age, np.full(n, NAN, np.float32), np.full(n, "a"))
     )

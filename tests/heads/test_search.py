@@ -60,7 +60,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return made
 
 
-def look(fake: Fake, file: Path, *, seconds: float = 205, **options: Any) -> Any:
+def run_search(fake: Fake, file: Path, *, seconds: float = 205, **options: Any) -> Any:
     given = {"labels": Labels(AGE, GENDER), "settings": Settings(), **options}
     return search(X, given.pop("labels"), seconds=seconds, file=file, clock=fake.clock, **given)
 
@@ -72,7 +72,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 def test_what_is_tried(fake: Fake, tmp_path: Path) -> None:
     """Each kind once, then boosted heads with one to three settings changed, none twice."""
     base = Settings(seed=4)
-    _, trials = look(fake, tmp_path / TRIALS, settings=base)
+    _, trials = run_search(fake, tmp_path / TRIALS, settings=base)
     assert len(trials) == 20
     assert [trial.settings.kind for trial in trials[:3]] == list(KINDS)
     assert trials[0].settings == replace(base, folds=TRIAL_FOLDS)
@@ -92,13 +92,13 @@ def test_what_is_tried(fake: Fake, tmp_path: Path) -> None:
 
 
 def test_the_kind_that_was_asked_for_comes_first(fake: Fake, tmp_path: Path) -> None:
-    _, trials = look(fake, tmp_path / TRIALS, settings=Settings(kind="linear"), seconds=35)
+    _, trials = run_search(fake, tmp_path / TRIALS, settings=Settings(kind="linear"), seconds=35)
     assert [trial.settings.kind for trial in trials] == ["linear", "boosted", "lightgbm"]
 
 
 def test_the_seed_decides(fake: Fake, tmp_path: Path) -> None:
     def tried(seed: int) -> list[Settings]:
-        _, trials = look(fake, tmp_path / TRIALS, settings=Settings(seed=seed))
+        _, trials = run_search(fake, tmp_path / TRIALS, settings=Settings(seed=seed))
         return [replace(trial.settings, seed=0) for trial in trials]
 
     assert tried(0) == tried(0)
@@ -109,7 +109,7 @@ def test_the_seed_decides(fake: Fake, tmp_path: Path) -> None:
 def test_settings_of_what_is_not_labelled_are_left_alone(
     fake: Fake, tmp_path: Path, part: str, age: np.ndarray, gender: np.ndarray
 ) -> None:
-    chosen, trials = look(fake, tmp_path / TRIALS, labels=Labels(age, gender))
+    chosen, trials = run_search(fake, tmp_path / TRIALS, labels=Labels(age, gender))
     assert len({getattr(trial.settings, part) for trial in trials}) == 1
     assert chosen.score == 1
     assert (chosen.mae is None, chosen.gender_errors is None) == (part == "age", part == "gender")
@@ -120,7 +120,7 @@ def test_small_sets_of_choices_end_the_search(
 ) -> None:
     few = (("kernel", "width", (0.2, 0.3)), ("kernel", "ridge", (0.3, 1.0)), ("age", "leaves", (15, 31)))
     monkeypatch.setattr("arcage.heads.search.CHOICES", few)
-    _, trials = look(fake, tmp_path / TRIALS, seconds=1e6)
+    _, trials = run_search(fake, tmp_path / TRIALS, seconds=1e6)
     assert len(trials) == 2 + 8
 
 
@@ -130,7 +130,7 @@ def test_small_sets_of_choices_end_the_search(
 def test_the_budget_is_kept(fake: Fake, tmp_path: Path, seconds: float, count: int) -> None:
     """An unknown kind is expected to take as long as the longest so far; the first is always tried."""
     fake.seconds = lambda settings: {"boosted": 10, "linear": 1, "lightgbm": 20}[settings.kind]
-    _, trials = look(fake, tmp_path / TRIALS, seconds=seconds)
+    _, trials = run_search(fake, tmp_path / TRIALS, seconds=seconds)
     assert len(trials) == count
     assert trials[0].settings.kind == "boosted"
     assert [t.seconds for t in trials] == [10, 1, 20, 10][:count]
@@ -141,7 +141,7 @@ def test_the_budget_is_kept(fake: Fake, tmp_path: Path, seconds: float, count: i
 def test_the_best_out_of_fold_is_chosen(fake: Fake, tmp_path: Path) -> None:
     fake.years = lambda settings: {15: 3, 31: 5, 63: 8}[settings.age.leaves] + settings.kernel.width
     fake.wrong = lambda settings: 20 if settings.kind == "boosted" else 60
-    chosen, trials = look(fake, tmp_path / TRIALS, seconds=1000)
+    chosen, trials = run_search(fake, tmp_path / TRIALS, seconds=1000)
     assert chosen.settings.age.leaves == 15
     assert chosen.settings.kernel.width == 0.15
     assert chosen.score == min(trial.score for trial in trials)
@@ -154,12 +154,12 @@ def test_the_best_out_of_fold_is_chosen(fake: Fake, tmp_path: Path) -> None:
 
 def test_other_kinds_may_win(fake: Fake, tmp_path: Path) -> None:
     fake.years = lambda settings: 1 if settings.kind == "linear" else 5
-    chosen, _ = look(fake, tmp_path / TRIALS)
+    chosen, _ = run_search(fake, tmp_path / TRIALS)
     assert chosen.settings.kind == "linear"
 
 
 def test_of_equals_the_surer_then_the_first_is_chosen(fake: Fake, tmp_path: Path) -> None:
-    chosen, _ = look(fake, tmp_path / TRIALS)
+    chosen, _ = run_search(fake, tmp_path / TRIALS)
     assert chosen.number == 1
     plain = fake.__call__
 
@@ -173,7 +173,7 @@ def test_of_equals_the_surer_then_the_first_is_chosen(fake: Fake, tmp_path: Path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("arcage.heads.search.fit_heads", surer)
-        chosen, _ = look(fake, tmp_path / TRIALS)
+        chosen, _ = run_search(fake, tmp_path / TRIALS)
     assert chosen.settings.kind == "lightgbm"
 
 
@@ -185,15 +185,15 @@ def test_a_trial_that_fails_is_kept_and_passed_over(fake: Fake, tmp_path: Path, 
         return 5
 
     fake.years = years
-    said: list[str] = []
-    chosen, trials = look(fake, tmp_path / TRIALS, report=said.append)
+    messages: list[str] = []
+    chosen, trials = run_search(fake, tmp_path / TRIALS, report=messages.append)
     assert chosen.number == 1
     assert len(trials) == 20
     failed = lines(tmp_path / TRIALS)[1]
     assert failed["error"] == (str(error) or "MemoryError")
     assert failed["score"] is None
     assert failed["seconds"] == 10
-    assert f"linear: failed: {failed['error']}" in said[2]
+    assert f"linear: failed: {failed['error']}" in messages[2]
 
 
 def test_a_first_trial_that_fails_does_not_end_the_search(fake: Fake, tmp_path: Path) -> None:
@@ -203,19 +203,19 @@ def test_a_first_trial_that_fails_does_not_end_the_search(fake: Fake, tmp_path: 
         return {"linear": 5, "lightgbm": 4}[settings.kind]
 
     fake.years = years
-    chosen, trials = look(fake, tmp_path / TRIALS)
+    chosen, trials = run_search(fake, tmp_path / TRIALS)
     assert len(trials) == 3, "no boosted head to vary"
     assert chosen.settings.kind == "lightgbm"
     assert trials[1].score == 1
     fake.years = lambda settings: years(Settings())
     with pytest.raises(UsageError, match="none of 3 trials could be fitted: no luck"):
-        look(fake, tmp_path / TRIALS)
+        run_search(fake, tmp_path / TRIALS)
     assert len(lines(tmp_path / TRIALS)) == 6
 
 
 def test_predictions_that_are_not_finite_fail(fake: Fake, tmp_path: Path) -> None:
     fake.years = lambda settings: float("nan") if settings.kind == "linear" else 5
-    look(fake, tmp_path / TRIALS)
+    run_search(fake, tmp_path / TRIALS)
     assert lines(tmp_path / TRIALS)[1]["error"] == "its predictions are not finite"
 
 
@@ -228,7 +228,7 @@ def test_an_interruption_loses_no_trial(fake: Fake, tmp_path: Path) -> None:
     fake.seconds = seconds
     file = tmp_path / "new" / TRIALS
     with pytest.raises(KeyboardInterrupt):
-        look(fake, file)
+        run_search(fake, file)
     first, second = lines(file)
     assert (first["number"], first["settings"]["kind"]) == (1, "boosted")
     assert (second["number"], second["settings"]["kind"]) == (2, "linear")
@@ -237,16 +237,16 @@ def test_an_interruption_loses_no_trial(fake: Fake, tmp_path: Path) -> None:
     assert (first["seconds"], first["mae"], first["gender_errors"], first["score"]) == (10, 5, 20, 1)
     # The next search writes below.
     fake.seconds = lambda settings: 10
-    look(fake, file, seconds=25)
+    run_search(fake, file, seconds=25)
     assert [line["number"] for line in lines(file)] == [1, 2, 1, 2]
 
 
 def test_what_cannot_be_fitted_is_known_before_the_search(fake: Fake, tmp_path: Path) -> None:
     persons = np.arange(400) % (FOLDS - 1)
     with pytest.raises(UsageError, match=f"fewer than {FOLDS} persons"):
-        look(fake, tmp_path / "new" / TRIALS, labels=Labels(AGE, GENDER, person=persons))
+        run_search(fake, tmp_path / "new" / TRIALS, labels=Labels(AGE, GENDER, person=persons))
     with pytest.raises(UsageError, match="no face has a label"):
-        look(fake, tmp_path / "new" / TRIALS, labels=Labels.empty(400))
+        run_search(fake, tmp_path / "new" / TRIALS, labels=Labels.empty(400))
     assert not fake.tried
     assert not (tmp_path / "new").exists()
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_fitted_is_known_before_the_search(fake: Fake, tmp_path: 
 def test_a_file_that_cannot_be_written(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / TRIALS).mkdir()
     with pytest.raises(HeadsError, match=r"cannot write .*trials.jsonl: .*; choose another `out`"):
-        look(fake, tmp_path / TRIALS)
+        run_search(fake, tmp_path / TRIALS)
 
 
 def test_trials_are_answered_out_of_fold(tmp_path: Path) -> None:

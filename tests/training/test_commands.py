@@ -117,7 +117,7 @@ def test_fitting_on_a_table(ready: Path, run: Run, tmp_path: Path) -> None:
     done = run("fit", *labels, "--out", tmp_path / "h", "--seed", 7, "--quiet")
     assert (done.exit_code, done.stderr) == (0, "")
     manifest = json.loads((tmp_path / "h" / MANIFEST).read_text("utf-8"))
-    assert manifest["training"]["labels"] == "my.csv", "where it lay is nobody's business"
+    assert manifest["training"]["labels"] == "my.csv", "the folder of the labels is private"
     assert manifest["settings"]["seed"] == 7
     done = run("predict", "photos", "--heads", tmp_path / "h", "--quiet")
     rows_ = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -130,14 +130,14 @@ def test_one_gender_only(ready: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "men.csv").write_text("path,age,gender\n" + "\n".join(rows))
     out = ("--out", tmp_path / "heads")
     fit = ("fit", "--cache", "cache", "--labels", tmp_path / "men.csv", "--kind", "linear", *out)
-    said = (
+    warning = (
         "gender is not fitted, only age (as with --only age): all labelled faces have the same gender, "
         "male: add faces of the other one"
     )
     for options in ((), ("--quiet",)):
         done = run(*fit, *options)
         assert done.exit_code == 0
-        assert said in done.stderr.splitlines()
+        assert warning in done.stderr.splitlines()
         if options:
             assert done.stdout == ""
         else:

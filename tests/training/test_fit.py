@@ -59,17 +59,17 @@ def test_fitting_writes_heads_that_load(everyone: LabelledFaces, boosted: tuple[
 def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, Path]) -> None:
     fitted, out = boosted
     manifest = json.loads((out / MANIFEST).read_text("utf-8"))
-    aside = int(everyone.held_out(SHARE).sum())
-    assert 60 < aside < 140
+    excluded = int(everyone.held_out(SHARE).sum())
+    assert 60 < excluded < 140
     assert manifest["fingerprint"] == FINGERPRINT
     assert manifest["dimension"] == DIMENSION
     assert (manifest["pack"], manifest["models"]) == ("compact", ["made up", "embedder"])
     assert manifest["training"] == {
         "labels": "utkface",
-        "faces": 400 - aside,
+        "faces": 400 - excluded,
         "variants": 0,
         "ages": [1, 89],
-        "held_out": aside,
+        "held_out": excluded,
         "held_out_share": SHARE,
         "split": False,
         "sources": {},
@@ -92,8 +92,8 @@ def test_the_manifest_tells_all(everyone: LabelledFaces, boosted: tuple[Fitted, 
     assert {"python", "numpy", "lightgbm", "scikit-learn"} <= set(manifest["versions"])
     assert manifest["held_out"] == fitted.held_out
     assert manifest["out_of_fold"] == fitted.out_of_fold
-    assert manifest["held_out"]["overall"]["n_age"] == aside
-    assert manifest["out_of_fold"]["overall"]["n_age"] == 400 - aside
+    assert manifest["held_out"]["overall"]["n_age"] == excluded
+    assert manifest["out_of_fold"]["overall"]["n_age"] == 400 - excluded
     assert list(manifest["held_out"]["groups"]) == ["Black", "White"]
 
 
@@ -151,8 +151,8 @@ def test_held_out_faces_are_never_fitted_on(
 ) -> None:
     """Absurd labels and descriptors for the held-out faces change the report, and not a byte of the heads."""
     hashes = everyone.sha256()
-    aside = dict(zip(hashes, everyone.held_out(SHARE).tolist(), strict=True))
-    mask = np.array([aside[image(f"image {n}").sha256] for n in range(400)])
+    excluded = dict(zip(hashes, everyone.held_out(SHARE).tolist(), strict=True))
+    mask = np.array([excluded[image(f"image {n}").sha256] for n in range(400)])
     x, age, gender = X.copy(), AGE.copy(), GENDER.copy()
     x[mask] = 60_000
     age[mask] = 120 - age[mask]
