@@ -291,7 +291,7 @@ def _cache(folder: Path) -> str:
 
     fingerprints = Cache.fingerprints(folder)
     if not fingerprints:
-        raise ArcageError(f"{folder} is no descriptor cache: `arcage extract` makes one")
+        raise ArcageError(f"{folder} is not a descriptor cache: `arcage extract` makes one")
     present = Extractor().fingerprint
     texts = []
     unfinished: dict[Path, int] = {}

@@ -201,7 +201,7 @@ def test_a_cache(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_cache(tmp_path: Path, arcage: Run) -> None:
     done = arcage("doctor", "--cache", tmp_path)
     assert done.exit_code == 3
-    assert "no descriptor cache" in done.stdout
+    assert "is not a descriptor cache" in done.stdout
 
 
 def test_names_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -249,5 +249,5 @@ def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.Monk
     done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
     assert (done.exit_code, done.stderr) == (
         2,
-        "arcage: --out a.jsonl sets the format itself; leave out --format excel-csv\n",
+        "arcage: --out a.jsonl sets the format; leave out --format excel-csv\n",
     )

@@ -179,7 +179,7 @@ function arrived(photo) {
   const { status, error } = photo.rows[0];
   if (status === "unreadable") photo.problem ??= `Cannot be read: ${error}.`;
   if (status === "no_face") {
-    photo.problem = "No face found. It may be too small, turned away, covered or blurred.";
+    photo.problem = "No face found. A face may be too small, turned away, covered or blurred.";
   }
   drawRows(photo);
   drawProblems();

@@ -148,5 +148,5 @@ def _without_underscores(parameter: Any, context: Any, text: Any) -> Any:
 
 
 def _interrupted() -> typer.Exit:
-    say("arcage: interrupted; everything finished so far is kept")
+    say("arcage: interrupted; finished results are kept")
     return typer.Exit(INTERRUPTED)

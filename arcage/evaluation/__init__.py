@@ -1,0 +1,1 @@
+"""How large the errors of heads are: metrics, confidence intervals and comparisons."""

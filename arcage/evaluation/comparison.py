@@ -101,7 +101,7 @@ def as_text(report: dict[str, Any], names: tuple[str, str] = WITH) -> str:
     if not words:
         return "nothing to compare: no labelled face has a prediction from both heads"
     words += [
-        f"{head} may have been fitted on these faces: do not trust its lead"
+        f"{head} may have been fitted on these faces: its result may be too good"
         for head in report.get("warnings", ())
     ]
     rows = [("all", overall)] + [row for kind in SUBGROUPS for row in report[kind].items()]

@@ -1,0 +1,1 @@
+"""Descriptors to predictions: heads that are fitted, calibrated, adapted, stored and exported."""

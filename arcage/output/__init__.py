@@ -1,0 +1,1 @@
+"""Predictions as rows, tables and annotated pictures; progress and summaries."""

@@ -1,0 +1,1 @@
+"""A whole run of ``arcage predict``: from the inputs to the rows."""

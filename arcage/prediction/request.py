@@ -61,5 +61,5 @@ def images_or_webcam(
     if webcam is None:
         return named_inputs(paths, from_file, shard)
     if paths or from_file or shard:
-        raise UsageError("`webcam` stands alone: run arcage once more for the paths")
+        raise UsageError("`webcam` cannot be combined with paths: run arcage separately for them")
     return Inputs((f"webcam-{webcam}",))

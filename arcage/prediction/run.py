@@ -77,7 +77,7 @@ def predict(
             outputs.frames as write_frame,
         ):
             if request.webcam is not None:
-                report(f"camera {request.webcam}: Ctrl-C ends it, and the predictions follow")
+                report(f"camera {request.webcam}: press Ctrl-C to stop; the predictions follow")
             # A bar for the frames is shown for a single video only.
             frames = progress if one and request.webcam is None else no_progress
             stream = _Stream(predictor, request.rate, write_frame, outputs.annotator, frames)
@@ -143,7 +143,7 @@ def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
         return write_stdout(format_ or ("table" if sys.stdout.isatty() else "csv"))
     excel = format_ == "excel-csv"
     if format_ is not None and ("csv" if excel else format_) != format_of(out):
-        raise UsageError(f"`out` {out} sets the format itself; leave out `format` {format_}")
+        raise UsageError(f"`out` {out} sets the format; leave out `format` {format_}")
     check_replaceable(out, check_rows_file, overwrite=request.overwrite)
     return write_file(out, excel=excel)
 

@@ -1,0 +1,1 @@
+"""The process that arcage runs in: signals and standard streams."""

@@ -1,0 +1,1 @@
+"""What the user names, to images: files, folders, lists, Parquet files and URLs."""

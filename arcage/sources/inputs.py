@@ -87,7 +87,9 @@ def named_inputs(
     elif not arguments:
         raise UsageError("no images given: name files or folders, - for standard input, or `from_file` LIST")
     if STDIN in arguments and len(arguments + listed) > 1:
-        raise UsageError("- (one image on standard input) stands alone: run arcage once more for the paths")
+        raise UsageError(
+            "- (one image on standard input) cannot be combined with paths: run arcage separately for them"
+        )
     _check_schemes(arguments, listed)
     part = parse_shard(shard) if shard is not None else None
     if arguments != [STDIN]:

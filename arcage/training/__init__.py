@@ -1,0 +1,1 @@
+"""Heads from caches and labels: fitting, adapting, evaluating, and the files beside the heads."""

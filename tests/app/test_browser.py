@@ -232,7 +232,11 @@ def test_the_sliders_send_no_request(page: Page, files: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "words"),
     [
-        ("sky.png", "No face found.", "No face found. It may be too small, turned away, covered or blurred."),
+        (
+            "sky.png",
+            "No face found.",
+            "No face found. A face may be too small, turned away, covered or blurred.",
+        ),
         ("notes.jpg", "The photo cannot be read.", "Cannot be read: text is not a supported image format"),
         ("huge.png", "The photo cannot be read.", "Cannot be read: too large: 400,000,000 pixels, the limit"),
     ],

@@ -46,7 +46,7 @@ def invoke(raised: BaseException | None, *arguments: str) -> Any:
         ),
         (ImportError("no cv2"), 3, "arcage: a library cannot be loaded: no cv2; see `arcage doctor`\n"),
         (BrokenPipeError(), 0, ""),
-        (KeyboardInterrupt(), 130, "arcage: interrupted; everything finished so far is kept\n"),
+        (KeyboardInterrupt(), 130, "arcage: interrupted; finished results are kept\n"),
     ],
 )
 def test_errors(error: BaseException, code: int, words: str) -> None:

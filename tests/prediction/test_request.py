@@ -17,5 +17,5 @@ def test_images_or_a_webcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert images_or_webcam(["in"], None, None, None) == named_inputs(["in"])
     assert images_or_webcam(None, None, None, 2) == Inputs(("webcam-2",))
     for arguments in ((["in"], None, None), (None, "list.txt", None), (None, None, "1/2")):
-        with pytest.raises(UsageError, match=r"^`webcam` stands alone"):
+        with pytest.raises(UsageError, match=r"^`webcam` cannot be combined with paths"):
             images_or_webcam(*arguments, 0)

@@ -73,7 +73,7 @@ def test_the_format_of_standard_output(
     ("settings", "error", "words"),
     [
         ({"out": Path("a.txt")}, UsageError, "end its name in one of"),
-        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`out` a.csv sets the format itself"),
+        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`out` a.csv sets the format"),
         ({"out": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
         ({"report": Path("mine.csv")}, UsageError, "`report` mine.csv in .html"),
         ({"frames": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),

@@ -29,7 +29,7 @@ from arcage.process.interrupt import handle_signals, uninterrupted
 from arcage.sources.walk import walk
 
 ROOT = Path(__file__).parents[2]
-KEPT = "arcage: interrupted; everything finished so far is kept\n"
+KEPT = "arcage: interrupted; finished results are kept\n"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 

@@ -80,8 +80,11 @@ def test_parts_are_the_whole(folder: Path) -> None:
     ("arguments", "words"),
     [
         (([],), "no images given: name files or folders, - for standard input, or `from_file` LIST"),
-        ((["in", "-"],), "- (one image on standard input) stands alone: run arcage once more for the paths"),
-        ((["-"], "list.txt"), "- (one image on standard input) stands alone"),
+        (
+            (["in", "-"],),
+            "- (one image on standard input) cannot be combined with paths: run arcage separately for them",
+        ),
+        ((["-"], "list.txt"), "- (one image on standard input) cannot be combined with paths"),
         ((["-"], None, "1/2"), "- is one image, which cannot be split: leave out `shard`"),
         ((["in"], None, "3/2"), "`shard` is i/n with i from 1 to n, such as 1/4"),
         ((["x", "y.jpg", ""],), "no such file or folder: x, y.jpg, ''; check the spelling"),

@@ -212,7 +212,7 @@ def test_a_webcam_is_ended_by_ctrl_c(
     monkeypatch.setattr(read.cv2, "VideoCapture", FakeCamera)
     result = arcage("predict", "--webcam", 0, "--rate", 1000, "--frames", tmp_path / "frames.csv")
     assert result.exit_code == 0
-    assert result.stderr.startswith("camera 0: Ctrl-C ends it, and the predictions follow\n")
+    assert result.stderr.startswith("camera 0: press Ctrl-C to stop; the predictions follow\n")
     (row,) = csv.DictReader(result.stdout.splitlines())
     assert (row["path"], row["face"], row["faces"], row["age"], row["status"]) == (
         "webcam-0",
