@@ -123,7 +123,7 @@ class FakeHeads(fakes.FakeHeads):
 @pytest.fixture
 def run(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run `arcage evaluate` on twenty labelled pictures."""
-    monkeypatch.setattr("arcage.heads.store.load_heads", lambda folder: FakeHeads())
+    monkeypatch.setattr("arcage.training.run.load_heads", lambda folder: FakeHeads())
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     lines, images = ["path,age,gender"], []
