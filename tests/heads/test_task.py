@@ -107,8 +107,8 @@ def test_a_person_is_in_one_fold() -> None:
         (
             "age",
             Labels(np.arange(60, dtype=np.float32), np.full(60, NAN), person=np.arange(60) % 2),
-            "the faces with a label for age come from fewer than 3 persons or groups (2): add more of them, or "
-            "leave them out",
+            "the faces with a label for age come from fewer than 3 persons or groups (2): add more of them, "
+            "or leave them out",
         ),
     ],
 )
