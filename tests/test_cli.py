@@ -347,7 +347,7 @@ def test_errors_say_what_to_do(arcage: Run, folder: Path) -> None:
         ((), "--from-file"),
         (("in", "--out", "out.txt"), ".csv, .jsonl, .parquet"),
         (("in", "--out", "nowhere/out.csv"), "create the folder first"),
-        (("in", "-"), "alone"),
+        (("in", "-"), "cannot be combined with paths"),
         (("in", "--out", "a.csv", "--format", "table"), "leave out --format"),
     ]:
         done = arcage("predict", *arguments)

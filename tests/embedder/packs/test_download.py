@@ -51,7 +51,7 @@ def test_a_pack_is_downloaded_recorded_and_used(
 
     again = arcage("models", "fetch", "buffalo_s", "--mirror", server.url)
     assert again.exit_code == 0
-    assert "here already" in again.stderr
+    assert "already on this machine" in again.stderr
     assert len(server.ranges) == 1
 
 
@@ -63,7 +63,7 @@ def test_the_zip_file_of_a_download_that_was_killed_at_its_end_is_removed(
     part.write_bytes(b"PK")
     done = arcage("models", "fetch", "buffalo_s")
     assert done.exit_code == 0
-    assert "here already" in done.stderr
+    assert "already on this machine" in done.stderr
     assert not part.exists()
 
 
