@@ -63,8 +63,8 @@ class Cache:
         pipeline: description for people, which is stored in ``pipeline.json``.
 
     Raises:
-        CacheError: there is no such cache and no ``dimension``, the cache has another dimension or schema, or
-            the folder cannot be read or created.
+        CacheError: the cache does not exist and ``dimension`` is None, the cache has another dimension or
+            schema, or the folder cannot be read or created.
     """
 
     def __init__(

@@ -97,8 +97,8 @@ class Extractor:
             :class:`~arcage.embedder.packs.record.Pack`.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image, ``throughput`` for many.
-        variant: 0 for the faces as they are; 1, 2, ... for degraded ones, with which heads can be fitted in
-            addition (see :mod:`arcage.embedder.degrade`). Each number degrades each face in another way.
+        variant: 0 for unchanged faces; 1, 2, ... for degraded ones, as additional training data for heads
+            (see :mod:`arcage.embedder.degrade`). Each number degrades each face in another way.
         precision: ``float32`` for descriptors that agree to the last digits on all processors; ``auto`` is
             faster on some.
         min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if
