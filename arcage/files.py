@@ -29,6 +29,7 @@ from arcage.errors import (
     UsageError,
 )
 from arcage.process.interrupt import uninterrupted
+from arcage.readers.regular_file import FileKindError, read_regular
 from arcage.text import shortened
 
 DAY = 86_400.0
@@ -137,16 +138,9 @@ def read_bytes(path: str | Path) -> bytes:
             :data:`MAX_FILE_BYTES`; or the disk fails.
     """
     try:
-        # Before opening the file: opening a pipe would wait for its writer.
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError("is a folder, not a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file but a pipe, socket or device")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ImageError(f"too large: {status.st_size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        return read_regular(path, MAX_FILE_BYTES)
+    except FileKindError as error:
+        raise ImageError(str(error)) from None
     except (OSError, ValueError) as error:
         raise ImageError(reason(error)) from None
 

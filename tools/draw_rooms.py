@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DRAWING = ROOT / "docs" / "images" / "rooms.svg"
 
-GROUND = ("files", "process", "text", "types", "errors", "_version")
+GROUND = ("files", "process", "text", "types", "errors", "readers", "_version")
 """Modules that any room may import. They are drawn as one bar, without arrows."""
 WHOLE = ("arcage", "__main__")
 """The front doors, which are not rooms: they only call into them."""

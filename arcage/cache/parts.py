@@ -24,6 +24,7 @@ from typing import Any
 
 from arcage.errors import CacheError
 from arcage.files import DAY
+from arcage.readers.strict_json import read_json
 
 MARKER = "done"
 TEMPORARY = "tmp"
@@ -205,7 +206,7 @@ class PartFolder:
     def _read_marker(self, name: str) -> Part | None:
         path = self.path / f"{name}.{MARKER}"
         try:
-            facts = json.loads(path.read_bytes())
+            facts = read_json(path)
             complete = isinstance(facts["rows"], int) and all(
                 isinstance(facts["files"][suffix]["bytes"], int)
                 and isinstance(facts["files"][suffix]["sha256"], str)

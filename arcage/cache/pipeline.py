@@ -19,6 +19,7 @@ from arcage.cache.parts import (
     write_file,
 )
 from arcage.errors import CacheError
+from arcage.readers.strict_json import read_json
 
 FILE = "pipeline.json"
 
@@ -48,7 +49,7 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     """
     path = folder / FILE
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         schema, stored = content["schema"], content["dimension"]
         found = Pipeline(int(stored), dict(content["pipeline"]))
     except FileNotFoundError:

@@ -18,3 +18,7 @@ class ImageHeader:
     """Pixels of the largest tile or picture in the file: a decoder allocates memory for it too."""
     depth: int = 16
     """Bits per sample, for samples that OpenCV returns as uint16."""
+    memory: int = 0
+    """Estimated peak of memory of decoding, including the result, in bytes. 0 if it is not estimated."""
+    seconds: float = 0.0
+    """Estimated time of decoding on one core, seconds. 0 if it is not estimated."""

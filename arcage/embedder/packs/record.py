@@ -9,6 +9,7 @@ from typing import Any
 
 from arcage.errors import ModelError
 from arcage.files import atomic_write, verified_bytes
+from arcage.readers.strict_json import read_json
 
 BUNDLED_FOLDER = Path(__file__).parents[1] / "models"
 """Folder of the bundled pack."""
@@ -94,7 +95,7 @@ def read_pack(folder: Path) -> Pack:
     path = folder / RECORD_FILE
     remedy = BUNDLED_REMEDY if folder == BUNDLED_FOLDER else "CONTRIBUTING.md describes its contents"
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
         detector, *embedders = (_parse_model(fields) for fields in record["models"])
         name, research_only = str(record["name"]), bool(record.get("research_only", False))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -138,7 +139,7 @@ def read_digests(folder: Path) -> dict[str, str] | None:
     """
     path = folder / DIGESTS_FILE
     try:
-        files = json.loads(path.read_text("utf-8"))["files"]
+        files = read_json(path)["files"]
         return {str(name): str(sha256) for name, sha256 in files.items()}
     except FileNotFoundError:
         return None

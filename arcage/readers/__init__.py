@@ -1,0 +1,1 @@
+"""Strict readers of file formats. They bound sizes before they take memory, and raise only ValueError."""

@@ -1,0 +1,1 @@
+"""Try arcage on hostile and damaged input: ``python -m tools.fuzz NAME...``."""
