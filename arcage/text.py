@@ -106,6 +106,11 @@ def markdown(text: str) -> str:
     return html.escape(_MARKDOWN.sub(r"\\\g<0>", visible(text)), quote=False)
 
 
+def html_text(text: str) -> str:
+    """Escape a text for HTML. Invisible characters become visible."""
+    return html.escape(visible(text))
+
+
 def code_span(text: str) -> str:
     """Return a text as Markdown code on one line. Invisible characters become visible."""
     longest = max(map(len, re.findall("`+", text)), default=0)
