@@ -264,7 +264,7 @@ class VideoReader:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return type(value) in (int, float) and abs(value) < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _broken() -> ImageError:
