@@ -243,16 +243,21 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.engines.openvino import CACHE_VARIABLE, cache_home, compiled_folder
+    from arcage.embedder.engines.compiled import CACHE_VARIABLE, cache_home, check_compiled, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
-        kept = [path.stat().st_size for path in folder.glob("*.blob")]
+        files = sorted(folder.glob("*.blob"))
+        size = sum(path.lstat().st_size for path in files)
+        damaged = [path.name for path in files if check_compiled(path) == "damaged"]
         text = (
-            f"{folder} keeps {len(kept)}, {_megabytes(sum(kept))}, including those of other versions of "
+            f"{folder} keeps {len(files)}, {_megabytes(size)}, including those of other versions of "
             "arcage and OpenVINO; deleting the folder is always safe"
         )
-        return _Note(text) if sum(kept) > _MANY_BYTES else text
+        if damaged:
+            names = ", ".join(damaged[:3]) + (", ..." if damaged[3:] else "")
+            text += f". Damaged, not used, and compiled again when needed: {len(damaged)} ({names})"
+        return _Note(text) if damaged or size > _MANY_BYTES else text
     home = cache_home()
     why = f"{home / 'openvino'} cannot be written" if home is not None else "this user has no home folder"
     return _Note(

@@ -14,6 +14,7 @@ import pytest
 
 import arcage.doctor
 from arcage.doctor import Finding, examine, is_healthy
+from arcage.embedder.engines.compiled import CompiledFile
 from arcage.embedder.engines.onnxruntime import PROBE
 from arcage.errors import DeviceError
 
@@ -163,7 +164,7 @@ def test_a_pack_without_a_record(bundled: None, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_size_of_compiled_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arcage.embedder.engines.openvino.cache_home", lambda: tmp_path)
+    monkeypatch.setattr("arcage.embedder.engines.compiled.cache_home", lambda: tmp_path)
     assert "keeps 0, 0 MB" in check("compiled networks", monkeypatch).text
     for name in ("a", "b"):
         (tmp_path / "openvino" / f"{name}.blob").write_bytes(bytes(2_000_000))
@@ -173,6 +174,20 @@ def test_the_size_of_compiled_networks(tmp_path: Path, monkeypatch: pytest.Monke
     assert "always safe" in found.text
     monkeypatch.setattr(arcage.doctor, "_MANY_BYTES", 3_000_000)
     assert check("compiled networks", monkeypatch).level == "note"
+
+
+def test_a_damaged_compiled_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.embedder.engines.compiled.cache_home", lambda: tmp_path)
+    (tmp_path / "openvino").mkdir()
+    kept = CompiledFile(tmp_path / "openvino", "a model")
+    kept.write(bytes(1000))
+    assert check("compiled networks", monkeypatch).level == "ok"
+    data = bytearray(kept.path.read_bytes())
+    data[500] = 1
+    kept.path.write_bytes(data)
+    found = check("compiled networks", monkeypatch)
+    assert found.level == "note"
+    assert f"compiled again when needed: 1 ({kept.path.name})" in found.text
 
 
 def test_a_cache(bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

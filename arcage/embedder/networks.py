@@ -80,12 +80,14 @@ def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
 
 def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> tuple[Network, int]:
     """Return the network from aligned faces to descriptors, and its number of columns."""
-    data = pack.read(record)
+    data, sha256 = pack.read(record), record.sha256
     if record.kind == "arcface":
         from arcage.embedder.packs.insightface import descriptor_model
 
         data, dimension = descriptor_model(data)
+        sha256 = ""
     else:
         assert record.dimension is not None
         dimension = record.dimension
-    return engine.load(data, (-1, SIDE, SIDE, 3), reduced_precision=True), dimension
+    network = engine.load(data, (-1, SIDE, SIDE, 3), sha256=sha256, reduced_precision=True)
+    return network, dimension

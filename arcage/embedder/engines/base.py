@@ -48,12 +48,15 @@ class Engine(Protocol):
     note: str
     """Why ``auto`` uses the CPU although a GPU package is installed, in one line; otherwise empty."""
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
+    def load(
+        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+    ) -> Network:
         """Compile an ONNX model with one input.
 
         Args:
             model: the ONNX file's bytes, verified by the caller.
             shape: of the input; -1 for a size that varies between calls.
+            sha256: of the model, if the caller knows it; it saves time.
             reduced_precision: whether the engine may compute with fewer bits than float32.
 
         Raises:

@@ -121,7 +121,9 @@ class OnnxRuntimeEngine:
             self._providers.append((installed["cpu"], {}))
         self._probe()
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
+    def load(
+        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+    ) -> Network:
         try:
             session = self._session(model)
             (image,) = session.get_inputs()

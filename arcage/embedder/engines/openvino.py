@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
 import queue
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arcage.embedder.engines.base import Hint, Network, Precision, cores
-from arcage.errors import ModelError, OutputError
-from arcage.files import atomic_write, user_home
-from arcage.types import Array
+from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
+from arcage.errors import ModelError
+from arcage.files import sha256_bytes
+from arcage.types import U8, Array
 
 _CONVERTER = "openvino.tools.ovc"
-
-CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
-"""Environment variable that overrides :func:`cache_home`."""
-
-
-def cache_home() -> Path | None:
-    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
-    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
-    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
-    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
-        return Path(override, "arcage")
-    home = user_home()
-    return home / below / "arcage" if home is not None else None
 
 
 class OpenVinoEngine:
@@ -83,19 +68,19 @@ class OpenVinoEngine:
         name: str = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         return name, [name for name in formats if name in supported]
 
-    def load(self, model: bytes, shape: tuple[int, ...], *, reduced_precision: bool = False) -> Network:
+    def load(
+        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+    ) -> Network:
         precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
-        digest = hashlib.sha256(model)
-        digest.update(f"{shape} {properties} {self._platform}".encode())
-        kept = self._folder / f"{digest.hexdigest()[:32]}.blob" if self._folder else None
-        if kept is not None:
-            # A missing or damaged file is compiled again.
-            with suppress(RuntimeError, OSError, ValueError):
-                # Memory-mapped, and referenced as long as the network, which uses the memory.
-                blob = self._tensor(np.memmap(kept, np.uint8, "c"), shared_memory=True)
-                compiled = self._core.import_model(blob, "CPU", properties)
-                return _CompiledNetwork(compiled, self._streams, blob)
+        kept = None
+        if self._folder is not None:
+            made_from = f"{sha256 or sha256_bytes(model)} {shape} {properties} {self._platform}"
+            kept = CompiledFile(self._folder, made_from)
+            blob = kept.read()
+            if blob is not None:
+                with suppress(RuntimeError):  # compiled again
+                    return self._import(blob, properties)
         try:
             graph = self._core.read_model(model)
             graph.reshape(list(shape))
@@ -104,26 +89,17 @@ class OpenVinoEngine:
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}") from error
         if kept is not None:
-            with suppress(OutputError), atomic_write(kept) as file:
-                file.write(compiled.export_model().getbuffer())
+            kept.write(compiled.export_model().getbuffer())
         return _CompiledNetwork(compiled, self._streams)
 
+    def _import(self, blob: U8, properties: dict[str, Any]) -> Network:
+        """Return a network from its blob, which it uses as long as it lives.
 
-def compiled_folder() -> Path | None:
-    """Return the folder of compiled networks, which is made if needed; None if it cannot be written.
-
-    Reading a compiled network takes a tenth of the time of compiling it. Without the folder (a read-only home
-    folder, or none), arcage starts one second later.
-    """
-    home = cache_home()
-    if home is None:
-        return None
-    folder = home / "openvino"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+        Raises:
+            RuntimeError: the runtime rejects it.
+        """
+        tensor = self._tensor(blob, shared_memory=True)
+        return _CompiledNetwork(self._core.import_model(tensor, "CPU", properties), self._streams, tensor)
 
 
 def _runtime() -> Any:

@@ -16,7 +16,8 @@ from detectors import cosine
 
 from arcage.embedder.engines import openvino
 from arcage.embedder.engines.base import Precision
-from arcage.embedder.engines.openvino import OpenVinoEngine, cache_home
+from arcage.embedder.engines.compiled import cache_home, check_compiled
+from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import bundled_pack
 from arcage.errors import ModelError
@@ -191,6 +192,28 @@ def test_a_folder_for_compiled_networks_is_optional(tmp_path: Path, monkeypatch:
     for size in (whole - 1, whole // 2, 100, 0):
         os.truncate(blob, size)
         assert works()
+
+
+def test_a_damaged_compiled_network_is_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pack = bundled_pack()
+    model = pack.read(pack.detector)
+    canvas = np.random.default_rng(0).random((1, 3, 64, 64), np.float32) * 255
+
+    def scores() -> Any:
+        return OpenVinoEngine().load(model, (1, 3, 64, 64))(canvas)["cls_8"]
+
+    expected = scores()
+    (kept,) = (tmp_path / "arcage" / "openvino").iterdir()
+    right = kept.read_bytes()
+    damaged = bytearray(right)
+    for at in range(len(damaged) // 4, len(damaged) * 3 // 4, 401):
+        damaged[at] ^= 0x10
+    kept.write_bytes(damaged)
+    np.testing.assert_array_equal(scores(), expected)
+    assert check_compiled(kept) == "right"
 
 
 def test_a_model_that_the_runtime_rejects_is_a_model_error(
