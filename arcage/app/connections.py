@@ -19,7 +19,7 @@ from arcage.app.clients import network
 from arcage.app.guard import HEADERS
 from arcage.app.limits import Limits
 
-_LINGER_SECONDS = 3
+_LINGER_SECONDS = 2
 """How long a closed connection discards what its client still sends. Without this, the kernel would tell the
 client that the connection is broken, and the client would not see the answer."""
 _PATIENCE_SECONDS, _READ_BYTES = 10, 50_000

@@ -41,6 +41,8 @@ class Turns:
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]
+        if client in self._waiting:  # the others first
+            self._waiting[client] = self._waiting.pop(client)
         self._next()
 
     async def _wait(self, client: Hashable) -> None:
@@ -72,8 +74,6 @@ class Turns:
             self._remove(client, turn)
             if turn.done():  # cancelled
                 continue
-            if client in self._waiting:  # the others first, next time
-                self._waiting[client] = self._waiting.pop(client)
             self._start(client)
             turn.set_result(None)
 
