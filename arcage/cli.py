@@ -399,7 +399,7 @@ def models_fetch(
         models_verify(name)
         return
     check_can_fetch()
-    say(str(plan))
+    say(*str(plan).split("\n"))
     if not (yes or _confirmed("Download it?")):
         say("nothing was downloaded")
         raise typer.Exit(FAILED)

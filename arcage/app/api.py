@@ -17,7 +17,7 @@ from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
 from arcage.app.turns import Turns
 from arcage.app.uploads import Uploads
-from arcage.images.decoder import MAX_PIXELS
+from arcage.images.limits import DEFAULT_LIMITS
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 
@@ -40,7 +40,7 @@ class Api:
 
     async def about(self, request: Request) -> Response:
         """Return the version, the columns and the limits."""
-        limits = {"pixels": MAX_PIXELS, **asdict(self.limits)}
+        limits = {"pixels": DEFAULT_LIMITS.pixels, **asdict(self.limits)}
         return JSONResponse(
             {"arcage": __version__, "columns": COLUMNS, "decimals": DECIMALS, "limits": limits}
         )

@@ -21,6 +21,7 @@ from arcage.output.rows import json_row
 from arcage.report.elements import STYLE
 from arcage.report.thumbnail import thumbnail
 from arcage.sources.source import Source
+from arcage.text import html_text
 from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]
@@ -97,7 +98,7 @@ def _shell(title: str) -> tuple[str, str]:
     # Even if a file name could inject markup, it would neither run nor load anything.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    shown = escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in title))
+    shown = html_text(title)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
