@@ -17,7 +17,6 @@ from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
 from arcage.app.turns import Turns
 from arcage.app.uploads import Uploads
-from arcage.images.limits import DEFAULT_LIMITS
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 
@@ -34,13 +33,14 @@ class Api:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
+        self._pixels = predictor.limits.pixels
         self.uploads = Uploads(limits)
         self.pool = PredictionPool(predictor, limits)
         self.zips = Turns(_ZIPS, limits.waiting, each=1)
 
     async def about(self, request: Request) -> Response:
         """Return the version, the columns and the limits."""
-        limits = {"pixels": DEFAULT_LIMITS.pixels, **asdict(self.limits)}
+        limits = {"pixels": self._pixels, **asdict(self.limits)}
         return JSONResponse(
             {"arcage": __version__, "columns": COLUMNS, "decimals": DECIMALS, "limits": limits}
         )

@@ -135,25 +135,30 @@ def _connections() -> int:
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    _keep_ignored_signals(server)
+    _handle_signals(server)
     with suppress(KeyboardInterrupt):  # the normal end
         server.run([listener])
     close_cells()
     # The signal is not forgotten, so that the command ends without waiting for photos in progress.
 
 
-def _keep_ignored_signals(server: Any) -> None:
-    """Keep Uvicorn from handling ignored signals, such as SIGINT in a background job of a shell script."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    ignored = [number for number in signals if signal.getsignal(number) == signal.SIG_IGN]
+def _handle_signals(server: Any) -> None:
+    """Let SIGHUP end the server as SIGINT and SIGTERM do, and keep Uvicorn from handling ignored signals, such
+    as SIGINT in a background job of a shell script."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
     capture = server.capture_signals
 
     @contextmanager
     def capture_others() -> Iterator[None]:
         with capture():
-            for number in ignored:
-                signal.signal(number, signal.SIG_IGN)
-            yield
+            for number, handler in before.items():
+                signal.signal(number, handler if handler == signal.SIG_IGN else server.handle_exit)
+            try:
+                yield
+            finally:  # Uvicorn raises a signal that it handled again
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     if threading.current_thread() is threading.main_thread():
         server.capture_signals = capture_others

@@ -76,7 +76,7 @@ def test_a_photo_in_progress_does_not_delay_the_shutdown(
         assert time.monotonic() - started < 3
         assert (out, words) == ("", "open this address in a browser; Ctrl-C ends it\n")
         assert process.returncode == 0
-        assert all(answer.exception() for answer in answers)
+        assert sum(answer.exception() is None and answer.result().status == 200 for answer in answers) < 20
 
 
 def test_access_from_other_machines_prints_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:
