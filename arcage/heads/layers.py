@@ -173,16 +173,14 @@ def from_arrays(arrays: Arrays, prefix: str) -> Layer | None:
                 name: take(arrays, key, *_FORMS[kind][name], finite=name != "threshold")
                 for name, key in names.items()
             }
-            layer = cls(
-                **{n: v.astype(np.float32) if v.dtype == np.float16 else v for n, v in values.items()}
-            )
+            layer = cls(**values)
             _check(layer)
             return layer
     return None
 
 
 def take(arrays: Arrays, name: str, kind: str, dimensions: int, *, finite: bool = True) -> Array:
-    """Remove an array and return it.
+    """Remove an array and return it, in single precision if it is stored in half precision.
 
     Args:
         arrays: by name.
@@ -198,6 +196,8 @@ def take(arrays: Arrays, name: str, kind: str, dimensions: int, *, finite: bool 
     array = arrays.pop(name)
     if array.dtype.kind != kind or array.ndim != dimensions:
         raise ValueError(f"{name} has {array.ndim} axes of {array.dtype} numbers")
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     if kind == "f" and array.size:
         # NaN passes through both. Unlike a mask, they take no memory.
         ends = np.array([array.min(), array.max()])
