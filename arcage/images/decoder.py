@@ -59,7 +59,10 @@ def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
         format_ = find_format(data)
         header = format_.read_header(data)
         if judge(data, header, limits).in_process:
-            return _decode(data, format_, header)
+            try:
+                return _decode(data, format_, header)
+            except MemoryError as error:
+                raise ImageMemoryError(str(error)) from None
         if format_.name == "HEIC":
             heif.check_extra()
     return decode_in_cell(_JOB, data, limits)
@@ -91,7 +94,8 @@ def _decode(data: bytes, format_: Format, header: ImageHeader) -> U8:
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            raise ImageMemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
+            # In a worker process, the reason is its limit.
+            raise MemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
         if not isinstance(error, format_.errors):
             raise
         upright = None
