@@ -14,7 +14,6 @@ from arcage._version import __version__
 from arcage.app.body import receive_photo
 from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
-from arcage.images.decoder import MAX_PIXELS
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 
@@ -27,13 +26,14 @@ class Api:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
+        self._pixels = predictor.limits.pixels
         self.pool = PredictionPool(predictor, limits.answer_seconds)
         self.photos = asyncio.Semaphore(limits.photos_at_once)
         self.zips = asyncio.Semaphore(1)
 
     async def about(self, request: Request) -> Response:
         """Return the version, the columns and the limits."""
-        limits = {"pixels": MAX_PIXELS, **asdict(self.limits)}
+        limits = {"pixels": self._pixels, **asdict(self.limits)}
         return JSONResponse(
             {"arcage": __version__, "columns": COLUMNS, "decimals": DECIMALS, "limits": limits}
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
+from arcage.images.limits import DecodeLimits
 from arcage.output.rows import json_row
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
@@ -83,8 +84,9 @@ class PredictionPool:
             source = Source(name, name, error=str(error))
         with closing(self._predictor.stream([source])) as predictions:
             rows = next(predictions)[1]
-        readable = rows[0].status != "unreadable"
-        return PhotoPrediction(rows, _picture(source.read()) if picture and readable else None)
+        if not picture or rows[0].status == "unreadable":
+            return PhotoPrediction(rows)
+        return PhotoPrediction(rows, _picture(source.read(), self._predictor.limits))
 
 
 def warm_up(predictor: Predictor) -> None:
@@ -95,13 +97,13 @@ def warm_up(predictor: Predictor) -> None:
     predictor.predict(cv2.imencode(".png", np.full((64, 64, 3), 255, np.uint8))[1].tobytes())
 
 
-def _picture(data: bytes) -> dict[str, Any] | None:
+def _picture(data: bytes, limits: DecodeLimits) -> dict[str, Any] | None:
     import cv2
 
     from arcage.images.decoder import decode
 
     try:
-        image = decode(data)
+        image = decode(data, limits=limits)
     except ImageError:  # out of memory, although the first time there was enough
         return None
     height, width = image.shape[:2]

@@ -27,11 +27,14 @@ from arcage.data.cells import (
 from arcage.data.labels import Label
 from arcage.errors import UsageError
 from arcage.files import reason
+from arcage.text import from_spreadsheet
 
 READ = ("path", "age", "gender", "person", "group", "split", "weight")
 """Columns that are read."""
 PREDICTED = {"path", "face", "faces", "status"}
 """Columns by which a table of predictions is recognised. Each of its rows describes one face of its image."""
+WRITTEN = (PREDICTED, {"path", "person", "left_out"}, {"path", "kind", "score", "sha256"})
+"""Columns by which a CSV file that arcage wrote is recognised: predictions, IMDB-WIKI, suspicious labels."""
 DECIMALS = ("age", "gender", "weight", "face", *BOX)
 """Columns of numbers, which may have a decimal comma."""
 SHOWN = 5
@@ -88,7 +91,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
             if suffix == ".jsonl":
                 return _labels(path, _json_rows(path, file), columns or {}, "line")
             separator = _separator(file)
-            rows = _csv_rows(path, file, separator)
+            rows = _restored(_csv_rows(path, file, separator))
             return _labels(path, rows, columns or {}, "line", comma=separator == ";")
     except OSError as error:
         raise UsageError(f"cannot read the labels {path}: {reason(error)}") from error
@@ -135,6 +138,16 @@ def _csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
         raise UsageError(
             f"{path}, line {last + 1}: {error}; check the quotation marks from there on"
         ) from error
+
+
+def _restored(rows: Iterator[Row]) -> Iterator[Row]:
+    """Undo :func:`arcage.text.to_spreadsheet` in a table that arcage wrote, which its columns tell."""
+    own = False
+    for place, (number, cells) in enumerate(rows):
+        if place == 0:
+            header = {_column(cell) for cell in cells}
+            own = any(columns <= header for columns in WRITTEN)
+        yield number, [from_spreadsheet(cell) for cell in cells] if own else cells
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
@@ -218,7 +231,7 @@ def _labels(
     if count > SHOWN:
         wrong.append(f"and {count - SHOWN:,} more such {line}s")
     if wrong:
-        raise UsageError("\n".join(wrong))
+        raise UsageError(*wrong)
     return Table(labels, predictions, _remarks(predictions, readings))
 
 

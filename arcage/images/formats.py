@@ -65,7 +65,7 @@ class Format:
 
 FORMATS = (
     Format("JPEG", re.compile(rb"\xff\xd8\xff(?!\xf7)").match, jpeg.read_header, jpeg.decode),
-    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n").match, png.read_header),
+    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n").match, png.read_header, png.decode),
     Format("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL).match, webp.read_header),
     # The zeros, the high bytes of a small header size, distinguish BMP from text.
     Format("BMP", re.compile(rb"BM.{13}\0\0\0", re.DOTALL).match, bmp.read_header, _decode_opaque),

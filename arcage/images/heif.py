@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ _MAX_ITEMS = 10_000
 _ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 """EXIF orientation by the axis of the mirror, then by the number of counterclockwise quarter turns before
 mirroring."""
+
+
+_EXTRA = "HEIC needs an extra: pip install 'arcage[formats]'"
+
+
+def check_extra() -> None:
+    """Raise ImageExtraError if pi-heif is not installed."""
+    if find_spec("pi_heif") is None:
+        raise ImageExtraError(_EXTRA)
 
 
 def is_heic(data: bytes) -> bool:
@@ -100,7 +110,7 @@ def decode_heic(data: bytes) -> U8:
     try:
         import pi_heif
     except ImportError:
-        raise ImageExtraError("HEIC needs an extra: pip install 'arcage[formats]'") from None
+        raise ImageExtraError(_EXTRA) from None
     # libheif rotates and mirrors the picture, and converts 10 and 12 bits to 8.
     picture: Any = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     # A copy, because libheif owns the pixels.

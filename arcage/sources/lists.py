@@ -11,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 from arcage.errors import UsageError
 from arcage.files import reason
 from arcage.sources.url import file_url_path, is_url
+from arcage.text import from_spreadsheet
 
 _BYTE_ORDER_MARKS = (
     # UTF-32 precedes UTF-16, because its mark begins with that of UTF-16.
@@ -37,7 +38,8 @@ def read_list(path: str | Path) -> list[str]:
 
     A byte-order mark determines the encoding; the default is UTF-8 with surrogate escapes for invalid bytes.
     If the text contains a NUL (``find -print0``), NULs separate the paths instead of line ends. The order
-    and duplicates are kept. Trailing spaces are part of a path if such a file exists.
+    and duplicates are kept. Trailing spaces are part of a path if such a file exists. An apostrophe from
+    :func:`arcage.text.to_spreadsheet` is removed if only the path without it exists.
 
     Args:
         path: file, or ``-`` for standard input.
@@ -104,10 +106,13 @@ def _decode(data: bytes, name: str) -> str:
 
 def _strip(line: str) -> str:
     short = line.rstrip()
-    if short == line or is_url(line):
+    if (short == line and not short.startswith("'")) or is_url(line):
         return short
     try:
-        return line if os.path.lexists(line) else short
+        if os.path.lexists(line):
+            return line
+        restored = from_spreadsheet(short)
+        return restored if os.path.lexists(restored) and not os.path.lexists(short) else short
     except ValueError:
         return short
 

@@ -37,7 +37,8 @@ from encoded import (
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
-from arcage.images.decoder import MAX_PIXELS, decode, is_out_of_memory
+from arcage.images.decoder import decode, is_out_of_memory
+from arcage.images.limits import DecodeLimits
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tiff"])
@@ -75,9 +76,9 @@ def test_each_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_limit_itself_is_allowed() -> None:
     data = encode(picture(10, 10), ".png")
-    assert decode(data, max_pixels=100).shape == (10, 10, 3)
+    assert decode(data, limits=DecodeLimits(pixels=100)).shape == (10, 10, 3)
     with pytest.raises(ImageError, match="too large: 100 pixels, the limit is 99"):
-        decode(data, max_pixels=99)
+        decode(data, limits=DecodeLimits(pixels=99))
 
 
 def bomb(side: int = 20_000) -> bytes:
@@ -174,7 +175,7 @@ def test_the_size_limit_holds_for_every_format(kind: str) -> None:
     with pytest.raises(ImageError, match="too large") as caught:
         decode(oversized()[kind])
     pixels = int(re.sub(r"\D", "", str(caught.value).split(" pixels")[0]))
-    assert pixels > MAX_PIXELS
+    assert pixels > DecodeLimits().pixels
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_extras_are_imported_only_for_their_files(no_extras: None) -> None:
 def test_the_limit_holds_for_netpbm_and_jpeg_2000() -> None:
     for data in (b"P5 160 96 255\n" + bytes(160 * 96), encode(BIG, ".jp2")):
         with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
-            decode(data, max_pixels=15_359)
+            decode(data, limits=DecodeLimits(pixels=15_359))
 
 
 @pytest.mark.parametrize("name", ["ppm", "pgm", "jp2"])

@@ -14,6 +14,7 @@ from encoded import BIG, STORED, assert_rgb, difference, mutated, oriented, save
 from arcage.errors import ImageError
 from arcage.images import heif
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -68,7 +69,7 @@ def test_deep_heic_is_scaled() -> None:
 def test_the_size_is_checked_before_decoding(format_: str, no_extras: None) -> None:
     data = save(BIG, format_)
     with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
-        decode(data, max_pixels=15_359)
+        decode(data, limits=DecodeLimits(pixels=15_359))
     # The largest size in the file counts, not only that of the primary picture.
     at = data.index(b"ispe") + 8
     huge = data[:at] + struct.pack(">II", 60_000, 60_000) + data[at + 8 :]

@@ -101,3 +101,10 @@ def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
         read_list(tmp_path / "missing.txt")
     with pytest.raises(UsageError, match="Is a directory"):
         read_list(tmp_path)
+
+
+def test_an_apostrophe_of_a_csv_cell_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "=a.jpg", "'=b.jpg", "=b.jpg", "'c.jpg")
+    (tmp_path / "list").write_text("'=a.jpg\n'=b.jpg\n'c.jpg\n'-missing.jpg\n")
+    assert read_list("list") == ["=a.jpg", "'=b.jpg", "'c.jpg", "'-missing.jpg"]
