@@ -97,6 +97,7 @@ def test_the_frames_before_a_failure_are_kept(
         {"number": "0", "seconds": 0.0, "height": 2, "width": 3},
         {"number": 0, "seconds": None, "height": 2, "width": 3},
         {"number": 0, "seconds": 1e400, "height": 2, "width": 3},
+        {"number": 0, "seconds": 10**400, "height": 2, "width": 3},
     ],
 )
 def test_a_broken_worker_is_not_believed(header: dict[str, Any]) -> None:
