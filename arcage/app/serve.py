@@ -143,8 +143,8 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _handle_signals(server: Any) -> None:
-    """Let SIGHUP end the server as SIGINT and SIGTERM do, and keep Uvicorn from handling ignored signals, such
-    as SIGINT in a background job of a shell script."""
+    """Let SIGHUP end the server as SIGINT and SIGTERM do, and keep Uvicorn from handling ignored signals,
+    such as SIGINT in a background job of a shell script."""
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
     capture = server.capture_signals
