@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path, PureWindowsPath
+from typing import IO
 
 from arcage.errors import UsageError
 from arcage.files import reason
@@ -33,7 +34,7 @@ _LONGEST = 1 << 16
 """Maximum length of a path or URL, characters."""
 _CONTROL = bytes([*range(1, 9), *range(0x0E, 0x20), 0x7F])
 _SAMPLE = 1 << 20
-"""Number of bytes in which UTF-16 text is searched for."""
+"""Number of bytes that are read at a time, and in which UTF-16 text is searched for."""
 _MAX_BINARY = 0.02
 """Maximum share of control characters in a list: file names may contain a few."""
 _PATH_COLUMNS = {"path", "paths", "file", "filename", "file_name", "filepath", "file_path", "image", "url"}
@@ -57,14 +58,12 @@ def read_list(path: str | Path) -> list[str]:
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
     try:
         if os.fspath(path) == "-":
-            data = sys.stdin.buffer.read(MAX_LIST_BYTES + 1)
+            data = _read(sys.stdin.buffer, name)
         else:
             with open(path, "rb") as file:
-                data = file.read(MAX_LIST_BYTES + 1)
+                data = _read(file, name)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the list of images {name}: {reason(error)}") from None
-    if len(data) > MAX_LIST_BYTES:
-        raise UsageError(f"the list {name} is larger than {MAX_LIST_BYTES:,} bytes: split it")
     text = _decode(data, name)
     # Not `split`, which takes memory for each of a billion empty lines.
     if "\0" in text:
@@ -74,8 +73,8 @@ def read_list(path: str | Path) -> list[str]:
         entries = [_strip(line) for line in lines if line.strip()]
     if max(map(len, entries), default=0) > _LONGEST:
         raise UsageError(
-            f"{name} is not a list of paths: it has a line of more than {_LONGEST:,} characters; a list is text "
-            "with one path a line"
+            f"{name} is not a list of paths: it has a line of more than {_LONGEST:,} characters; a list is "
+            "text with one path a line"
         )
     if entries:
         _refuse_table(entries[0], name)
@@ -86,6 +85,17 @@ def read_list(path: str | Path) -> list[str]:
                 "it (find: add -type f), or name that folder on the command line"
             )
     return entries
+
+
+def _read(file: IO[bytes], name: str) -> bytes:
+    # In pieces, because the file may be a pipe or have no end.
+    pieces, size = [], 0
+    while piece := file.read(_SAMPLE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_LIST_BYTES:
+            raise UsageError(f"the list {name} is larger than {MAX_LIST_BYTES:,} bytes: split it")
+    return b"".join(pieces)
 
 
 def _decode(data: bytes, name: str) -> str:
