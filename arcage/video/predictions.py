@@ -74,7 +74,7 @@ class Videos:
         are those of :class:`~arcage.video.person.Person`. An unreadable video has one row with the error.
         """
         try:
-            with open_video(source.path, self._rate) as reader:
+            with open_video(source.path, self._rate, self._predictor.limits) as reader:
                 return self._persons(source, reader)
         except ImageError as error:
             return [row_without_face(source.path, str(error))]
