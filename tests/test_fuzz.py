@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hostile_campaigns as hostile
@@ -13,6 +14,8 @@ from tools.fuzz import mutate, watch
 from tools.fuzz.campaign import Campaign, campaigns, random_numbers
 
 SEED = 3
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX: process groups and limits")
 
 
 def failures(campaign: type[Campaign], count: int = 2) -> tuple[watch.Tally, dict[str, int]]:
