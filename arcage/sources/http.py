@@ -143,7 +143,8 @@ async def _get(
 async def _read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
     """Return at most ``limit`` bytes of a body, and whether these are all."""
     pace = Pace(MIN_RATE, PERIOD, OBJECT_SECONDS)
-    chunks, received = [], 0
+    chunks: list[bytes] = []
+    received = 0
     while True:
         # aiohttp's own time limit ends with a response that it cannot parse.
         async with asyncio.timeout(SILENT_SECONDS):
