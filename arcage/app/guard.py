@@ -59,7 +59,10 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                sent = MutableHeaders(scope=message)
+                sent.update(HEADERS)
+                if message["status"] >= 400 and scope["method"] not in ("GET", "HEAD"):
+                    sent["Connection"] = "close"  # the rest of the upload is not wanted
             await send(message)
 
         headers = Headers(scope=scope)

@@ -20,6 +20,8 @@ from arcage.types import U8
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
 _SEQUENCES = {b"avis", b"hevc", b"hevx", b"msf1"}
+_MAX_ASSOCIATIONS = 4
+"""Maximum number of boxes ``ipma`` that are read: one for each version and width."""
 _MAX_ITEMS = 10_000
 """Maximum number of items whose properties are read."""
 
@@ -83,7 +85,7 @@ def read_header(data: bytes) -> ImageHeader:
     (primary,) = struct.unpack_from(">H" if data[at] == 0 else ">I", data, at + 4)
     properties = child(data, start, end, b"iprp")
     listed = list(boxes(data, *child(data, *properties, b"ipco")))
-    own = _properties_of_items(data, properties, listed).get(primary, {})
+    own = _properties_of_items(data, properties, listed, only=primary).get(primary, {})
     sizes = [struct.unpack_from(">II", data, at + 4) for name, at, _ in listed if name == b"ispe"]
     width, height = struct.unpack_from(">II", data, own[b"ispe"] + 4)
     turns = data[own[b"irot"]] & 3 if b"irot" in own else 0
@@ -180,20 +182,27 @@ def _starts_of_items(data: bytes, start: int, end: int) -> Iterator[tuple[int, i
 
 
 def _properties_of_items(
-    data: bytes, properties: tuple[int, int], listed: list[tuple[bytes, int, int]]
+    data: bytes,
+    properties: tuple[int, int],
+    listed: list[tuple[bytes, int, int]],
+    *,
+    only: int | None = None,
 ) -> dict[int, dict[bytes, int]]:
-    """Return the positions of each item's properties by their type; ``listed`` is the content of ``ipco``."""
+    """Return the positions of the properties of items, or of ``only`` one, by item and by their type.
+
+    ``listed`` is the content of ``ipco``.
+    """
     items: dict[int, dict[bytes, int]] = {}
-    for name, at, stop in boxes(data, *properties):
-        if name == b"ipma":
-            for item, index in _property_indices(data, at, stop):
-                if 0 <= index < len(listed):
-                    items.setdefault(item, {})[listed[index][0]] = listed[index][1]
+    associations = [(at, stop) for name, at, stop in boxes(data, *properties) if name == b"ipma"]
+    for at, stop in associations[:_MAX_ASSOCIATIONS]:
+        for item, index in _property_indices(data, at, stop, only):
+            if 0 <= index < len(listed):
+                items.setdefault(item, {})[listed[index][0]] = listed[index][1]
     return items
 
 
-def _property_indices(data: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield items and the indices of their properties in ``ipco``, from the content of a box ``ipma``."""
+def _property_indices(data: bytes, at: int, end: int, only: int | None) -> Iterator[tuple[int, int]]:
+    """Yield items, and the indices of their properties in ``ipco``, from the content of a box ``ipma``."""
     version, wide = data[at], data[at + 3] & 1
     (count,) = struct.unpack_from(">I", data, at + 4)
     at += 8
@@ -202,6 +211,9 @@ def _property_indices(data: bytes, at: int, end: int) -> Iterator[tuple[int, int
         at += 3 if version == 0 else 5
         if at + length * (1 + wide) > end:
             raise ValueError
+        if only is not None and number != only:
+            at += length * (1 + wide)
+            continue
         for _ in range(length):
             index = struct.unpack_from(">H", data, at)[0] & 0x7FFF if wide else data[at] & 0x7F
             at += 1 + wide
