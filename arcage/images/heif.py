@@ -19,6 +19,8 @@ from arcage.types import U8
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"heif", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF = {b"avif", b"avis"}
 _SEQUENCES = {b"avis", b"hevc", b"hevx", b"msf1"}
+_MAX_ASSOCIATIONS = 4
+"""Maximum number of boxes ``ipma`` that are read: one for each version and width."""
 _MAX_ITEMS = 10_000
 """Maximum number of items whose properties are read."""
 
@@ -81,11 +83,11 @@ def read_header(data: bytes) -> ImageHeader:
     listed = list(boxes(data, *child(data, *properties, b"ipco")))
     sizes = [struct.unpack_from(">II", data, at + 4) for name, at, _ in listed if name == b"ispe"]
     own = {}
-    for name, at, stop in boxes(data, *properties):
-        if name == b"ipma":
-            for index in _property_indices(data, at, stop, primary):
-                if 0 <= index < len(listed):
-                    own[listed[index][0]] = listed[index][1]
+    associations = [(at, stop) for name, at, stop in boxes(data, *properties) if name == b"ipma"]
+    for at, stop in associations[:_MAX_ASSOCIATIONS]:
+        for index in _property_indices(data, at, stop, primary):
+            if 0 <= index < len(listed):
+                own[listed[index][0]] = listed[index][1]
     width, height = struct.unpack_from(">II", data, own[b"ispe"] + 4)
     turns = data[own[b"irot"]] & 3 if b"irot" in own else 0
     mirror = data[own[b"imir"]] & 1 if b"imir" in own else None
