@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _csv import Writer
 
 _BLANK = frozenset(
     chr(code)
@@ -101,14 +105,36 @@ def from_spreadsheet(text: str) -> str:
     return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
+def csv_writer(write: Callable[[str], object]) -> Writer:
+    """Return a CSV writer with commas and line feeds. Texts need :func:`to_spreadsheet` first.
+
+    Cells with a semicolon or a tab are quoted too: in some languages, spreadsheets separate cells by these,
+    and would run the rest of the text.
+
+    Args:
+        write: is called with each line.
+    """
+    import csv
+
+    # The writer quotes cells with any of the characters that end a line. Python before 3.13 quotes a carriage
+    # return only if it is one of them.
+    end = ";\t\r\n"
+    lines = SimpleNamespace(write=lambda line: write(line.removesuffix(end) + "\n"))
+    return csv.writer(lines, lineterminator=end)
+
+
 def markdown(text: str) -> str:
     """Escape a text, so that Markdown and HTML show it as it is. Invisible characters become visible."""
-    return html.escape(_MARKDOWN.sub(r"\\\g<0>", visible(text)), quote=False)
+    from html import escape
+
+    return escape(_MARKDOWN.sub(r"\\\g<0>", visible(text)), quote=False)
 
 
 def html_text(text: str) -> str:
     """Escape a text for HTML. Invisible characters become visible."""
-    return html.escape(visible(text))
+    from html import escape
+
+    return escape(visible(text))
 
 
 def code_span(text: str) -> str:

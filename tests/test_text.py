@@ -11,6 +11,7 @@ from arcage.text import (
     code_block,
     code_span,
     counted,
+    csv_writer,
     format_number,
     from_spreadsheet,
     gender_text,
@@ -122,3 +123,10 @@ def test_markup_is_shown_as_it_is() -> None:
     assert code_span("a`<b>\n") == r"`` a`<b>\n ``"
     assert code_span("a") == "`a`"
     assert code_block("a\n```\n<b>") == "````\na\n```\n<b>\n````"
+
+
+def test_cells_with_any_separator_are_quoted() -> None:
+    lines: list[str] = []
+    writer = csv_writer(lines.append)
+    writer.writerows([["a;=1", 1], ["b\t=1", ""], ["c\rd", "e\nf"], ['"g"', "h, i"], ["plain", -1]])
+    assert lines == ['"a;=1",1\n', '"b\t=1",\n', '"c\rd","e\nf"\n', '"""g""","h, i"\n', "plain,-1\n"]

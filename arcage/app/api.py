@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from dataclasses import asdict
+from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from arcage._version import __version__
 from arcage.app.body import receive_photo
+from arcage.app.clients import network
 from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
+from arcage.app.turns import Turns
+from arcage.app.uploads import Uploads
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 
+_T = TypeVar("_T")
+
 _NAME = 1000
 """Maximum length of a photo's name in its rows, characters."""
+_ZIPS = 4
+"""Zips that are processed at once, one of each client."""
 
 
 class Api:
@@ -27,9 +34,9 @@ class Api:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
         self._pixels = predictor.limits.pixels
-        self.pool = PredictionPool(predictor, limits.answer_seconds)
-        self.photos = asyncio.Semaphore(limits.photos_at_once)
-        self.zips = asyncio.Semaphore(1)
+        self.uploads = Uploads(limits)
+        self.pool = PredictionPool(predictor, limits)
+        self.zips = Turns(_ZIPS, limits.waiting, each=1)
 
     async def about(self, request: Request) -> Response:
         """Return the version, the columns and the limits."""
@@ -41,25 +48,37 @@ class Api:
     async def predict(self, request: Request) -> Response:
         """Return the rows of one photo."""
         picture = wants_pictures(request)
-        async with self.place(self.photos):
-            name, data = await receive_photo(request, self.limits)
+        client = client_of(request)
+        async with self.uploads.open(client) as upload:
+            name, data = await receive_photo(request, self.limits, upload)
             name = (request.query_params.get("name") or name or "-")[:_NAME]
-            predicted = await self.pool.predict(name, lambda: data, picture=picture)
+            predict = self.pool.predict(client, name, lambda: data, picture=picture)
+            predicted = await _while_connected(request, predict)
         return JSONResponse({"rows": predicted.json_rows()})
 
-    @asynccontextmanager
-    async def place(self, places: asyncio.Semaphore) -> AsyncGenerator[None]:
-        """Wait for a place before the body is read, so that waiting requests use no memory.
 
-        Raises:
-            TimeoutError: no place was free in time.
-        """
-        async with asyncio.timeout(self.limits.answer_seconds):
-            await places.acquire()
-        try:
-            yield
-        finally:
-            places.release()
+def client_of(request: Request) -> str:
+    """Return who sends a request."""
+    return network(request.client.host) if request.client else ""
+
+
+async def _while_connected(request: Request, prediction: Coroutine[Any, Any, _T]) -> _T:
+    """Cancel a prediction if nobody waits for it any more."""
+
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    work = asyncio.create_task(prediction)
+    gone = asyncio.create_task(disconnected())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 def wants_pictures(request: Request) -> bool:

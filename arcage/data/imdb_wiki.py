@@ -23,7 +23,7 @@ from typing import Any
 
 from arcage.errors import ArcageError, UsageError
 from arcage.files import MAX_FILE_BYTES, atomic_write, check_csv, reason
-from arcage.text import to_spreadsheet
+from arcage.text import csv_writer, to_spreadsheet
 
 SETS = ("imdb", "wiki")
 FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
@@ -270,7 +270,7 @@ def _main(mat: Path) -> int:
     try:
         columns = _load(mat)
         sys.stdout.reconfigure(newline="", errors="backslashreplace")  # type: ignore[union-attr]
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv_writer(sys.stdout.write)
         writer.writerow(COLUMNS)
         writer.writerows(_rows(columns))
     except ArcageError as error:

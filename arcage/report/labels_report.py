@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from arcage.report.labels_page import SHOWN, labels_page
 from arcage.report.labels_plots import draw_plots
 from arcage.report.plots import Plots
 from arcage.report.thumbnail import thumbnails
-from arcage.text import to_spreadsheet, visible_json
+from arcage.text import csv_writer, to_spreadsheet, visible_json
 
 HTML, JSON, CSV = "labels.html", "labels.json", "suspicious.csv"
 CSV_COLUMNS = (
@@ -57,7 +56,7 @@ def write_label_report(
     with atomic_write(folder / JSON, "w") as file:
         file.write(text + "\n")
     with atomic_write(folder / CSV, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_writer(file.write)
         writer.writerow(CSV_COLUMNS)
         writer.writerows(_suspicious_rows(report["suspicious"]))
     plots = Plots.draw(lambda colours: draw_plots(report["ages"], colours))

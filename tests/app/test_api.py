@@ -86,9 +86,9 @@ def test_about(server: Server) -> None:
     assert about["decimals"]["p_female"] == 4
 
 
-def test_waiting_requests_are_not_read(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_wait_for_memory(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeExtractor, "delay", 0.2)
-    with running(Limits(photos_at_once=1)) as server, ThreadPoolExecutor(3) as pool:
+    with running(Limits(uploads_bytes=150)) as server, ThreadPoolExecutor(3) as pool:
         answers = pool.map(server.predict, [image(face(age)) for age in (20, 30, 40)])
         assert [answer.rows[0]["age"] for answer in answers] == [20, 30, 40]
 

@@ -219,15 +219,15 @@ class Screen(io.StringIO):
 
 
 def test_control_characters_in_text_formats() -> None:
-    name = "=cmd|\x1b]0;x\x07\u202e.jpg"
+    name = "=cmd|\x1b]0x\x07\u202e.jpg"
     csv_text, screen, lines = io.StringIO(), Screen(), io.StringIO()
     write_text(csv_text, "csv")([replace(NO_FACE, path=name)])
     write_text(screen, "csv")([replace(NO_FACE, path=name)])
     write_text(lines, "jsonl")([replace(NO_FACE, path=name)])
     assert csv_text.getvalue().splitlines()[1] == f"'{name},,0,,,,,,,,,,,no_face,"
-    assert screen.getvalue().splitlines()[1].startswith(r"'=cmd|\x1b]0;x\x07\u202e.jpg,,0,")
+    assert screen.getvalue().splitlines()[1].startswith(r"'=cmd|\x1b]0x\x07\u202e.jpg,,0,")
     assert json.loads(lines.getvalue())["path"] == name
-    assert r'"=cmd|\u001b]0;x\u0007\u202e.jpg"' in lines.getvalue()
+    assert r'"=cmd|\u001b]0x\u0007\u202e.jpg"' in lines.getvalue()
 
 
 def test_numbers_have_no_apostrophe() -> None:
