@@ -47,7 +47,11 @@ class CellMemoryError(CellError):
 
 
 class CellDiedError(CellError):
-    """The worker crashed, could not be started, sent something that is not a reply, or was closed."""
+    """The worker crashed, sent something that is not a reply, or was closed; or its job raised an error."""
+
+
+class CellStartError(CellDiedError):
+    """A worker could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ def run(
     Raises:
         CellTimeoutError: a reply took too long.
         CellMemoryError: the job needed too much memory.
+        CellStartError: no worker could be started, or it cannot import the job.
         CellDiedError: the worker died, or the job raised an exception.
     """
     limits = limits or CellLimits()
@@ -159,7 +164,7 @@ class _Cell:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except (OSError, ValueError) as error:
-            raise CellDiedError(f"a worker process cannot be started: {error}") from None
+            raise CellStartError(f"a worker process cannot be started: {error}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests: IO[bytes] = self._process.stdin
@@ -302,10 +307,10 @@ def _take(job: str, args: dict[str, Any], payload: bytes, limits: CellLimits) ->
         cell = cell or _Cell()
         try:
             cell.start(job, args, payload, limits)
-        except CellError:
+        except CellError as error:
             cell.close()
             if fresh:
-                raise
+                raise CellStartError(f"a worker process cannot be started: {error}") from None
             continue  # it died while it was idle
         except BaseException:
             cell.close()
