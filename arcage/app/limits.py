@@ -26,7 +26,7 @@ class Limits:
     """For the predictions of all photos in a zip."""
     connections: int = 200
     """Open connections; of more, the slowest one of the client with the most is closed."""
-    uploads_bytes: int = 1 << 30
+    uploads_bytes: int = 1 << 29
     """Photos and zips in memory, of all requests together."""
     waiting: int = 100
     """Photos that wait for a free processor, of all requests together."""

@@ -14,9 +14,7 @@ from arcage.app.limits import Limits
 _GRACE_SECONDS = 10.0
 """An upload may be slower than the minimum for this long."""
 _PATIENCE_SECONDS = 2.0
-"""If no memory becomes free in this time, the slowest upload is refused."""
-_HEAD_START = 1 << 20
-"""Bytes added to every upload, so that a new one is not the slowest."""
+"""If no memory becomes free in this time, the largest incomplete upload is refused."""
 _BUSY = "the server is busy: try again"
 
 
@@ -58,16 +56,16 @@ class Uploads:
                         async with asyncio.timeout(_PATIENCE_SECONDS):
                             await self._freed.wait()
                     except TimeoutError:
-                        self._refuse_slowest()
+                        self._refuse_one()
         self._size += size
         upload.size += size
 
-    def _refuse_slowest(self) -> None:
+    def _refuse_one(self) -> None:
         sizes: Counter[str] = Counter()
         for upload in self._receiving:
             sizes[upload.client] += upload.size
-        now = asyncio.get_running_loop().time()
-        min(self._receiving, key=lambda upload: (-sizes[upload.client], upload.speed(now))).refuse()
+        if self._receiving:
+            max(self._receiving, key=lambda upload: (sizes[upload.client], upload.size)).refuse()
 
     def started(self, upload: Upload) -> None:
         """Count an upload among those that may be refused."""
@@ -88,8 +86,8 @@ class Upload:
         self._limits = limits
         self._refused = False
         self._timeout: asyncio.Timeout
-        self._since = self._end = self._slow = 0.0
-        """When it started, when it has to be complete, and when it is too slow without more data."""
+        self._end = self._slow = 0.0
+        """When it has to be complete, and when it is too slow without more data."""
 
     @asynccontextmanager
     async def receiving(self) -> AsyncGenerator[None]:
@@ -98,9 +96,9 @@ class Upload:
         Raises:
             HTTPException: the upload was too slow, or others needed its memory.
         """
-        self._since = asyncio.get_running_loop().time()
-        self._end = self._since + self._limits.upload_seconds
-        self._slow = self._since + _GRACE_SECONDS
+        now = asyncio.get_running_loop().time()
+        self._end = now + self._limits.upload_seconds
+        self._slow = now + _GRACE_SECONDS
         self._all.started(self)
         try:
             async with asyncio.timeout_at(min(self._end, self._slow)) as self._timeout:
@@ -117,7 +115,6 @@ class Upload:
         before = loop.time()
         await self._all.take(self, size)
         waited = loop.time() - before
-        self._since += waited
         self._end += waited
         latest = loop.time() + _GRACE_SECONDS
         self._slow = min(latest, self._slow + waited + size / self._limits.upload_rate)
@@ -129,10 +126,6 @@ class Upload:
         if not self._timeout.expired():
             self._refused = True
             self._timeout.reschedule(asyncio.get_running_loop().time())
-
-    def speed(self, now: float) -> float:
-        """Return the speed of the upload, bytes per second."""
-        return (self.size + _HEAD_START) / (now - self._since + 1)
 
     def _error(self) -> HTTPException:
         if self._refused:

@@ -28,6 +28,9 @@ _MAX_CHUNKS = 10_000
 _MAX_KEPT = 64
 _MAX_KEPT_BYTES = 1 << 20
 """Maximum number and size of ancillary chunks that are passed to the decoder."""
+_MAX_COMPRESSED = 4
+"""Maximum number of those that are compressed. libpng allows each to expand to 8 MB."""
+_COMPRESSED = {b"zTXt", b"iTXt", b"iCCP"}
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
 """Samples per pixel as OpenCV returns them, by the colour type."""
 
@@ -51,7 +54,7 @@ def read_header(data: bytes) -> PngHeader:
     if kind != b"IHDR":
         raise ValueError
     metadata = _Metadata()
-    ancillary = size = pixel_chunks = 0
+    ancillary = size = compressed = pixel_chunks = 0
     transparent = animated = False
     at = _FIRST_CHUNK
     while kind != b"IEND":
@@ -62,6 +65,7 @@ def read_header(data: bytes) -> PngHeader:
             metadata.add(kind, data[at + 8 : at + 8 + length])
             ancillary += 1
             size += length
+            compressed += kind in _COMPRESSED
             transparent = transparent or kind == b"tRNS"
             animated = animated or kind == b"acTL"
         if pixel_chunks > _MAX_DATA_CHUNKS or ancillary > _MAX_CHUNKS:
@@ -76,7 +80,10 @@ def read_header(data: bytes) -> PngHeader:
         memory=decoded + 3 * width * height,
         # Measured with libpng 1.6 for the slowest filter and for compressed photos.
         seconds=1e-8 * (decoded + len(data)),
-        is_plain=not animated and ancillary <= _MAX_KEPT and size <= _MAX_KEPT_BYTES,
+        is_plain=not animated
+        and ancillary <= _MAX_KEPT
+        and compressed <= _MAX_COMPRESSED
+        and size <= _MAX_KEPT_BYTES,
     )
 
 
@@ -104,7 +111,7 @@ def _critical(data: bytes) -> bytes:
     """Return the PNG without animation and metadata.
 
     OpenCV decodes an animation with its own code, which returns uninitialised memory for a damaged frame. Its
-    first frame is the still picture. libpng takes up to 8 MB for each text.
+    first frame is the still picture.
     """
     kept = [data[:_FIRST_CHUNK]]
     at = _FIRST_CHUNK

@@ -23,6 +23,9 @@ _SIGN_SECONDS = 0.5
 """Time between two replies if there is no frame to send, seconds. The time limit is that of one picture."""
 _MAX_THREADS = 4
 """Each thread of FFmpeg decodes a frame of its own, in memory of its own."""
+_BYTES_PER_PIXEL = 24
+"""Memory that no decoder does without: a picture in two formats, and those that it refers to. It is allocated
+once, because FFmpeg does not say that memory is short, and skips the picture."""
 
 
 def frames(args: dict[str, Any], _: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -52,6 +55,8 @@ def _frames(args: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
                 raise not_decoded(name)
             raise _damaged()
         reader = Reader(capture, args["rate"], codec=lambda: codec(file), pixels=args["pixels"])
+        width, height = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        np.empty(int(max(width * height, 0)) * _BYTES_PER_PIXEL, np.uint8)
         yield {"fps": reader.fps, "count": reader.count}, b""
         yield from _replies(reader)
         end: dict[str, Any] = {"truncated": reader.truncated}

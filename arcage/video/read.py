@@ -118,6 +118,7 @@ class Reader:
         """Yield None after a picture that is not a frame at the requested rate."""
         start = time.monotonic()
         slot = -1
+        is_empty = True
         while self._grab():
             self._number += 1
             seconds = self._seconds(start)
@@ -132,8 +133,9 @@ class Reader:
                 continue
             slot = current
             image = self._retrieve()
+            is_empty = is_empty and image is None
             yield None if image is None else Frame(self._number, self._last, image)
-        if self._number < 0:
+        if is_empty:
             if self.live:
                 raise DeviceError("the camera gives no pictures: does another program use it?")
             self._check_codec()

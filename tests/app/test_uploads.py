@@ -41,11 +41,10 @@ def test_an_upload_waits_until_memory_is_free() -> None:
     asyncio.run(run())
 
 
-def test_the_slowest_upload_is_refused_if_memory_does_not_become_free(
+def test_the_largest_upload_is_refused_if_memory_does_not_become_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(uploads, "_HEAD_START", 1)
 
     async def run() -> None:
         limited = Uploads(Limits(uploads_bytes=1000))
@@ -54,17 +53,17 @@ def test_the_slowest_upload_is_refused_if_memory_does_not_become_free(
             async with limited.open(client) as upload:
                 await _send(upload, sizes, pause)
 
-        slow = asyncio.create_task(ask("a", [300, 1], 60))
-        fast = asyncio.create_task(ask("a", [500, 1], 60))
+        large = asyncio.create_task(ask("a", [500, 1], 60))
+        small = asyncio.create_task(ask("a", [300, 1], 60))
         await asyncio.sleep(0.01)
-        # The client with the most bytes pays, and of its uploads the slowest.
+        # The client with the most bytes pays, and of its uploads the largest.
         async with asyncio.timeout(5):
             await ask("b", [400], 0)
         with pytest.raises(HTTPException) as error:
-            await slow
+            await large
         assert (error.value.status_code, error.value.headers) == (503, {"Retry-After": "5"})
-        assert not fast.done()
-        fast.cancel()
+        assert not small.done()
+        small.cancel()
 
     asyncio.run(run())
 

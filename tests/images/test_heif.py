@@ -93,3 +93,21 @@ def test_truncated_and_mutated_files(format_: str) -> None:
         except ImageError:
             refused += 1
     assert refused > 10
+
+
+def test_repeated_boxes_of_associations_are_not_read() -> None:
+    data = save(BIG, "AVIF")
+    at = data.index(b"ipma") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    start, end = data.index(b"ipma"), at + size
+    assert heif.read_header(data).width == BIG.shape[1]
+    # An invalid box behind many valid ones is not reached.
+    inner = data[start - 4 : end]
+    extra = inner * 5 + struct.pack(">I4sII", 16, b"ipma", 0, 9)
+    grown = bytearray(data[:end] + extra + data[end:])
+    for name in (b"meta", b"iprp"):
+        place = grown.index(name) - 4
+        grown[place : place + 4] = (int.from_bytes(grown[place : place + 4], "big") + len(extra)).to_bytes(
+            4, "big"
+        )
+    assert heif.read_header(bytes(grown)).width == BIG.shape[1]

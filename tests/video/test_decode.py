@@ -149,6 +149,22 @@ def test_memory_that_a_frame_lacks_is_an_error() -> None:
         list(Reader(Full((0, 96)), 5))
 
 
+def test_a_large_frame_is_not_skipped_if_memory_is_short(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", grey(2, 3000, 4000), code="MJPG")
+    limits = DecodeLimits(memory=200_000_000)
+    with pytest.raises(ImageMemoryError, match="`max_memory`"), open_video(str(path), 5, limits) as reader:
+        list(reader)
+
+
+def test_a_video_of_which_no_picture_can_be_decoded_is_an_error() -> None:
+    class Damaged(ListCamera):
+        def retrieve(self) -> Any:
+            return False, None
+
+    with pytest.raises(ImageError, match="without pictures, or a damaged one"):
+        list(Reader(Damaged((0, 96), (0.1, 96)), 5))
+
+
 def test_the_worker_is_kept_for_the_next_video(tmp_path: Path) -> None:
     from arcage.process import cell
 

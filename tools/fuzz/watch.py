@@ -22,6 +22,8 @@ KEPT = 10
 """Number of failed cases of each kind that are kept."""
 PREPARATION = 300.0
 """Limit of the preparation of a worker, seconds."""
+LEAST = 2.0
+"""Time for cases after the preparation, even if the deadline is over, seconds."""
 _TICK = 0.05
 _ENDED: tuple[Outcome, ...] = ("crash", "time", "memory")
 """Outcomes after which the worker is started again."""
@@ -128,7 +130,8 @@ def run(
         seed: with the number, it determines a case.
         numbers: of the cases.
         jobs: number of worker processes.
-        deadline: the campaign ends then, by the monotonic clock.
+        deadline: the campaign ends then, by the monotonic clock, but not before :data:`LEAST` seconds after
+            its preparation.
 
     Raises:
         CannotStartError: the preparation failed.
@@ -136,7 +139,7 @@ def run(
     tally = Tally(campaign.name)
     started = time.monotonic()
     with ThreadPoolExecutor(jobs) as pool:
-        parts = [numbers[job::jobs] for job in range(jobs)]
+        parts = [part for job in range(jobs) if (part := numbers[job::jobs])]
         for done in [pool.submit(_run_part, campaign, seed, part, deadline, tally) for part in parts]:
             done.result()
     tally.seconds = time.monotonic() - started
@@ -160,9 +163,10 @@ def keep(campaign: type[Campaign], seed: int, tally: Tally, folder: Path) -> Non
 
 
 def _run_part(campaign: type[Campaign], seed: int, numbers: range, deadline: float, tally: Tally) -> None:
-    repeated = None
-    while numbers and time.monotonic() < deadline:
-        worker = Worker(campaign, seed, numbers)
+    worker, repeated = Worker(campaign, seed, numbers), None
+    # A long preparation does not take all the time.
+    deadline = max(deadline, time.monotonic() + LEAST)
+    while True:
         try:
             while numbers:
                 reply = worker.wait(deadline=deadline)
@@ -178,6 +182,9 @@ def _run_part(campaign: type[Campaign], seed: int, numbers: range, deadline: flo
                     break
         finally:
             worker.close()
+        if not numbers or time.monotonic() > deadline:
+            return
+        worker = Worker(campaign, seed, numbers)
 
 
 def _lead(*arguments: object) -> None:
