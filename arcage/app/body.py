@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from arcage.app.forms import FRAME, FormError, only_file
-from arcage.app.guard import discard
 from arcage.app.limits import Limits
 from arcage.app.uploads import Upload
 
@@ -60,7 +59,6 @@ async def receive_file(request: Request, limit: int, upload: Upload) -> tuple[st
 
 async def _receive(request: Request, limit: int, frame: int, upload: Upload) -> bytes:
     if int(request.headers.get("content-length", 0)) > limit + frame:
-        await discard(request.headers, request.receive)
         raise _too_large(limit)
     body = io.BytesIO()
     async with upload.receiving():

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from arcage.embedder.align import SIDE
-from arcage.embedder.candidates import FaceDetector
+from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
 from arcage.embedder.engines.base import Engine, Hint, Network
 from arcage.embedder.packs.record import ModelRecord, Pack
+from arcage.embedder.views import TIGHT
 from arcage.errors import ModelError
 from arcage.types import F16, U8, Array
 
 FLOAT16_MAX = 65504
 """Largest finite float16."""
+MAX_FACES_IN_NOISE = 100
+"""Maximum number of faces that a detector may find in noise. A working one finds none or a few."""
 
 
 class PackNetworks:
@@ -41,6 +44,8 @@ class PackNetworks:
             )
         self.dimension = sum(embedder.dimension for embedder in self._embedders)
         """Columns of a descriptor."""
+        if not pack.is_bundled:
+            _check_detector(self.detector)
 
     def embed(self, crops: U8, pool: ThreadPoolExecutor) -> F16:
         """Return the descriptors of aligned faces.
@@ -107,6 +112,22 @@ def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
     from arcage.embedder.scrfd import Scrfd
 
     return Scrfd(engine, data)
+
+
+def _check_detector(detector: FaceDetector) -> None:
+    """Check that a detector finds few faces in noise.
+
+    With damaged weights it finds thousands in every picture, each of which takes as long as a real one.
+
+    Raises:
+        ModelError: it finds more than :data:`MAX_FACES_IN_NOISE`.
+    """
+    side = TIGHT.canvas
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    found = detector.candidates(noise, 0.5)
+    faces = len(non_maximum_suppression(found.boxes, found.scores))
+    if faces > MAX_FACES_IN_NOISE:
+        raise ModelError(f"the face detector finds {faces} faces in noise: it is damaged, get it again")
 
 
 def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> _Embedder:

@@ -58,6 +58,8 @@ def cell_errors(limits: DecodeLimits) -> Iterator[None]:
             f"decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: make it smaller, "
             "or raise `max_memory`"
         ) from None
+    except cell.CellStartError as error:
+        raise ImageHereError(f"{error}; `arcage doctor` checks the installation") from None
     except cell.CellDiedError as error:
         raise ImageHereError(f"the decoder failed, probably because the image is damaged: {error}") from None
 

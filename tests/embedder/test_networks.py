@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import graphs
 import numpy as np
 import pytest
 from detectors import cosine, side_by_side
 from encoded import encode
+from packs import write_pack
 
 from arcage.embedder import align, detect
 from arcage.embedder.engines.openvino import OpenVinoEngine
@@ -113,3 +115,14 @@ def test_wrong_descriptors_are_a_model_error(
     monkeypatch.setattr(networks, "_embedders", wrong)
     with pytest.raises(ModelError, match=f"the model mobilefacenet returns .*{message}"):
         networks.embed_batch(np.zeros((1, 112, 112, 3), np.uint8))
+
+
+def test_a_detector_that_sees_faces_everywhere_is_refused(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    # Its weights are random.
+    files = {"det.onnx": graphs.scrfd, "w.onnx": graphs.mobilefacenet}
+    broken = Extractor(str(write_pack(tmp_path / "random", files)), device="cpu")
+    with pytest.raises(ModelError, match=r"finds \d+ faces in noise: it is damaged"):
+        broken.extract(b"")
