@@ -12,6 +12,7 @@ from typing import IO
 
 _HEADER_BYTES = (1 << 12, 1 << 24)
 """Number of bytes that are read for a header, first and again if it is longer: statistics repeat values."""
+_EXPANSION = 10
 _MAX_PAGES = 1_000_000
 _DICTIONARY = 2
 """Type of a dictionary page."""
@@ -26,6 +27,8 @@ class PageSizes:
 
     largest: int = 0
     dictionary: int = 0
+    expanded: int = 0
+    """Size of the largest page that is at least ten times as large as in the file."""
 
 
 def page_sizes(file: IO[bytes], start: int, size: int) -> PageSizes:
@@ -40,16 +43,18 @@ def page_sizes(file: IO[bytes], start: int, size: int) -> PageSizes:
         ValueError: a header is damaged.
         OSError: the file cannot be read.
     """
-    largest = dictionary = 0
+    largest = dictionary = most_expanded = 0
     at, end = start, start + size
     for _ in range(_MAX_PAGES):
         if at >= end:
-            return PageSizes(largest, dictionary)
+            return PageSizes(largest, dictionary, most_expanded)
         fields, length = _read_header(file, at, end)
         kind, expanded, packed = (fields.get(number, -1) for number in (1, 2, 3))
         if min(kind, expanded, packed) < 0:
             raise ValueError("a page header is damaged")
         largest = max(largest, expanded)
+        if expanded >= _EXPANSION * packed:
+            most_expanded = max(most_expanded, expanded)
         if kind == _DICTIONARY:
             dictionary = max(dictionary, expanded)
         at += length + packed

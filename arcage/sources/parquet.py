@@ -25,14 +25,15 @@ _NAMES_BATCH_ROWS = 1024
 _BUFFER = 1 << 20
 """Size of a read from the file, bytes. Without it, pyarrow would read a column of a whole row group."""
 
-_MAX_PAGE = 1 << 30
-"""Maximum size of a page of images, bytes. pyarrow writes 1,024 images into a page."""
+_MAX_PAGE = 512 << 20
+"""Maximum size of a page of images that is at most a tenth of it in the file, bytes. Encoded images do not
+compress, and pyarrow writes 1,024 of them into a page."""
 _MAX_NAMES_PAGE = 64 << 20
 """Maximum size of a page of names, bytes."""
 _BATCH_BYTES = 256 << 20
 """Images that could take more are decoded one at a time, bytes."""
-_MAX_BATCH_BYTES = 1 << 30
-"""Maximum size of the images of a batch, bytes."""
+_MAX_BATCH_BYTES = 640 << 20
+"""Maximum size of the images of a batch if they are decoded one at a time, bytes."""
 _MAX_EMPTY_ROWS = 1_000_000
 """Maximum number of rows of a row group that has fewer bytes than rows."""
 
@@ -251,8 +252,8 @@ def _decode(path: str, number: int, column: str) -> Iterator[Any]:
             values = batch.column(0)
             parts.append(pc.struct_field(values, "bytes") if values.type.num_fields else values)
             remaining -= len(values)
-            if sum(part.nbytes for part in parts) > _MAX_BATCH_BYTES:
-                raise ImageError(f"{len(parts)} images in a row take more than 1 GB")
+            if rows == 1 and sum(part.nbytes for part in parts) > _MAX_BATCH_BYTES:
+                raise ImageError(f"{len(parts)} images in a row take more than {_MAX_BATCH_BYTES:,} bytes")
             if sum(map(len, parts)) == _BATCH_ROWS or not remaining:
                 yield parts[0] if len(parts) == 1 else pa.chunked_array(parts)
                 parts = []
@@ -276,8 +277,10 @@ def _check_pages(path: str, file: Any, number: int, column: str, most: int, rows
             sizes = page_sizes(
                 raw, chunk.data_page_offset if start is None else start, chunk.total_compressed_size
             )
-        if sizes.largest > most:
-            raise ImageError(f"a page of the Parquet file has {sizes.largest:,} bytes, the limit is {most:,}")
+        if sizes.expanded > most:
+            raise ImageError(
+                f"a page of the Parquet file has {sizes.expanded:,} bytes, the limit is {most:,}"
+            )
         if sizes.dictionary * rows > _BATCH_BYTES:
             return 1
     return rows
