@@ -14,6 +14,9 @@ from arcage.cache.keys import Keys
 from arcage.cache.parts import DamageError, Part, raise_unless_damage
 from arcage.types import Array
 
+_MAX_BYTES = 1 << 29
+"""Maximum size of a part's columns in memory: 512 MiB. A shard has a few megabytes."""
+
 
 def printable(text: str) -> str:
     r"""Make a text valid UTF-8: undecodable bytes of a file name become the characters ``\udcXX``."""
@@ -60,18 +63,24 @@ def read_columns(part: Part, columns: Sequence[str] | None = None) -> dict[str, 
 
     path = part.path("parquet")
     try:
-        with pa.memory_map(str(path)) as source:
-            wanted = list(columns) if columns else None
-            table = pq.ParquetFile(source).read(columns=wanted, use_threads=False)
-        if len(table) != part.facts["rows"]:
-            raise DamageError(f"{path.name} has {len(table)} rows instead of {part.facts['rows']}")
+        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(part.read("parquet"))))
+        expected = part.facts["rows"]
+        if file.metadata.num_rows != expected:
+            raise DamageError(f"{path.name} has {file.metadata.num_rows} rows instead of {expected}")
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if size > _MAX_BYTES:
+            raise DamageError(f"{path.name} takes {size:,} bytes of memory")
+        table = file.read(columns=list(columns) if columns else None, use_threads=False)
+        if len(table) != expected:
+            raise DamageError(f"{path.name} has {len(table)} rows instead of {expected}")
         return {
             name: _to_numpy(table.column(name).combine_chunks()) for name in columns or table.column_names
         }
     except OSError as error:
         raise_unless_damage(error, path)
         raise DamageError(f"{path.name} cannot be read ({error})") from error
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamageError(f"{path.name} is not what was written ({error})") from error
 
 

@@ -2,8 +2,9 @@
 
 A part is a few files with the same base name and a marker, ``<name>.done``, which is renamed into place after
 the files are safely on disk. The marker contains the sizes of the files, which detect a full disk or an
-interrupted copy, and their sha256. Readers only look for markers, so a writer that dies leaves no incomplete
-part. Writers that share the folder cannot collide, because every name is unique.
+interrupted copy, and their checksums, which are compared when a file is first used. Readers only look for
+markers, so a writer that dies leaves no incomplete part. Writers that share the folder cannot collide,
+because every name is unique.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import contextlib
 import errno
 import hashlib
 import json
+import mmap
 import os
 import re
 import secrets
+import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import xxhash
 
 from arcage.errors import CacheError
 from arcage.files import DAY
@@ -28,6 +33,16 @@ from arcage.readers.strict_json import read_json
 
 MARKER = "done"
 TEMPORARY = "tmp"
+
+CHECKSUM = "checksum"
+"""Key of the checksum of a JSON file's other values. Earlier versions wrote none."""
+FAST_DIGEST = "xxh3"
+"""Key of the 128-bit XXH3 digest of a part's file. It is compared when the file is first used, in an eighth
+of the time of SHA-256. Files of earlier versions only have a SHA-256, which is compared instead."""
+_LOST_SECONDS = 60.0
+"""Age at which a part without a marker is reported. A writer adds the marker within a second."""
+_MAX_VERIFIED = 1 << 17
+"""Number of verified files that are remembered."""
 
 _NAME = r"\d{8}T\d{12}-[0-9a-f]{12}"
 
@@ -76,6 +91,63 @@ class Part:
         """Return a description of damage to this part."""
         return Damaged(self.path(MARKER), reason)
 
+    def read(self, suffix: str) -> mmap.mmap:
+        """Map one of its files into memory. Its checksum is compared on first use, and if it has changed.
+
+        Raises:
+            DamageError: the file is missing, or is not as the marker says.
+            CacheError: the file cannot be read for another reason.
+        """
+        path, expected = self.path(suffix), self.facts["files"][suffix]
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise_unless_damage(error, path)
+            raise DamageError(f"{path.name} cannot be read ({error.strerror or error})") from error
+        except ValueError as error:
+            raise DamageError(f"{path.name} is empty") from error
+        digest = expected.get(FAST_DIGEST) or expected["sha256"]
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        state = hash((status.st_dev, status.st_ino, status.st_size, times, digest))
+        if state in _verified:
+            return content
+        if len(content) != expected["bytes"]:
+            raise DamageError(f"{path.name} has {len(content)} bytes instead of {expected['bytes']}")
+        if digest != _digest(content, fast=FAST_DIGEST in expected):
+            raise DamageError(f"{path.name} has changed since it was written")
+        if len(_verified) >= _MAX_VERIFIED:
+            _verified.clear()
+        _verified.add(state)
+        return content
+
+
+_verified: set[int] = set()
+"""Hashes of the states of files whose checksums are right."""
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a JSON file with their checksum."""
+    return {**content, CHECKSUM: _checksum(content)}
+
+
+def check_seal(content: Mapping[str, Any]) -> None:
+    """Check the values of a JSON file. Raises ValueError if they differ from their checksum."""
+    if CHECKSUM in content:
+        values = {key: value for key, value in content.items() if key != CHECKSUM}
+        if content[CHECKSUM] != _checksum(values):
+            raise ValueError("its checksum differs")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def _digest(content: mmap.mmap, *, fast: bool) -> str:
+    return xxhash.xxh3_128_hexdigest(content) if fast else hashlib.sha256(content).hexdigest()
+
 
 class PartFolder:
     """The parts in one folder.
@@ -109,7 +181,7 @@ class PartFolder:
                 suffix: write_file(self.path / f"{name}.{suffix}", chunks) for suffix, chunks in files.items()
             }
             sync_folder(self.path)
-            content = {**self.stamp, **facts, "files": written}
+            content = sealed({**self.stamp, **facts, "files": written})
             write_file(marker, [json.dumps(content, indent=1).encode()])
         except BaseException:
             # After an interrupt the marker may exist already. Then others may be reading the part.
@@ -141,7 +213,8 @@ class PartFolder:
         before = {part.name: part for part in known}
         parts: list[Part] = []
         damaged: list[Damaged] = []
-        for name in sorted(_marked(entries)):
+        marked = _marked(entries)
+        for name in sorted(marked):
             try:
                 part = before.get(name) or self._read_marker(name)
                 if part is not None:
@@ -149,7 +222,25 @@ class PartFolder:
                     parts.append(part)
             except DamageError as error:
                 damaged.append(Damaged(self.path / f"{name}.{MARKER}", str(error)))
-        return tuple(parts), tuple(damaged)
+        return tuple(parts), (*damaged, *self._lost(entries, marked))
+
+    def _lost(self, entries: Sequence[str], marked: set[str]) -> Iterator[Damaged]:
+        """Yield the parts of which only the marker is missing."""
+        files = set(entries)
+        first = f".{self.suffixes[0]}"
+        for entry in sorted(files):
+            name = entry.removesuffix(first)
+            if not entry.endswith(first) or name in marked or not re.fullmatch(_NAME, name):
+                continue
+            if not all(f"{name}.{suffix}" in files for suffix in self.suffixes):
+                continue
+            # A running writer adds the marker at any moment.
+            with contextlib.suppress(OSError):
+                if time.time() - os.stat(self.path / entry).st_mtime > _LOST_SECONDS:
+                    yield Damaged(
+                        self.path / f"{name}.{MARKER}",
+                        "the marker is missing, because it was deleted or the extraction was killed",
+                    )
 
     def verify(self, part: Part) -> Damaged | None:
         """Compare the sha256 of every file of a part with the marker; return None if they are equal."""
@@ -210,6 +301,9 @@ class PartFolder:
             complete = isinstance(facts["rows"], int) and all(
                 isinstance(facts["files"][suffix]["bytes"], int)
                 and isinstance(facts["files"][suffix]["sha256"], str)
+                and isinstance(facts["files"][suffix].get(FAST_DIGEST, ""), str)
+                # Without the checksum, an earlier version wrote the marker, without fast digests.
+                and (CHECKSUM in facts or FAST_DIGEST not in facts["files"][suffix])
                 for suffix in self.suffixes
             )
         except FileNotFoundError:
@@ -217,13 +311,17 @@ class PartFolder:
         except OSError as error:
             raise_unless_damage(error, path)
             raise DamageError(f"the marker cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             complete = False
         if not complete:
             raise DamageError("the marker does not have the form that arcage writes")
         for key, expected in self.stamp.items():
             if facts.get(key) != expected:
                 raise DamageError(f"written with another {key} ({facts.get(key)}, here it is {expected})")
+        try:
+            check_seal(facts)
+        except ValueError as error:
+            raise DamageError(f"the marker has changed since it was written: {error}") from error
         return Part(self.path, name, facts)
 
     def _check(self, part: Part) -> None:
@@ -233,11 +331,14 @@ class PartFolder:
             # The listing is not reliable: it may show a marker that is renamed while it runs, and lack files
             # that existed before.
             try:
-                size = path.stat().st_size
+                status = path.stat()
             except FileNotFoundError:
                 raise DamageError(f"{path.name} is missing") from None
             except OSError as error:
                 raise read_error(path, error) from error
+            if not stat.S_ISREG(status.st_mode):
+                raise DamageError(f"{path.name} is not a regular file")
+            size = status.st_size
             if size != expected:
                 raise DamageError(f"{path.name} has {size} bytes instead of {expected}")
 
@@ -248,14 +349,15 @@ def unique_name() -> str:
 
 
 def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = None) -> dict[str, object]:
-    """Write a file atomically and durably, and return its size and sha256."""
+    """Write a file atomically and durably, and return its size and digests."""
     temporary = temporary or path.with_name(f"{path.name}.{TEMPORARY}")
-    digest = hashlib.sha256()
+    digest, fast = hashlib.sha256(), xxhash.xxh3_128()
     size = 0
     try:
         with temporary.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
+                fast.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
             file.flush()
@@ -265,7 +367,7 @@ def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = No
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return {"bytes": size, "sha256": digest.hexdigest(), FAST_DIGEST: fast.hexdigest()}
 
 
 def sync_folder(path: Path) -> None:

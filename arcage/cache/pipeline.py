@@ -12,7 +12,9 @@ from typing import Any
 from arcage._version import CACHE_SCHEMA
 from arcage.cache.parts import (
     TEMPORARY,
+    check_seal,
     read_error,
+    sealed,
     sync_folder,
     unique_name,
     write_error,
@@ -51,6 +53,8 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     try:
         content = read_json(path)
         schema, stored = content["schema"], content["dimension"]
+        if schema == CACHE_SCHEMA:
+            check_seal(content)
         found = Pipeline(int(stored), dict(content["pipeline"]))
     except FileNotFoundError:
         return None
@@ -92,7 +96,7 @@ def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: 
         "dimension": dimension,
         "pipeline": dict(description),
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed(content), indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"{FILE}.{unique_name()}.{TEMPORARY}"

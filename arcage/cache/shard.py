@@ -16,8 +16,9 @@ import numpy as np
 
 from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import I64, Keys, to_hex, to_keys
-from arcage.cache.parts import DamageError, Part, PartFolder, raise_unless_damage
+from arcage.cache.parts import DamageError, Part, PartFolder
 from arcage.errors import CacheError
+from arcage.readers.npy import parse_npy
 from arcage.types import F16, F32, Array, Face, ImageFaces, Status
 
 SUFFIXES = ("npy", "parquet")
@@ -152,7 +153,7 @@ def read_rows(part: Part) -> Rows:
     """Read all columns of a shard. Raises DamageError."""
     columns = read_columns(part)
     try:
-        return Rows(
+        rows = Rows(
             keys=columns["sha256"],
             face=columns["face"],
             faces=columns["faces"],
@@ -164,34 +165,57 @@ def read_rows(part: Part) -> Rows:
             status=columns["status"],
             error=columns["error"],
         )
-    except (KeyError, ValueError) as error:
+        consistent = _is_consistent(rows, part)
+    except (LookupError, ValueError, TypeError) as error:
         raise DamageError(f"{part.name}.parquet lacks columns of a shard") from error
+    if not consistent:
+        raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
+    return rows
+
+
+def _is_consistent(rows: Rows, part: Part) -> bool:
+    """Return whether each image has as many rows as faces, in order, and the columns have their types."""
+    count = len(rows)
+    kinds = {
+        "S32": (rows.keys,),
+        "int32": (rows.face, rows.faces, rows.width, rows.height),
+        "float32": (rows.boxes, rows.landmarks, rows.scores),
+        "object": (rows.status, rows.error),
+    }
+    if any(len(a) != count or a.dtype != kind for kind, arrays in kinds.items() for a in arrays):
+        return False
+    starts = np.flatnonzero(rows.face <= 0)
+    lengths = np.diff(starts, append=count)
+    # The number of faces, and the position in the image, that each row should have.
+    faces = np.repeat(rows.faces[starts], lengths)
+    position = np.arange(count) - np.repeat(starts, lengths)
+    return bool(
+        len(position) == count
+        and (rows.faces == faces).all()
+        and (np.repeat(lengths, lengths) == np.maximum(faces, 1)).all()
+        and (rows.face == np.where(faces > 0, position, -1)).all()
+        and np.count_nonzero(faces) == part.facts.get("faces")
+        and {*rows.status.tolist()} <= {"ok", "no_face", "unreadable"}
+        and ((rows.status == "ok") == (faces > 0)).all()
+    )
 
 
 def map_descriptors(part: Part) -> F16:
     """Return the memory-mapped descriptors of a shard, shape (rows with a face, dimension).
 
     Raises:
-        CacheError: the file is missing or is not as the marker says.
+        DamageError: the file is missing or is not as the marker says.
+        CacheError: the file cannot be read for another reason.
     """
     path = part.path("npy")
+    expected = (part.facts.get("faces"), part.facts["dimension"])
     try:
-        array: F16 = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise_unless_damage(error, path)
-        reason: Exception = error
-    except (ValueError, EOFError) as error:
-        reason = error
-    else:
-        expected = (part.facts.get("faces"), part.facts["dimension"])
-        if array.dtype == np.float16 and array.shape == expected:
-            # As a plain array: slicing a memmap takes a microsecond longer.
-            return np.asarray(array)
-        reason = ValueError(f"{array.dtype} {array.shape} instead of float16 {expected}")
-    raise CacheError(
-        f"cannot read the descriptors {path}: {reason}. Delete {part.name}.* in that folder and run the same"
-        " extraction again: only the content of the shard is computed again."
-    )
+        array = parse_npy(memoryview(part.read("npy")))
+    except ValueError as error:
+        raise DamageError(f"{path.name} is not what was written ({error})") from error
+    if array.dtype != np.float16 or array.shape != expected or not array.flags.c_contiguous:
+        raise DamageError(f"{path.name} holds {array.dtype} {array.shape} instead of float16 {expected}")
+    return array
 
 
 def descriptor_rows(face: Array) -> I64:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -140,8 +140,8 @@ class Cache:
     def damaged(self) -> tuple[Damaged, ...]:
         """Shards and names that are marked as done and cannot be used. Their content counts as missing.
 
-        Converted to text, each says what to do. File sizes are checked on opening and by :meth:`refresh`, the
-        form of Parquet files when they are first read. Only :meth:`verify` reads everything.
+        Converted to text, each says what to do. File sizes are checked on opening and by :meth:`refresh`, and
+        checksums when a file is first used. Only :meth:`verify` reads everything.
         """
         return self._bad + self._names.damaged()
 
@@ -182,9 +182,12 @@ class Cache:
             if at < 0:
                 return None
             part = index.parts[index.part[at]]
-            shard = self._unless_damaged(self._rows_of, part)
-            if shard is not None:
-                return image_at(*shard, int(index.start[at]), part, self._map_of)
+            image = self._unless_damaged(partial(self._image_at, start=int(index.start[at])), part)
+            if image is not None:
+                return image
+
+    def _image_at(self, part: Part, start: int) -> ImageFaces:
+        return image_at(*self._rows_of(part), start, part, self._map_of)
 
     def table(self) -> CacheTable:
         """Return every image once, as columns. Descriptors are read from disk when they are needed."""

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from arcage.cache.keys import I64, Keys, find, first_copies, to_hex
-from arcage.cache.parts import Part
+from arcage.cache.parts import DamageError, Part
 from arcage.cache.shard import Rows, coarseness, descriptor_rows, map_descriptors, min_face, no_rows
+from arcage.errors import CacheError
 from arcage.types import Array
 
 
@@ -64,7 +65,11 @@ class CacheTable(Rows):
         order = np.lexsort((at, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
             if len(group):
-                out[places[group]] = map_descriptors(self.parts[shard[group[0]]])[at[group]]
+                part = self.parts[shard[group[0]]]
+                try:
+                    out[places[group]] = map_descriptors(part)[at[group]]
+                except DamageError as error:
+                    raise CacheError(str(part.damaged(str(error)))) from error
 
     def storage_order(self) -> I64:
         """Return the rows with a face in their order on disk, shape (rows with a face,), int64.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 from invented import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter
+from arcage.cache.parts import sealed
 from arcage.errors import CacheError
 
 
@@ -44,10 +47,17 @@ def test_reading_never_unpickles(cache: Cache, reopened: Callable[[], Cache]) ->
         np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     marker = files(cache, "done")[0]
     facts = json.loads(marker.read_text())
-    facts["files"]["npy"]["bytes"] = path.stat().st_size
-    marker.write_text(json.dumps(facts))
-    with pytest.raises(CacheError, match="Delete"):
-        reopened().get(sha(1))
+    del facts["checksum"]
+    content = path.read_bytes()
+    facts["files"]["npy"].update(
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        xxh3=xxhash.xxh3_128_hexdigest(content),
+    )
+    marker.write_text(json.dumps(sealed(facts)))
+    seen = reopened()
+    assert seen.get(sha(1)) is None
+    assert "the header is not as NumPy writes it" in str(seen.damaged[0])
 
 
 def test_a_shard_is_as_fine_as_its_coarsest_image(tmp_path: Path) -> None:
