@@ -1,9 +1,10 @@
 """A folder of parts that are written once, each completely or not at all.
 
 A part is a few files with the same base name and a marker, ``<name>.done``, which is renamed into place after
-the files are safely on disk. The marker contains the sizes of the files, which detect a full disk or an
-interrupted copy, and their sha256. Readers only look for markers, so a writer that dies leaves no incomplete
-part. Writers that share the folder cannot collide, because every name is unique.
+the files are safely on disk. The marker contains the size, CRC-32 and sha256 of each file, and a checksum of
+itself. Sizes are compared when the folder is opened, and the CRC-32 before content is used (the sha256 for
+parts of versions that wrote no CRC-32). Readers only look for markers, so a writer that dies leaves no
+incomplete part. Writers that share the folder cannot collide, because every name is unique.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import json
 import os
 import re
 import secrets
+import stat
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from arcage.cache.marker import MAX_MARKER, ChangedError, MarkerForm, seal
 from arcage.errors import CacheError
 from arcage.files import DAY
-from arcage.readers.strict_json import read_json
+from arcage.readers.regular_file import read_regular
 
 MARKER = "done"
 TEMPORARY = "tmp"
@@ -67,6 +71,8 @@ class Part:
     name: str
     facts: Mapping[str, Any] = field(compare=False)
     """The marker's content."""
+    intact: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Files that this process has compared with the marker."""
 
     def path(self, suffix: str) -> Path:
         """Return the path of one of its files."""
@@ -76,20 +82,59 @@ class Part:
         """Return a description of damage to this part."""
         return Damaged(self.path(MARKER), reason)
 
+    def read(self, suffix: str) -> bytes:
+        """Return the content of one of its files, after comparing it with the marker.
+
+        Raises:
+            DamageError: it has changed since it was written.
+            CacheError: it cannot be read for another reason.
+        """
+        path = self.path(suffix)
+        record = self.facts["files"][suffix]
+        try:
+            data = read_regular(path, record["bytes"])
+        except OSError as error:
+            raise_unless_damage(error, path)
+            raise DamageError(f"{path.name} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise DamageError(f"{path.name} cannot be read ({error})") from error
+        if "crc32" in record:
+            same = f"{zlib.crc32(data):08x}" == record["crc32"]
+        else:
+            same = hashlib.sha256(data).hexdigest() == record["sha256"]
+        if not same or len(data) != record["bytes"]:
+            raise DamageError(f"{path.name} has changed since it was written")
+        return data
+
+    def read_span(self, suffix: str, start: int, size: int) -> bytes:
+        """Return some bytes of a file that is in :attr:`intact`. Raises like :meth:`read`.
+
+        Files are read and not mapped: if a mapped file becomes shorter, the system kills the process.
+        """
+        path = self.path(suffix)
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(start)
+                data = file.read(size)
+        except OSError as error:
+            raise_unless_damage(error, path)
+            raise DamageError(f"{path.name} cannot be read ({error.strerror})") from error
+        if len(data) != size:
+            raise DamageError(f"{path.name} ends too early")
+        return data
+
 
 class PartFolder:
     """The parts in one folder.
 
     Args:
         path: the folder.
-        suffixes: of the files of each part.
-        stamp: values that all markers share.
+        form: of the markers.
     """
 
-    def __init__(self, path: Path, suffixes: Sequence[str], stamp: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, form: MarkerForm) -> None:
         self.path = path
-        self.suffixes = tuple(suffixes)
-        self.stamp = dict(stamp)
+        self.form = form
 
     def write(self, files: Mapping[str, Sequence[Any]], facts: Mapping[str, object]) -> Part:
         """Write one part. When this returns, the part survives a power cut.
@@ -109,8 +154,8 @@ class PartFolder:
                 suffix: write_file(self.path / f"{name}.{suffix}", chunks) for suffix, chunks in files.items()
             }
             sync_folder(self.path)
-            content = {**self.stamp, **facts, "files": written}
-            write_file(marker, [json.dumps(content, indent=1).encode()])
+            content = {**self.form.stamp, **facts, "files": written}
+            write_file(marker, [json.dumps(seal(content), indent=1).encode()])
         except BaseException:
             # After an interrupt the marker may exist already. Then others may be reading the part.
             if not marker.exists():
@@ -153,7 +198,7 @@ class PartFolder:
 
     def verify(self, part: Part) -> Damaged | None:
         """Compare the sha256 of every file of a part with the marker; return None if they are equal."""
-        for suffix in self.suffixes:
+        for suffix in self.form.suffixes:
             path = part.path(suffix)
             try:
                 with path.open("rb") as file:
@@ -177,7 +222,7 @@ class PartFolder:
         except OSError as error:
             raise read_error(self.path, error) from error
         marked = _marked(entries)
-        endings = "|".join((*self.suffixes, MARKER))
+        endings = "|".join((*self.form.suffixes, MARKER))
         # The second form is a temporary file for a file with a fixed name, such as pipeline.json.
         ours = re.compile(rf"(?P<name>{_NAME})\.({endings})(\.{TEMPORARY})?|.*\.{_NAME}\.{TEMPORARY}")
         return [
@@ -185,6 +230,13 @@ class PartFolder:
             for entry in entries
             if (match := ours.fullmatch(entry)) and match["name"] not in marked
         ]
+
+    def unmarked(self) -> list[Path]:
+        """Return complete files without a marker, by the path of their part: without an ending, sorted.
+
+        Their writer is about to write the marker or was killed before, or the marker was lost.
+        """
+        return sorted({path.with_suffix("") for path in self.unfinished() if path.suffix != f".{TEMPORARY}"})
 
     def clean(self, older_than: float = DAY) -> list[Path]:
         """Remove and return :meth:`unfinished` files that are older than ``older_than`` seconds.
@@ -206,40 +258,37 @@ class PartFolder:
     def _read_marker(self, name: str) -> Part | None:
         path = self.path / f"{name}.{MARKER}"
         try:
-            facts = read_json(path)
-            complete = isinstance(facts["rows"], int) and all(
-                isinstance(facts["files"][suffix]["bytes"], int)
-                and isinstance(facts["files"][suffix]["sha256"], str)
-                for suffix in self.suffixes
-            )
+            facts = self.form.parse(read_regular(path, MAX_MARKER))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise_unless_damage(error, path)
             raise DamageError(f"the marker cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError):
-            complete = False
-        if not complete:
-            raise DamageError("the marker does not have the form that arcage writes")
-        for key, expected in self.stamp.items():
+        except ChangedError as error:
+            raise DamageError("the marker has changed since it was written") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamageError("the marker does not have the form that arcage writes") from error
+        for key, expected in self.form.stamp.items():
             if facts.get(key) != expected:
                 raise DamageError(f"written with another {key} ({facts.get(key)}, here it is {expected})")
         return Part(self.path, name, facts)
 
     def _check(self, part: Part) -> None:
-        for suffix in self.suffixes:
+        for suffix in self.form.suffixes:
             path = part.path(suffix)
             expected = part.facts["files"][suffix]["bytes"]
             # The listing is not reliable: it may show a marker that is renamed while it runs, and lack files
             # that existed before.
             try:
-                size = path.stat().st_size
+                status = path.stat()
             except FileNotFoundError:
                 raise DamageError(f"{path.name} is missing") from None
             except OSError as error:
                 raise read_error(path, error) from error
-            if size != expected:
-                raise DamageError(f"{path.name} has {size} bytes instead of {expected}")
+            if not stat.S_ISREG(status.st_mode):
+                raise DamageError(f"{path.name} is not a regular file")
+            if status.st_size != expected:
+                raise DamageError(f"{path.name} has {status.st_size} bytes instead of {expected}")
 
 
 def unique_name() -> str:
@@ -248,14 +297,15 @@ def unique_name() -> str:
 
 
 def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = None) -> dict[str, object]:
-    """Write a file atomically and durably, and return its size and sha256."""
+    """Write a file atomically and durably, and return its size and checksums."""
     temporary = temporary or path.with_name(f"{path.name}.{TEMPORARY}")
     digest = hashlib.sha256()
-    size = 0
+    size = crc = 0
     try:
         with temporary.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
+                crc = zlib.crc32(chunk, crc)
                 size += len(chunk)
                 file.write(chunk)
             file.flush()
@@ -265,7 +315,7 @@ def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = No
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return {"bytes": size, "crc32": f"{crc:08x}", "sha256": digest.hexdigest()}
 
 
 def sync_folder(path: Path) -> None:

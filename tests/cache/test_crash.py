@@ -273,13 +273,12 @@ def test_errors_of_the_process_are_not_damage(
     with ShardWriter(cache) as writer:
         writer.add(image(1))
     seen = Cache(tmp_path, "f")
-    pyarrow = pytest.importorskip("pyarrow")
 
-    def refused(path: str) -> None:
+    def refused(path: Path, max_bytes: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(pyarrow, "memory_map", refused)
+        patch.setattr("arcage.cache.parts.read_regular", refused)
         with pytest.raises(CacheError, match=os.strerror(number)):
             len(seen)
     assert len(seen) == 1

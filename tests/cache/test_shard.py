@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from invented import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter
+from arcage.cache.marker import seal
 from arcage.errors import CacheError
 
 
@@ -44,10 +47,20 @@ def test_reading_never_unpickles(cache: Cache, reopened: Callable[[], Cache]) ->
         np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     marker = files(cache, "done")[0]
     facts = json.loads(marker.read_text())
-    facts["files"]["npy"]["bytes"] = path.stat().st_size
-    marker.write_text(json.dumps(facts))
+    del facts["checksum"]
+    content = path.read_bytes()
+    facts["files"]["npy"] = {
+        "bytes": len(content),
+        "crc32": f"{zlib.crc32(content):08x}",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    marker.write_text(json.dumps(seal(facts)))
+    seen = reopened()
     with pytest.raises(CacheError, match="Delete"):
-        reopened().get(sha(1))
+        seen.table().descriptors()
+    assert seen.get(sha(1)) is None
+    assert "Delete" in str(seen.damaged[0])
+    assert "the header is not as NumPy writes it" in seen.damaged[0].reason
 
 
 def test_a_shard_is_as_fine_as_its_coarsest_image(tmp_path: Path) -> None:
