@@ -68,6 +68,8 @@ def predict(
     min_face: options.MinFace = 40,
     max_width: options.MaxWidth = math.inf,
     min_confidence: options.MinConfidence = 0.5,
+    max_memory: options.MaxMemory = "1GiB",
+    max_seconds: options.MaxSeconds = 10,
     annotate: options.Annotate = None,
     webcam: options.Webcam = None,
     rate: options.FrameRate = 5,
@@ -87,6 +89,7 @@ def predict(
     Prints one row per face, in the order of the paths. An image without a face, or one that cannot be read,
     is a row too. PATH may be - for one image on standard input, or a video, which has a row for each person.
     """
+    from arcage.images.limits import parse_limits
     from arcage.prediction import request, run
 
     inputs = request.images_or_webcam(paths, from_file, shard, webcam)
@@ -109,6 +112,7 @@ def predict(
         min_face=min_face,
         max_width=max_width,
         min_confidence=min_confidence,
+        limits=parse_limits(max_memory, max_seconds),
     )
     summary = run.predict(wanted, report=reporter(quiet), warn=say, progress=_progress(quiet))
     _finish(summary, inputs, quiet=quiet, strict=strict)
@@ -124,6 +128,8 @@ def extract(
     augment: options.ExtractVariants = 0,
     engine: options.Engine = "local",
     min_face: options.MinFace = 40,
+    max_memory: options.MaxMemory = "1GiB",
+    max_seconds: options.MaxSeconds = 10,
     pack: options.Pack = "compact",
     device: options.Device = "auto",
     quiet: options.Quiet = False,
@@ -134,6 +140,7 @@ def extract(
     interruption.
     """
     from arcage.extraction import request
+    from arcage.images.limits import parse_limits
     from arcage.sources.inputs import named_inputs
 
     inputs = named_inputs(paths, from_file, shard)
@@ -146,6 +153,7 @@ def extract(
         min_face=min_face,
         pack=pack,
         device=device,
+        limits=parse_limits(max_memory, max_seconds),
     )
     summary = request.extract(wanted, warn=say, progress=_progress(quiet))
     _finish(summary, inputs, quiet=quiet)
@@ -334,18 +342,23 @@ def page(
     pack: options.Pack = "compact",
     device: options.Device = "auto",
     heads: options.HeadsFolder = None,
+    max_memory: options.MaxMemory = "1GiB",
+    max_seconds: options.MaxSeconds = 10,
 ) -> None:
     """Serve a web page that predicts age and gender in photos; needs arcage[app].
 
     Prints the page's address. Nothing is stored, and nothing leaves this machine.
     """
     from arcage.files import check_exist
+    from arcage.images.limits import parse_limits
 
     check_exist({"heads": [heads]})
+    limits = parse_limits(max_memory, max_seconds)
     from arcage.app.serve import serve
     from arcage.predictor import Predictor
 
-    serve(Predictor(pack, device, heads=heads), host, port, allow_host=allow_host or (), report=say)
+    predictor = Predictor(pack, device, heads=heads, limits=limits)
+    serve(predictor, host, port, allow_host=allow_host or (), report=say)
 
 
 @heads_app.command("export")
@@ -399,7 +412,7 @@ def models_fetch(
         models_verify(name)
         return
     check_can_fetch()
-    say(str(plan))
+    say(*str(plan).split("\n"))
     if not (yes or _confirmed("Download it?")):
         say("nothing was downloaded")
         raise typer.Exit(FAILED)

@@ -266,6 +266,25 @@ def _compiled() -> str:
     )
 
 
+def _decoders() -> str:
+    import cv2
+    import numpy as np
+
+    from arcage.images.decoder import decode
+    from arcage.images.limits import DEFAULT_LIMITS
+
+    picture = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    start = time.perf_counter()
+    decoded = decode(cv2.imencode(".bmp", picture)[1].tobytes())
+    seconds = time.perf_counter() - start
+    if not np.array_equal(decoded[..., ::-1], picture):
+        raise ArcageError("a worker process decodes another picture than it was given; please report this")
+    limits = f"{DEFAULT_LIMITS.seconds:g} s an image"
+    if sys.platform == "linux":
+        limits += f" and {DEFAULT_LIMITS.memory / 2**30:g} GiB"
+    return f"worker processes for rare formats work: {seconds:.2f} s to start, limited to {limits}"
+
+
 def _self_test() -> str:
     import cv2
     import numpy as np
@@ -365,6 +384,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "device": _device,
     "models": _models,
     "heads": _heads,
+    "decoders": _decoders,
     "self-test": _self_test,
     "compiled networks": _compiled,
 }

@@ -12,6 +12,14 @@ class ArcageError(Exception):
 
     exit_code = 3
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message: the arguments. A line end inside of one is from the text of a file."""
+        return tuple(map(str, self.args))
+
 
 class UsageError(ArcageError):
     """The arguments are invalid (exit code 2)."""

@@ -233,6 +233,7 @@ def verified_bytes(
     *,
     error: type[ArcageError] = ModelError,
     hint: str = "reinstall arcage: pip install --force-reinstall arcage",
+    max_bytes: int = MAX_FILE_BYTES,
 ) -> bytes:
     """Return the content of a file after checking its SHA-256 digest, so that no parser reads a damaged file.
 
@@ -241,10 +242,13 @@ def verified_bytes(
         sha256: expected digest.
         error: exception to raise if the file cannot be read or has another digest.
         hint: what to do then, for the message.
+        max_bytes: limit of the size, which is checked before the file is read.
     """
     try:
-        data = Path(path).read_bytes()
-    except OSError as cause:
+        data = read_regular(path, max_bytes)
+    except FileKindError as cause:
+        raise error(f"cannot read {path}: {cause}; {hint}") from None
+    except (OSError, ValueError) as cause:
         raise error(f"cannot read {path}: {reason(cause)}; {hint}") from None
     found = sha256_bytes(data)
     if found != sha256:

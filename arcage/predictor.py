@@ -24,6 +24,7 @@ from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.rows import Estimate, estimates, face_row, row_without_face
 from arcage.sources.source import Source
 from arcage.types import U8, ImageFaces, Prediction
@@ -63,6 +64,7 @@ class Predictor:
         min_face: minimum face width in pixels, 8 or more; lower values take longer on large images.
         max_width: years; an age whose 90 % interval is wider is None, and the interval stays.
         min_confidence: 0.5 to 1; a gender with a lower probability is None, and ``p_female`` stays.
+        limits: limits of memory and time of decoding an image.
         min_sure: deprecated name of ``min_confidence``.
 
     Raises:
@@ -85,6 +87,7 @@ class Predictor:
         min_face: int = DEFAULT_MIN_FACE,
         max_width: float = math.inf,
         min_confidence: float = 0.5,
+        limits: DecodeLimits = DEFAULT_LIMITS,
         min_sure: float | None = None,
     ) -> None:
         if min_sure is not None:
@@ -102,7 +105,7 @@ class Predictor:
         self._min_score = min_score
         self._max_width = max_width
         self._min_confidence = min_confidence
-        self._extractor = Extractor(pack, device, hint, min_face=min_face)
+        self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._directory = Path(cache) if cache is not None else None
@@ -123,6 +126,11 @@ class Predictor:
             DeviceError: the device is not available.
         """
         return self._extractor.engine.note
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """The limits of decoding an image."""
+        return self._extractor.limits
 
     @property
     def damaged(self) -> tuple[Damaged, ...]:

@@ -19,6 +19,7 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 from arcage.app.guard import host_name  # noqa: E402
 from arcage.app.limits import Limits  # noqa: E402
+from arcage.app.serve import make_server  # noqa: E402
 from arcage.app.server import make_app  # noqa: E402
 from arcage.predictor import Predictor  # noqa: E402
 
@@ -78,10 +79,9 @@ def running(
 ) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
     names = map(host_name, allowed)
+    limits = limits or Limits()
     app = make_app(Predictor(**arguments), {"localhost", "Nas"}, names, limits)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")
-    )
+    server = make_server(app, limits)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -118,10 +118,19 @@ def limits(args: dict[str, Any], payload: bytes) -> Replies:
     yield found, b""
 
 
-def zeros(args: dict[str, Any], payload: bytes) -> Replies:
-    import time
+def picture(args: dict[str, Any], payload: bytes) -> Replies:
+    yield {"height": len(payload) // 12, "width": 4}, payload
 
-    import numpy as np
 
-    pixels = np.ones(args["bytes"], np.uint8)
-    yield {"at": time.time()}, pixels
+def refuse(args: dict[str, Any], payload: bytes) -> Replies:
+    from arcage import errors
+    from arcage.images.isolated import replies
+
+    def decode() -> Any:
+        raise getattr(errors, payload.decode())("reason " + "x" * 100_000)
+
+    yield from replies(decode)
+
+
+def gluttony(args: dict[str, Any], payload: bytes) -> Replies:
+    yield {}, bytes(args["memory"] + (1 << 27))

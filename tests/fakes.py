@@ -23,6 +23,7 @@ import numpy as np
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
 from arcage.heads.model import Predictions
 from arcage.images.decoder import decode
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import Face, ImageFaces
 
@@ -62,8 +63,10 @@ class FakeExtractor:
         hint: str = "throughput",
         variant: int = 0,
         min_face: int = 40,
+        limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         self.min_face = min_face
+        self.limits = limits
         self.fingerprint = (FINGERPRINT if pack == "compact" else pack) + (
             "" if not variant else f"-{variant}"
         )
@@ -93,7 +96,7 @@ class FakeExtractor:
                 return replace(cached, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
-            content = json.loads(data) if data.startswith(b"{") else _picture(data)
+            content = json.loads(data) if data.startswith(b"{") else _picture(data, self.limits)
         except ImageError as error:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
@@ -109,8 +112,8 @@ class FakeExtractor:
         )
 
 
-def _picture(data: bytes) -> dict[str, Any]:
-    height, width = decode(data).shape[:2]
+def _picture(data: bytes, limits: DecodeLimits) -> dict[str, Any]:
+    height, width = decode(data, limits=limits).shape[:2]
     box = (width / 4, height / 4, width / 2, height / 2)
     return {"width": width, "height": height, "faces": [face(box=box)]}
 

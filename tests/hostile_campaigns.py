@@ -68,6 +68,16 @@ class Hangs(_Base):
             time.sleep(1)
 
 
+class Slow(_Base):
+    """A case takes longer than the whole run may."""
+
+    name = "slow"
+
+    def run(self, case: Case) -> Verdict:
+        time.sleep(10)
+        return "answered"
+
+
 class SlowOnce(_Base):
     """The first case is late the first time: the machine was busy."""
 

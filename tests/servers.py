@@ -74,6 +74,32 @@ class Handler(BaseHTTPRequestHandler):
                 while True:
                     self.wfile.write(b"3e8\r\n" + bytes(1000) + b"\r\n")
             self.close_connection = True
+        elif head in ("drip", "drip-head"):
+            with suppress(OSError):
+                if head == "drip":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                else:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(300):
+                    time.sleep(0.02)
+                    self.wfile.write(b"x")
+            self.close_connection = True
+        elif head == "endless-range":
+            wanted = self.headers.get("Range", "")
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Range" if wanted else "X", "bytes 0-0/100000000")
+            if wanted != "bytes=0-0" and wanted:
+                self.end_headers()
+                with suppress(OSError):
+                    while True:
+                        self.wfile.write(bytes(100_000))
+            else:
+                self.send_header("Content-Length", "1" if wanted else "100000000")
+                self.end_headers()
+                self.wfile.write(b"P")
+            self.close_connection = True
+        elif head == "tree":
+            self.give(b'<a href="1/">1</a><a href="2/">2</a>', 200, "text/html")
         elif head == "no-chunk":
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,19 @@ def test_all_is_well(bundled: None) -> None:
     assert "OpenVINO sees FP32" in findings["processor"].text
     assert findings["openvino"].text.startswith("works: openvino 20")
     assert findings["models"].text.count(".onnx ") == 3
+
+
+def test_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from arcage.process.cell import close_cells
+
+    found = check("decoders", monkeypatch)
+    assert found.level == "ok"
+    assert re.fullmatch(r"worker processes .* work: [\d.]+ s to start, limited to 10 s .*", found.text)
+    close_cells()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    found = check("decoders", monkeypatch)
+    assert found.level == "problem"
+    assert "a worker process cannot be started" in found.text
 
 
 def installed(*names: str) -> Callable[[str], str]:

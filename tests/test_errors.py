@@ -47,3 +47,11 @@ def test_a_file_of_another_program_is_named() -> None:
 def test_the_reason_of_a_remote_error_is_its_message_unless_given() -> None:
     assert errors.RemoteError("no server: try later").reason == "no server: try later"
     assert errors.RemoteError("no server: try later", "no server").reason == "no server"
+
+
+def test_the_lines_of_a_message() -> None:
+    error = errors.UsageError("first", "second\nof a name")
+    assert error.lines == ("first", "second\nof a name")
+    assert str(error) == "first\nsecond\nof a name"
+    assert str(errors.RemoteError("message", "reason")) == "message"
+    assert (errors.UsageError().lines, str(errors.UsageError())) == ((), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hostile_campaigns as hostile
@@ -10,9 +11,11 @@ import pytest
 
 from tools.fuzz import __main__ as command
 from tools.fuzz import mutate, watch
-from tools.fuzz.campaign import Campaign, campaigns, random_numbers
+from tools.fuzz.campaign import GIB, Campaign, campaigns, limits, random_numbers
 
 SEED = 3
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX: process groups and limits")
 
 
 def failures(campaign: type[Campaign], count: int = 2) -> tuple[watch.Tally, dict[str, int]]:
@@ -106,11 +109,21 @@ def test_the_command_counts_and_exits_with_0_if_nothing_failed(
 
 
 def test_a_campaign_without_time_or_preparation_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        command, "campaigns", lambda: {"well": hostile.Well, "unprepared": hostile.Unprepared}
-    )
-    assert command.main(["well", "--seconds", "1e-6"]) == 1
+    known = {"slow": hostile.Slow, "well": hostile.Well, "unprepared": hostile.Unprepared}
+    monkeypatch.setattr(command, "campaigns", lambda: known)
+    monkeypatch.setattr(watch, "LEAST", 0.2)
+    assert command.main(["well", "--seconds", "1e-6"]) == 0
+    assert command.main(["slow", "--seconds", "1e-6"]) == 1
     assert command.main(["unprepared"]) == 1
+
+
+def test_each_campaign_has_its_parts_and_limits() -> None:
+    for name, campaign in campaigns().items():
+        seconds, memory = limits(campaign)
+        assert all(callable(getattr(campaign, part)) for part in ("prepare", "case", "run")), name
+        assert campaign.__doc__, name
+        assert 0 < seconds <= 30, name
+        assert 0 < memory <= 3 * GIB, name
 
 
 def test_campaigns_repeat_their_cases(tmp_path: Path) -> None:

@@ -6,15 +6,16 @@ import asyncio
 import io
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Hashable
+from contextlib import aclosing, suppress
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from arcage.app.api import Api, wants_pictures
+from arcage.app.api import Api, client_of, wants_pictures
 from arcage.app.body import receive_file
 from arcage.app.predictions import AT_ONCE, PhotoPrediction
 from arcage.app.zips import Photo, ZipError, ZipTooLargeError, photos_in
@@ -37,16 +38,29 @@ class Batch:
         request = Request(scope, receive)
         limits = self._api.limits
         as_csv = "text/csv" in request.headers.get("accept", "")
-        async with self._api.place(self._api.zips):
-            _, data = await receive_file(request, limits.zip_bytes, limits.upload_seconds)
+        client = client_of(request)
+        async with self._api.uploads.open(client) as upload:
+            _, data = await receive_file(request, limits.zip_bytes, upload)
+            async with asyncio.timeout(limits.answer_seconds):
+                await self._api.zips.acquire(client)
             try:
-                photos = await self._api.pool.run(self._photos, data)
-            except ZipError as error:
-                raise HTTPException(413 if isinstance(error, ZipTooLargeError) else 400, str(error)) from None
-            predicted = self._predict(photos, picture=wants_pictures(request) and not as_csv)
-            async with aclosing(predicted), aclosing((_csv if as_csv else _jsonl)(predicted)) as lines:
-                kind = "text/csv" if as_csv else "application/x-ndjson"
-                await StreamingResponse(lines, media_type=kind)(scope, receive, send)
+                # Single photos of this client have a share of their own.
+                photos = await self._read((client, "zip"), data)
+                predicted = self._predict((client, "zip"), photos, wants_pictures(request) and not as_csv)
+                async with aclosing(predicted), aclosing((_csv if as_csv else _jsonl)(predicted)) as lines:
+                    kind = "text/csv" if as_csv else "application/x-ndjson"
+                    response = StreamingResponse(lines, media_type=kind)
+                    with suppress(TimeoutError):  # Uvicorn closes the connection of an unfinished response
+                        async with asyncio.timeout(limits.zip_seconds + limits.answer_seconds):
+                            await response(scope, receive, send)
+            finally:
+                self._api.zips.release(client)
+
+    async def _read(self, client: Hashable, data: bytes) -> list[Photo]:
+        try:
+            return await self._api.pool.run(client, partial(self._photos, data))
+        except ZipError as error:
+            raise HTTPException(413 if isinstance(error, ZipTooLargeError) else 400, str(error)) from None
 
     def _photos(self, data: bytes) -> list[Photo]:
         limits = self._api.limits
@@ -54,7 +68,9 @@ class Batch:
             data, most=limits.zip_photos, bytes_each=limits.photo_bytes, bytes_all=limits.unpacked_bytes
         )
 
-    async def _predict(self, photos: list[Photo], *, picture: bool) -> AsyncGenerator[PhotoPrediction]:
+    async def _predict(
+        self, client: Hashable, photos: list[Photo], picture: bool
+    ) -> AsyncGenerator[PhotoPrediction]:
         """Yield the predictions in the order of the photos.
 
         An error of a photo becomes a row, because the rows of others are already sent.
@@ -67,7 +83,7 @@ class Batch:
                 error = f"skipped: the limit of {limits.zip_seconds:g} seconds for one zip is over"
             else:
                 try:
-                    return await self._api.pool.predict(photo.name, photo.read, picture=picture)
+                    return await self._api.pool.predict(client, photo.name, photo.read, picture=picture)
                 except TimeoutError:
                     error = f"no answer within {limits.answer_seconds:g} seconds"
             return PhotoPrediction([row_without_face(photo.name, error)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from arcage.app.forms import FRAME, FormError, only_file
-from arcage.app.guard import discard
 from arcage.app.limits import Limits
+from arcage.app.uploads import Upload
 
 _FORM = "multipart/form-data"
 _ZIPS = ("application/zip", "application/x-zip-compressed")
@@ -19,29 +20,29 @@ _HOW = (
 )
 
 
-async def receive_photo(request: Request, limits: Limits) -> tuple[str, bytes]:
+async def receive_photo(request: Request, limits: Limits, upload: Upload) -> tuple[str, bytes]:
     """Return the name and the bytes of a photo; the name is empty unless a form names the file.
 
     Raises:
         HTTPException: the body is too large, too slow, or not a file.
     """
-    name, data = await receive_file(request, limits.photo_bytes, limits.upload_seconds)
+    name, data = await receive_file(request, limits.photo_bytes, upload)
     _check_photo(_content_type(request), data)
     return name, data
 
 
-async def receive_file(request: Request, limit: int, seconds: float) -> tuple[str, bytes]:
+async def receive_file(request: Request, limit: int, upload: Upload) -> tuple[str, bytes]:
     """Return the name and the bytes of a file, sent as the body or in a form; a body has no name.
 
     Args:
         limit: maximum size of the file, bytes.
-        seconds: maximum duration of the upload.
+        upload: counts the bytes.
 
     Raises:
         HTTPException: the body is too large, too slow, compressed, or a damaged form.
     """
     is_form = _content_type(request) == _FORM
-    body = await _receive(request, limit, FRAME if is_form else 0, seconds)
+    body = await _receive(request, limit, FRAME if is_form else 0, upload)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise HTTPException(415, f"the body is compressed ({encoding[:100]}): send it uncompressed")
@@ -56,23 +57,17 @@ async def receive_file(request: Request, limit: int, seconds: float) -> tuple[st
     return name, data
 
 
-async def _receive(request: Request, limit: int, frame: int, seconds: float) -> bytes:
+async def _receive(request: Request, limit: int, frame: int, upload: Upload) -> bytes:
     if int(request.headers.get("content-length", 0)) > limit + frame:
-        await discard(request.headers, request.receive)
         raise _too_large(limit)
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > limit + frame:
-                    raise _too_large(limit)
-    except TimeoutError:
-        raise HTTPException(
-            408, f"the upload took longer than {seconds:g} seconds: send less at once"
-        ) from None
-    return b"".join(chunks)
+    body = io.BytesIO()
+    async with upload.receiving():
+        async for chunk in request.stream():
+            if body.tell() + len(chunk) > limit + frame:
+                raise _too_large(limit)
+            await upload.add(len(chunk))
+            body.write(chunk)
+    return body.getvalue()
 
 
 def _check_photo(content_type: str, data: bytes) -> None:

@@ -28,7 +28,7 @@ HEADERS = {
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]*))?", re.IGNORECASE)
 _PORTS = {"http": "80", "https": "443"}
-_DISCARDED_BYTES, _DISCARDING_SECONDS = 16 << 20, 5
+_DISCARDED_BYTES, _DISCARDING_SECONDS = 16 << 20, 2
 
 
 class Guard:
@@ -59,7 +59,10 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                sent = MutableHeaders(scope=message)
+                sent.update(HEADERS)
+                if message["status"] >= 400 and scope["method"] not in ("GET", "HEAD"):
+                    sent["Connection"] = "close"  # the rest of the upload is not wanted
             await send(message)
 
         headers = Headers(scope=scope)
@@ -69,7 +72,7 @@ class Guard:
         elif scope["method"] not in ("GET", "HEAD") and (error := self._from_elsewhere(headers)):
             app = JSONResponse({"error": error}, 403)
         if error:
-            await discard(headers, receive)
+            await _discard(headers, receive)
         await app(scope, receive, send_guarded)
 
     def _wrong_host(self, headers: Headers) -> str | None:
@@ -108,7 +111,7 @@ class Guard:
         return name in self._allowed or not self._allowed.isdisjoint(parents)
 
 
-async def discard(headers: Headers, receive: Receive) -> None:
+async def _discard(headers: Headers, receive: Receive) -> None:
     """Receive the body of a refused request, up to a limit.
 
     Otherwise the connection closes while the body is still arriving, and a proxy answers 502 instead of

@@ -484,10 +484,13 @@ function choose(row, to) {
 // CSV -------------------------------------------------------------------------------------------------
 
 function csv() {
-  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const quoted = (text) => (/[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  // As arcage/text.py does: no spreadsheet runs the name of a file as a formula.
+  const harmless = (text) => (/^'*[=+\-@\t\r\n＝＋－＠]./s.test(text) ? `'${text}` : text);
   const cell = (value, places) => {
     if (value === null) return "";
-    return quoted(places === undefined ? String(value) : value.toFixed(places));
+    if (places !== undefined) return value.toFixed(places);
+    return quoted(typeof value === "string" ? harmless(value) : String(value));
   };
   const rows = photos.flatMap((photo) => photo.rows ?? []).map((row) => {
     const shown = { ...row, age: confidentAge(row), gender: confidentGender(row) };

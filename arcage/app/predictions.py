@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from arcage.app.limits import Limits
+from arcage.app.turns import Turns
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
+from arcage.images.limits import DecodeLimits
 from arcage.output.rows import json_row
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
 from arcage.types import Prediction
+
+_T = TypeVar("_T")
 
 PICTURE = 800
 """Longer side of a picture that is returned with its rows, pixels."""
@@ -46,35 +52,49 @@ class PredictionPool:
 
     Args:
         predictor: called from several threads at once.
-        seconds: maximum time for one photo, including the time to wait for a thread.
+        limits: ``answer_seconds``, which includes the time to wait for a thread, and ``waiting``.
     """
 
-    def __init__(self, predictor: Predictor, seconds: float) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self._predictor = predictor
-        self._seconds = seconds
+        self._seconds = limits.answer_seconds
+        self._turns = Turns(AT_ONCE, limits.waiting)
         self._threads = ThreadPoolExecutor(AT_ONCE, "arcage-app")
 
-    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def run(self, client: Hashable, function: Callable[[], _T]) -> _T:
         """Call a function in one of the threads.
 
+        Args:
+            client: each client gets the same share of the threads.
+            function: what to call.
+
         Raises:
-            TimeoutError: there was no result in time; a call that was still waiting is cancelled.
+            TimeoutError: there was no result in time, or too many calls wait; a call that waits is cancelled.
         """
+        loop = asyncio.get_running_loop()
+
+        def release(_: object) -> None:
+            with suppress(RuntimeError):  # the server has stopped
+                loop.call_soon_threadsafe(self._turns.release, client)
+
         async with asyncio.timeout(self._seconds):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            await self._turns.acquire(client)
+            called = self._threads.submit(function)
+            called.add_done_callback(release)
+            return await asyncio.wrap_future(called)
 
     async def predict(
-        self, name: str, read: Callable[[], bytes], *, picture: bool = False
+        self, client: Hashable, name: str, read: Callable[[], bytes], *, picture: bool = False
     ) -> PhotoPrediction:
         """Predict one photo. Raises like :meth:`run` and :meth:`Predictor.predict`.
 
         Args:
+            client: as in :meth:`run`.
             name: for the rows.
             read: returns the encoded photo, or raises ImageError.
             picture: include a smaller copy of the photo.
         """
-        predicted: PhotoPrediction = await self.run(self._predict, name, read, picture)
-        return predicted
+        return await self.run(client, partial(self._predict, name, read, picture))
 
     def _predict(self, name: str, read: Callable[[], bytes], picture: bool) -> PhotoPrediction:
         try:
@@ -83,8 +103,9 @@ class PredictionPool:
             source = Source(name, name, error=str(error))
         with closing(self._predictor.stream([source])) as predictions:
             rows = next(predictions)[1]
-        readable = rows[0].status != "unreadable"
-        return PhotoPrediction(rows, _picture(source.read()) if picture and readable else None)
+        if not picture or rows[0].status == "unreadable":
+            return PhotoPrediction(rows)
+        return PhotoPrediction(rows, _picture(source.read(), self._predictor.limits))
 
 
 def warm_up(predictor: Predictor) -> None:
@@ -95,13 +116,13 @@ def warm_up(predictor: Predictor) -> None:
     predictor.predict(cv2.imencode(".png", np.full((64, 64, 3), 255, np.uint8))[1].tobytes())
 
 
-def _picture(data: bytes) -> dict[str, Any] | None:
+def _picture(data: bytes, limits: DecodeLimits) -> dict[str, Any] | None:
     import cv2
 
     from arcage.images.decoder import decode
 
     try:
-        image = decode(data)
+        image = decode(data, limits=limits)
     except ImageError:  # out of memory, although the first time there was enough
         return None
     height, width = image.shape[:2]

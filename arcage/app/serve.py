@@ -9,18 +9,21 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from arcage.app.limits import Limits
 from arcage.app.listen import address_of, listen, url_of
 from arcage.errors import ArcageError, UsageError
 from arcage.predictor import Predictor
-from arcage.process.interrupt import forget_signal
+from arcage.process.cell import close_cells
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
 
-_CONNECTIONS = 200
-"""Maximum number of connections; more are refused before anything of them is read."""
+_BACKLOG = 100
+"""Connections that wait until the server accepts them."""
 
 
 def serve(
@@ -71,7 +74,8 @@ def serve(
             names |= {socket.gethostname(), f"{socket.gethostname()}.local"}
         print_stdout(url_of(listener))
         report("open this address in a browser; Ctrl-C ends it")
-        _run(make_app(predictor, names, allowed), listener)
+        limits = Limits(connections=_connections())
+        _run(make_server(make_app(predictor, names, allowed, limits), limits), listener)
 
 
 def _host_names(allow_host: Iterable[str]) -> list[str]:
@@ -97,47 +101,72 @@ def _warn(host: str, report: Callable[[str], object]) -> None:
     )
 
 
-def _run(app: Starlette, listener: socket.socket) -> None:
+def make_server(app: Starlette, limits: Limits) -> uvicorn.Server:
+    """Return the server of the application, with limits for its connections."""
     import uvicorn
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            ws="none",
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=1,
-        )
+    from arcage.app.connections import Connection, Connections
+
+    config = uvicorn.Config(
+        app,
+        http=partial(Connection, connections=Connections(limits)),  # type: ignore[arg-type]
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=1,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_error)
-    _keep_ignored_signals(server)
+    return uvicorn.Server(config)
+
+
+def _connections() -> int:
+    """Return the number of connections for which this process may have enough files open."""
+    most = Limits().connections
+    try:
+        import resource
+    except ImportError:  # Windows
+        return most
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if files == resource.RLIM_INFINITY else max(8, min(most, files // 4))
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    _handle_signals(server)
     with suppress(KeyboardInterrupt):  # the normal end
         server.run([listener])
-    forget_signal()
+    close_cells()
+    # The signal is not forgotten, so that the command ends without waiting for photos in progress.
 
 
-def _keep_ignored_signals(server: Any) -> None:
-    """Keep Uvicorn from handling ignored signals, such as SIGINT in a background job of a shell script."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    ignored = [number for number in signals if signal.getsignal(number) == signal.SIG_IGN]
+def _handle_signals(server: Any) -> None:
+    """Let SIGHUP end the server as SIGINT and SIGTERM do, and keep Uvicorn from handling ignored signals,
+    such as SIGINT in a background job of a shell script."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
     capture = server.capture_signals
 
     @contextmanager
     def capture_others() -> Iterator[None]:
         with capture():
-            for number in ignored:
-                signal.signal(number, signal.SIG_IGN)
-            yield
+            for number, handler in before.items():
+                signal.signal(number, handler if handler == signal.SIG_IGN else server.handle_exit)
+            try:
+                yield
+            finally:  # Uvicorn raises a signal that it handled again
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     if threading.current_thread() is threading.main_thread():
         server.capture_signals = capture_others
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """Return whether this is an error, and not a request cancelled by the shutdown of the server."""
+    """Return whether this is an error, and not a request that was ended by a limit or by the shutdown."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, asyncio.CancelledError) and "graceful shutdown" not in record.getMessage()
+    message = record.getMessage()
+    expected = "graceful shutdown" in message or "without completing response" in message
+    return not isinstance(error, asyncio.CancelledError) and not expected

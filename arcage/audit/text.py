@@ -7,7 +7,7 @@ from typing import Any
 from arcage.audit.duplicates import NEAR_COPY
 from arcage.audit.heaping import PEAK_RATIO, WHIPPLE_AGES
 from arcage.audit.label_errors import CONTRADICTED, FAR_OUTSIDE
-from arcage.text import counted, percent
+from arcage.text import counted, percent, visible
 
 COLUMNS = 8
 """Maximum number of groups in the table, the largest first."""
@@ -17,7 +17,8 @@ LISTED = 3
 
 def as_text(report: dict[str, Any]) -> str:
     """Format a report of :func:`arcage.audit.describe.describe`: a table of ages, and a paragraph for each
-    finding."""
+    finding. Characters of names that cannot be seen are escaped."""
+    report = _visible(report)
     parts = [
         _faces(report),
         _table(report["ages"]["bands"]),
@@ -28,6 +29,15 @@ def as_text(report: dict[str, Any]) -> str:
         _left_out(report),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _visible(value: Any) -> Any:
+    """Escape the texts in a report, also the names of groups, which are keys."""
+    if isinstance(value, dict):
+        return {_visible(key): _visible(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_visible(item) for item in value]
+    return visible(value) if isinstance(value, str) else value
 
 
 def heaping_lines(heaping: dict[str, Any], listed: int = 10) -> list[str]:

@@ -14,6 +14,11 @@ from arcage.cache.keys import Keys
 from arcage.cache.parts import DamageError, Part
 from arcage.types import Array
 
+_MAX_BYTES = 1 << 29
+"""Maximum size of the columns in memory: 512 MiB. A shard has a few megabytes."""
+
+_NOT_AS_WRITTEN = (OSError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
+
 Kind: TypeAlias = Literal["key", "whole", "number", "ten numbers", "text", "repeated text"]
 """The type of a column."""
 
@@ -73,12 +78,16 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
         types = _types()
         for column, kind in columns.items():
             if file.schema_arrow.field(column).type != types[kind]:
-                raise DamageError(f"{name} has another type in the column {column}")
+                raise DamageError(f"{name} has rows that are not those of a shard: {column} has another type")
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if size > _MAX_BYTES:
+            raise DamageError(f"{name} takes {size:,} bytes of memory")
         table = file.read(columns=list(columns), use_threads=False)
         if any(table.column(column).null_count for column in columns):
             raise DamageError(f"{name} lacks values")
         return {column: _to_numpy(table.column(column).combine_chunks()) for column in columns}
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, *_NOT_AS_WRITTEN) as error:
         raise DamageError(f"{name} is not what was written ({error})") from error
 
 

@@ -1,10 +1,10 @@
 """A folder of parts that are written once, each completely or not at all.
 
 A part is a few files with the same base name and a marker, ``<name>.done``, which is renamed into place after
-the files are safely on disk. The marker contains the size, CRC-32 and sha256 of each file, and a checksum of
-itself. Sizes are compared when the folder is opened, and the CRC-32 before content is used (the sha256 for
-parts of versions that wrote no CRC-32). Readers only look for markers, so a writer that dies leaves no
-incomplete part. Writers that share the folder cannot collide, because every name is unique.
+the files are safely on disk. The marker contains the size and digests of each file, and a checksum of itself.
+Sizes are compared when the folder is opened, and digests before content is used. Readers only look for
+markers, so a writer that dies leaves no incomplete part. Writers that share the folder cannot collide,
+because every name is unique.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ import re
 import secrets
 import stat
 import time
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arcage.cache.marker import MAX_MARKER, ChangedError, MarkerForm, seal
+import xxhash
+
+from arcage.cache.marker import FAST_DIGEST, MAX_MARKER, ChangedError, MarkerForm, sealed
 from arcage.errors import CacheError
 from arcage.files import DAY
 from arcage.readers.regular_file import read_regular
 
 MARKER = "done"
 TEMPORARY = "tmp"
+
+_LOST_SECONDS = 60.0
+"""Age at which a part without a marker counts as damaged. A writer adds the marker within a second."""
 
 _NAME = r"\d{8}T\d{12}-[0-9a-f]{12}"
 
@@ -98,8 +102,8 @@ class Part:
             raise DamageError(f"{path.name} cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise DamageError(f"{path.name} cannot be read ({error})") from error
-        if "crc32" in record:
-            same = f"{zlib.crc32(data):08x}" == record["crc32"]
+        if FAST_DIGEST in record:
+            same = xxhash.xxh3_128_hexdigest(data) == record[FAST_DIGEST]
         else:
             same = hashlib.sha256(data).hexdigest() == record["sha256"]
         if not same or len(data) != record["bytes"]:
@@ -155,7 +159,7 @@ class PartFolder:
             }
             sync_folder(self.path)
             content = {**self.form.stamp, **facts, "files": written}
-            write_file(marker, [json.dumps(seal(content), indent=1).encode()])
+            write_file(marker, [json.dumps(sealed(content), indent=1).encode()])
         except BaseException:
             # After an interrupt the marker may exist already. Then others may be reading the part.
             if not marker.exists():
@@ -194,7 +198,18 @@ class PartFolder:
                     parts.append(part)
             except DamageError as error:
                 damaged.append(Damaged(self.path / f"{name}.{MARKER}", str(error)))
-        return tuple(parts), tuple(damaged)
+        return tuple(parts), (*damaged, *self._lost())
+
+    def _lost(self) -> Iterator[Damaged]:
+        """Yield the parts of which only the marker is missing. A running writer adds it at any moment."""
+        for part in self.unmarked():
+            with contextlib.suppress(OSError):
+                times = [os.stat(f"{part}.{suffix}").st_mtime for suffix in self.form.suffixes]
+                if time.time() - max(times) > _LOST_SECONDS:
+                    yield Damaged(
+                        Path(f"{part}.{MARKER}"),
+                        "the marker is missing, because it was deleted or the extraction was killed",
+                    )
 
     def verify(self, part: Part) -> Damaged | None:
         """Compare the sha256 of every file of a part with the marker; return None if they are equal."""
@@ -265,7 +280,7 @@ class PartFolder:
             raise_unless_damage(error, path)
             raise DamageError(f"the marker cannot be read ({error.strerror})") from error
         except ChangedError as error:
-            raise DamageError("the marker has changed since it was written") from error
+            raise DamageError(f"the marker has changed since it was written: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise DamageError("the marker does not have the form that arcage writes") from error
         for key, expected in self.form.stamp.items():
@@ -299,13 +314,13 @@ def unique_name() -> str:
 def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = None) -> dict[str, object]:
     """Write a file atomically and durably, and return its size and checksums."""
     temporary = temporary or path.with_name(f"{path.name}.{TEMPORARY}")
-    digest = hashlib.sha256()
-    size = crc = 0
+    digest, fast = hashlib.sha256(), xxhash.xxh3_128()
+    size = 0
     try:
         with temporary.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
-                crc = zlib.crc32(chunk, crc)
+                fast.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
             file.flush()
@@ -315,7 +330,7 @@ def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = No
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    return {"bytes": size, "crc32": f"{crc:08x}", "sha256": digest.hexdigest()}
+    return {"bytes": size, "sha256": digest.hexdigest(), FAST_DIGEST: fast.hexdigest()}
 
 
 def sync_folder(path: Path) -> None:

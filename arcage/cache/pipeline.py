@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage._version import CACHE_SCHEMA
-from arcage.cache.marker import check_seal, seal
+from arcage.cache.marker import check_seal, sealed
 from arcage.cache.parts import (
     TEMPORARY,
     read_error,
@@ -53,7 +53,9 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     """
     path = folder / FILE
     try:
-        content = check_seal(read_json(path), _OLD_KEYS)
+        content = read_json(path)
+        if content["schema"] == CACHE_SCHEMA:
+            content = check_seal(content, _OLD_KEYS)
         schema, fingerprint = content["schema"], content["fingerprint"]
         found = Pipeline(content["dimension"], content["pipeline"])
         if type(found.dimension) is not int or found.dimension < 1 or not isinstance(found.description, dict):
@@ -103,7 +105,7 @@ def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: 
         "dimension": dimension,
         "pipeline": dict(description),
     }
-    text = json.dumps(seal(content), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed(content), indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"{FILE}.{unique_name()}.{TEMPORARY}"

@@ -203,7 +203,7 @@ def read_rows(part: Part) -> Rows:
         and min(rows.width.min(initial=0), rows.height.min(initial=0)) >= 0
     )
     if not consistent:
-        raise DamageError(f"{part.name}.parquet has rows that contradict each other")
+        raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
     return rows
 
 
@@ -219,7 +219,7 @@ def _starts(keys: Keys, face: Array, part: Part) -> I64:
         or len(starts) != part.facts["images"]
         or np.count_nonzero(face >= 0) != part.facts["faces"]
     ):
-        raise DamageError(f"{part.name}.parquet does not have the images and faces of the marker")
+        raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
     return starts
 
 

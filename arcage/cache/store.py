@@ -228,7 +228,9 @@ class Cache:
         Raises CacheError if the folder cannot be read.
         """
         texts = [str(damage) for damage in self.damaged]
-        unmarked = self._folder.unmarked() + self._names.unmarked()
+        reported = {damage.path.with_suffix("") for damage in self.damaged}
+        unmarked = [*self._folder.unmarked(), *self._names.unmarked()]
+        unmarked = [part for part in unmarked if part not in reported]
         if unmarked:
             more = f" and {len(unmarked) - 1:,} more" if len(unmarked) > 1 else ""
             texts.append(

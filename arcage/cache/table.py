@@ -92,10 +92,7 @@ def _copy_from(part: Part, rows: I64, out: Array, places: I64) -> None:
     try:
         found = read_descriptors(part, first, last + 1)
     except DamageError as error:
-        raise CacheError(
-            f"cannot use the descriptors in {part.path('npy')}: {error}. Delete {part.name}.* in that folder"
-            " and run the same extraction again: only the content of the shard is computed again."
-        ) from error
+        raise CacheError(str(part.damaged(str(error)))) from error
     out[places] = found if (np.diff(rows) == 1).all() else found[rows - first]
 
 

@@ -93,7 +93,8 @@ def _errors_reported() -> Iterator[None]:
         say(f"arcage: {error}, or replace it with --overwrite")
         raise typer.Exit(error.exit_code) from None
     except ArcageError as error:
-        say(f"arcage: {error}")
+        first, *others = error.lines or ("",)
+        say(f"arcage: {first}", *others)
         raise typer.Exit(error.exit_code) from None
     except (ImportError, SystemError) as error:
         # Some libraries raise this if an interrupt arrives while they are imported.

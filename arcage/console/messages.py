@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import typer
 
-from arcage.text import alternatives
+from arcage.text import alternatives, visible, visible_json
 
 Record = TypeVar("Record")
 _NAME = re.compile(r"`(\w+)`")
@@ -33,9 +33,13 @@ def with_flags(text: str) -> str:
     return _NAME.sub(lambda found: _flags.get(found[1], found[0]), text)
 
 
-def say(text: str) -> None:
-    """Print a message on standard error."""
-    typer.echo(with_flags(text), err=True)
+def say(*lines: str) -> None:
+    """Print a message on standard error; characters that cannot be seen are escaped.
+
+    Args:
+        lines: of the message. A line end inside of one is escaped too, because it is from the name of a file.
+    """
+    typer.echo("\n".join(visible(with_flags(line)) for line in lines), err=True)
 
 
 def reporter(quiet: bool) -> Callable[[str], None]:
@@ -51,7 +55,7 @@ def print_records(records: Iterable[Record], *, as_json: bool = False) -> list[R
     for record in records:
         printed.append(record)
         if not as_json:
-            print_stdout(str(record))
+            print_stdout(visible(str(record)))
     if as_json:
         print_json(printed)
     return printed
@@ -61,7 +65,7 @@ def print_json(value: Any) -> None:
     """Print lists, dictionaries and dataclasses as JSON on standard output."""
     from arcage.output.formats import print_stdout
 
-    print_stdout(json.dumps(value, indent=2, default=dataclasses.asdict))
+    print_stdout(visible_json(json.dumps(value, indent=2, default=dataclasses.asdict)))
 
 
 def usage_message(error: Any) -> str:

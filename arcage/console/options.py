@@ -65,6 +65,21 @@ MinFace = Annotated[
         help="Find faces of at least this width; lower values take longer on large photos.",
     ),
 ]
+MaxMemory = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="Refuse an image whose decoder takes more memory, such as 500MB or 2GB.",
+    ),
+]
+MaxSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        metavar="SECONDS",
+        help="Refuse an image, or a frame of a video, whose decoder takes longer in a worker process.",
+    ),
+]
 Pack = Annotated[
     str,
     typer.Option(

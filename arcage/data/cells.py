@@ -90,8 +90,8 @@ def parse_age(text: str, readings: Counter[str]) -> float:
             readings["range" if high - low <= WIDEST else "open"] += 1
             return (low + high) / 2 if high - low <= WIDEST else math.nan
     raise UsageError(
-        f"{text!r} is not an age in years from 0 to {OLDEST}, nor a range such as 25-32; leave it empty if "
-        "unknown"
+        f"{_quoted(text)} is not an age in years from 0 to {OLDEST}, nor a range such as 25-32; leave it "
+        "empty if unknown"
     )
 
 
@@ -110,8 +110,8 @@ def parse_gender(text: str, readings: Counter[str]) -> float:
         return math.nan
     if word not in GENDERS:
         raise UsageError(
-            f"unknown gender {text!r}; arcage reads male, man, boy, m, 0, female, woman, girl, f, w, 1, or "
-            "nothing if unknown"
+            f"unknown gender {_quoted(text)}; arcage reads male, man, boy, m, 0, female, woman, girl, f, w, "
+            "1, or nothing if unknown"
         )
     readings["number"] += word in GENDER_NUMBERS
     return GENDERS[word]
@@ -140,8 +140,8 @@ def parse_weight(text: str) -> float:
     is_zero = weight == 0 and not re.search("[1-9]", text.lower().split("e")[0])
     if weight is None or not (is_zero or LIGHTEST <= weight <= HEAVIEST):
         raise UsageError(
-            f"{text!r} is not a weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it empty if "
-            "unknown"
+            f"{_quoted(text)} is not a weight, 0 or a number from {LIGHTEST:g} to {HEAVIEST:g}; leave it "
+            "empty if unknown"
         )
     return weight
 
@@ -154,7 +154,7 @@ def parse_split(text: str) -> str:
     """
     split = text.strip().lower()
     if split not in UNKNOWN and split not in SPLITS:
-        raise UsageError(f"unknown split {text!r}; arcage reads train, test, val, or nothing")
+        raise UsageError(f"unknown split {_quoted(text)}; arcage reads train, test, val, or nothing")
     return SPLITS.get(split, "")
 
 
@@ -168,7 +168,7 @@ def parse_face(text: str) -> int | None:
         return None
     whole = re.fullmatch(r"([0-9]{1,6})(?:\.0*)?", text.strip())
     if not whole:
-        raise UsageError(f"{text!r} is not a face number, counted from 0")
+        raise UsageError(f"{_quoted(text)} is not a face number, counted from 0")
     return int(whole[1])
 
 
@@ -181,6 +181,11 @@ def parse_box(cells: Mapping[str, str]) -> tuple[float, ...] | None:
         return tuple(float(cells[name]) for name in BOX)
     except (KeyError, ValueError):
         return None
+
+
+def _quoted(text: str) -> str:
+    """Return a cell for a message."""
+    return repr(text) if len(text) <= 1000 else f"{text[:100]!r}..."
 
 
 def _parse_number(text: str, *, exponent: bool = False) -> float | None:

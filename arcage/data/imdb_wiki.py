@@ -23,6 +23,7 @@ from typing import Any
 
 from arcage.errors import ArcageError, UsageError
 from arcage.files import MAX_FILE_BYTES, atomic_write, check_csv, reason
+from arcage.text import csv_writer, to_spreadsheet
 
 SETS = ("imdb", "wiki")
 FOLDERS = ("{}.mat", "{0}_crop/{0}.mat", "{0}/{0}.mat")
@@ -218,10 +219,10 @@ def _rows(columns: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         # IMDB-WIKI has 1 for male.
         word = {0.0: "female", 1.0: "male"}.get(gender, "")
         yield (
-            path or "-",
+            to_spreadsheet(path or "-"),
             "" if rule else str(age),
             "" if rule else word,
-            person,
+            to_spreadsheet(person),
             rule,
             born.isoformat() if born else "",
             f"{taken:.0f}" if math.isfinite(taken) else "",
@@ -269,7 +270,7 @@ def _main(mat: Path) -> int:
     try:
         columns = _load(mat)
         sys.stdout.reconfigure(newline="", errors="backslashreplace")  # type: ignore[union-attr]
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv_writer(sys.stdout.write)
         writer.writerow(COLUMNS)
         writer.writerows(_rows(columns))
     except ArcageError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import posixpath
 import re
 import unicodedata
@@ -11,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
 from arcage.data.cells import (
     BOX,
@@ -25,20 +22,33 @@ from arcage.data.cells import (
     parse_weight,
 )
 from arcage.data.labels import Label
+from arcage.data.rows import (
+    MAX_CELL,
+    Row,
+    column_name,
+    csv_rows,
+    csv_separator,
+    json_rows,
+    parquet_rows,
+    restored,
+)
 from arcage.errors import UsageError
 from arcage.files import reason
+from arcage.readers.regular_file import FileKindError, check_regular
+from arcage.text import shortened
 
 READ = ("path", "age", "gender", "person", "group", "split", "weight")
 """Columns that are read."""
 PREDICTED = {"path", "face", "faces", "status"}
 """Columns by which a table of predictions is recognised. Each of its rows describes one face of its image."""
+WRITTEN = (PREDICTED, {"path", "person", "left_out"}, {"path", "kind", "score", "sha256"})
+"""Columns by which a CSV file that arcage wrote is recognised: predictions, IMDB-WIKI, suspicious labels."""
 DECIMALS = ("age", "gender", "weight", "face", *BOX)
 """Columns of numbers, which may have a decimal comma."""
+MAX_NAME = 256
+"""Limit of the name of a person or a group, characters. They are kept in arrays as wide as the longest."""
 SHOWN = 5
 """Maximum number of wrong lines in an error message."""
-
-Row = tuple[int, Sequence[str]]
-"""Line number (row number in Parquet) and cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +90,21 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     Raises:
         UsageError: the file cannot be read, a column is missing, or lines are wrong (with their numbers).
     """
+    called = {name: column_name((columns or {}).get(name, name)) for name in READ}
+    needed = {*called.values(), *PREDICTED, *BOX}
     suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _labels(path, _parquet_rows(path), columns or {}, "row")
     try:
+        check_regular(path)
+        if suffix == ".parquet":
+            return _labels(path, parquet_rows(path, needed), columns or {}, "row")
         with path.open(encoding="utf-8-sig", newline="") as file:
             if suffix == ".jsonl":
-                return _labels(path, _json_rows(path, file), columns or {}, "line")
-            separator = _separator(file)
-            rows = _csv_rows(path, file, separator)
+                return _labels(path, json_rows(path, file, needed), columns or {}, "line")
+            separator = csv_separator(path, file)
+            rows = restored(csv_rows(path, file, separator), WRITTEN)
             return _labels(path, rows, columns or {}, "line", comma=separator == ";")
+    except FileKindError as error:
+        raise UsageError(f"cannot read the labels {path}: {error}") from None
     except OSError as error:
         raise UsageError(f"cannot read the labels {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
@@ -114,77 +129,10 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
-def _separator(file: IO[str]) -> str:
-    """Return the most frequent separator of the first line; Excel uses semicolons with decimal commas."""
-    first = next((line for line in file if line.strip()), "")
-    file.seek(0)
-    return max(",;\t", key=lambda separator: len(next(csv.reader([first], delimiter=separator))))
-
-
-def _csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
-    # Without strict, an unclosed quotation mark swallows the rest of the file.
-    reader = csv.reader(file, strict=True, delimiter=separator)
-    last = 0
-    try:
-        for row in reader:
-            last = reader.line_num
-            # Excel reads the separator from a line sep=;.
-            if row and not (last == 1 and row[0].lower() == "sep="):
-                yield last, row
-    except csv.Error as error:
-        raise UsageError(
-            f"{path}, line {last + 1}: {error}; check the quotation marks from there on"
-        ) from error
-
-
-def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
-    """Yield the column names as row 0, and all lines as text."""
-    records: list[tuple[int, Mapping[str, object]]] = []
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{path}, line {number}: not JSON ({error})") from None
-            if not isinstance(record, dict):
-                raise UsageError(f"{path}, line {number}: give an object with the columns by name")
-            records.append((number, record))
-    names = list(dict.fromkeys(name for _, record in records for name in record))
-    yield 0, names
-    for number, record in records:
-        yield number, [_cell(record.get(name)) for name in names]
-
-
-def _cell(value: object) -> str:
-    return "" if value is None or value != value else str(value)
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    """Yield the column names as row 0, and all rows as text, in batches."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            yield 0, names
-            number = 0
-            for batch in file.iter_batches():
-                # By position: two columns may have the same name, which is reported later.
-                columns = [batch.column(i).to_pylist() for i in range(len(names))]
-                for cells in zip(*columns, strict=True):
-                    number += 1
-                    yield number, [_cell(cell) for cell in cells]
-    except FileNotFoundError:
-        raise UsageError(f"cannot read the labels {path}: no such file") from None
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise UsageError(f"cannot read {path} as parquet: {error}") from error
-
-
 def _labels(
     path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: str, *, comma: bool = False
 ) -> Table:
-    header = [_column(name) for name in next(rows, (0, []))[1]]
+    header = [column_name(name) for name in next(rows, (0, []))[1]]
     at = _find_columns(path, header, columns)
     predictions = set(header) >= PREDICTED
     if predictions:
@@ -200,7 +148,7 @@ def _labels(
         try:
             if any(cells[len(header) :]):
                 raise UsageError("more values than columns; put a path with commas in quotation marks")
-            row = {key: cells[i] for key, i in at.items() if i < len(cells)}
+            row = {key: _checked(key, cells[i]) for key, i in at.items() if i < len(cells)}
             if comma:
                 row |= {key: _with_point(row[key]) for key in DECIMALS if key in row}
             place, label = _parse_row(row, readings)
@@ -218,7 +166,7 @@ def _labels(
     if count > SHOWN:
         wrong.append(f"and {count - SHOWN:,} more such {line}s")
     if wrong:
-        raise UsageError("\n".join(wrong))
+        raise UsageError(*wrong)
     return Table(labels, predictions, _remarks(predictions, readings))
 
 
@@ -240,14 +188,10 @@ def _remarks(predictions: bool, readings: Counter[str]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _column(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip().lower())
-
-
 def _find_columns(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
     """Return the position of each column that is read."""
-    called = {name: _column(columns.get(name, name)) for name in READ}
-    listed = ", ".join(header) or "none"
+    called = {name: column_name(columns.get(name, name)) for name in READ}
+    listed = shortened([name[:50] for name in header], 20) or "none"
     for name in columns:
         if called[name] not in header:
             raise UsageError(f"{path} has no column {columns[name]!r} for {name}; it has {listed}")
@@ -276,6 +220,27 @@ def _parse_row(cells: Mapping[str, str], readings: Counter[str]) -> tuple[Place,
         parse_weight(cells.get("weight", "")),
         split,
     )
+
+
+def _checked(name: str, text: str) -> str:
+    """Return a cell.
+
+    Raises:
+        UsageError: it is too long, or is not text.
+    """
+    if len(text) <= MAX_NAME and text.isascii() and "\0" not in text:
+        return text
+    limit = MAX_NAME if name in ("person", "group") else MAX_CELL
+    if len(text) > limit:
+        raise UsageError(f"the {name} has {len(text):,} characters; the limit is {limit:,}")
+    try:
+        # Paths that are not UTF-8 are spelled with surrogates.
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"the {name} is not text: it has half of a surrogate pair") from None
+    if "\0" in text:
+        raise UsageError(f"the {name} has a NUL character")
+    return text
 
 
 def _with_point(text: str) -> str:

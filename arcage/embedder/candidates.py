@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arcage.errors import ModelError
 from arcage.types import F32, U8
 
 IOU_THRESHOLD = 0.4
@@ -49,6 +50,27 @@ class Candidates:
     def shifted(self, offset: F32) -> Candidates:
         """Return the candidates with ``offset``, (x, y) in pixels, added to all coordinates."""
         return Candidates(self.boxes + np.tile(offset, 2), self.landmarks + offset, self.scores)
+
+
+def check_finite(values: F32) -> None:
+    """Check values of a detector. A score that is NaN would be left out without an error.
+
+    Raises:
+        ModelError: one is NaN or infinite.
+    """
+    if not np.isfinite(values).all():
+        raise ModelError("the face detector returns NaN or infinity: it is damaged, get it again")
+
+
+def checked_candidates(found: Candidates) -> Candidates:
+    """Return the candidates after checking that all values are numbers.
+
+    Raises:
+        ModelError: one is NaN or infinite.
+    """
+    for values in (found.boxes, found.landmarks, found.scores):
+        check_finite(values)
+    return found
 
 
 class FaceDetector(Protocol):

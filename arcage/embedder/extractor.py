@@ -28,6 +28,7 @@ from arcage.embedder.packs.record import BUNDLED_NAME, Pack
 from arcage.embedder.tiles import needs_tiles
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decoder import decode, is_out_of_memory
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
 from arcage.types import U8, Face, ImageFaces, Status
 
@@ -103,6 +104,7 @@ class Extractor:
             faster on some.
         min_face: minimum face width in pixels, 8 or more. Large images are searched in tiles if
             necessary.
+        limits: limits of decoding an image. They are not part of the pipeline.
 
     Raises:
         UsageError: there is no such pack, or ``min_face`` is too small.
@@ -117,10 +119,12 @@ class Extractor:
         variant: int = 0,
         precision: Precision = "auto",
         min_face: int = detect.DEFAULT_MIN_FACE,
+        limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         if min_face < detect.LOWEST_MIN_FACE:
             raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face}")
         self.min_face = min_face
+        self.limits = limits
         self.variant = variant
         self.precision: Precision = precision
         self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
@@ -286,7 +290,7 @@ class Extractor:
                 multi_frame = is_multi_frame(data)
                 if cached is not None and self.accepts(cached):
                     return _Detected(cached=replace(cached, multi_frame=True) if multi_frame else cached)
-            image = decode(data) if isinstance(data, bytes) else data
+            image = decode(data, limits=self.limits) if isinstance(data, bytes) else data
             faces = self._find_faces(image)
             crops = [self._crop(image, face, sha256, i) for i, face in enumerate(faces)]
             stacked = np.stack(crops) if crops else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcage.embedder.align import SIDE
+from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import ModelError
 
 
@@ -31,6 +32,7 @@ def parse(data: bytes) -> Any:
         ModelError: the file is not an ONNX model.
     """
     onnx = import_onnx()
+    check_onnx(data)
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:  # protobuf's DecodeError is in different modules in its versions

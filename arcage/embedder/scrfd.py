@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from arcage.embedder.candidates import Candidates
+from arcage.embedder.candidates import Candidates, check_finite, checked_candidates
 from arcage.embedder.engines.base import Engine, Network
 from arcage.embedder.onnx_model import parse
 from arcage.errors import ModelError
@@ -72,26 +72,30 @@ class Scrfd:
                 f"{width}x{height} pixels: it is not an SCRFD network, or it has another input size"
             )
         scores = scores[:, 0]
+        check_finite(scores)
         keep = np.flatnonzero(scores >= threshold)
         centre, stride = anchors[keep], strides[keep]
         # Distances from the anchor to the box's sides (left, top, right, bottom) and to the landmarks.
         boxes = boxes[keep] * stride
         boxes = np.concatenate([centre - boxes[:, :2], centre + boxes[:, 2:]], axis=1)
         landmarks = points[keep].reshape(-1, 5, 2) * stride[:, None] + centre[:, None]
-        return Candidates(boxes, landmarks, scores[keep])
+        return checked_candidates(Candidates(boxes, landmarks, scores[keep]))
 
     def _rows(self, out: Mapping[str, Array], part: int, width: int) -> F32:
         """Return one part of the outputs (scores, boxes, landmarks) of all scales, shape (anchors, width)."""
         scales = len(self._strides)
         names = self._outputs[part * scales : (part + 1) * scales]
+        found = [out.get(name, np.empty(0, np.float32)) for name in names]
+        if any(values.size % width for values in found):
+            raise ModelError("the face detector returns outputs of other shapes than SCRFD networks")
         # Exports have a batch dimension or not.
-        return np.concatenate([out[name].reshape(-1, width) for name in names]).astype(np.float32, copy=False)
+        return np.concatenate([values.reshape(-1, width) for values in found]).astype(np.float32, copy=False)
 
     def _for_size(self, height: int, width: int) -> tuple[Network, F32, F32]:
         """Return the network for a canvas size, and the anchors and strides of its outputs."""
         with self._lock:
             if (height, width) not in self._networks:
-                network = self._engine.load(self._model, (1, 3, height, width))
+                network = self._engine.load(self._model, (1, 3, height, width), trusted=False)
                 anchors = _anchors(height, width, self._strides, self._anchors)
                 self._networks[height, width] = (network, *anchors)
             return self._networks[height, width]

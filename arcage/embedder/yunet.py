@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
-from arcage.embedder.candidates import Candidates
+from arcage.embedder.candidates import Candidates, check_finite, checked_candidates
 from arcage.embedder.engines.base import Engine, Network
-from arcage.types import F32, U8
+from arcage.errors import ModelError
+from arcage.types import F32, U8, Array
 
 STRIDES = (8, 16, 32)
 """Pixels of the canvas per output cell, one for each scale of the network."""
@@ -23,11 +25,13 @@ class YuNet:
     Args:
         engine: what runs the network.
         model: the ONNX file's bytes.
+        trusted: whether the model is part of arcage, as in :meth:`Engine.load`.
     """
 
-    def __init__(self, engine: Engine, model: bytes) -> None:
+    def __init__(self, engine: Engine, model: bytes, *, trusted: bool = True) -> None:
         self._engine = engine
         self._model = model
+        self._trusted = trusted
         self._lock = threading.Lock()
         self._sizes: dict[tuple[int, int], tuple[Network, F32, F32]] = {}
 
@@ -37,34 +41,50 @@ class YuNet:
         Args:
             canvas: shape (height, width, 3), uint8, RGB; height and width are multiples of 32.
             threshold: minimum score, 0 to 1.
+
+        Raises:
+            ModelError: the network is not YuNet.
         """
         network, all_cells, all_strides = self._for_size(canvas.shape[0], canvas.shape[1])
         out = network(_network_input(canvas))
 
+        count = len(all_cells)
         # The published score: the geometric mean of the class score and the objectness score.
-        cls = np.concatenate([out[f"cls_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
-        obj = np.concatenate([out[f"obj_{s}"].reshape(-1) for s in STRIDES]).clip(0, 1)
+        cls = _rows(out, "cls", 1, count)[:, 0].clip(0, 1)
+        obj = _rows(out, "obj", 1, count)[:, 0].clip(0, 1)
         scores = np.sqrt(cls * obj)
+        check_finite(scores)
         keep = np.flatnonzero(scores >= threshold)
 
         cells, strides = all_cells[keep], all_strides[keep]
-        box = np.concatenate([out[f"bbox_{s}"].reshape(-1, 4) for s in STRIDES])[keep]
-        points = np.concatenate([out[f"kps_{s}"].reshape(-1, 5, 2) for s in STRIDES])[keep]
+        box = _rows(out, "bbox", 4, count)[keep]
+        points = _rows(out, "kps", 10, count)[keep].reshape(-1, 5, 2)
         centre = (cells + box[:, :2]) * strides
-        half = np.exp(box[:, 2:]) * strides / 2
+        with np.errstate(over="ignore"):  # infinity is refused below
+            half = np.exp(box[:, 2:]) * strides / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
         landmarks = (points + cells[:, None]) * strides[:, None]
-        return Candidates(
-            boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+        return checked_candidates(
+            Candidates(
+                boxes.astype(np.float32), landmarks.astype(np.float32), scores[keep].astype(np.float32)
+            )
         )
 
     def _for_size(self, height: int, width: int) -> tuple[Network, F32, F32]:
         """Return the network for a canvas size, and the cells and strides of its outputs."""
         with self._lock:
             if (height, width) not in self._sizes:
-                network = self._engine.load(self._model, (1, 3, height, width))
+                network = self._engine.load(self._model, (1, 3, height, width), trusted=self._trusted)
                 self._sizes[height, width] = (network, *_cells(height, width))
             return self._sizes[height, width]
+
+
+def _rows(out: Mapping[str, Array], part: str, width: int, count: int) -> F32:
+    """Return one part of the outputs of all scales, shape (count, width)."""
+    found = [out.get(f"{part}_{stride}", np.empty(0, np.float32)) for stride in STRIDES]
+    if sum(values.size for values in found) != count * width:
+        raise ModelError("the face detector returns other outputs than YuNet: it does not match its record")
+    return np.concatenate([values.reshape(-1) for values in found]).reshape(count, width)
 
 
 def _network_input(canvas: U8) -> F32:

@@ -10,7 +10,7 @@ import numpy as np
 from arcage.evaluation.bootstrap import intervals_of
 from arcage.evaluation.metrics import SUBGROUPS, aligned, per_face_metrics, subgroups
 from arcage.heads.model import Predictions
-from arcage.text import counted, percent
+from arcage.text import counted, percent, visible
 from arcage.types import Array, Labels
 
 
@@ -165,8 +165,8 @@ def _headings(metrics: tuple[str, ...], names: list[str]) -> list[str]:
 def _line(title: str, row: dict[str, Any], metrics: tuple[str, ...], names: list[str]) -> list[str]:
     first = row[metrics[0]]
     if first is None:
-        return [title, "0", *["-"] * (4 + 3 * (len(metrics) - 1))]
-    line = [title, f"{first['faces']:,}"]
+        return [visible(title), "0", *["-"] * (4 + 3 * (len(metrics) - 1))]
+    line = [visible(title), f"{first['faces']:,}"]
     for name in metrics:
         line += [_value(row[name], "a", name), _value(row[name], "b", name), _interval(row[name], name)]
         if name == metrics[0]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.model import Predictions
-from arcage.text import format_number
+from arcage.text import format_number, visible
 from arcage.types import F32, F64, Array, Labels
 
 BAND = 10
@@ -197,7 +197,7 @@ def as_table(report: dict[str, Any]) -> str:
         rows += report[kind].items()
     lines: list[tuple[str, ...]] = [("", *(heading for heading, _, _ in COLUMNS))]
     for name, row in rows:
-        lines.append((name, *(as_text(row, metric, style) for _, metric, style in COLUMNS)))
+        lines.append((visible(name), *(as_text(row, metric, style) for _, metric, style in COLUMNS)))
     return aligned(lines)
 
 

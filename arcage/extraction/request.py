@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from arcage.errors import UsageError
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.summary import Summary
 from arcage.sources.inputs import STDIN, Inputs
@@ -33,6 +34,7 @@ class ExtractRequest:
     """Minimum face width in pixels."""
     pack: str = "compact"
     device: str = "auto"
+    limits: DecodeLimits = DEFAULT_LIMITS
 
 
 def extract(
@@ -69,7 +71,13 @@ def extract(
         run = extract_on_ray
     total = Summary()
     for variant in range(request.augment + 1):
-        extractor = Extractor(request.pack, request.device, variant=variant, min_face=request.min_face)
+        extractor = Extractor(
+            request.pack,
+            request.device,
+            variant=variant,
+            min_face=request.min_face,
+            limits=request.limits,
+        )
         cache = open_cache(request.cache, extractor)
         if extractor.engine.note and not variant:
             warn(extractor.engine.note)

@@ -112,16 +112,43 @@ class Trees:
         return total
 
 
-KINDS: dict[str, type[Linear] | type[Kernel] | type[Trees]] = {
+Layer: TypeAlias = Linear | Kernel | Trees
+
+KINDS: dict[str, type[Layer]] = {
     "linear": Linear,
     "kernel": Kernel,
     "trees": Trees,
 }
+_FORMS: dict[str, dict[str, tuple[str, int]]] = {
+    "linear": {"mean": ("f", 1), "weights": ("f", 2), "bias": ("f", 1)},
+    "kernel": {
+        "mean": ("f", 1),
+        "projection": ("f", 2),
+        "centers": ("f", 2),
+        "weights": ("f", 2),
+        "bias": ("f", 1),
+    },
+    "trees": {
+        "roots": ("i", 1),
+        "feature": ("i", 1),
+        "threshold": ("f", 1),
+        "left": ("i", 1),
+        "right": ("i", 1),
+        "value": ("f", 1),
+        "depth": ("i", 0),
+    },
+}
+"""Kind of the numbers and number of axes of each field in files."""
+MAX_SIDE = 1 << 14
+"""Limit of the centers, axes and outputs of a kernel that is loaded. Fits have up to 4,000."""
+MAX_NODES, MAX_DEPTH, MAX_STEPS = 1 << 22, 32, 1 << 20
+"""Limits of trees that are loaded: nodes; depth; and depth times trees, which determines the time of a
+prediction. Fits have up to 100,000 nodes, a depth of 8 and 10,000 steps."""
 STORED_NAMES = {"centers": "landmarks"}
 """Fields with another name in files."""
 
 
-def to_arrays(layer: Linear | Kernel | Trees, prefix: str) -> Arrays:
+def to_arrays(layer: Layer, prefix: str) -> Arrays:
     """Return the arrays of a layer under ``<prefix>.<kind>.<field>``, the centers in float16."""
     kind = next(name for name, cls in KINDS.items() if isinstance(layer, cls))
     out: Arrays = {}
@@ -133,35 +160,88 @@ def to_arrays(layer: Linear | Kernel | Trees, prefix: str) -> Arrays:
     return out
 
 
-def from_arrays(arrays: Arrays, prefix: str) -> Linear | Kernel | Trees | None:
-    """Return the layer that :func:`to_arrays` stored under ``prefix``, or None.
+def from_arrays(arrays: Arrays, prefix: str) -> Layer | None:
+    """Return the layer that :func:`to_arrays` stored under ``prefix``, or None, and remove its arrays.
 
     Raises:
-        ValueError, KeyError: arrays are missing or do not fit together.
+        ValueError, KeyError: arrays are missing, do not fit together, or are not as arcage writes them.
     """
     for kind, cls in KINDS.items():
         names = {f.name: f"{prefix}.{kind}.{STORED_NAMES.get(f.name, f.name)}" for f in fields(cls)}
         if any(name in arrays for name in names.values()):
-            values: dict[str, Any] = {name: arrays[key] for name, key in names.items()}
-            layer = cls(
-                **{n: v.astype(np.float32) if v.dtype == np.float16 else v for n, v in values.items()}
-            )
+            values: dict[str, Any] = {
+                name: take(arrays, key, *_FORMS[kind][name], finite=name != "threshold")
+                for name, key in names.items()
+            }
+            layer = cls(**values)
             _check(layer)
             return layer
     return None
 
 
-def _check(layer: Linear | Kernel | Trees) -> None:
-    """Check that shapes match and that nodes exist: a wrong index would read outside the arrays."""
+def take(arrays: Arrays, name: str, kind: str, dimensions: int, *, finite: bool = True) -> Array:
+    """Remove an array and return it, in single precision if it is stored in half precision.
+
+    Args:
+        arrays: by name.
+        name: of the array.
+        kind: of the numbers: ``f`` or ``i``, as in ``dtype.kind``.
+        dimensions: number of axes.
+        finite: whether infinite numbers are refused.
+
+    Raises:
+        KeyError: there is no such array.
+        ValueError: it is of another kind, or has numbers that are NaN or infinite.
+    """
+    array = arrays.pop(name)
+    if array.dtype.kind != kind or array.ndim != dimensions:
+        raise ValueError(f"{name} has {array.ndim} axes of {array.dtype} numbers")
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    if kind == "f" and array.size:
+        # NaN passes through both. Unlike a mask, they take no memory.
+        ends = np.array([array.min(), array.max()])
+        if np.isnan(ends).any() or (finite and np.isinf(ends).any()):
+            raise ValueError(f"{name} has numbers that are not finite")
+    return array
+
+
+def _check(layer: Layer) -> None:
+    """Check that shapes match, and that the layer can be applied in little time and memory."""
     if isinstance(layer, Trees):
-        nodes = len(layer.feature)
-        for name in ("roots", "left", "right"):
-            index = getattr(layer, name)
-            if len(index) and (index.min() < 0 or index.max() >= nodes):
-                raise ValueError(f"{name} points outside the trees")
-        if not len(layer.threshold) == len(layer.value) == len(layer.left) == len(layer.right) == nodes:
-            raise ValueError("the trees' arrays differ in length")
+        _check_trees(layer)
         return
-    inner = layer.projection.shape if isinstance(layer, Kernel) else layer.weights.shape
-    if layer.mean.shape != inner[:1] or layer.bias.shape != layer.weights.shape[1:]:
+    outputs = len(layer.bias)
+    shapes = {"mean": layer.mean.shape, "weights": (len(layer.mean), outputs)}
+    if isinstance(layer, Kernel):
+        centers, axes = layer.centers.shape
+        shapes |= {"projection": (len(layer.mean), axes), "weights": (centers, outputs)}
+        if max(centers, axes) > MAX_SIDE:
+            raise ValueError(f"the kernel has more than {MAX_SIDE:,} centers or axes")
+    if any(getattr(layer, name).shape != shape or not all(shape) for name, shape in shapes.items()):
         raise ValueError("the head's arrays do not fit together")
+    if outputs > MAX_SIDE:
+        raise ValueError(f"the head has more than {MAX_SIDE:,} outputs")
+
+
+def _check_trees(trees: Trees) -> None:
+    """Check that nodes exist (a wrong index would read outside the arrays), and that all paths end."""
+    nodes, depth = len(trees.feature), int(trees.depth)
+    if any(len(getattr(trees, name)) != nodes for name in ("threshold", "value", "left", "right")):
+        raise ValueError("the trees' arrays differ in length")
+    if nodes > MAX_NODES or not 0 <= depth <= MAX_DEPTH or depth * len(trees.roots) > MAX_STEPS:
+        raise ValueError("the trees are too large")
+    for name in ("roots", "left", "right"):
+        index = getattr(trees, name)
+        if len(index) and (index.min() < 0 or index.max() >= nodes):
+            raise ValueError(f"{name} points outside the trees")
+    if trees.feature.min(initial=0) < 0:
+        raise ValueError("the trees compare columns that do not exist")
+    # A node ends if it is a leaf, or if both its children end.
+    ends = (trees.left == trees.right) & (trees.left == np.arange(nodes))
+    for _ in range(depth):
+        if ends[trees.roots].all():
+            break
+        ends |= ends[trees.left] & ends[trees.right]
+    if not ends[trees.roots].all():
+        raise ValueError("the trees are deeper than their depth")

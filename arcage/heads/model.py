@@ -204,6 +204,7 @@ class AgeModel:
 
 def _interval(predictions: F32, ages: F32, low: F32, high: F32) -> Ages:
     age = np.clip(predictions[:, 0], YOUNGEST, OLDEST)
+    age[~np.isfinite(predictions).all(axis=1)] = np.nan  # Not 120, which is the limit.
     lower = np.interp(predictions[:, -2 if predictions.shape[1] == 3 else 0], low, ages)
     upper = np.interp(predictions[:, -1], high, ages)
     # Quantiles are fitted independently of the age and may cross it.
@@ -237,6 +238,7 @@ class GenderModel:
 
 def _logistic(odds: Array) -> F32:
     result: F32 = (1 / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
+    result[~np.isfinite(odds)] = np.nan
     return result
 
 
@@ -297,7 +299,8 @@ class Heads:
             descriptors: shape (n, dimension), float16 or float32.
 
         Raises:
-            HeadsError: the dimension differs from that of the heads.
+            HeadsError: the dimension differs from that of the heads; or they give no number for a face,
+                because they or the descriptors are damaged.
         """
         if descriptors.ndim != 2 or descriptors.shape[1] != self.dimension:
             raise HeadsError(
@@ -308,8 +311,25 @@ class Heads:
         for start in range(0, len(descriptors), BATCH):
             x = np.asarray(descriptors[start : start + BATCH], np.float32)
             here = slice(start, start + len(x))
-            if self.age is not None:
-                out.age[here], out.age_low[here], out.age_high[here] = self.age(x)
-            if self.gender is not None:
-                out.p_female[here] = self.gender(x)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if self.age is not None:
+                    out.age[here], out.age_low[here], out.age_high[here] = self.age(x)
+                if self.gender is not None:
+                    out.p_female[here] = self.gender(x)
+        self._check_finite(out)
         return out
+
+    def _check_finite(self, out: Predictions) -> None:
+        """Raise HeadsError if a prediction is NaN. Huge numbers in damaged heads or descriptors overflow."""
+        answers: list[Array] = []
+        answers += [out.age, out.age_low, out.age_high] if self.age is not None else []
+        answers += [out.p_female] if self.gender is not None else []
+        wrong = np.zeros(len(out), bool)
+        for answer in answers:
+            wrong |= np.isnan(answer)
+        if wrong.any():
+            where = "" if self.folder is None else f" in {self.folder}"
+            raise HeadsError(
+                f"the heads{where} give no answer for {np.count_nonzero(wrong):,} of {len(out):,} faces: "
+                "they or the descriptors are damaged; fit the heads again, or extract into another cache"
+            )

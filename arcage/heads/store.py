@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,14 @@ import numpy as np
 
 from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_READ, HEADS_SCHEMA
 from arcage.errors import HeadsError
-from arcage.files import atomic_write, make_folder, reason, verified_bytes
-from arcage.heads.layers import Arrays, Kernel, Linear, Trees, from_arrays, to_arrays
+from arcage.files import atomic_write, make_folder, reason
+from arcage.heads.layers import Arrays, Kernel, Layer, Linear, Trees, from_arrays, take, to_arrays
+from arcage.heads.manifest import SchemaError, read_manifest
 from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.process.interrupt import uninterrupted
+from arcage.readers import npz
+from arcage.readers.npy import parse_npy
+from arcage.readers.regular_file import read_regular
 from arcage.types import Array
 
 BUNDLED = Path(__file__).parent / "default"
@@ -33,6 +36,8 @@ MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", 
 DIGEST = 5
 """Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another
 image is mistaken for one of them with a probability of 10^-6."""
+MAX_IMAGES = 1 << 26
+"""Limit of the number of training images that are read, 67 million."""
 BUNDLED_NAMES = ("bundled", "wheel")
 """Names of the bundled heads in place of a folder; ``wheel`` is the older one."""
 STAGES = ("stage", "stage2")
@@ -139,19 +144,21 @@ def fitted_images(heads: Heads) -> Array | None:
         HeadsError: the file is damaged.
     """
     record = heads.manifest.get("images")
-    if heads.folder is None or not isinstance(record, dict):
+    if heads.folder is None or record is None:
         return None
-    path = heads.folder / IMAGES
-    if not path.exists():
-        return None
-    data = verified_bytes(path, str(record.get("sha256")), error=HeadsError, hint="fit the heads again")
+    path, remedy = heads.folder / IMAGES, "fit the heads again"
     try:
-        images = np.load(io.BytesIO(data), allow_pickle=False)
-    except ValueError as error:
-        raise HeadsError(f"{path} is damaged ({error}); fit the heads again") from error
+        data = read_regular(heads.folder / _file(record, IMAGES), MAX_IMAGES * DIGEST + 128)
+        if hashlib.sha256(data).hexdigest() != record["sha256"]:
+            raise ValueError("sha256 differs")
+        images = parse_npy(data)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise HeadsError(f"{path} is damaged ({error}); {remedy}") from error
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != DIGEST:
-        raise HeadsError(f"{path} holds no digests of images; fit the heads again")
-    return np.asarray(images)
+        raise HeadsError(f"{path} holds no digests of images; {remedy}")
+    return images
 
 
 def heads_folder(name: str | None) -> str | None:
@@ -182,28 +189,32 @@ def load_heads(folder: str | Path | None = None) -> Heads:
         else f"fit them again with `arcage fit`, into {folder}"
     )
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["schema"] not in HEADS_READ:
-            raise HeadsError(
-                f"the heads in {folder} have the schema {manifest['schema']}, this version of arcage "
-                f"reads {', '.join(map(str, HEADS_READ))}; update arcage, or {remedy}"
-            )
-        data = (folder / manifest["arrays"]["file"]).read_bytes()
-        expected = manifest["arrays"]["sha256"]
+        manifest = read_manifest(folder / MANIFEST)
+        data = read_regular(folder / _file(manifest["arrays"], ARRAYS), npz.MAX_BYTES)
+    except SchemaError as error:
+        raise HeadsError(
+            f"the heads in {folder} have the schema {str(error.schema)[:50]}, this version of arcage "
+            f"reads {', '.join(map(str, HEADS_READ))}; update arcage, or {remedy}"
+        ) from None
     except FileNotFoundError as error:
         raise HeadsError(
             f"no heads in {folder} ({Path(error.filename).name} is missing); {remedy}"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise HeadsError(f"the heads in {folder} cannot be read ({error}); {remedy}") from error
-    if hashlib.sha256(data).hexdigest() != expected:
+    if hashlib.sha256(data).hexdigest() != manifest["arrays"]["sha256"]:
         raise HeadsError(f"the heads in {folder} are damaged (sha256 differs); {remedy}")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
-            arrays: Arrays = dict(loaded)
-        return replace(_heads(manifest, arrays), folder=folder)
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return replace(_heads(manifest, npz.parse_npz(data)), folder=folder)
+    except (ValueError, KeyError) as error:
         raise HeadsError(f"the heads in {folder} are damaged ({error}); {remedy}") from error
+
+
+def _file(record: dict[str, Any], name: str) -> str:
+    """Return the name of a file that a manifest records. It must not lead out of the folder."""
+    if record.get("file") != name or not isinstance(record.get("sha256"), str):
+        raise ValueError(f"the manifest does not record {name} as arcage does")
+    return name
 
 
 def _check_folder(folder: Path) -> None:
@@ -221,22 +232,36 @@ def _check_folder(folder: Path) -> None:
 
 
 def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
-    dimension = int(manifest["dimension"])
+    """Build heads, and remove their arrays from ``arrays``.
+
+    Raises:
+        ValueError, KeyError: arrays are missing, do not fit together, or belong to no head.
+    """
+    dimension = manifest["dimension"]
     age = gender = None
     if "age.interval.ages" in arrays:
-        ages, low, high = (arrays[f"age.interval.{name}"] for name in INTERVAL)
+        ages, low, high = (take(arrays, f"age.interval.{name}", "f", 1) for name in INTERVAL)
         _check_curves([ages, low, high])
         stack = _stack(arrays, "age", dimension)
+        if len(stack.last) not in (1, len(LAST)):
+            raise ValueError("the age head has one quantile only")
         age = AgeModel(stack, ages, low, high, _adaptation(arrays, "age", stack))
     if "gender.curve" in arrays:
-        slope, offset = (float(v) for v in arrays["gender.curve"])
+        curve = take(arrays, "gender.curve", "f", 1)
+        if len(curve) != 2:
+            raise ValueError("the gender head's curve has not two values")
         stack = _stack(arrays, "gender", dimension)
-        gender = GenderModel(stack, slope, offset, _adaptation(arrays, "gender", stack))
-    return Heads(str(manifest["fingerprint"]), dimension, age, gender, manifest)
+        if len(stack.last) != 1:
+            raise ValueError("the gender head has quantiles")
+        gender = GenderModel(stack, float(curve[0]), float(curve[1]), _adaptation(arrays, "gender", stack))
+    if arrays:
+        raise ValueError(f"the array {min(arrays)} belongs to no head")
+    return Heads(manifest["fingerprint"], dimension, age, gender, manifest)
 
 
 def _check_curves(curves: Sequence[Array]) -> None:
-    if not all(c.shape == (len(curves[0]),) and (np.diff(c) > 0).all() for c in curves):
+    """Check the curves of an interval: of the same length, not empty, and increasing."""
+    if not all(len(c) == len(curves[0]) > 0 and (np.diff(c) > 0).all() for c in curves):
         raise ValueError("the intervals' curves do not fit together")
 
 
@@ -252,12 +277,15 @@ def _adaptation_arrays(adapted: Adaptation | None, prefix: str) -> Arrays:
 def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | None:
     if f"{prefix}.new.curves" not in arrays:
         return None
-    limits = {name: arrays[f"{prefix}.new.{name}"] for name in LIMITS}
+    limits = {
+        name: take(arrays, f"{prefix}.new.{name}", "f", 2 if name == "curves" else 1) for name in LIMITS
+    }
     parts = {name: from_arrays(arrays, f"{prefix}.new.{name}") for name in LINEAR}
     curves = limits["curves"]
-    if curves.ndim != 2 or len(curves) != 3 or (prefix == "age" and not curves.size):
+    if len(curves) != 3 or (prefix == "gender" and curves.size):
         raise ValueError("the new intervals' curves do not fit together")
-    _check_curves(list(curves))
+    if prefix == "age":
+        _check_curves(list(curves))
     if not stack.kernels:
         raise ValueError(f"the {prefix} head is adapted and has no kernel stage")
     outputs = sum(len(kernel.bias) for kernel in stack.kernels)
@@ -282,14 +310,12 @@ def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
 
 
 def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
-    stage = [from_arrays(arrays, f"{prefix}.{name}") for name in STAGES]
-    kernels = tuple(layer for layer in stage if isinstance(layer, Kernel))
-    columns = arrays[f"{prefix}.columns"]
-    layers = [from_arrays(arrays, f"{prefix}.{name}") for name in LAST]
-    last = tuple(layer for layer in layers if isinstance(layer, Linear | Trees))
-    if not last or any(isinstance(layer, Linear | Trees) for layer in stage):
+    kernels = _layers(arrays, prefix, STAGES, Kernel)
+    columns = take(arrays, f"{prefix}.columns", "i", 1)
+    last = _layers(arrays, prefix, LAST, Linear, Trees)
+    if not last:
         raise ValueError(f"the {prefix} head is incomplete")
-    if len(columns) and not 0 <= columns.min() <= columns.max() < dimension:
+    if len(columns) > dimension or (len(columns) and not 0 <= columns.min() <= columns.max() < dimension):
         raise ValueError(f"the {prefix} head uses columns outside the descriptor")
     inputs = sum(len(kernel.bias) for kernel in kernels) + len(columns) if kernels else dimension
     if any(len(kernel.mean) != dimension for kernel in kernels):
@@ -297,7 +323,21 @@ def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
     if len({len(kernel.centers) for kernel in kernels}) > 1:
         raise ValueError(f"the {prefix} head's kernels differ in their centers")
     for layer in last:
-        width = len(layer.mean) if isinstance(layer, Linear) else int(layer.feature.max(initial=0)) + 1
-        if width > inputs or (isinstance(layer, Linear) and width != inputs):
+        if isinstance(layer, Linear):
+            fits = layer.weights.shape == (inputs, 1)
+        else:
+            fits = int(layer.feature.max(initial=0)) < inputs
+        if not fits:
             raise ValueError(f"the {prefix} head is for another number of features")
     return Stacked(kernels, columns, last)
+
+
+def _layers(arrays: Arrays, prefix: str, names: Sequence[str], *kinds: type[Layer]) -> tuple[Any, ...]:
+    """Return the layers of these names; the last ones may be missing."""
+    layers = [from_arrays(arrays, f"{prefix}.{name}") for name in names]
+    found = tuple(layer for layer in layers if layer is not None)
+    if any(layer is None for layer in layers[: len(found)]) or not all(
+        isinstance(one, kinds) for one in found
+    ):
+        raise ValueError(f"the {prefix} head is incomplete")
+    return found

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import cv2
 
 from arcage.errors import ImageError, ImageExtraError, ImageMemoryError
-from arcage.images import raw
+from arcage.images import heif, raw
 from arcage.images.formats import Format, find_format
+from arcage.images.header import ImageHeader
+from arcage.images.isolated import decode_in_cell, replies
+from arcage.images.judge import judge
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.pixels import apply_orientation
 from arcage.images.silence import silence_decoders
 from arcage.types import U8
 
-MAX_PIXELS = 100_000_000
-"""Default maximum of width x height, about 300 MB as RGB."""
+_JOB = "arcage.images.decoder:decode_job"
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
+def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
     """Decode an image.
 
     Supported formats are JPEG, JPEG 2000, PNG, WebP, BMP, PBM, PGM, PPM, PAM, TIFF, GIF and AVIF; with the
@@ -31,9 +36,12 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     far too high; its versions differ in truncated JPEG files (4.10 returns uninitialised rows) and in the
     orientation of WebP; and it ignores the orientation if it keeps the alpha channel.
 
+    JPEG, PNG and WebP are decoded in this process, unless their headers say that it takes long. The decoders
+    of other formats run in a worker process, which a damaged file may crash (:mod:`arcage.process.cell`).
+
     Args:
         data: encoded image.
-        max_pixels: maximum of width x height, checked before memory is allocated.
+        limits: limits of memory, time and size. The size is checked before memory is allocated.
 
     Returns:
         Shape (height, width, 3), uint8, 0 to 255, RGB, C-contiguous, upright (the EXIF orientation is
@@ -41,17 +49,51 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
 
     Raises:
         ImageError: the file is empty, of an unsupported format, truncated, damaged or too large.
-        ImageMemoryError: there is not enough memory.
+        ImageMemoryError: there is not enough memory, or decoding takes more than the limit.
         ImageExtraError: the extra is not installed.
+        ImageHereError: decoding takes longer than the limit, or crashed.
     """
+    if raw.is_raw(data):
+        raw.check_extra()
+    else:
+        format_ = find_format(data)
+        header = format_.read_header(data)
+        if judge(data, header, limits).in_process:
+            try:
+                return _decode(data, format_, header)
+            except MemoryError as error:
+                raise ImageMemoryError(str(error)) from None
+        if format_.name == "HEIC":
+            heif.check_extra()
+    return decode_in_cell(_JOB, data, limits)
+
+
+def is_quick(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bool:
+    """Return whether an image is decoded in this process, or refused at once: neither takes long."""
+    try:
+        return not raw.is_raw(data) and judge(data, find_format(data).read_header(data), limits).in_process
+    except ImageError:
+        return True
+
+
+def decode_job(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Decode an image in a worker process (:data:`arcage.process.worker.Job`)."""
+    limits = DecodeLimits(args["memory"], args["seconds"], args["pixels"])
+    return replies(lambda: _decode_any(data, limits))
+
+
+def _decode_any(data: bytes, limits: DecodeLimits) -> U8:
+    """Decode an image in this process; see :func:`decode`."""
     if raw.is_raw(data):
         with silence_decoders:
             data = raw.preview(data)
     format_ = find_format(data)
     header = format_.read_header(data)
-    pixels = max(header.width * header.height, header.largest)
-    if pixels > max_pixels:
-        raise ImageError(f"too large: {pixels:,} pixels, the limit is {max_pixels:,}; make it smaller")
+    judge(data, header, limits)
+    return _decode(data, format_, header)
+
+
+def _decode(data: bytes, format_: Format, header: ImageHeader) -> U8:
     try:
         with silence_decoders:
             image = format_.decode(data, header)
@@ -60,12 +102,15 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            raise ImageMemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
+            # In a worker process, the reason is its limit.
+            raise MemoryError(f"not enough memory for {header.width} x {header.height} pixels") from None
         if not isinstance(error, format_.errors):
             raise
         upright = None
     if upright is None:
         raise _failure(format_)
+    if upright.shape[0] * upright.shape[1] > max(header.width * header.height, header.largest):
+        raise ImageError(f"damaged {format_.name} image: it is larger than its header says")
     return upright
 
 

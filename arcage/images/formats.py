@@ -28,6 +28,14 @@ def _decode_opaque(data: bytes, header: ImageHeader) -> Any:
     return None if image is None else bgr_to_rgb(image, header.depth)
 
 
+def _decode_avif(data: bytes, header: ImageHeader) -> Any:
+    try:
+        heif.check_av1_sizes(data)
+    except (struct.error, LookupError, ValueError):
+        return None
+    return _decode_opencv(data, header)
+
+
 def _decode_heic(data: bytes, header: ImageHeader) -> Any:
     return any_to_rgb(heif.decode_heic(data))
 
@@ -65,7 +73,7 @@ class Format:
 
 FORMATS = (
     Format("JPEG", re.compile(rb"\xff\xd8\xff(?!\xf7)").match, jpeg.read_header, jpeg.decode),
-    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n").match, png.read_header),
+    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n").match, png.read_header, png.decode),
     Format("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL).match, webp.read_header),
     # The zeros, the high bytes of a small header size, distinguish BMP from text.
     Format("BMP", re.compile(rb"BM.{13}\0\0\0", re.DOTALL).match, bmp.read_header, _decode_opaque),
@@ -80,7 +88,7 @@ FORMATS = (
         "truncated or damaged {} image",
     ),
     Format("JPEG 2000", jpeg2000.SIGNATURE.match, jpeg2000.read_header),
-    Format("AVIF", heif.is_avif, heif.read_avif_header),
+    Format("AVIF", heif.is_avif, heif.read_avif_header, _decode_avif),
     Format(
         "HEIC",
         heif.is_heic,

@@ -6,8 +6,8 @@ import struct
 
 from arcage.images.header import ImageHeader
 
-_MAX_BLOCKS = 1_000_000
-"""Maximum number of data blocks, of up to 255 bytes each, that are searched for a second frame."""
+_MAX_BLOCKS = 500_000
+"""Maximum number of blocks, of up to 255 bytes each, that are searched for a second frame."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -21,7 +21,7 @@ def is_animated(data: bytes) -> bool:
     at = 13 + _palette_size(data[10])
     blocks = 0
     frames = 0
-    while True:
+    while blocks <= _MAX_BLOCKS:
         kind = data[at]
         if kind == 0x2C:
             frames += 1
@@ -32,12 +32,12 @@ def is_animated(data: bytes) -> bool:
             at += 2
         else:
             return False
-        while data[at]:
+        while data[at] and blocks <= _MAX_BLOCKS:
             at += 1 + data[at]
             blocks += 1
-            if blocks > _MAX_BLOCKS:
-                return False
         at += 1
+        blocks += 1
+    return False
 
 
 def _palette_size(flags: int) -> int:

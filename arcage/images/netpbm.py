@@ -14,6 +14,8 @@ from arcage.types import U8
 
 SIGNATURE = re.compile(rb"P[1-6](?=[\s#])|P7\n")
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,10})")
+_MAX_HEADER = 1 << 16
+"""Maximum size of the header with its comments, bytes."""
 _COMMENT = re.compile(rb"#[^\r\n]*")
 
 
@@ -82,7 +84,7 @@ def _pnm(data: bytes) -> NetpbmHeader:
     values = []
     bits = data[1:2] in b"14"
     for _ in range(2 if bits else 3):
-        token = _TOKEN.match(data, at)
+        token = _TOKEN.match(data, at, _MAX_HEADER)
         if token is None:
             raise ValueError
         values.append(int(token[1]))

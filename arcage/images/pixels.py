@@ -19,6 +19,9 @@ _TRANSFORMS: dict[int, Callable[[Any], Any]] = {
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 
+_STRIP_PIXELS = 1 << 20
+"""Number of pixels that are converted together."""
+
 
 def apply_orientation(image: Any, orientation: int) -> Any:
     """Apply an EXIF orientation, 1 to 8. An upright image (1) is not copied."""
@@ -26,7 +29,7 @@ def apply_orientation(image: Any, orientation: int) -> Any:
 
 
 def bgr_to_rgb(image: Any, depth: int = 16) -> Any:
-    """Convert an image as OpenCV decodes it to RGB, uint8.
+    """Convert an image as OpenCV decodes it to RGB, uint8. Always returns a copy.
 
     Transparent pixels become white.
 
@@ -34,13 +37,15 @@ def bgr_to_rgb(image: Any, depth: int = 16) -> Any:
         image: grey, BGR or BGRA, shape (height, width[, 3 or 4]), uint8 or uint16.
         depth: bits per sample if ``image`` is uint16.
     """
-    if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=255 / ((1 << depth) - 1))
-    if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return _over_white(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), cv2.extractChannel(image, 3))
+    if image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2] == 3):
+        return _colours(image, is_bgr=True)
+
+    def convert(rows: Any) -> Any:
+        if rows.dtype == np.uint16:
+            rows = cv2.convertScaleAbs(rows, alpha=255 / ((1 << depth) - 1))
+        return _colours(rows, is_bgr=True)
+
+    return _by_strips(image, convert)
 
 
 def any_to_rgb(image: Any) -> Any:
@@ -48,11 +53,30 @@ def any_to_rgb(image: Any) -> Any:
 
     Transparent pixels become white.
     """
+    if image.ndim == 2 or image.shape[2] == 3:
+        return _colours(image, is_bgr=False)
+    return _by_strips(image, lambda rows: _colours(rows, is_bgr=False))
+
+
+def _colours(image: Any, *, is_bgr: bool) -> Any:
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 3:
-        return image.copy()
-    return _over_white(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), cv2.extractChannel(image, 3))
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if is_bgr else image.copy()
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB if is_bgr else cv2.COLOR_RGBA2RGB)
+    return _over_white(rgb, cv2.extractChannel(image, 3))
+
+
+def _by_strips(image: Any, convert: Callable[[Any], Any]) -> Any:
+    """Convert some rows at a time, because the steps of a conversion take several times the memory."""
+    height, width = image.shape[:2]
+    step = max(_STRIP_PIXELS // width, 1)
+    if height <= step:
+        return convert(image)
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, step):
+        rgb[top : top + step] = convert(image[top : top + step])
+    return rgb
 
 
 def _over_white(rgb: Any, alpha: Any) -> Any:

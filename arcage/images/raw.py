@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from importlib.util import find_spec
 
 from arcage.errors import ImageError, ImageExtraError
 from arcage.images import tiff_tags as tags
@@ -15,6 +16,13 @@ _SIGNATURE = re.compile(
 )
 _SENSOR = {32803, 34892}
 """Photometric interpretations of sensor data: colour filter array, and linear raw."""
+_EXTRA = "raw files need an extra: pip install 'arcage[formats]'"
+
+
+def check_extra() -> None:
+    """Raise ImageExtraError if rawpy is not installed."""
+    if find_spec("rawpy") is None:
+        raise ImageExtraError(_EXTRA)
 
 
 def is_raw(data: bytes) -> bool:
@@ -42,7 +50,7 @@ def preview(data: bytes) -> bytes:
     try:
         import rawpy
     except ImportError:
-        raise ImageExtraError("raw files need an extra: pip install 'arcage[formats]'") from None
+        raise ImageExtraError(_EXTRA) from None
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             found = raw.extract_thumb()

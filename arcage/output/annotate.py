@@ -15,6 +15,7 @@ import numpy as np
 from arcage.errors import ForeignFileError, ImageError, UsageError
 from arcage.files import atomic_write, make_folder, refuse_foreign
 from arcage.images.decoder import decode
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.sources.source import Source
 from arcage.text import gender_text
 from arcage.types import F64, U8, Prediction
@@ -59,8 +60,16 @@ class Annotator:
         OutputError: the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[str], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        *,
+        overwrite: bool = False,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._arguments = arguments
+        self._limits = limits
         self._overwrite = overwrite
         folders = [argument for argument in arguments if os.path.isdir(argument)]
         for argument in folders:
@@ -131,7 +140,7 @@ class Annotator:
         if all(row.face is None for row in rows):
             return False
         try:
-            image = decode(source.read())
+            image = decode(source.read(), limits=self._limits)
         except ImageError:
             return False
         target = self.target(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import json
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from arcage.errors import ForeignFileError, OutputError, UsageError
@@ -19,6 +17,7 @@ from arcage.files import atomic_write, csv_mark, refuse_foreign
 from arcage.output.rows import COLUMNS, DECIMALS, json_row, text_cells, values
 from arcage.output.table import write_table
 from arcage.process.streams import discard_output
+from arcage.text import csv_writer, visible, visible_json
 from arcage.types import Prediction
 
 Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
@@ -122,9 +121,9 @@ def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iter
 
 
 def print_stdout(text: str) -> None:
-    """Print a line. Raises like :func:`write_stdout`."""
+    """Print lines; other characters that cannot be seen are escaped. Raises like :func:`write_stdout`."""
     with _flushed_stdout():
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{visible(text, keep=chr(10))}\n")
 
 
 def flush_stdout() -> None:
@@ -164,9 +163,9 @@ def write_text(file: IO[str], format_: Format) -> Write:
 
 
 def _csv(file: IO[str]) -> Write:
-    # Python before 3.13 quotes the \r of a file name only if lines end in one: end them in \r\n up to here.
-    lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
-    writer = csv.writer(lines, lineterminator="\r\n")
+    # A terminal is for people: it receives no control characters of a file name.
+    screen = file.isatty()
+    writer = csv_writer(lambda line: file.write(f"{visible(line[:-1])}\n" if screen else line))
     writer.writerow(COLUMNS)
     cells = text_cells(COLUMNS)
     return lambda rows: writer.writerows(map(cells, rows))
@@ -175,7 +174,7 @@ def _csv(file: IO[str]) -> Write:
 def _jsonl(file: IO[str]) -> Write:
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:
-            file.write(json.dumps(json_row(row), ensure_ascii=False) + "\n")
+            file.write(visible_json(json.dumps(json_row(row), ensure_ascii=False)) + "\n")
 
     return write
 

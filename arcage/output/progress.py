@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 from arcage.errors import ArcageError
 from arcage.heads.callbacks import Step
+from arcage.process.streams import with_controls
+from arcage.text import visible
 
 REDRAW_SECONDS, LOG_SECONDS = 0.1, 30.0
 """Minimum time between updates of a fit, on a terminal and elsewhere."""
@@ -84,16 +86,22 @@ def bytes_progress(
 
 
 @contextmanager
-def _bar(title: str, numbers: Any) -> Iterator[tuple[Any, Any]]:
+def _bar(description: str, numbers: Any) -> Iterator[tuple[Any, Any]]:
     """Show a bar with a column of numbers; yields rich's progress and its task."""
     # Imported here: this takes longer than most commands without a bar.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(title), BarColumn(), numbers, TimeRemainingColumn())
+    title = TextColumn("{task.description}", markup=False)
+    columns = (title, BarColumn(), numbers, TimeRemainingColumn())
+    console = Console(file=with_controls(sys.stderr))
     # Standard output is not redirected: it receives data while the bar is shown.
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        yield bar, bar.add_task(title, total=None)
+    with Progress(*columns, console=console, redirect_stdout=False) as bar:
+        # Rich prints above the bar what is written to standard error meanwhile, such as warnings.
+        write = sys.stderr.write
+        if type(sys.stderr).__name__ == "FileProxy":
+            sys.stderr.write = lambda text: write(visible(text, keep="\n\t"))  # type: ignore[method-assign]
+        yield bar, bar.add_task(visible(description), total=None)
 
 
 class FitProgress:
@@ -113,7 +121,7 @@ class FitProgress:
         *,
         quiet: bool = False,
     ) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = with_controls(sys.stderr) if stream is None else stream
         self._terminal = self._stream.isatty() and not quiet
         self._quiet = quiet
         self._clock = clock
@@ -151,7 +159,7 @@ class FitProgress:
             self._shown = now
             if self._terminal:
                 columns = shutil.get_terminal_size().columns
-                self._stream.write(f"\r\x1b[K{str(step)[: columns - 1]}")
+                self._stream.write(f"\r\x1b[K{visible(str(step))[: columns - 1]}")
                 self._stream.flush()
             else:
                 self.message(str(step))
@@ -161,7 +169,7 @@ class FitProgress:
         if self._quiet:
             return
         self._clear()
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{visible(text)}\n")
         self._stream.flush()
         self._shown = self._clock()
 

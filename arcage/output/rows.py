@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from arcage.heads.model import Predictions
+from arcage.text import to_spreadsheet
 from arcage.types import Face, Prediction
 
 COLUMNS = tuple(field.name for field in fields(Prediction))
@@ -101,14 +102,18 @@ def row_without_face(path: str, error: str | None = None) -> Prediction:
 
 
 def text_cells(columns: Sequence[str]) -> Callable[[Prediction], list[str]]:
-    """Return a function that renders these columns of a row as text; empty for None."""
+    """Return a function that renders these columns of a row as cells of CSV; empty for None.
+
+    Texts that a spreadsheet would run get an apostrophe, see :func:`arcage.text.to_spreadsheet`.
+    """
     cells: Callable[[Prediction], tuple[Any, ...]] = attrgetter(*columns)
     # z: no minus sign before a zero.
     formats = [f"z.{DECIMALS[name]}f" if name in DECIMALS else "" for name in columns]
 
     def render(row: Prediction) -> list[str]:
         return [
-            "" if cell is None else format(cell, spec) for cell, spec in zip(cells(row), formats, strict=True)
+            to_spreadsheet(cell) if isinstance(cell, str) else "" if cell is None else format(cell, spec)
+            for cell, spec in zip(cells(row), formats, strict=True)
         ]
 
     return render

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from arcage.text import gender_text
+from arcage.text import gender_text, visible
 from arcage.types import Prediction
 
 _NARROW = 70
@@ -81,8 +81,7 @@ def _plain(text: str, code: str) -> str:
 
 
 def _shown(text: str, encoding: str) -> str:
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return printable.encode(encoding, "backslashreplace").decode(encoding)
+    return visible(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _shortened(text: str, room: int) -> str:

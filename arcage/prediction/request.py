@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from arcage.errors import UsageError
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.sources.inputs import Inputs, named_inputs
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class PredictRequest:
     min_face: int = 40
     max_width: float = math.inf
     min_confidence: float = 0.5
+    limits: DecodeLimits = DEFAULT_LIMITS
 
 
 def images_or_webcam(

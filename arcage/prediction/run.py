@@ -116,7 +116,7 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
         from arcage.output.annotate import Annotator
 
         named = [argument for argument in request.inputs.arguments if argument != STDIN]
-        annotator = Annotator(request.annotate, named, overwrite=request.overwrite)
+        annotator = Annotator(request.annotate, named, overwrite=request.overwrite, limits=request.limits)
         if request.webcam is None:
             annotator.check_all(request.inputs)
     page = None
@@ -124,7 +124,7 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
         from arcage.report.predictions_page import check_page_file, write_page
 
         check_replaceable(request.report, check_page_file, overwrite=request.overwrite)
-        page = write_page(request.report, str(request.inputs))
+        page = write_page(request.report, str(request.inputs), request.limits)
     frames: AbstractContextManager[WriteFrame | None] = nullcontext()
     if request.frames is not None:
         from arcage.video.write import check_frames_file, write_frames
@@ -163,6 +163,7 @@ def _predictor(request: PredictRequest) -> Predictor:
         min_face=request.min_face,
         max_width=request.max_width,
         min_confidence=request.min_confidence,
+        limits=request.limits,
     )
 
 

@@ -26,11 +26,12 @@ from arcage.process.worker import LENGTHS, write_frame
 
 START_SECONDS = 60.0
 """Time limit for starting a worker and importing a job, seconds."""
-
+_KILL_SECONDS = 2.0
+"""Time limit for the system to end a killed worker, seconds."""
 _MAX_HEADER = 1 << 20
 """Maximum length of the header of a reply, bytes."""
-_PIPE_BYTES = 1 << 20
-"""Size of the pipe for replies. The default of Linux, 64 KiB, makes large pictures slower."""
+_PIPE_BYTES = 1 << 18
+"""Size of the pipe for replies. Four times the default of Linux."""
 _SETUP = "import sys; sys.path[:] = sys.argv[1:]; from arcage.process.worker import serve; serve()"
 
 
@@ -47,7 +48,11 @@ class CellMemoryError(CellError):
 
 
 class CellDiedError(CellError):
-    """The worker crashed, could not be started, sent something that is not a reply, or was closed."""
+    """The worker crashed, sent something that is not a reply, or was closed; or its job raised an error."""
+
+
+class CellStartError(CellDiedError):
+    """A worker could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ def run(
     Raises:
         CellTimeoutError: a reply took too long.
         CellMemoryError: the job needed too much memory.
+        CellStartError: no worker could be started, or it cannot import the job.
         CellDiedError: the worker died, or the job raised an exception.
     """
     limits = limits or CellLimits()
@@ -125,8 +131,10 @@ def close_cells() -> None:
         _state.idle.clear()
     for cell in cells:
         cell.kill()
-    for cell in idle:
-        cell.close()
+    for cell in cells:
+        cell.wait()
+        if cell in idle:
+            cell.close()
 
 
 class _State:
@@ -159,7 +167,7 @@ class _Cell:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except (OSError, ValueError) as error:
-            raise CellDiedError(f"a worker process cannot be started: {error}") from None
+            raise CellStartError(f"a worker process cannot be started: {error}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests: IO[bytes] = self._process.stdin
@@ -202,9 +210,13 @@ class _Cell:
         self.kill()
         with _state.lock:
             _state.cells.discard(self)
-        with suppress(OSError, subprocess.TimeoutExpired):
-            self._process.wait(START_SECONDS)
+        self.wait()
         self.close_pipes()
+
+    def wait(self) -> None:
+        """Wait until the killed process is gone."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self._process.wait(_KILL_SECONDS)
 
     def close_pipes(self) -> None:
         for pipe in (self._requests, self._replies):
@@ -302,10 +314,10 @@ def _take(job: str, args: dict[str, Any], payload: bytes, limits: CellLimits) ->
         cell = cell or _Cell()
         try:
             cell.start(job, args, payload, limits)
-        except CellError:
+        except CellError as error:
             cell.close()
             if fresh:
-                raise
+                raise CellStartError(f"a worker process cannot be started: {error}") from None
             continue  # it died while it was idle
         except BaseException:
             cell.close()
@@ -362,7 +374,12 @@ def _environment() -> dict[str, str]:
         **os.environ,
         # glibc fills allocated memory with zeros, so that no decoder returns pixels of an earlier picture.
         "MALLOC_PERTURB_": "255",
-        # Each arena and thread takes address space, which is limited.
+        # Large blocks come from the heap, of which 64 MiB stay: the system would clear every page once more,
+        # which makes large pictures up to twice as slow.
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+        # Each arena takes address space, which is limited.
         "MALLOC_ARENA_MAX": "2",
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -105,10 +105,13 @@ def forget_signal() -> None:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End the process without waiting for its threads, which may be blocked in a read."""
+    """End the process and its workers without waiting for threads, which may be blocked in a read."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()
+    # Not imported here: without the module there are no worker processes.
+    if (cell := sys.modules.get("arcage.process.cell")) is not None:
+        cell.close_cells()
     os._exit(code)
 
 

@@ -6,7 +6,9 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, TextIO
+
+from arcage.text import visible
 
 
 def prepare_streams() -> None:
@@ -29,7 +31,12 @@ def prepare_streams() -> None:
             encoding = getattr(stream, "encoding", "utf-8")
             setattr(sys, name, open(number, mode, encoding=encoding, closefd=False))  # noqa: SIM115
     if isinstance(sys.stderr, io.TextIOWrapper) and not isinstance(sys.stderr, _StandardError):
-        sys.stderr = _StandardError(sys.stderr)
+        sys.stderr = _StandardError(sys.stderr, controls=False)
+
+
+def with_controls(stream: TextIO) -> TextIO:
+    """Return the stream to which progress bars write the codes that move the cursor."""
+    return stream.controls if isinstance(stream, _StandardError) and stream.controls else stream
 
 
 def discard_output(stream: Any) -> None:
@@ -41,9 +48,16 @@ def discard_output(stream: Any) -> None:
 
 
 class _StandardError(io.TextIOWrapper):
-    """Standard error that ignores a full disk or a closed terminal, so that the run continues."""
+    """Standard error that ignores a full disk or a closed terminal, so that the run continues.
 
-    def __init__(self, stream: io.TextIOWrapper) -> None:
+    Characters that cannot be seen are escaped, also in warnings, logs and tracebacks, which may quote a file.
+
+    Args:
+        stream: the stream that it replaces.
+        controls: write control characters as they are.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper, *, controls: bool) -> None:
         super().__init__(
             stream.buffer,
             encoding=stream.encoding,
@@ -53,10 +67,13 @@ class _StandardError(io.TextIOWrapper):
         )
         # A reference is kept, because the stream would close its buffer when it is deleted.
         self._stream: IO[str] = stream
+        self.controls = None if controls else _StandardError(stream, controls=True)
+        """The same stream for text with control characters; None if this is that stream."""
 
     def write(self, text: str) -> int:
         try:
-            return super().write(text)
+            super().write(text if self.controls is None else visible(text, keep="\n\t"))
+            return len(text)
         except OSError:
             discard_output(self)
             return len(text)

@@ -10,7 +10,7 @@ from typing import Any
 
 from arcage._version import __version__
 from arcage.report.plots import Plots
-from arcage.text import gender_text
+from arcage.text import gender_text, html_text
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -67,16 +67,16 @@ def counts_table(counts: Mapping[str, int]) -> str:
 
 def two_columns(rows: Iterable[tuple[str, int]]) -> str:
     """Return a table of names and numbers."""
-    body = "".join(f"<tr><th>{escape(name)}</th><td>{number:,}</td></tr>" for name, number in rows)
+    body = "".join(f"<tr><th>{html_text(name)}</th><td>{number:,}</td></tr>" for name, number in rows)
     return f'<div class="wide fit"><table class="counts">{body}</table></div>'
 
 
 def gallery(captions: Mapping[str, tuple[str, str]], plots: Plots) -> str:
     """Return all plots, each with its title and caption."""
     every = "".join(
-        f"<figure><figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption><picture>"
+        f"<figure><figcaption><strong>{html_text(title)}.</strong> {html_text(caption)}</figcaption><picture>"
         f'<source media="(prefers-color-scheme: dark)" srcset="{_inline(plots.dark[name], "png")}">'
-        f'<img src="{_inline(plots.light[name], "png")}" alt="{escape(title)}" width="810" height="585">'
+        f'<img src="{_inline(plots.light[name], "png")}" alt="{html_text(title)}" width="810" height="585">'
         "</picture></figure>\n"
         for name, (title, caption) in captions.items()
         if name in plots.light
@@ -104,11 +104,11 @@ def face_card(face: dict[str, Any], lines: Iterable[str], thumbnail: bytes | Non
         if thumbnail is not None
         else '<div class="none">no picture</div>'
     )
-    text = "".join(f"<div>{escape(line)}</div>" for line in lines)
-    full = escape(", ".join(face["names"]) or face["sha256"])
+    text = "".join(f"<div>{html_text(line)}</div>" for line in lines)
+    full = html_text(", ".join(face["names"]) or face["sha256"])
     return (
         f'<div class="face">{picture}<div class="words">{text}'
-        f'<div class="file" title="{full}">{escape(name)}</div></div></div>'
+        f'<div class="file" title="{full}">{html_text(name)}</div></div></div>'
     )
 
 

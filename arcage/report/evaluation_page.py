@@ -22,7 +22,7 @@ from arcage.report.elements import (
 from arcage.report.evaluation_plots import CAPTIONS
 from arcage.report.plots import Plots
 from arcage.report.sampling import sampling_text
-from arcage.text import counted, format_number, percent
+from arcage.text import counted, format_number, html_text, percent
 
 
 def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[str, bytes]) -> str:
@@ -33,7 +33,7 @@ def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[st
         plots: PNG files by name.
         thumbnails: JPEG files by :func:`arcage.audit.records.picture_key`.
     """
-    labels = escape(report["measured"]["labels"])
+    labels = html_text(report["measured"]["labels"])
     sections = [
         _overview(report),
         _measured(report),
@@ -63,7 +63,7 @@ def _overview(report: dict[str, Any]) -> str:
         if row[key] is not None
     ]
     warning = report["measured"]["warning"]
-    shown = f'<p class="warning">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
+    shown = f'<p class="warning">{html_text(warning[0].upper() + warning[1:])}.</p>' if warning else ""
     return f'{shown}{tiles(cells)}\n<p class="note">{_method(report["intervals"])}</p>'
 
 
@@ -90,7 +90,7 @@ def _measured(report: dict[str, Any]) -> str:
         ("Faces", f"{measured['faces']:,}; with age {row['n_age']:,}, with gender {row['n_gender']:,}"),
         *_heads(measured["heads"]),
     ]
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts)
+    listed = "".join(f"<dt>{html_text(name)}</dt><dd>{html_text(text)}</dd>" for name, text in facts)
     return f"<h2>Data and heads</h2>\n<dl>{listed}</dl>\n{counts_table(report.get('images', {}))}"
 
 
@@ -129,7 +129,7 @@ def _worst_subgroups(report: dict[str, Any]) -> str:
             interval = _interval(report["intervals"][part][name][metric], style.removesuffix(" years"))
             shown = f" ({interval})" if interval else ""
             lines.append(
-                f"<li>{title} by {SUBGROUPS[part]}: <strong>{escape(name)}</strong>, {value}"
+                f"<li>{title} by {SUBGROUPS[part]}: <strong>{html_text(name)}</strong>, {value}"
                 f'<span class="ci">{shown}</span></li>'
             )
     listed = "".join(lines) or "<li>There are too few faces.</li>"
@@ -155,7 +155,7 @@ def _tables(report: dict[str, Any]) -> str:
 
 
 def _table(rows: dict[str, Any], intervals: dict[str, Any], word: str) -> str:
-    heads = "".join(f"<th>{escape(heading)}</th>" for heading, _, _ in COLUMNS)
+    heads = "".join(f"<th>{html_text(heading)}</th>" for heading, _, _ in COLUMNS)
     body = []
     for name, row in rows.items():
         cells = "".join(
@@ -164,9 +164,9 @@ def _table(rows: dict[str, Any], intervals: dict[str, Any], word: str) -> str:
             for _, key, style in COLUMNS
         )
         few = ' class="few"' if max(row["n_age"], row["n_gender"]) < FEW else ""
-        body.append(f"<tr{few}><th>{escape(name)}</th>{cells}</tr>")
+        body.append(f"<tr{few}><th>{html_text(name)}</th>{cells}</tr>")
     return (
-        f'<div class="wide"><table><thead><tr><th>{escape(word)}</th>{heads}</tr></thead>'
+        f'<div class="wide"><table><thead><tr><th>{html_text(word)}</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from arcage.cache import Names
 from arcage.data.labelled import LabelledFaces
+from arcage.errors import HeadsError
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.metrics import worst_subgroups
 from arcage.files import atomic_write, refuse_foreign
@@ -18,6 +19,7 @@ from arcage.report.evaluation_page import evaluation_page
 from arcage.report.evaluation_plots import CAPTIONS, draw_plots
 from arcage.report.plot_data import curves
 from arcage.report.plots import PNG_MARK, Plots
+from arcage.report.sampling import sampling_text
 from arcage.report.thumbnail import thumbnails
 from arcage.report.worst import worst_faces
 
@@ -100,6 +102,9 @@ def _measured(evaluation: Evaluation) -> dict[str, Any]:
     heads = evaluation.heads
     training = heads.manifest.get("training") or {}
     settings = heads.manifest.get("settings") or {}
+    sampling = heads.manifest.get("sampling")
+    if sampling:
+        _check_sampling(heads, sampling)
     return {
         "labels": evaluation.labels,
         "faces": len(evaluation.faces),
@@ -117,6 +122,17 @@ def _measured(evaluation: Evaluation) -> dict[str, Any]:
             "ages": training.get("ages"),
             "held_out_share": training.get("held_out_share"),
             "arcage": (heads.manifest.get("versions") or {}).get("arcage"),
-            "sampling": heads.manifest.get("sampling"),
+            "sampling": sampling,
         },
     }
+
+
+def _check_sampling(heads: Heads, sampling: dict[str, Any]) -> None:
+    """Raise HeadsError if a manifest's comparisons of fits are not as arcage writes them."""
+    try:
+        sampling_text(sampling)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise HeadsError(
+            f"the heads in {heads.folder} cannot be read: sampling in the manifest is not as arcage writes "
+            "it; fit them again with `arcage fit`"
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from arcage.audit.duplicates import NEAR_COPY
@@ -23,7 +22,7 @@ from arcage.report.elements import (
 )
 from arcage.report.labels_plots import CAPTIONS, GROUPS
 from arcage.report.plots import Plots
-from arcage.text import counted, percent
+from arcage.text import counted, html_text, percent
 
 SHOWN = 24
 """Maximum number of faces, or pairs, of each kind."""
@@ -41,7 +40,7 @@ def labels_page(
         files: names of the JSON file with all numbers and of the CSV file with all suspicious labels.
     """
     json_file, csv_file = files
-    labels = escape(report["labels"])
+    labels = html_text(report["labels"])
     sections = [
         _overview(report),
         "<h2>Ages</h2>" + _table(report["ages"]["bands"]) + _sentences(heaping_lines(report["heaping"], 20)),
@@ -92,7 +91,9 @@ def _table(bands: list[dict[str, Any]]) -> str:
     if not bands:
         return "<p>No face has an age.</p>"
     groups = list(bands[0]["groups"])[:GROUPS]
-    heads = "".join(f"<th>{escape(h)}</th>" for h in ("age", "faces", "male", "female", "unknown", *groups))
+    heads = "".join(
+        f"<th>{html_text(h)}</th>" for h in ("age", "faces", "male", "female", "unknown", *groups)
+    )
     rows = []
     for band in bands:
         cells = [band["faces"], band["male"], band["female"], band["unknown"]]
@@ -104,15 +105,15 @@ def _table(bands: list[dict[str, Any]]) -> str:
 
 
 def _sentences(sentences: list[str]) -> str:
-    return "".join(f"<p>{escape(sentence)}.</p>" for sentence in sentences)
+    return "".join(f"<p>{html_text(sentence)}.</p>" for sentence in sentences)
 
 
 def _suspicious(suspicious: dict[str, Any], thumbnails: Mapping[str, bytes], csv_file: str) -> str:
     out = [
         "<h2>Suspicious labels</h2>\n"
-        f'<p class="note">By {escape(suspicious["by"])}: the heads that predict a face were fitted without '
-        "it. Some of these labels are right, and the prediction is wrong. All suspicious labels are in "
-        f"{csv_file}. This page contains file names and may contain pictures of faces: consider privacy "
+        f'<p class="note">By {html_text(suspicious["by"])}: the heads that predict a face were fitted '
+        "without it. Some of these labels are right, and the prediction is wrong. All suspicious labels are "
+        f"in {csv_file}. This page contains file names and may contain pictures of faces: consider privacy "
         "before you share it.</p>",
         _sentences(suspicious["not_compared"]),
     ]
@@ -175,6 +176,6 @@ def _left_out(notes: list[dict[str, Any]], json_file: str) -> str:
 
 
 def _notes(notes: list[dict[str, Any]], json_file: str) -> str:
-    listed = "".join(f"<li>{escape(note['text'])}</li>" for note in notes[:SHOWN])
+    listed = "".join(f"<li>{html_text(note['text'])}</li>" for note in notes[:SHOWN])
     more = f"<li>and {len(notes) - SHOWN:,} more, in {json_file}</li>" if len(notes) > SHOWN else ""
     return f"<ul>{listed}{more}</ul>" if notes else ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from arcage.report.plots import Colours, legend, new_axes, png
+from arcage.text import visible
 
 GROUPS = 8
 """Maximum number of groups in a plot or a table, the largest first."""
@@ -74,7 +75,7 @@ def _groups(bands: list[dict[str, Any]], colours: Colours) -> bytes:
     axes.grid(visible=False)
     axes.set_xticks(range(len(bands)), [str(band["from"]) for band in bands])
     # Matplotlib reads text between $ as a formula.
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$")[:16] for name in names])
+    axes.set_yticks(range(len(names)), [visible(name)[:16].replace("$", r"\$") for name in names])
     axes.set(xlabel="labelled age, from (years)")
     with warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes; the table shows the names.

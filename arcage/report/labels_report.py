@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from arcage.report.labels_page import SHOWN, labels_page
 from arcage.report.labels_plots import draw_plots
 from arcage.report.plots import Plots
 from arcage.report.thumbnail import thumbnails
+from arcage.text import csv_writer, to_spreadsheet, visible_json
 
 HTML, JSON, CSV = "labels.html", "labels.json", "suspicious.csv"
 CSV_COLUMNS = (
@@ -52,11 +52,11 @@ def write_label_report(
     shown = _shown(report)
     pictures = thumbnails(shown, images) if images else {}
     full = {"labels": labels, **report}
-    text = json.dumps(full, indent=2, allow_nan=False)
+    text = visible_json(json.dumps(full, indent=2, allow_nan=False))
     with atomic_write(folder / JSON, "w") as file:
         file.write(text + "\n")
     with atomic_write(folder / CSV, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_writer(file.write)
         writer.writerow(CSV_COLUMNS)
         writer.writerows(_suspicious_rows(report["suspicious"]))
     plots = Plots.draw(lambda colours: draw_plots(report["ages"], colours))
@@ -86,5 +86,11 @@ def _suspicious_rows(suspicious: dict[str, Any]) -> list[list[Any]]:
         for face in suspicious[kind]:
             values = {**face, "kind": kind, "score": face[score], "path": (face["names"] or [""])[0]}
             cells = [values[name] for name in CSV_COLUMNS]
-            rows.append([f"{c:.4g}" if isinstance(c, float) else "" if c is None else c for c in cells])
+            rows.append([_cell(value) for value in cells])
     return rows
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else to_spreadsheet(str(value))

@@ -17,10 +17,12 @@ from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
 from arcage.images.decoder import decode
+from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.rows import json_row
 from arcage.report.elements import STYLE
 from arcage.report.thumbnail import thumbnail
 from arcage.sources.source import Source
+from arcage.text import html_text
 from arcage.types import Prediction
 
 Add = Callable[[Source, Sequence[Prediction]], None]
@@ -42,7 +44,7 @@ def check_page_file(path: Path) -> None:
 
 
 @contextmanager
-def write_page(path: Path, title: str) -> Iterator[Add]:
+def write_page(path: Path, title: str, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Add]:
     """Write a self-contained page; yields a function that adds the rows of an image.
 
     Rows are written to disk at once, so memory does not grow with their number. An image with a face is read
@@ -52,6 +54,7 @@ def write_page(path: Path, title: str) -> Iterator[Add]:
     Args:
         path: replaced when the ``with`` block ends without an exception.
         title: name of the images.
+        limits: limits of decoding an image.
 
     Raises:
         OutputError: the page cannot be written.
@@ -63,7 +66,7 @@ def write_page(path: Path, title: str) -> Iterator[Add]:
 
         def add(source: Source, rows: Sequence[Prediction]) -> None:
             nonlocal separator
-            for i, (row, picture) in enumerate(zip(rows, _thumbnails(source, rows), strict=True)):
+            for i, (row, picture) in enumerate(zip(rows, _thumbnails(source, rows, limits), strict=True)):
                 file.write(separator + _json({**json_row(row), "first": i == 0, "thumbnail": picture}))
                 separator = ",\n"
 
@@ -71,12 +74,12 @@ def write_page(path: Path, title: str) -> Iterator[Add]:
         file.write(after)
 
 
-def _thumbnails(source: Source, rows: Sequence[Prediction]) -> list[str | None]:
+def _thumbnails(source: Source, rows: Sequence[Prediction], limits: DecodeLimits) -> list[str | None]:
     nothing: list[str | None] = [None] * len(rows)
     if rows[0].face is None:
         return nothing
     try:
-        image = decode(source.read())
+        image = decode(source.read(), limits=limits)
     except ImageError:
         return nothing
     boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in rows], float)
@@ -97,7 +100,7 @@ def _shell(title: str) -> tuple[str, str]:
     # Even if a file name could inject markup, it would neither run nor load anything.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    shown = escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in title))
+    shown = html_text(title)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -168,10 +168,9 @@ def retry_after(error: Exception) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):  # also for a date that the system cannot represent
         return None
-    return max(0.0, when.timestamp() - time.time())
 
 
 def error_text(error: BaseException) -> str:

@@ -13,6 +13,9 @@ from arcage.sources.url import WRAPPERS, is_http, url_links, url_scheme
 _REQUEST_SECONDS = 120
 """Time limit of a request to a server other than HTTP, seconds, including the retries of its package."""
 
+_MAX_LINKS = 10
+"""Maximum number of URLs in a chain: fsspec opens one inside the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -47,7 +50,7 @@ def check_scheme(url: str) -> None:
         UsageError: the scheme is unknown, or a chained URL is incomplete.
         RemoteError: the package for the scheme is not installed.
     """
-    for link in url_links(url):
+    for link in _links(url):
         _filesystem_class(link, url)
 
 
@@ -59,7 +62,7 @@ def locate(url: str) -> Location:
         ImageError: the address is invalid, or the archive is damaged.
         UsageError, RemoteError: as :func:`check_scheme`, or the server of the archive cannot be reached.
     """
-    links = [re.sub(r"^[^:/]+(?=://|$)", lambda match: match[0].lower(), link) for link in url_links(url)]
+    links = [re.sub(r"^[^:/]+(?=://|$)", lambda match: match[0].lower(), link) for link in _links(url)]
     classes = [_filesystem_class(link, url) for link in links]
     if is_http(url):
         from arcage.sources import http
@@ -85,6 +88,13 @@ def locate(url: str) -> Location:
         raise UsageError(f"cannot open {url}: {error_text(error)}") from error
     except Exception as error:
         raise unreachable(url, error_text(error)) from error
+
+
+def _links(url: str) -> list[str]:
+    links = url_links(url)
+    if len(links) > _MAX_LINKS:
+        raise UsageError(f"cannot open {url[:200]}: more than {_MAX_LINKS} links in a chain")
+    return links
 
 
 def _filesystem_class(link: str, url: str) -> Any:

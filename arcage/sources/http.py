@@ -1,4 +1,4 @@
-"""Read parts of objects on HTTP servers."""
+"""Read objects and index pages on HTTP servers, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from fsspec.asyn import sync
 from fsspec.config import apply_config
 
 from arcage.errors import ImageError
+from arcage.process.pace import Pace
 
 CONNECT_SECONDS = 10
 """Time limit of connecting to a server, seconds."""
 SILENT_SECONDS = 20
 """Maximum time without data from a server, seconds."""
+HEAD_SECONDS = 30
+"""Time limit of a response until its body, including redirects, seconds."""
 OBJECT_SECONDS = 300
 """Time limit of reading one object, seconds."""
+MIN_RATE, PERIOD = 1000, 20.0
+"""Lowest mean rate in each period of a body, bytes a second, and the length of a period, seconds."""
+MAX_PAGE_BYTES = 16 << 20
+"""Maximum size of an index page."""
 
 
 def check_address(url: str) -> None:
@@ -44,11 +51,29 @@ def filesystem_options(kind: Any, url: str) -> dict[str, Any]:
     encoded = re.fullmatch(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+", url) is not None
     return {
         "encoded": encoded,
-        "client_kwargs": {"timeout": timeout, **apply_config(kind, {}).get("client_kwargs", {})},
+        "client_kwargs": {
+            "timeout": timeout,
+            "response_class": _Response,
+            **apply_config(kind, {}).get("client_kwargs", {}),
+        },
     }
 
 
-def read_start(system: Any, key: str, size: int, *, limit: int) -> bytes:
+class _Response(aiohttp.ClientResponse):
+    """A response to fsspec, which reads parts of files without a limit of its own."""
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.request_info.headers.get("Range", ""))
+            limit = int(span[2]) - int(span[1]) + 1 if span else MAX_PAGE_BYTES
+            body, is_whole = await _read_body(self, limit)
+            if not is_whole:
+                raise ImageError("the server sent more than was requested")
+            self._body = body
+        return await super().read()
+
+
+def read_start(system: Any, key: str, size: int, *, limit: int, too_large: str = "") -> bytes:
     """Return the first bytes of an object.
 
     fsspec would read everything that a server sends, which may be endless, regardless of the status.
@@ -58,20 +83,43 @@ def read_start(system: Any, key: str, size: int, *, limit: int) -> bytes:
         key: URL of the object.
         size: number of bytes to request.
         limit: number of bytes after which reading stops, if the server does not support ranges.
+        too_large: message of the error for an object that is larger than ``limit``; empty for no error.
 
     Raises:
-        ImageError: the server sent less than requested.
-        FileNotFoundError, aiohttp.ClientError, TimeoutError: the request failed.
+        ImageError: the server sent less than requested, or the object is too large.
+        FileNotFoundError, aiohttp.ClientError, TimeoutError: the request failed, or is too slow.
     """
-    data: bytes = sync(system.loop, _get, system, key, size, limit)
+    headers = {"Range": f"bytes=0-{size - 1}"}
+    data: bytes = sync(system.loop, _get, system, key, headers, limit, too_large)
     return data
 
 
-async def _get(system: Any, key: str, size: int, limit: int) -> bytes:
+def read_page(system: Any, key: str) -> str:
+    """Return the text of an index page; empty if it is not HTML.
+
+    Args:
+        system: fsspec's HTTP file system.
+        key: URL of the page.
+
+    Raises:
+        ImageError: the page is larger than :data:`MAX_PAGE_BYTES`.
+        FileNotFoundError, aiohttp.ClientError, TimeoutError: as :func:`read_start`.
+    """
+    too_large = f"the index page is larger than {MAX_PAGE_BYTES:,} bytes"
+    data: bytes = sync(system.loop, _get, system, key, {}, MAX_PAGE_BYTES, too_large, "text/html")
+    return data.decode("utf-8", "ignore")
+
+
+# More than five parameters: fsspec's `sync` calls it without keywords.
+async def _get(
+    system: Any, key: str, headers: dict[str, str], limit: int, too_large: str, kind: str = ""
+) -> bytes:
     session = await system.set_session()
     options = dict(system.kwargs)
-    headers = {**(options.pop("headers", None) or {}), "Range": f"bytes=0-{size - 1}"}
-    async with session.get(system.encode_url(key), headers=headers, **options) as response:
+    headers = {**(options.pop("headers", None) or {}), **headers}
+    async with asyncio.timeout(HEAD_SECONDS):
+        response = await session.get(system.encode_url(key), headers=headers, **options)
+    async with response:
         system._raise_not_found_for_status(response, key)
         if response.status not in (200, 203, 206):
             raise aiohttp.ClientResponseError(
@@ -80,23 +128,42 @@ async def _get(system: Any, key: str, size: int, limit: int) -> bytes:
                 status=response.status,
                 message=response.reason or "",
             )
-        chunks, received = [], 0
-        while received < limit:
-            # aiohttp's own time limit ends with a response that it cannot parse.
-            async with asyncio.timeout(SILENT_SECONDS):
-                chunk = await response.content.readany()
-            if not chunk:
-                break
-            chunks.append(chunk)
-            received += len(chunk)
-        if response.status == 206 and "Content-Encoding" not in response.headers:
-            _check_range(response.headers.get("Content-Range", ""), received, size)
-        return b"".join(chunks)
+        if kind and response.headers.get("Content-Type", kind).partition(";")[0].strip().lower() != kind:
+            return b""
+        if too_large and response.status != 206 and (response.content_length or 0) > limit:
+            raise ImageError(too_large)
+        body, is_whole = await _read_body(response, limit)
+        if too_large and not is_whole:
+            raise ImageError(too_large)
+        if span := re.fullmatch(r"bytes=0-(\d+)", headers.get("Range", "")):
+            _check_range(response, len(body), int(span[1]) + 1)
+        return body
 
 
-def _check_range(given: str, received: int, size: int) -> None:
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", given.strip())
+async def _read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """Return at most ``limit`` bytes of a body, and whether these are all."""
+    pace = Pace(MIN_RATE, PERIOD, OBJECT_SECONDS)
+    chunks: list[bytes] = []
+    received = 0
+    while True:
+        # aiohttp's own time limit ends with a response that it cannot parse.
+        async with asyncio.timeout(SILENT_SECONDS):
+            chunk = await response.content.readany()
+        if not chunk:
+            return b"".join(chunks), True
+        received += len(chunk)
+        if received > limit:
+            return b"".join(chunks)[:limit], False
+        chunks.append(chunk)
+        pace.add(len(chunk))
+
+
+def _check_range(response: aiohttp.ClientResponse, received: int, size: int) -> None:
+    if response.status != 206 or "Content-Encoding" in response.headers:
+        return
+    given = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", given.strip())
     if match is None:
         return
     if int(match[1]) or (match[2] != "*" and received < min(size, int(match[2]))):
-        raise ImageError(f"the server gave only a part of the file ({given})")
+        raise ImageError(f"the server gave only a part of the file ({given[:100]})")

@@ -13,6 +13,7 @@ from arcage.files import MAX_FILE_BYTES, read_bytes
 from arcage.sources.failures import ABSENT, has_invalid_credentials, http_status, is_http_error
 from arcage.sources.filesystems import Location, locate
 from arcage.sources.folders import Entry
+from arcage.sources.index_pages import index_entries
 from arcage.sources.servers import send
 from arcage.sources.url import is_http, url_links
 
@@ -38,7 +39,7 @@ def read(url: str) -> bytes:
     except ABSENT:
         raise ImageError("no such file") from None
     if len(data) > MAX_FILE_BYTES:
-        raise ImageError(f"too large: the limit is {MAX_FILE_BYTES:,} bytes")
+        raise ImageError(_too_large())
     if is_http(url) and re.match(rb"\s*<(!doctype html|html)", data[:200], re.IGNORECASE):
         raise ImageError("a web page, not an image; an index page of images is a folder: end its URL in /")
     return data
@@ -68,13 +69,15 @@ def list_folder(url: str) -> list[Entry]:
         key = key.rstrip("/") + "/"
         if key.count("/") > _MAX_DEPTH:
             raise OSError(errno.ELOOP, "too many folders inside folders")
+        from arcage.sources.http import read_page
+
+        return index_entries(_send(url, lambda: read_page(at.system, key)), key)
     entries = []
     for found in _send(url, lambda: at.system.ls(key, detail=True, **at.timeout)):
-        # Some stores keep an empty object as a marker of a folder; an index page has links to other places.
+        # Some stores keep an empty object as a marker of a folder.
         path = found["name"].rstrip("/")
-        folder, _, name = path.rpartition("/")
-        if path != key.rstrip("/") and (not is_http(url) or folder == key.rstrip("/")):
-            entries.append(Entry(name, found["type"] == "directory"))
+        if path != key.rstrip("/"):
+            entries.append(Entry(path.rpartition("/")[2], found["type"] == "directory"))
     return entries
 
 
@@ -92,9 +95,10 @@ def open_file(url: str) -> io.IOBase:
             from arcage.sources.http import read_start
 
             # If the size is requested, fsspec reports every failure as a missing file.
-            data = _send(url, lambda: read_start(at.system, at.key, 1, limit=MAX_FILE_BYTES + 1))
-            if len(data) > MAX_FILE_BYTES:
-                raise ImageError("too large for a server without support for ranges: download it first")
+            too_large = "too large for a server without support for ranges: download it first"
+            data = _send(
+                url, lambda: read_start(at.system, at.key, 1, limit=MAX_FILE_BYTES, too_large=too_large)
+            )
             if len(data) > 1:  # the server does not support ranges
                 return io.BytesIO(data)
         return _RemoteFile(url, _send(url, lambda: at.system.open(at.key, "rb")))
@@ -137,6 +141,10 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
 
+def _too_large() -> str:
+    return f"too large: the limit is {MAX_FILE_BYTES:,} bytes"
+
+
 def _content(at: Location) -> bytes:
     """Return at most one byte more than :data:`MAX_FILE_BYTES`."""
     most = MAX_FILE_BYTES + 1
@@ -144,7 +152,7 @@ def _content(at: Location) -> bytes:
         if is_http(at.url):
             from arcage.sources.http import read_start
 
-            return read_start(at.system, at.key, most, limit=most)
+            return read_start(at.system, at.key, most, limit=MAX_FILE_BYTES, too_large=_too_large())
         # With a range, s3fs does not ask for the size first.
         data: bytes = at.system.cat_file(at.key, start=0, end=most, **at.timeout)
     except PermissionError as error:

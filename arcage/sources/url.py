@@ -38,10 +38,11 @@ def url_links(url: str) -> list[str]:
 
     A URL that is not chained is one link, even if it contains colons.
     """
-    first, *rest = url.split("::")
-    if not rest or url_scheme(first) not in WRAPPERS:
-        return [url]
-    return [first, *url_links("::".join(rest))]
+    parts = url.split("::")
+    inner = 0
+    while inner < len(parts) - 1 and url_scheme(parts[inner]) in WRAPPERS:
+        inner += 1
+    return [*parts[:inner], "::".join(parts[inner:])]
 
 
 def url_name(url: str) -> str:

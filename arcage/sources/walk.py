@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,9 @@ from arcage.sources.folders import Entry, LocalFolders
 from arcage.sources.source import Source
 from arcage.sources.suffixes import PARQUET_SUFFIX, is_one_image, is_video, suffix
 from arcage.sources.url import file_url_path, is_http, is_url, join_url, url_name
+
+MAX_PAGES = 10_000
+"""Maximum number of folders that are read below one HTTP URL."""
 
 
 def is_whole_disk(path: str) -> bool:
@@ -91,7 +95,12 @@ def _expand(argument: str) -> Iterator[Source]:
 def _expand_url(url: str) -> Iterator[Source]:
     from arcage.sources.remote import is_folder, list_folder
 
+    numbers = itertools.count(1)
+
     def list_wanted(folder: str) -> list[Entry]:
+        # A server may invent folders without an end.
+        if is_http(url) and next(numbers) > MAX_PAGES:
+            raise ImageError(f"more than {MAX_PAGES:,} folders: name the folders below it, a few at a time")
         return [entry for entry in list_folder(folder) if entry.is_wanted]
 
     name = url_name(url)

@@ -8,7 +8,7 @@ from typing import Any
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
 from arcage.report.sampling import sampling_text
-from arcage.text import counted, format_number, percent
+from arcage.text import code_block, code_span, counted, format_number, markdown, percent
 
 Manifest = dict[str, Any]
 
@@ -21,7 +21,7 @@ _METRICS = (
 
 TITLE = """# Model card: age and gender heads
 
-Kind: {kind}; seed {seed}; model pack `{pack}` ({models}); made with arcage {version}.{search}
+Kind: {kind}; seed {seed}; model pack {pack} ({models}); made with arcage {version}.{search}
 """
 SEARCH = (
     " The settings were chosen among {trials} by {folds}-fold cross-validation on the training faces, so the "
@@ -34,7 +34,7 @@ left out: {no_face:,} without a detected face, {unreadable:,} unreadable, {contr
 contradictory labels. {copies} not counted again. Labels without an image: {missing:,}; labels that fit \
 several images: {ambiguous:,}.
 """
-ADAPTED = """These heads were adapted from the heads `{base}`, which were fitted on {faces} ({labels}). \
+ADAPTED = """These heads were adapted from the heads {base}, which were fitted on {faces} ({labels}). \
 Predictions for faces that resemble those above are corrected.
 """
 UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly \
@@ -51,9 +51,7 @@ MAE, median and bias: years. CS@5: share of faces with an error of at most 5 yea
 ages inside the 90 % interval; width: mean width of the interval, years. ECE: expected calibration error \
 of `p_female`.{remark}
 
-```
 {table}
-```
 """
 CALIBRATED = (
     " Intervals and `p_female` were calibrated on these predictions, so coverage and ECE are right by "
@@ -61,9 +59,7 @@ CALIBRATED = (
 )
 SAMPLING = """## Selection of the training faces
 
-```
 {words}
-```
 """
 WORST = """## Worst-performing groups
 
@@ -102,8 +98,8 @@ def _title(manifest: Manifest) -> list[str]:
     text = TITLE.format(
         kind=settings["kind"],
         seed=settings["seed"],
-        pack=manifest["pack"],
-        models=", ".join(manifest["models"]),
+        pack=code_span(manifest["pack"]),
+        models=", ".join(map(markdown, manifest["models"])),
         version=manifest["versions"]["arcage"],
         search=SEARCH.format(trials=counted(search["trials"], "trial"), folds=search["folds"])
         if search
@@ -116,14 +112,15 @@ def _training(manifest: Manifest) -> list[str]:
     training = manifest["training"]
     images, ages = training["images"], training["ages"]
     text = TRAINING.format(
-        labels=training["labels"],
+        labels=markdown(training["labels"]),
         faces=counted(training["faces"], "face"),
         ages=f", ages {ages[0]:.0f} to {ages[1]:.0f}" if ages else "",
         variants=f" and {counted(training['variants'], 'degraded variant')} of each"
         if training["variants"]
         else "",
         sources="".join(
-            f" From {name}: {counted(faces, 'face')}." for name, faces in training["sources"].items()
+            f" From {markdown(name)}: {counted(faces, 'face')}."
+            for name, faces in training["sources"].items()
         ),
         held_out=_held_out(training),
         images=counted(images["labelled"], "distinct labelled image"),
@@ -157,9 +154,9 @@ def _sources(manifest: Manifest) -> list[str]:
     if adapted := manifest.get("adapted"):
         out.append(
             ADAPTED.format(
-                base=adapted["from"],
+                base=code_span(adapted["from"]),
                 faces=counted(base.get("faces", 0), "face"),
-                labels=base.get("labels", "unknown labels"),
+                labels=markdown(base.get("labels", "unknown labels")),
             )
         )
     if "utkface" in " + ".join([manifest["training"]["labels"], base.get("labels", "")]).split(" + "):
@@ -183,15 +180,15 @@ def _metrics(manifest: Manifest) -> list[str]:
     out = []
     if manifest["held_out"]:
         title = "Held-out faces (not used for fitting or for choosing settings)"
-        out.append(METRICS.format(title=title, table=as_table(manifest["held_out"]), remark=""))
+        out.append(METRICS.format(title=title, table=code_block(as_table(manifest["held_out"])), remark=""))
     title = f"Training faces, out-of-fold predictions ({manifest['settings']['folds']} folds)"
-    table = as_table(manifest["out_of_fold"])
+    table = code_block(as_table(manifest["out_of_fold"]))
     return [*out, METRICS.format(title=title, table=table, remark=CALIBRATED)]
 
 
 def _sampling(manifest: Manifest) -> list[str]:
     sampling = manifest.get("sampling")
-    return [SAMPLING.format(words=sampling_text(sampling))] if sampling else []
+    return [SAMPLING.format(words=code_block(sampling_text(sampling)))] if sampling else []
 
 
 def _worst(manifest: Manifest) -> list[str]:
@@ -200,7 +197,7 @@ def _worst(manifest: Manifest) -> list[str]:
     lines = [_line("All faces", report["overall"], ends["overall"], [metric for metric, *_ in _METRICS])]
     for metric, words in (("mae", "Largest age error"), ("gender_accuracy", "Lowest gender accuracy")):
         for kind, name in worst_subgroups(report)[metric].items():
-            title = f"{words} by {SUBGROUPS[kind]}: {name}"
+            title = f"{words} by {SUBGROUPS[kind]}: {markdown(name)}"
             lines.append(_line(title, report[kind][name], ends[kind][name], [metric]))
     text = WORST.format(
         level=percent(ends["level"]),

@@ -25,7 +25,7 @@ from arcage.report.labels_report import HTML as LABELS_HTML
 from arcage.report.labels_report import check_label_report_files, faces_shown, write_label_report
 from arcage.report.prepare import check_report, missing_thumbnails
 from arcage.report.sampling import sampling_text
-from arcage.text import counted
+from arcage.text import counted, visible_json
 from arcage.training.adapt import adapt_labelled
 from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.fit import fit_labelled
@@ -283,7 +283,7 @@ def describe_labels(
 
 def as_json(report: dict[str, Any]) -> str:
     """Return a report as indented JSON."""
-    return json.dumps(report, indent=2, allow_nan=False)
+    return visible_json(json.dumps(report, indent=2, allow_nan=False))
 
 
 def _named_heads(name: str, extractor: embedder.Extractor) -> Heads:

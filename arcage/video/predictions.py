@@ -17,7 +17,7 @@ from arcage.process.interrupt import forget_signal, uninterrupted
 from arcage.sources.source import Source
 from arcage.types import U8, Face, ImageFaces, Prediction
 from arcage.video.person import Person
-from arcage.video.read import Frame, Reader, open_camera, open_video
+from arcage.video.read import Frame, Reader, VideoReader, open_camera, open_video
 from arcage.video.track import Tracker, is_whole
 from arcage.video.write import WriteFrame, draw_video
 
@@ -74,12 +74,12 @@ class Videos:
         are those of :class:`~arcage.video.person.Person`. An unreadable video has one row with the error.
         """
         try:
-            with open_video(source.path, self._rate) as reader:
+            with open_video(source.path, self._rate, self._predictor.limits) as reader:
                 return self._persons(source, reader)
         except ImageError as error:
             return [row_without_face(source.path, str(error))]
 
-    def _persons(self, source: Source, reader: Reader) -> list[Prediction]:
+    def _persons(self, source: Source, reader: Reader | VideoReader) -> list[Prediction]:
         tracker = Tracker()
         persons: list[Person] = []
         chunk = 1 if reader.live else _CHUNK
@@ -136,7 +136,7 @@ class Videos:
         return draw_video(target, rate)
 
 
-def _pictures(reader: Reader) -> Iterator[tuple[Frame, U8]]:
+def _pictures(reader: Reader | VideoReader) -> Iterator[tuple[Frame, U8]]:
     return ((frame, frame.image) for frame in reader)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from arcage.images.silence import silence_decoders
 from arcage.output.annotate import COMMENT, draw
 from arcage.output.rows import COLUMNS, text_cells
 from arcage.process.interrupt import interruptible, uninterrupted
+from arcage.text import csv_writer, to_spreadsheet
 from arcage.types import Prediction
 from arcage.video.read import Frame, open_video
 
@@ -70,13 +70,17 @@ _cells = text_cells(_FACE_COLUMNS)
 
 
 def _write(write: Callable[[str], object], frame: Frame, rows: Sequence[Prediction]) -> None:
-    write(_lines([(r.path, frame.number, f"{frame.seconds:.3f}", r.face, *_cells(r)) for r in rows]))
+    write(
+        _lines(
+            [(to_spreadsheet(r.path), frame.number, f"{frame.seconds:.3f}", r.face, *_cells(r)) for r in rows]
+        )
+    )
 
 
 def _lines(rows: Sequence[Sequence[Any]]) -> str:
     # One write for the rows of a frame.
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv_writer(text.write).writerows(rows)
     return text.getvalue()
 
 

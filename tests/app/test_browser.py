@@ -336,6 +336,14 @@ def test_the_newest_photos_are_at_the_top_and_shown(page: Page, files: Path) -> 
     assert not page.one("#notice").is_displayed()
 
 
+def test_downloaded_names_are_no_formulas(page: Page, files: Path, tmp_path: Path) -> None:
+    for name in ("=1+1;@a.jpg", "'-b.jpg", "c.jpg"):
+        shutil.copy(files / "sky.png", tmp_path / name)
+        page.upload(tmp_path / name)
+    lines = [line.partition(",")[0] for line in page.download().splitlines()]
+    assert sorted(lines) == ['"\'=1+1;@a.jpg"', "''-b.jpg", "c.jpg", "path"]
+
+
 def test_faces_have_the_number_of_their_row(page: Page, files: Path, tmp_path: Path) -> None:
     page.upload(files / "group.png")
     assert page.texts(".box .number") == page.texts("tr.face .number") == ["0", "1", "2"]

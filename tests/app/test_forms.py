@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 
 import pytest
 
@@ -55,6 +56,45 @@ def test_a_form_that_is_refused(tiny: Server, body: bytes, kind: str, error: str
         answer = tiny(path, body, Content_Type=kind)
         assert answer.status == 400
         assert answer.error.startswith(error) or error in answer.error
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("unicode_escape''%5Cud800.jpg", "?.jpg"),  # half a character
+        ("raw_unicode_escape''%5Cudfff.jpg", "?.jpg"),
+        ("idna''%ff.jpg", None),
+        ("punycode''%ff.jpg", None),
+        ("undefined''a.jpg", None),
+        ("zlib''a.jpg", "a.jpg"),
+    ],
+)
+def test_a_name_in_an_odd_encoding(name: str, expected: str | None) -> None:
+    body = form((f"Content-Disposition: form-data; filename*={name}", b"data"))
+    if expected is not None:
+        assert only_file(body, MULTIPART) == (expected, b"data")
+    else:
+        with pytest.raises(FormError, match="the name of the file in this form cannot be read"):
+            only_file(body, MULTIPART)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"--XX\r\nContent-Disposition: form-data; " + b'";' * 32_000 + b"\r\n\r\n\r\n--XX--", MULTIPART),
+        (b'--XX\r\nContent-Disposition: form-data; x="' + b";" * 64_000 + b"\r\n\r\n\r\n--XX--", MULTIPART),
+        (form(*[('Content-Disposition: x; x="' + ";" * 4000, b"")] * 99), MULTIPART),
+        (b"--XX" + b" " * (16 << 20), MULTIPART),
+        (b"\r\n--X" * (2 << 20), MULTIPART),
+        (b"-" * (8 << 20), f"multipart/form-data; boundary={'-' * 10_000}"),
+        (b"", "multipart/form-data; boundary*=idna''%ff"),
+    ],
+)
+def test_a_hostile_form_is_refused_quickly(body: bytes, kind: str) -> None:
+    started = time.process_time()
+    with pytest.raises(FormError):
+        only_file(body, kind)
+    assert time.process_time() - started < 2
 
 
 def test_damaged_forms_are_read_or_refused() -> None:

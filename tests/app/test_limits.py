@@ -12,7 +12,7 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from arcage.app.limits import Limits  # noqa: E402
-from arcage.images.decoder import MAX_PIXELS  # noqa: E402
+from arcage.images.limits import DecodeLimits  # noqa: E402
 
 DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "app.md").read_text("utf-8")
 
@@ -27,4 +27,4 @@ def test_the_documentation_states_the_limits() -> None:
     for name, value in values.items():
         number, _, unit = value.partition(" ")
         documented[name] = int(number) * units[unit]
-    assert documented == {"pixels": MAX_PIXELS, **asdict(Limits())}
+    assert documented == {"pixels": DecodeLimits().pixels, **asdict(Limits())}

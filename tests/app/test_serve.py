@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,6 +58,25 @@ def test_a_hanging_request_does_not_delay_the_shutdown(
     assert time.monotonic() - started < 4  # one second for the request, and time to end on a busy machine
     assert (out, words) == ("", "")
     assert process.returncode in (0, 130, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_photo_in_progress_does_not_delay_the_shutdown(
+    start: Callable[..., subprocess.Popen[str]], name: str
+) -> None:
+    process = start("app", "--port", 0, FAKE_DELAY=1)  # also for the photo that loads the networks
+    assert process.stdout is not None
+    port = int(process.stdout.readline().rpartition(":")[2])
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(Server(port).predict, image(face(33))) for _ in range(40)]
+        time.sleep(0.3)
+        started = time.monotonic()
+        process.send_signal(getattr(signal, name))
+        out, words = process.communicate(timeout=30)
+        assert time.monotonic() - started < 3
+        assert (out, words) == ("", "open this address in a browser; Ctrl-C ends it\n")
+        assert process.returncode == 0
+        assert sum(answer.exception() is None and answer.result().status == 200 for answer in answers) < 20
 
 
 def test_access_from_other_machines_prints_a_warning(start: Callable[..., subprocess.Popen[str]]) -> None:

@@ -274,7 +274,7 @@ def test_errors_of_the_process_are_not_damage(
         writer.add(image(1))
     seen = Cache(tmp_path, "f")
 
-    def refused(path: Path, max_bytes: int) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:

@@ -178,7 +178,7 @@ def forget_checksums(cache: Cache) -> None:
         facts = json.loads(path.read_bytes())
         del facts["checksum"]
         for file in facts["files"].values():
-            del file["crc32"]
+            del file["xxh3"]
         path.write_text(json.dumps(facts, indent=1))
 
 

@@ -9,14 +9,14 @@ import pytest
 from invented import DIMENSION, assert_same, image, sha, store
 
 from arcage.cache import Cache
-from arcage.cache.marker import seal
+from arcage.cache.marker import sealed
 from arcage.errors import CacheError
 
 
 def test_pipeline_json(cache: Cache, reopened: Callable[[], Cache]) -> None:
     content = json.loads((cache.path / "pipeline.json").read_text())
     checksum = content.pop("checksum")
-    assert checksum == seal(content)["checksum"]
+    assert checksum == sealed(content)["checksum"]
     assert content == {
         "schema": 1,
         "fingerprint": "f1",
@@ -35,7 +35,7 @@ def test_another_dimension_or_schema_is_refused(cache: Cache, reopened: Callable
         Cache(cache.directory, "f1", dimension=9)
     path = cache.path / "pipeline.json"
     text = path.read_text()
-    path.write_text(json.dumps(seal({**old_content(text), "schema": 2})))
+    path.write_text(json.dumps(sealed({**old_content(text), "schema": 2})))
     with pytest.raises(CacheError, match=r"another version .*another `cache`"):
         reopened()
     for damaged in ("", "[]", "{}", '{"schema": 1, "dimension": "x", "pipeline": {}}'):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 from invented import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter
-from arcage.cache.marker import seal
+from arcage.cache.marker import sealed
 from arcage.errors import CacheError
 
 
@@ -49,18 +49,15 @@ def test_reading_never_unpickles(cache: Cache, reopened: Callable[[], Cache]) ->
     facts = json.loads(marker.read_text())
     del facts["checksum"]
     content = path.read_bytes()
-    facts["files"]["npy"] = {
-        "bytes": len(content),
-        "crc32": f"{zlib.crc32(content):08x}",
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    marker.write_text(json.dumps(seal(facts)))
+    facts["files"]["npy"].update(
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        xxh3=xxhash.xxh3_128_hexdigest(content),
+    )
+    marker.write_text(json.dumps(sealed(facts)))
     seen = reopened()
-    with pytest.raises(CacheError, match="Delete"):
-        seen.table().descriptors()
     assert seen.get(sha(1)) is None
-    assert "Delete" in str(seen.damaged[0])
-    assert "the header is not as NumPy writes it" in seen.damaged[0].reason
+    assert "the header is not as NumPy writes it" in str(seen.damaged[0])
 
 
 def test_a_shard_is_as_fine_as_its_coarsest_image(tmp_path: Path) -> None:

@@ -40,3 +40,13 @@ def test_records(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == [{"name": "a", "size": 1}, {"name": "b", "size": 2}]
     print_json({"records": records})
     assert json.loads(capsys.readouterr().out)["records"][1]["size"] == 2
+
+
+def test_what_nobody_sees_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[2J", "b\nc")
+    print_records([Record("\u202egpj\n", 1)])
+    print_json({"name": "\x7f\x1b"})
+    out, err = capsys.readouterr()
+    assert err == "a\\x1b[2J\nb\\nc\n"
+    assert out.splitlines()[0] == r"\u202egpj\n: 1"
+    assert out.splitlines()[2] == r'  "name": "\u007f\u001b"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,10 @@ from label_tables import NAN, by_path, plain, read, refused, write
 from arcage.data.labels import Label
 from arcage.data.tables import Place, parse_columns, read_table
 from arcage.errors import UsageError
+from arcage.output.formats import write_file
+from arcage.types import Prediction
+
+FACE = Prediction("a.jpg", 0, 1, -1.5, 2, 3, 4, 0.9, 30, 20, 40, "male", 0.1, "ok", None)
 
 
 def test_a_table(tmp_path: Path) -> None:
@@ -253,3 +258,23 @@ def test_a_table_of_predictions_has_a_label_for_each_face(tmp_path: Path) -> Non
 def test_accents_in_columns_and_groups(tmp_path: Path) -> None:
     path = write(tmp_path, "path,a\u0302ge,group\na,30,Zoe\u0308\nb,30,Zo\u00eb\n")
     assert {label.group for label in by_path(path, {"age": "\u00c2ge"}).values()} == {"Zo\u00eb"}
+
+
+def test_cells_of_arcages_own_tables_lose_one_apostrophe(tmp_path: Path) -> None:
+    names = ["=a.jpg", "'=b.jpg", "-c.jpg", "'d.jpg", "\te.jpg"]
+    out = tmp_path / "rows.csv"
+    with write_file(out) as add:
+        add([replace(FACE, path=name) for name in names])
+    assert "\n'=a.jpg,0,1,-1.5," in out.read_text()
+    assert set(by_path(out)) == set(names)
+    mat = "path,age,gender,person,left_out\n'=a.jpg,30,male,'@ada,\n"
+    assert by_path(write(tmp_path, mat))["=a.jpg"].person == "@ada"
+    # Another table is read as it is.
+    assert set(by_path(write(tmp_path, "path,age\n'=a.jpg,30\n-b.jpg,31\n"))) == {"'=a.jpg", "-b.jpg"}
+
+
+def test_each_wrong_line_is_a_line_of_the_message(tmp_path: Path) -> None:
+    path = write(tmp_path, 'path,age\n"a\nb",x\nc,y\n')
+    with pytest.raises(UsageError) as caught:
+        read_table(path)
+    assert len(caught.value.lines) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -29,6 +30,7 @@ from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 from arcage.types import U8, Face, ImageFaces
 
 pytestmark = pytest.mark.usefixtures("bundled")
@@ -252,7 +254,7 @@ def test_lack_of_memory_is_a_result_that_no_cache_keeps(
         message, error = error, cv2.error(error)
         error.code = cv2.Error.StsNoMem if message.startswith("Insufficient") else None
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     target = module if where == "decode" else getattr(module, "detect" if where == "find_faces" else where)
@@ -496,6 +498,17 @@ def test_a_result_that_is_not_accepted_is_computed_again(extractor: Extractor, p
     old = dataclasses.replace(fresh, width=12_000, min_face=None)
     assert dict(extractor.stream([(1, give(photo))], lambda _: old))[1].width == 512
     assert dict(extractor.stream([(1, give(photo))], lambda _: fresh))[1] is fresh
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory need Linux")
+def test_limits_of_decoding_are_kept_by_copies_and_change_no_fingerprint() -> None:
+    limited = Extractor(limits=DecodeLimits(memory=60_000_000))
+    data = encode(np.zeros((4000, 8000, 3), np.uint8), ".tiff")
+    for extractor in (limited, copy.deepcopy(limited)):
+        image = extractor.extract(data)
+        assert (image.status, image.sha256) == ("unreadable", "")
+        assert "than 60 MB of memory" in image.error
+    assert limited.fingerprint == Extractor().fingerprint
 
 
 def test_min_face_has_a_lower_bound() -> None:

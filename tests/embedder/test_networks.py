@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import graphs
 import numpy as np
 import pytest
 from detectors import cosine, side_by_side
 from encoded import encode
+from packs import write_pack
 
 from arcage.embedder import align, detect
 from arcage.embedder.engines.openvino import OpenVinoEngine
@@ -92,4 +94,35 @@ def test_a_damaged_model_is_reported_before_a_runtime_opens_it(
         broken.extract(b"")
     path.mkdir()
     with pytest.raises(ModelError, match=r"cannot read .*put the pack's files there again"):
+        broken.extract(b"")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({}, "descriptors of none"),
+        ({"descriptors": np.zeros((1, 3), np.float32)}, r"of the shape \(1, 3\) instead of \(1, 512\)"),
+        ({"descriptors": np.zeros((2, 512), np.float32)}, r"of the shape \(2, 512\)"),
+        ({"descriptors": np.full((1, 512), np.nan, np.float32)}, "NaN or infinity"),
+        ({"descriptors": np.full((1, 512), np.inf, np.float32)}, "NaN or infinity"),
+    ],
+)
+def test_wrong_descriptors_are_a_model_error(
+    outputs: dict[str, Any], message: str, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = extractor.networks
+    wrong = [dataclasses.replace(e, network=lambda batch: outputs) for e in networks._embedders]
+    monkeypatch.setattr(networks, "_embedders", wrong)
+    with pytest.raises(ModelError, match=f"the model mobilefacenet returns .*{message}"):
+        networks.embed_batch(np.zeros((1, 112, 112, 3), np.uint8))
+
+
+def test_a_detector_that_sees_faces_everywhere_is_refused(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    # Its weights are random.
+    files = {"det.onnx": graphs.scrfd, "w.onnx": graphs.mobilefacenet}
+    broken = Extractor(str(write_pack(tmp_path / "random", files)), device="cpu")
+    with pytest.raises(ModelError, match=r"finds \d+ faces in noise: it is damaged"):
         broken.extract(b"")

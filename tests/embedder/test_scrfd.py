@@ -40,7 +40,8 @@ class FakeEngine:
         self.shapes: list[tuple[int, ...]] = []
         self.batches: list[Array] = []
 
-    def load(self, model: bytes, shape: tuple[int, ...]) -> Any:
+    def load(self, model: bytes, shape: tuple[int, ...], *, trusted: bool) -> Any:
+        assert not trusted
         self.shapes.append(shape)
         return lambda batch: self.batches.append(batch) or self.outputs
 

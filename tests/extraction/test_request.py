@@ -12,6 +12,7 @@ from fakes import FINGERPRINT, FakeExtractor, face, image
 from arcage.cache import Cache
 from arcage.errors import RemoteError, UsageError
 from arcage.extraction.request import ExtractRequest, extract
+from arcage.images.limits import DecodeLimits
 from arcage.sources.inputs import Inputs, named_inputs
 
 
@@ -65,3 +66,17 @@ def test_standard_input_is_not_extracted_on_ray() -> None:
     inputs = Inputs(("-",), data=image())
     with pytest.raises(UsageError, match=r"^- is one image: leave out `engine` ray$"):
         extract(ExtractRequest(inputs, Path("cache"), engine="ray"))
+
+
+def test_limits_of_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = DecodeLimits(memory=123_456_789, seconds=7)
+    given: list[DecodeLimits] = []
+
+    class Recorded(FakeExtractor):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            given.append(self.limits)
+
+    monkeypatch.setattr("arcage.embedder.extractor.Extractor", Recorded)
+    extract(request(augment=1, limits=limits))
+    assert given == [limits, limits]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from arcage._version import HEADS_SCHEMA
 from arcage.errors import HeadsError
 from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads
-from arcage.heads.store import ARRAYS, MANIFEST, load_heads, save_heads
+from arcage.heads.store import ARRAYS, IMAGES, MANIFEST, digests, fitted_images, load_heads, save_heads
 from arcage.types import Labels
 
 
@@ -64,9 +69,6 @@ def test_missing_heads_teach_the_fix(tmp_path: Path) -> None:
 
 def test_arrays_that_do_not_fit_together_are_refused(fitted: Heads, tmp_path: Path) -> None:
     """A manifest may be edited to match: then the arrays themselves must be checked."""
-    import hashlib
-    import io
-
     save_heads(fitted, tmp_path, "card")
     with np.load(tmp_path / ARRAYS) as loaded:
         arrays = dict(loaded)
@@ -89,3 +91,145 @@ def test_arrays_that_do_not_fit_together_are_refused(fitted: Heads, tmp_path: Pa
         (tmp_path / "bad" / MANIFEST).write_text(json.dumps(manifest))
         with pytest.raises(HeadsError, match="damaged"):
             load_heads(tmp_path / "bad")
+
+
+def changed(heads: Heads, folder: Path, change: dict[str, Any] | None = None, data: bytes = b"") -> Path:
+    """Save heads with other arrays (None removes one), or with other bytes, and with the right sha256."""
+    save_heads(heads, folder, "card")
+    if change is not None:
+        with np.load(folder / ARRAYS) as loaded:
+            arrays = {name: value for name, value in {**loaded, **change}.items() if value is not None}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        data = buffer.getvalue()
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["arrays"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / ARRAYS).write_bytes(data)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("age.point.trees.depth", np.array(2**31 - 1, np.int32)),
+        ("age.point.trees.depth", np.array(-1, np.int32)),
+        ("age.point.trees.depth", np.array(1, np.int32)),
+        ("age.point.trees.depth", np.array("x")),
+        ("age.point.trees.depth", np.array([4], np.int32)),
+        ("age.point.trees.roots", np.zeros(1 << 19, np.int32)),
+        ("age.point.trees.left", lambda a: a.astype(float)),
+        ("age.point.trees.left", lambda a: a.astype(np.uint32)),
+        ("age.point.trees.left", np.zeros_like),
+        ("age.point.trees.right", lambda a: np.where(a == a.max(), 0, a)),
+        ("age.point.trees.feature", lambda a: a - 5),
+        ("age.point.trees.threshold", lambda a: a * np.nan),
+        ("age.point.trees.threshold", lambda a: np.stack([a, a], 1)),
+        ("age.point.trees.value", lambda a: a + np.inf),
+        ("age.point.trees.value", None),
+        ("age.stage.kernel.landmarks", lambda a: a[None]),
+        ("age.stage.kernel.landmarks", lambda a: a[:, :-1]),
+        ("age.stage.kernel.landmarks", lambda a: np.resize(a, (1 << 15, a.shape[1]))),
+        ("age.stage.kernel.weights", lambda a: a * np.nan),
+        ("age.stage.kernel.mean", lambda a: np.zeros(len(a), [("a", "<f4"), ("b", "<f4")])),
+        ("age.stage.kernel.bias", lambda a: a[:0]),
+        ("age.stage.kernel.bias", None),
+        ("age.columns", lambda a: a.astype(np.float32)),
+        ("age.columns", lambda a: a[None]),
+        ("age.columns", lambda a: a - 100),
+        ("age.columns", lambda a: np.resize(a, 10_000)),
+        ("age.interval.low", lambda a: a * np.nan),
+        ("age.interval.ages", None),
+        ("age.low.trees.roots", None),
+        ("gender.curve", np.ones(3)),
+        ("gender.curve", np.array([np.inf, 0])),
+        ("gender.low.linear.mean", np.zeros(3, np.float32)),
+        ("other", np.zeros(3)),
+        ("age.point.linear.mean", np.zeros(3, np.float32)),
+        ("age.new.curves", np.zeros((3, 1), np.float32)),
+    ],
+)
+def test_arrays_of_any_other_form_are_refused(fitted: Heads, tmp_path: Path, name: str, value: Any) -> None:
+    save_heads(fitted, tmp_path / "good", "card")
+    with np.load(tmp_path / "good" / ARRAYS) as loaded:
+        other = value(loaded[name]) if callable(value) else value
+    start = time.process_time()
+    with pytest.raises(HeadsError, match="damaged"):
+        load_heads(changed(fitted, tmp_path / "bad", {name: other}))
+    assert time.process_time() - start < 2
+
+
+def test_a_missing_quantile_and_a_missing_stage_are_refused(fitted: Heads, tmp_path: Path) -> None:
+    save_heads(fitted, tmp_path / "good", "card")
+    with np.load(tmp_path / "good" / ARRAYS) as loaded:
+        names = list(loaded)
+    for part in ("age.high", "age.low", "age.stage", "age.point", "age.interval"):
+        lost = {name: None for name in names if name.startswith(f"{part}.")}
+        assert lost
+        with pytest.raises(HeadsError, match="damaged"):
+            load_heads(changed(fitted, tmp_path / part, lost))
+
+
+@pytest.mark.parametrize("head", ["age", "gender"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_huge_numbers_in_heads_give_an_error_and_no_answer(
+    fitted: Heads, tmp_path: Path, head: str, sign: int
+) -> None:
+    name = f"{head}.stage.kernel.weights"
+    with np.load(changed(fitted, tmp_path, {}) / ARRAYS) as loaded:
+        weights = np.full_like(loaded[name], sign * 3e38)
+    heads = load_heads(changed(fitted, tmp_path, {name: weights}))
+    with pytest.raises(HeadsError, match=r"give no answer for 5 of 5 faces: they or the descriptors"):
+        heads.predict(faces(5, 1)[0])
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(99)])
+def test_a_file_of_arrays_that_is_no_zip_file_is_refused(fitted: Heads, tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(HeadsError, match="damaged"):
+        load_heads(changed(fitted, tmp_path, data=data))
+
+
+@pytest.mark.parametrize("file", ["/dev/zero", "../good/heads.npz", "model-card.md", "", "heads.npz\0", None])
+def test_a_manifest_names_no_other_file(fitted: Heads, tmp_path: Path, file: str | None) -> None:
+    save_heads(fitted, tmp_path / "good", "card")
+    shutil.copytree(tmp_path / "good", tmp_path / "bad")
+    path = tmp_path / "bad" / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["arrays"]["file"] = file
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(HeadsError, match="cannot be read"):
+        load_heads(tmp_path / "bad")
+
+
+def test_a_link_to_an_endless_file_is_refused(fitted: Heads, tmp_path: Path) -> None:
+    save_heads(fitted, tmp_path, "card")
+    for name in (ARRAYS, MANIFEST):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to("/dev/zero")
+        with pytest.raises(HeadsError, match="cannot be read"):
+            load_heads(tmp_path)
+
+
+def test_damaged_lists_of_training_images_are_refused(fitted: Heads, tmp_path: Path) -> None:
+    keys = np.array([bytes([n] * 32) for n in range(1, 9)], "S32")
+    images = digests(keys)
+    save_heads(fitted, tmp_path, "card", images)
+    np.testing.assert_array_equal(fitted_images(load_heads(tmp_path)), images)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    data = (tmp_path / IMAGES).read_bytes()
+    buffers = []
+    for other in (images[:, :4], images.astype(np.int8), images[0], np.array([{}], object)):
+        buffers.append(io.BytesIO())
+        np.save(buffers[-1], other)
+    for bad in (data[:-1], b"", b"x" * 99, data + b"x", *(buffer.getvalue() for buffer in buffers)):
+        (tmp_path / IMAGES).write_bytes(bad)
+        with pytest.raises(HeadsError, match=r"images.npy is damaged"):
+            fitted_images(load_heads(tmp_path))
+        manifest["images"]["sha256"] = hashlib.sha256(bad).hexdigest()
+        (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(HeadsError, match=r"images.npy (is damaged|holds no digests)"):
+            fitted_images(load_heads(tmp_path))
+        manifest["images"]["sha256"] = hashlib.sha256(data).hexdigest()
+        (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / IMAGES).unlink()
+    assert fitted_images(load_heads(tmp_path)) is None

@@ -37,7 +37,8 @@ from encoded import (
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
-from arcage.images.decoder import MAX_PIXELS, decode, is_out_of_memory
+from arcage.images.decoder import decode, is_out_of_memory, is_quick
+from arcage.images.limits import DecodeLimits
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tiff"])
@@ -73,11 +74,19 @@ def test_each_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(calls) == number
 
 
+def test_is_quick_tells_what_runs_in_this_process_or_is_refused() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    assert [is_quick(encode(picture, kind)) for kind in (".png", ".jpg", ".webp")] == [True] * 3
+    assert not is_quick(encode(picture, ".tiff"))
+    assert is_quick(b"text")
+    assert is_quick(encode(picture, ".png"), DecodeLimits(pixels=10))
+
+
 def test_the_limit_itself_is_allowed() -> None:
     data = encode(picture(10, 10), ".png")
-    assert decode(data, max_pixels=100).shape == (10, 10, 3)
+    assert decode(data, limits=DecodeLimits(pixels=100)).shape == (10, 10, 3)
     with pytest.raises(ImageError, match="too large: 100 pixels, the limit is 99"):
-        decode(data, max_pixels=99)
+        decode(data, limits=DecodeLimits(pixels=99))
 
 
 def bomb(side: int = 20_000) -> bytes:
@@ -174,7 +183,7 @@ def test_the_size_limit_holds_for_every_format(kind: str) -> None:
     with pytest.raises(ImageError, match="too large") as caught:
         decode(oversized()[kind])
     pixels = int(re.sub(r"\D", "", str(caught.value).split(" pixels")[0]))
-    assert pixels > MAX_PIXELS
+    assert pixels > DecodeLimits().pixels
 
 
 @pytest.mark.parametrize(
@@ -242,7 +251,7 @@ def test_extras_are_imported_only_for_their_files(no_extras: None) -> None:
 def test_the_limit_holds_for_netpbm_and_jpeg_2000() -> None:
     for data in (b"P5 160 96 255\n" + bytes(160 * 96), encode(BIG, ".jp2")):
         with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
-            decode(data, max_pixels=15_359)
+            decode(data, limits=DecodeLimits(pixels=15_359))
 
 
 @pytest.mark.parametrize("name", ["ppm", "pgm", "jp2"])

@@ -14,6 +14,7 @@ from encoded import BIG, STORED, assert_rgb, difference, mutated, oriented, save
 from arcage.errors import ImageError
 from arcage.images import heif
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -68,7 +69,7 @@ def test_deep_heic_is_scaled() -> None:
 def test_the_size_is_checked_before_decoding(format_: str, no_extras: None) -> None:
     data = save(BIG, format_)
     with pytest.raises(ImageError, match="too large: 15,360 pixels, the limit is 15,359"):
-        decode(data, max_pixels=15_359)
+        decode(data, limits=DecodeLimits(pixels=15_359))
     # The largest size in the file counts, not only that of the primary picture.
     at = data.index(b"ispe") + 8
     huge = data[:at] + struct.pack(">II", 60_000, 60_000) + data[at + 8 :]
@@ -92,3 +93,21 @@ def test_truncated_and_mutated_files(format_: str) -> None:
         except ImageError:
             refused += 1
     assert refused > 10
+
+
+def test_repeated_boxes_of_associations_are_not_read() -> None:
+    data = save(BIG, "AVIF")
+    at = data.index(b"ipma") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    start, end = data.index(b"ipma"), at + size
+    assert heif.read_header(data).width == BIG.shape[1]
+    # An invalid box behind many valid ones is not reached.
+    inner = data[start - 4 : end]
+    extra = inner * 5 + struct.pack(">I4sII", 16, b"ipma", 0, 9)
+    grown = bytearray(data[:end] + extra + data[end:])
+    for name in (b"meta", b"iprp"):
+        place = grown.index(name) - 4
+        grown[place : place + 4] = (int.from_bytes(grown[place : place + 4], "big") + len(extra)).to_bytes(
+            4, "big"
+        )
+    assert heif.read_header(bytes(grown)).width == BIG.shape[1]

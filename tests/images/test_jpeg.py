@@ -11,6 +11,7 @@ from encoded import BLUE, CMYK_JPEG, RED, assert_rgb, difference, exif, jpeg, jp
 
 from arcage.errors import ImageError
 from arcage.images.decoder import decode
+from arcage.images.jpeg import read_header
 
 
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
@@ -109,3 +110,44 @@ def test_bytes_after_a_complete_jpeg_are_ignored() -> None:
     data = jpeg(picture())
     for garbage in (b"\0" * 5000, b"\xff\xd8 a depth map follows" * 30, data[: len(data) // 2]):
         np.testing.assert_array_equal(decode(data + garbage), decode(data))
+
+
+def test_too_many_segments_or_scans_are_refused_at_once() -> None:
+    data = jpeg(picture(64, 80))
+    progressive = jpeg(picture(64, 80), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    for many, name in (
+        (data[:2] + b"\xff\xe1\0\2" * 10_001 + data[2:], "10,000 segments"),
+        (data[:2] + b"\xff\0" * 10_001 + data[2:], "10,000 segments"),
+        (data[:-2] + b"\xff\xe1\0\2" * 10_001 + b"\xff\xd8" + data[-2:], "10,000 segments"),
+        (progressive[:-2] + scan * 1000 + progressive[-2:], "1,000 scans"),
+    ):
+        with pytest.raises(ImageError, match=f"^damaged JPEG image: more than {name}$"):
+            decode(many)
+    fill = data[:2] + b"\xff" * 1_000_000 + b"\xe1\0\2" * 9 + data[2:]
+    np.testing.assert_array_equal(decode(fill), decode(data))
+
+
+def test_the_cost_of_scans_is_estimated() -> None:
+    plain = read_header(jpeg(picture(640, 800)))
+    progressive = jpeg(picture(640, 800), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scans = read_header(progressive)
+    assert plain.seconds < scans.seconds < 0.2
+    assert 3 * 640 * 800 <= plain.memory <= 6 * 640 * 800
+    assert scans.memory >= plain.memory + 2 * 640 * 800
+    # The refinement of all coefficients of a component, again and again.
+    refinement = progressive[progressive.rindex(b"\xff\xda") : -2]
+    many = read_header(progressive[:-2] + refinement * 400 + b"\xff\xd9")
+    assert many.seconds > 10 * scans.seconds
+    # Without an end, it is decoded several times.
+    assert read_header(progressive[:-2]).seconds > 10 * scans.seconds
+    arithmetic = progressive.replace(b"\xff\xc2", b"\xff\xca")
+    assert read_header(arithmetic).seconds > scans.seconds + 0.01
+
+
+def test_an_exif_block_in_many_segments_is_read_in_part() -> None:
+    data = jpeg(picture(8, 8))
+    parts = jpeg_with_app1(data, b"Exif\0\0" + exif(6) + b"x" * 60_000)
+    segment = parts[2 : len(parts) - len(data) + 2]
+    assert decode(data[:2] + segment * 300 + data[2:]).shape == (8, 8, 3)
+    assert read_header(data[:2] + segment * 300 + data[2:]).orientation == 6

@@ -83,3 +83,12 @@ def test_colour_and_alpha() -> None:
 def test_damaged_netpbm_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match="damaged Netpbm image"):
         decode(data)
+
+
+@pytest.mark.parametrize("filling", [b" " * 10, b"#\n" * 5, b"#" + b"x" * 8 + b"\n"])
+def test_a_header_is_limited(filling: bytes) -> None:
+    pixels = b"3 2 255\n" + GREY.tobytes()
+    assert decode(b"P5 " + filling * 100 + pixels)[..., 0].tolist() == GREY.tolist()
+    # The regular expression would take gigabytes for the text of megabytes.
+    with pytest.raises(ImageError, match="damaged Netpbm"):
+        decode(b"P5 " + filling * 10_000 + pixels)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from encoded import assert_rgb, difference, encode, exif, jpeg, jpeg_with_app1, png
 
+from arcage.images import pixels
 from arcage.images.decoder import decode
+from arcage.images.pixels import any_to_rgb, bgr_to_rgb
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
@@ -56,3 +61,33 @@ def test_alpha_of_webp_and_grey_png() -> None:
 def test_orientation_of_one_pixel(orientation: int) -> None:
     data = jpeg_with_app1(jpeg(np.full((1, 1, 3), 90, np.uint8)), b"Exif\0\0" + exif(orientation))
     assert decode(data).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_large_pictures_are_converted_by_strips_to_the_same_pixels(
+    channels: int, depth: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (37, 50, channels) if channels > 1 else (37, 50)
+    image = np.random.default_rng(channels).integers(0, np.iinfo(depth).max, shape, depth, endpoint=True)
+    whole = bgr_to_rgb(image), any_to_rgb(image.astype(np.uint8))
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 170)  # three rows
+    np.testing.assert_array_equal(bgr_to_rgb(image), whole[0])
+    np.testing.assert_array_equal(any_to_rgb(image.astype(np.uint8)), whole[1])
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 1)
+    np.testing.assert_array_equal(bgr_to_rgb(image), whole[0])
+
+
+def test_a_picture_with_transparency_takes_little_more_memory_than_its_result() -> None:
+    script = """
+import resource
+import numpy as np
+from arcage.images.pixels import bgr_to_rgb
+image = np.full((4000, 4000, 4), 40000, np.uint16)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+bgr_to_rgb(image)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    pytest.importorskip("resource", reason="POSIX only")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
+    assert int(done.stdout) < (48_000_000 + 40_000_000) / (1 if sys.platform == "darwin" else 1024)

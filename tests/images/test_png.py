@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 import numpy as np
 import pytest
 from encoded import BLUE, RED, STORED, XMP, assert_rgb, encode, exif, is_turned, picture, png, png_chunk, xmp
 
+from arcage.errors import ImageError, ImageMemoryError
+from arcage.images import png as png_module
 from arcage.images.decoder import decode
 
 
@@ -47,3 +50,66 @@ def test_raw_profiles_of_imagemagick(name: bytes, content: bytes, kind: bytes) -
     chunk = png_chunk(kind, b"Raw profile type " + name + b"\0" + body)
     plain = encode(np.ascontiguousarray(STORED[6](picture())), ".png")
     assert is_turned(plain[:33] + chunk + plain[33:])
+
+
+def _with_chunks(data: bytes, *chunks: bytes) -> bytes:
+    """Insert chunks after the header."""
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+ANIMATION = (
+    png_chunk(b"acTL", struct.pack(">II", 2, 0)),
+    png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 40, 24, 0, 0, 1, 10, 0, 0)),
+)
+
+
+def test_the_still_picture_of_an_animation_is_decoded() -> None:
+    still = encode(picture(), ".png")
+    np.testing.assert_array_equal(decode(_with_chunks(still, *ANIMATION)), picture())
+    # Without the control chunk of a first frame, the still picture is no frame.
+    np.testing.assert_array_equal(decode(_with_chunks(still, ANIMATION[0])), picture())
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_damaged_animation_is_refused(place: float) -> None:
+    data = bytearray(_with_chunks(encode(picture(), ".png"), *ANIMATION))
+    start, end = data.index(b"IDAT") + 4, data.index(b"IEND") - 8
+    data[start + int(place * (end - start))] ^= 0x55
+    with pytest.raises(ImageError, match="damaged PNG image"):
+        decode(bytes(data))
+    with pytest.raises(ImageError, match="damaged PNG image"):  # without the end of its pixels
+        decode(_with_chunks(png(40, 24, 8, 2, [bytes(120)] * 20), *ANIMATION))
+
+
+def test_many_chunks() -> None:
+    data = encode(picture(), ".png")
+    texts = (png_chunk(b"tEXt", b"name\0text"), png_chunk(b"zTXt", b"name\0\0" + zlib.compress(b"text")))
+    for text in texts:
+        np.testing.assert_array_equal(decode(_with_chunks(data, *[text] * 9_000)), picture())
+        with pytest.raises(ImageError, match="too many chunks"):
+            decode(_with_chunks(data, *[text] * 10_001))
+    empty = png_chunk(b"IDAT", b"")
+    np.testing.assert_array_equal(decode(_with_chunks(data, *[empty] * 20_000)), picture())
+    with pytest.raises(ImageError, match="too many chunks"):
+        decode(_with_chunks(data, *[empty] * 1_000_001))
+
+
+def test_ancillary_chunks_are_removed_if_they_could_take_memory() -> None:
+    data = encode(picture(), ".png")
+    text = png_chunk(b"zTXt", b"name\0\0" + zlib.compress(b"text"))
+    assert png_module.read_header(_with_chunks(data, *[text] * 4)).is_plain
+    for chunks in ([text] * 5, [png_chunk(b"tEXt", bytes(2_000_000))], [png_chunk(b"gAMA", b"")] * 99):
+        assert not png_module.read_header(_with_chunks(data, *chunks)).is_plain
+    # Transparency stays.
+    row = bytes((10, 20, 30, 40, 50, 60))
+    see_through = png(2, 1, 8, 2, [row], png_chunk(b"tRNS", struct.pack(">HHH", 10, 20, 30)), *[text] * 5)
+    assert decode(see_through).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+
+def test_memory_is_estimated_from_the_header() -> None:
+    rows = [bytes(8 * 40)] * 24
+    assert png_module.read_header(png(40, 24, 16, 6, rows)).memory == 40 * 24 * (8 + 3)
+    assert png_module.read_header(png(40, 24, 8, 0, rows)).memory == 40 * 24 * (1 + 3)
+    large = png(10_000, 10_000, 16, 6, [b""])
+    with pytest.raises(ImageMemoryError, match=r"1\.1 GB of memory"):
+        decode(large)

@@ -11,6 +11,7 @@ from encoded import BIG, STORED, assert_rgb, difference, dng, encode, jpeg, muta
 from arcage.errors import ImageError
 from arcage.images import raw
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -32,7 +33,7 @@ def test_a_preview_with_its_own_orientation() -> None:
 def test_the_size_limit_of_a_preview() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(ImageError, match="too large: 15,360 pixels"):
-        decode(dng(jpeg(BIG)), max_pixels=15_000)
+        decode(dng(jpeg(BIG)), limits=DecodeLimits(pixels=15_000))
 
 
 def test_damaged_raw_files_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from encoded import (
 
 from arcage.errors import ImageError
 from arcage.images.decoder import decode
+from arcage.images.webp import read_header
 
 
 def test_lossy_webp() -> None:
@@ -40,3 +43,20 @@ def test_a_webp_truncated_after_its_pixels() -> None:
     decode(data)
     with pytest.raises(ImageError, match="truncated or damaged WebP"):
         decode(data[:-4])
+
+
+def test_too_many_chunks_are_refused() -> None:
+    chunks = b"abcd\0\0\0\0" * 100_001
+    with pytest.raises(ImageError, match="too many chunks"):
+        decode(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)
+
+
+def test_cost_is_estimated_from_the_header() -> None:
+    lossy, lossless = (encode(picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, quality) for quality in (80, 101))
+    size = 24 * 40
+    assert read_header(lossy).memory == 7 * size
+    assert read_header(lossless).memory == 8 * size
+    animated = bytearray(webp_with(lossless, 24, 40, {}))
+    animated[20] |= 2
+    assert read_header(bytes(animated)).memory == 16 * size
+    assert 0 < read_header(lossless).seconds < read_header(lossy).seconds < 0.01

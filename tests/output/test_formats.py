@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from arcage.errors import OutputError, UsageError
-from arcage.output.formats import format_of, write_file, write_stdout
+from arcage.output.formats import format_of, print_stdout, write_file, write_stdout, write_text
 from arcage.output.rows import COLUMNS
 from arcage.text import gender_text
 from arcage.types import Prediction
@@ -211,3 +211,31 @@ def test_the_table_on_an_ascii_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_gender_words(p: float, words: str) -> None:
     assert gender_text(p) == words
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_control_characters_in_text_formats() -> None:
+    name = "=cmd|\x1b]0x\x07\u202e.jpg"
+    csv_text, screen, lines = io.StringIO(), Screen(), io.StringIO()
+    write_text(csv_text, "csv")([replace(NO_FACE, path=name)])
+    write_text(screen, "csv")([replace(NO_FACE, path=name)])
+    write_text(lines, "jsonl")([replace(NO_FACE, path=name)])
+    assert csv_text.getvalue().splitlines()[1] == f"'{name},,0,,,,,,,,,,,no_face,"
+    assert screen.getvalue().splitlines()[1].startswith(r"'=cmd|\x1b]0x\x07\u202e.jpg,,0,")
+    assert json.loads(lines.getvalue())["path"] == name
+    assert r'"=cmd|\u001b]0x\u0007\u202e.jpg"' in lines.getvalue()
+
+
+def test_numbers_have_no_apostrophe() -> None:
+    text = io.StringIO()
+    write_text(text, "csv")([replace(FACE, x1=-5.0, path="-")])
+    assert text.getvalue().splitlines()[1].startswith("-,0,2,-5.0,2.2,")
+
+
+def test_printed_text_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_stdout("a\x1b\nb\r")
+    assert capsys.readouterr().out == "a\\x1b\nb\\r\n"

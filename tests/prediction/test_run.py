@@ -157,3 +157,43 @@ def test_photos_need_no_code_for_videos() -> None:
     )
     assert "arcage.predictor" in done.stdout.split()
     assert not [name for name in done.stdout.split() if name.startswith("arcage.video")]
+
+
+def large_tiff() -> bytes:
+    import cv2
+    import numpy as np
+
+    encoded: bytes = cv2.imencode(".tiff", np.zeros((4000, 8000, 3), np.uint8))[1].tobytes()
+    return encoded
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory need Linux")
+def test_limits_of_decoding_reach_every_reader_of_an_image(arcage: Any) -> None:
+    Path("one").mkdir()
+    Path("one/a.tiff").write_bytes(large_tiff())
+    low = ("--max-memory", "60MB")
+    done = arcage("predict", "one", "--format", "jsonl", "--cache", "cache", *low)
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert row["status"] == "unreadable"
+    assert "than 60 MB of memory" in row["error"]
+    # It is not cached, and higher limits read it.
+    done = arcage("predict", "one", "--cache", "cache", "--annotate", "drawn", "--report", "a.html")
+    assert done.exit_code == 0
+    assert "1 of 1 image drawn" in done.stderr
+    assert "data:image/jpeg" in Path("a.html").read_text() or '"thumbnail":"' in Path("a.html").read_text()
+    # The descriptors come from the cache, but the pictures do not.
+    done = arcage("predict", "one", "--cache", "cache", "--annotate", "none", "--report", "b.html", *low)
+    assert done.exit_code == 0
+    assert "0 of 1 image drawn" in done.stderr
+    assert '"thumbnail":null' in Path("b.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["predict", "extract", "app"])
+def test_limits_that_make_no_sense(arcage: Any, command: str) -> None:
+    more = {"predict": ["in"], "extract": ["in", "--cache", "cache"], "app": []}[command]
+    done = arcage(command, *more, "--max-memory", "much")
+    assert done.exit_code == 2
+    assert "--max-memory is a size such as 500MB or 2GB, not 'much'" in done.stderr
+    done = arcage(command, *more, "--max-seconds", "0")
+    assert done.exit_code == 2
+    assert "--max-seconds takes a number of 0.1 or more" in done.stderr

@@ -21,6 +21,7 @@ from arcage.process.cell import (
     CellError,
     CellLimits,
     CellMemoryError,
+    CellStartError,
     CellTimeoutError,
     close_cells,
     run,
@@ -85,7 +86,12 @@ BAD = {
     "leave": ({}, b"", CellDiedError, "exit code 7"),
     "kill": ({}, b"", CellMemoryError, "memory ran out"),
     "fail": ({}, b"", CellDiedError, "ValueError: not a picture"),
-    "missing": ({}, b"", CellDiedError, "no attribute"),
+    "missing": (
+        {},
+        b"",
+        CellStartError,
+        "cannot be started: .* no attribute",
+    ),
     "no reply": ({}, LENGTHS.pack(2, 0) + b"[]", CellDiedError, "not a reply"),
     "unknown reply": ({}, LENGTHS.pack(2, 0) + b"{}", CellDiedError, "not a reply"),
     "huge header": ({}, LENGTHS.pack(1 << 31, 0), CellDiedError, "not a reply"),
@@ -193,7 +199,7 @@ def test_closing_ends_busy_workers_immediately() -> None:
 def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     for executable in ("/nowhere/python", "", sys.executable.replace("python", "") + "missing"):
         monkeypatch.setattr(sys, "executable", executable)
-        with pytest.raises(CellDiedError, match="cannot be started"):
+        with pytest.raises(CellStartError, match="cannot be started"):
             echo()
 
 
@@ -221,6 +227,9 @@ replies = run("cell_jobs:" + sys.argv[1], {"replies": 2}, limits=CellLimits(seco
 print(next(replies).header.get("pid"), flush=True)
 if sys.argv[3] == "wait":
     time.sleep(60)
+if sys.argv[3] == "exit_now":
+    from arcage.process.interrupt import exit_now
+    exit_now(3)
 """
 
 
@@ -234,15 +243,17 @@ def parent(job: str, seconds: float, then: str) -> Any:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX: signals")
-@pytest.mark.parametrize(("job", "then"), [("hang", "exit"), ("spin", "exit"), ("spin", "wait")])
+@pytest.mark.parametrize(("job", "then"), [("hang", "exit"), ("spin", "exit_now"), ("spin", "wait")])
 def test_workers_end_with_their_parent(job: str, then: str) -> None:
     with parent(job, 0.5, then) as process:
         pid = int(process.stdout.readline())
-        assert alive(pid)
         if then == "wait":
+            assert alive(pid)
             process.kill()
         process.wait(10)
-    deadline = time.monotonic() + 20  # the processor time of an orphan is limited
+        assert process.returncode == {"exit": 0, "exit_now": 3}.get(then, -signal.SIGKILL)
+    # The processor time of an orphan is limited, to 3 seconds here.
+    deadline = time.monotonic() + (1 if then == "exit_now" else 20)
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(pid)

@@ -172,3 +172,24 @@ def test_closed_standard_input(shell: Any, photos: Path) -> None:
     done = shell("arcage predict - <&-")
     assert done.returncode == 1
     assert "empty file" in done.stdout.decode()
+
+
+def test_standard_error_has_no_control_characters() -> None:
+    code = r"""
+import logging, sys, warnings
+from arcage.process.streams import prepare_streams, with_controls
+prepare_streams()
+text = "\x1b]0;x\x07\u202e"
+with_controls(sys.stderr).write("\x1b[2K")
+warnings.warn(text)
+logging.getLogger("x").error(text)
+print("line", "tab\t.", file=sys.stderr)
+raise ValueError(text)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    said = done.stderr.decode("ascii")
+    assert said.count(r"\x1b]0;x\x07\u202e") == 3
+    assert said.startswith("\x1b[2K")
+    assert said.count("\x1b") == 1
+    assert "line tab\t.\n" in said
+    assert "ValueError" in said

@@ -6,10 +6,12 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from servers import PHOTO, Handler, Server, rows
+
+from arcage.sources.failures import retry_after
 
 Run = Callable[..., Any]
 
@@ -90,3 +92,14 @@ def test_an_untrusted_certificate(arcage: Run, server: str, tmp_path: Path) -> N
     assert done.exit_code == 3
     assert "cannot connect to localhost" in done.stderr
     assert "certificate" in rows(done)[0][2]
+
+
+@pytest.mark.parametrize(
+    "value", ["Mon, 01 Jan 0001 00:00:00 -0000", "Fri, 31 Dec 9999 23:59:59 -2359", "x", "1e9", "", "٣" * 400]
+)
+def test_a_retry_after_that_is_no_time(value: str) -> None:
+    class Error(Exception):
+        headers: ClassVar = {"Retry-After": value}
+
+    seconds = retry_after(Error())
+    assert seconds is None or seconds >= 0

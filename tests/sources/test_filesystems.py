@@ -118,6 +118,13 @@ def test_urls_that_cannot_be_opened(arcage: Run, server: str, url: str, code: in
     assert os.linesep.join(done.stderr.splitlines()).count("\n") == 0
 
 
+def test_a_long_chain(arcage: Run) -> None:
+    done = arcage("predict", "zip://a.jpg::" + "zip::" * 3000 + "a.zip")
+    assert done.exit_code == 2
+    assert "more than 10 links in a chain" in done.stderr
+    assert len(done.stderr) < 1000
+
+
 def test_in_a_list_an_unknown_scheme_is_a_row(arcage: Run, server: str, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"nonsense://a.jpg\nnonsense://b\n{server}/a.jpg\nzip://a.jpg\n")
     done = arcage("predict", "--from-file", tmp_path / "list.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ pytest.importorskip("fsspec")
 
 from arcage.errors import ImageError, RemoteError
 from arcage.sources import http, remote
+from arcage.sources import walk as walk_module
 from arcage.sources.walk import walk
 
 Run = Callable[..., Any]
@@ -52,6 +54,48 @@ def test_a_server_that_does_not_respond(arcage: Run, server: str, monkeypatch: p
     assert done.exit_code == 3
     assert {error for _, _, error in rows(done)} == {"the server did not respond in time"}
     assert len(Handler.asked) < 40
+
+
+@pytest.mark.parametrize("path", ["drip/a.jpg", "drip-head/a.jpg", "drip/", "drip-head/a/"])
+def test_a_server_that_sends_a_byte_at_a_time(
+    server: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http, "PERIOD", 0.2)
+    start = time.monotonic()
+    with pytest.raises(RemoteError, match="did not respond in time"):
+        (remote.list_folder if path.endswith("/") else remote.read)(f"{server}/{path}")
+    assert time.monotonic() - start < 5
+
+
+def test_an_endless_index_page(arcage: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_PAGE_BYTES", 100_000)
+    done = arcage("predict", f"{server}/endless/")
+    assert rows(done) == [(f"{server}/endless/", "unreadable", "the index page is larger than 100,000 bytes")]
+
+
+def test_more_bytes_than_were_requested(server: str) -> None:
+    with remote.open_file(f"{server}/endless-range/a.parquet") as file:
+        tracemalloc.start()
+        with pytest.raises(ImageError, match="sent more than was requested"):
+            file.read(4)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+        tracemalloc.stop()
+
+
+def test_a_length_above_the_limit_is_not_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MAX_FILE_BYTES", 1000)
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="too large: the limit is 1,000 bytes"):
+        remote.read(f"{server}/drip/a.jpg")
+    assert time.monotonic() - start < 1
+
+
+def test_a_server_that_invents_folders(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk_module, "MAX_PAGES", 50)
+    sources = list(walk([f"{server}/tree/"]))
+    assert sources[-1].error.startswith("more than 50 folders")
+    assert sum(Handler.asked.values()) <= 51
 
 
 def test_an_index_page_is_a_folder(arcage: Run, server: str) -> None:

@@ -6,12 +6,15 @@ import io
 import os
 import re
 import sys
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from trees import touch
 
 from arcage.errors import UsageError
+from arcage.sources import lists
 from arcage.sources.lists import read_list
 
 
@@ -101,3 +104,35 @@ def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
         read_list(tmp_path / "missing.txt")
     with pytest.raises(UsageError, match="Is a directory"):
         read_list(tmp_path)
+
+
+def test_an_apostrophe_of_a_csv_cell_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "=a.jpg", "'=b.jpg", "=b.jpg", "'c.jpg")
+    (tmp_path / "list").write_text("'=a.jpg\n'=b.jpg\n'c.jpg\n'-missing.jpg\n")
+    assert read_list("list") == ["=a.jpg", "'=b.jpg", "'c.jpg", "'-missing.jpg"]
+
+
+def test_a_list_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MAX_LIST_BYTES", 10_000_000)
+    with pytest.raises(UsageError, match=r"/dev/zero is larger than 10,000,000 bytes: split it"):
+        lists.read_list("/dev/zero")
+
+
+@pytest.mark.parametrize("content", [b"\n", b"\0", b"\0\n", b"\r\n", b"\1", b" \n", b"\0x"])
+def test_the_memory_of_a_list_is_that_of_its_entries(tmp_path: Path, content: bytes) -> None:
+    size = 2_000_000
+    (tmp_path / "list.txt").write_bytes(content * (size // len(content)))
+    tracemalloc.start()
+    try:
+        with suppress(UsageError):
+            lists.read_list(tmp_path / "list.txt")
+        assert tracemalloc.get_traced_memory()[1] < 10 * size
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_that_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\n" + "x" * 70_000)
+    with pytest.raises(UsageError, match="a line of more than 65,536 characters"):
+        lists.read_list(tmp_path / "list.txt")

@@ -30,6 +30,10 @@ def test_url_name() -> None:
     assert url_name("http://h/") == "h"
 
 
+def test_a_long_chain() -> None:
+    assert url_links("zip::" * 50_000 + "a.zip") == ["zip"] * 50_000 + ["a.zip"]
+
+
 def test_url_links() -> None:
     assert url_links("http://[::1]:80/a.jpg") == ["http://[::1]:80/a.jpg"]
     assert url_links("s3://b/a::b.jpg") == ["s3://b/a::b.jpg"]

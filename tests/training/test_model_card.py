@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,3 +65,16 @@ def test_a_card_for_other_labels(everyone: LabelledFaces, tmp_path: Path) -> Non
     assert manifest["training"]["ages"] is None
     assert manifest["held_out"] is None
     assert manifest["out_of_fold"]["overall"]["n_age"] == 0
+
+
+def test_markup_in_names_is_escaped(everyone: LabelledFaces, tmp_path: Path) -> None:
+    groups = np.where(np.arange(400) % 2, "```<img src=x onerror=alert(1)>", "[a](javascript:b)\n# c")
+    fit(replace(everyone, group=groups), tmp_path, labels="<script>*a*</script>.csv")
+    card = (tmp_path / CARD).read_text("utf-8")
+    assert r"Labels: &lt;script&gt;\*a\*&lt;/script&gt;.csv. Fitted" in card
+    *blocks, rest = re.split(r"(?ms)^````\n.*?^````\n", card)
+    assert len(blocks) == 1
+    assert "<" not in "".join([*blocks, rest]).replace("](", "")
+    assert "](javascript" not in "".join([*blocks, rest]).replace(r"\](", "")
+    assert r"[a](javascript:b)\n# c" in card
+    assert "\n# c" not in card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def _span(rng: np.random.Generator, data: bytes) -> tuple[int, int]:
     return start, start + int(rng.integers(1, (min(longest, _RUN) if rng.integers(3) else longest) + 1))
 
 
-def _order(rng: np.random.Generator) -> str:
+def _order(rng: np.random.Generator) -> Literal["little", "big"]:
     return "little" if rng.integers(2) else "big"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,8 @@ KEPT = 10
 """Number of failed cases of each kind that are kept."""
 PREPARATION = 300.0
 """Limit of the preparation of a worker, seconds."""
+LEAST = 2.0
+"""Time for cases after the preparation, even if the deadline is over, seconds."""
 _TICK = 0.05
 _ENDED: tuple[Outcome, ...] = ("crash", "time", "memory")
 """Outcomes after which the worker is started again."""
@@ -128,7 +131,8 @@ def run(
         seed: with the number, it determines a case.
         numbers: of the cases.
         jobs: number of worker processes.
-        deadline: the campaign ends then, by the monotonic clock.
+        deadline: the campaign ends then, by the monotonic clock, but not before :data:`LEAST` seconds after
+            its preparation.
 
     Raises:
         CannotStartError: the preparation failed.
@@ -136,11 +140,16 @@ def run(
     tally = Tally(campaign.name)
     started = time.monotonic()
     with ThreadPoolExecutor(jobs) as pool:
-        parts = [numbers[job::jobs] for job in range(jobs)]
+        parts = [part for job in range(jobs) if (part := numbers[job::jobs])]
         for done in [pool.submit(_run_part, campaign, seed, part, deadline, tally) for part in parts]:
             done.result()
     tally.seconds = time.monotonic() - started
     return tally
+
+
+def repeat(name: str, seed: int, number: int) -> str:
+    """Return the command that tries a case again."""
+    return f"python -m tools.fuzz {shlex.quote(name)} --seed {seed} --only {number}"
 
 
 def keep(campaign: type[Campaign], seed: int, tally: Tally, folder: Path) -> None:
@@ -148,7 +157,7 @@ def keep(campaign: type[Campaign], seed: int, tally: Tally, folder: Path) -> Non
     for number, reply in tally.failures:
         place = folder / f"{campaign.name}-{seed}-{number}-{reply.outcome}"
         place.mkdir(parents=True, exist_ok=True)
-        command = f"python -m tools.fuzz {campaign.name} --seed {seed} --only {number}"
+        command = repeat(campaign.name, seed, number)
         (place / "about.txt").write_text(f"{command}\n\n{reply.outcome}: {reply.text}\n", "utf-8")
         cases = place / "case"
         try:
@@ -160,9 +169,10 @@ def keep(campaign: type[Campaign], seed: int, tally: Tally, folder: Path) -> Non
 
 
 def _run_part(campaign: type[Campaign], seed: int, numbers: range, deadline: float, tally: Tally) -> None:
-    repeated = None
-    while numbers and time.monotonic() < deadline:
-        worker = Worker(campaign, seed, numbers)
+    worker, repeated = Worker(campaign, seed, numbers), None
+    # A long preparation does not take all the time.
+    deadline = max(deadline, time.monotonic() + LEAST)
+    while True:
         try:
             while numbers:
                 reply = worker.wait(deadline=deadline)
@@ -178,6 +188,9 @@ def _run_part(campaign: type[Campaign], seed: int, numbers: range, deadline: flo
                     break
         finally:
             worker.close()
+        if not numbers or time.monotonic() > deadline:
+            return
+        worker = Worker(campaign, seed, numbers)
 
 
 def _lead(*arguments: object) -> None:

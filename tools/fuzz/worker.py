@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import sys
 import tempfile
 import traceback
@@ -45,6 +44,8 @@ def work(
         folder: for the files of the campaign and for what is printed.
         connection: receives the replies.
     """
+    import resource  # POSIX only
+
     _redirect_output(folder / "output")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tempfile.tempdir = str(folder / "tmp")
@@ -112,6 +113,8 @@ def _memory() -> tuple[int, int]:
     """Return the peak of the resident memory and its present size, bytes."""
     peak, now = status_bytes(os.getpid(), "VmHWM", "VmRSS")
     if not peak:
+        import resource
+
         scale = 1 if sys.platform == "darwin" else 1024
         peak = now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
     return peak, now

@@ -49,7 +49,13 @@ class Engine(Protocol):
     """Why ``auto`` uses the CPU although a GPU package is installed, in one line; otherwise empty."""
 
     def load(
-        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+        self,
+        model: bytes,
+        shape: tuple[int, ...],
+        *,
+        sha256: str = "",
+        reduced_precision: bool = False,
+        trusted: bool = True,
     ) -> Network:
         """Compile an ONNX model with one input.
 
@@ -58,6 +64,8 @@ class Engine(Protocol):
             shape: of the input; -1 for a size that varies between calls.
             sha256: of the model, if the caller knows it; it saves time.
             reduced_precision: whether the engine may compute with fewer bits than float32.
+            trusted: whether the model is part of arcage. Others are first loaded and run in a worker process,
+                with limits of time and memory.
 
         Raises:
             ModelError: the runtime rejects the model.

@@ -19,7 +19,11 @@ from typing import Any
 import numpy as np
 
 from arcage.embedder.engines.base import Network
+from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
+from arcage.embedder.engines.isolated import run_isolated
+from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import DeviceError, ModelError
+from arcage.files import sha256_bytes
 from arcage.types import Array
 
 DISTRIBUTIONS = (
@@ -32,6 +36,7 @@ DISTRIBUTIONS = (
 )
 """Packages that install into the folder ``onnxruntime``; two of them break each other."""
 
+_LOAD = "arcage.embedder.engines.jobs:load_session"
 _SUFFIX = "ExecutionProvider"
 _SHORT = {"Dml": "directml"}
 # Azure's provider sends its input to a server, which must not happen to faces.
@@ -122,8 +127,16 @@ class OnnxRuntimeEngine:
         self._probe()
 
     def load(
-        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+        self,
+        model: bytes,
+        shape: tuple[int, ...],
+        *,
+        sha256: str = "",
+        reduced_precision: bool = False,
+        trusted: bool = True,
     ) -> Network:
+        if not trusted:
+            self._try(model, shape, sha256)
         try:
             session = self._session(model)
             (image,) = session.get_inputs()
@@ -137,6 +150,25 @@ class OnnxRuntimeEngine:
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {_last_line(error)}") from error
         return _SessionNetwork(session, self.device)
+
+    def _try(self, model: bytes, shape: tuple[int, ...], sha256: str) -> None:
+        """Load and run a model in a worker process, unless that went well before.
+
+        Raises:
+            ModelError: it failed.
+        """
+        check_onnx(model)
+        dtype = "uint8" if shape[-1] == 3 else "float32"
+        folder = compiled_folder()
+        verdict = None
+        if folder is not None:
+            tried = f"{sha256 or sha256_bytes(model)} {shape} {dtype} runs on {self._ort.__version__}"
+            verdict = CompiledFile(folder, tried)
+            if verdict.read() is not None:
+                return
+        run_isolated(_LOAD, {"shape": shape, "dtype": dtype}, model)
+        if verdict is not None:
+            verdict.write(b"runs")
 
     def _session(self, model: bytes) -> Any:
         options = self._ort.SessionOptions()
@@ -187,7 +219,7 @@ class _SessionNetwork:
             arrays = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             if self._device == "cpu":
-                raise
+                raise ModelError(f"ONNX Runtime cannot run this model: {_last_line(error)}") from error
             raise DeviceError(
                 f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
                 "another program may use its memory; the device cpu needs no GPU"

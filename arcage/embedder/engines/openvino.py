@@ -13,11 +13,14 @@ import numpy as np
 
 from arcage.embedder.engines.base import Hint, Network, Precision, cores
 from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
+from arcage.embedder.engines.isolated import run_isolated
+from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import ModelError
 from arcage.files import sha256_bytes
 from arcage.types import U8, Array
 
 _CONVERTER = "openvino.tools.ovc"
+_COMPILE = "arcage.embedder.engines.jobs:compile_network"
 
 
 class OpenVinoEngine:
@@ -42,10 +45,9 @@ class OpenVinoEngine:
         openvino = _runtime()
         self.note = ""
         self.name = f"openvino {openvino.__version__.split('-')[0]}"
-        self._core: Any = openvino.Core()
-        with _same_signal_stack():  # the first property loads the plugin
-            # The runtime's own choice. Other reduced formats than bfloat16 lack the range of float32.
-            native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+        self._core: Any = make_core()
+        # The runtime's own choice. Other reduced formats than bfloat16 lack the range of float32.
+        native = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16
         self._reduced = "bf16" if native and precision == "auto" else "f32"
         if self._reduced == "bf16":
             self.name += ", embedders in bfloat16"
@@ -69,7 +71,13 @@ class OpenVinoEngine:
         return name, [name for name in formats if name in supported]
 
     def load(
-        self, model: bytes, shape: tuple[int, ...], *, sha256: str = "", reduced_precision: bool = False
+        self,
+        model: bytes,
+        shape: tuple[int, ...],
+        *,
+        sha256: str = "",
+        reduced_precision: bool = False,
+        trusted: bool = True,
     ) -> Network:
         precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
@@ -81,16 +89,19 @@ class OpenVinoEngine:
             if blob is not None:
                 with suppress(RuntimeError):  # compiled again
                     return self._import(blob, properties)
-        try:
-            graph = self._core.read_model(model)
-            graph.reshape(list(shape))
-            compiled = self._core.compile_model(graph, "CPU", properties)
-        except RuntimeError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            raise ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}") from error
+        if not trusted:
+            check_onnx(model)
+            made = run_isolated(_COMPILE, {"shape": shape, "properties": properties}, model).body
+            if kept is not None:
+                kept.write(made)
+            try:
+                return self._import(np.frombuffer(made, np.uint8), properties)
+            except RuntimeError as error:
+                raise _rejected(error) from error
+        compiled, network = compile_model(model, shape, properties, self._core)
         if kept is not None:
             kept.write(compiled.export_model().getbuffer())
-        return _CompiledNetwork(compiled, self._streams)
+        return network
 
     def _import(self, blob: U8, properties: dict[str, Any]) -> Network:
         """Return a network from its blob, which it uses as long as it lives.
@@ -100,6 +111,42 @@ class OpenVinoEngine:
         """
         tensor = self._tensor(blob, shared_memory=True)
         return _CompiledNetwork(self._core.import_model(tensor, "CPU", properties), self._streams, tensor)
+
+
+def compile_model(
+    model: bytes, shape: tuple[int, ...], properties: dict[str, Any], core: Any
+) -> tuple[Any, Network]:
+    """Compile an ONNX model for the CPU, and return OpenVINO's compiled model and the network.
+
+    Args:
+        model: the ONNX file's bytes.
+        shape: of the input; -1 for a size that varies between calls.
+        properties: of the network.
+        core: from :func:`make_core`.
+
+    Raises:
+        ModelError: the runtime rejects the model.
+    """
+    try:
+        graph = core.read_model(model)
+        graph.reshape(list(shape))
+        compiled = core.compile_model(graph, "CPU", properties)
+    except RuntimeError as error:
+        raise _rejected(error) from error
+    return compiled, _CompiledNetwork(compiled, properties["NUM_STREAMS"])
+
+
+def make_core() -> Any:
+    """Return an ``openvino.Core`` with its CPU plugin loaded."""
+    core = _runtime().Core()
+    with _same_signal_stack():  # the first property loads the plugin
+        core.get_property("CPU", "FULL_DEVICE_NAME")
+    return core
+
+
+def _rejected(error: Exception) -> ModelError:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return ModelError(f"OpenVINO cannot load this model: {lines[-1].strip()}")
 
 
 def _runtime() -> Any:
@@ -167,7 +214,10 @@ class _CompiledNetwork:
     def __call__(self, batch: Array) -> Mapping[str, Array]:
         request = self._idle.get()
         try:
-            request.infer([np.ascontiguousarray(batch)], share_inputs=True, share_outputs=True)
+            try:
+                request.infer([np.ascontiguousarray(batch)], share_inputs=True, share_outputs=True)
+            except RuntimeError as error:
+                raise ModelError(f"OpenVINO cannot run this model: {str(error).strip()[-500:]}") from error
             return {name: request.get_output_tensor(i).data.copy() for i, name in self._names}
         finally:
             self._idle.put(request)

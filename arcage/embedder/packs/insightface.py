@@ -7,18 +7,25 @@ A pack is a folder of ONNX files. The role of each file follows from its graph, 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from arcage.embedder.align import SIDE
+from arcage.embedder.engines.isolated import model_error, run_isolated
 from arcage.embedder.levels import descriptor_graph, find_levels
-from arcage.embedder.onnx_model import image_input, parse
-from arcage.embedder.packs.record import ModelRecord, Pack, read_digests, refetch_remedy
+from arcage.embedder.onnx_check import MAX_MODEL_BYTES, check_onnx
+from arcage.embedder.onnx_model import image_input, import_onnx, parse
+from arcage.embedder.packs.record import MAX_DIMENSION, ModelRecord, Pack, read_digests, refetch_remedy
 from arcage.embedder.packs.registry import LICENCE, SOURCE
 from arcage.embedder.scrfd import check_outputs
 from arcage.errors import ModelError
-from arcage.files import sha256_bytes, user_home
+from arcage.files import reason, sha256_bytes, user_home
+from arcage.readers.regular_file import FileKindError, read_regular
+
+_PIXEL_NODES = frozenset({"Identity", "Cast", "Sub", "Add", "Mul", "Div"})
+_CONVERT = "arcage.embedder.packs.insightface:convert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,32 @@ def descriptor_model(data: bytes) -> tuple[bytes, int]:
     return bytes(built.SerializeToString()), sum(level.columns for level in levels)
 
 
+def descriptor_model_isolated(data: bytes) -> tuple[bytes, int]:
+    """Return the result of :func:`descriptor_model`, computed in a worker process.
+
+    The shape inference of the package onnx is C++ code, which a damaged graph may crash.
+
+    Raises:
+        ModelError: as :func:`descriptor_model`; or it crashes, or takes too much time or memory.
+    """
+    check_onnx(data)
+    import_onnx()
+    reply = run_isolated(_CONVERT, {}, data)
+    dimension = reply.header.get("dimension")
+    if not isinstance(dimension, int) or not 0 < dimension <= MAX_DIMENSION:
+        raise ModelError(f"the model has a descriptor of {dimension} columns: this is not a face embedder")
+    return bytes(reply.body), dimension
+
+
+def convert(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Convert an embedder in a worker process; see :func:`descriptor_model_isolated`."""
+    try:
+        converted, dimension = descriptor_model(data)
+        yield {"dimension": dimension}, converted
+    except ModelError as error:
+        yield model_error(error)
+
+
 def _normalises(model: Any) -> bool:
     """Return whether the graph scales pixels of 0 to 255 itself.
 
@@ -125,14 +158,19 @@ def _normalises(model: Any) -> bool:
     with Sub and one with Mul. Here the image is followed up to the first node of another kind. The result is
     the same for InsightFace's packs, and right for an activation that is made of such nodes.
     """
+    users: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in set(node.input):
+            users.setdefault(name, []).append(node)
     tensor = image_input(model).name
     seen: set[str] = set()
-    while True:
-        users = [node for node in model.graph.node if tensor in node.input]
-        if len(users) != 1 or users[0].op_type not in ("Identity", "Cast", "Sub", "Add", "Mul", "Div"):
-            return bool(seen & {"Sub", "Add"}) and bool(seen & {"Mul", "Div"})
-        seen.add(users[0].op_type)
-        tensor = users[0].output[0]
+    for _ in model.graph.node:  # a damaged graph may have a circle
+        after = users.get(tensor, [])
+        if len(after) != 1 or not after[0].output or after[0].op_type not in _PIXEL_NODES:
+            break
+        seen.add(after[0].op_type)
+        tensor = after[0].output[0]
+    return bool(seen & {"Sub", "Add"}) and bool(seen & {"Mul", "Div"})
 
 
 def pack_folder(name: str) -> Path | None:
@@ -164,9 +202,10 @@ def _unnested(folder: Path) -> Path:
 def _inspect(path: Path, digests: dict[str, str] | None) -> tuple[ModelRecord | None, str]:
     """Return the record of one file; or None for a model that is not used, and the reason if there is one."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+        data = read_regular(path, MAX_MODEL_BYTES)
+    except (OSError, ValueError) as error:
+        detail = str(error) if isinstance(error, FileKindError) else reason(error)
+        raise ModelError(f"cannot read the model {path}: {detail}") from error
     sha256 = sha256_bytes(data)
     if digests is not None and digests.get(path.name) != sha256:
         raise ModelError(

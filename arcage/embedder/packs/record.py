@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from arcage.embedder.onnx_check import MAX_MODEL_BYTES
 from arcage.errors import ModelError
 from arcage.files import atomic_write, verified_bytes
 from arcage.readers.strict_json import read_json
@@ -23,6 +25,13 @@ DIGESTS_FILE = "sha256.json"
 """File in the folder of a downloaded pack: the SHA-256 of each of its files."""
 DETECTORS, EMBEDDERS = ("yunet", "scrfd"), ("descriptor", "arcface")
 """Values of :attr:`ModelRecord.kind`."""
+MAX_EMBEDDERS = 8
+"""Maximum number of embedders of a pack."""
+MAX_DIMENSION = 65_536
+"""Maximum number of columns of an embedder's descriptor."""
+
+_TEXTS = ("name", "file", "sha256", "kind", "licence", "source", "input")
+_MODEL_FIELDS: dict[str, tuple[type, ...]] = dict.fromkeys(_TEXTS, (str,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +76,18 @@ class Pack:
         Raises:
             ModelError: the file is missing or damaged.
         """
-        return verified_bytes(self.folder / record.file, record.sha256, hint=self.remedy)
+        path = self.folder / record.file
+        return verified_bytes(path, record.sha256, hint=self.remedy, max_bytes=MAX_MODEL_BYTES)
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the pack is part of arcage."""
+        return self.folder == BUNDLED_FOLDER
 
     @property
     def remedy(self) -> str:
         """What to do if a file is missing or damaged."""
-        if self.folder == BUNDLED_FOLDER:
+        if self.is_bundled:
             return BUNDLED_REMEDY
         return "put the pack's files there again"
 
@@ -96,16 +111,21 @@ def read_pack(folder: Path) -> Pack:
     remedy = BUNDLED_REMEDY if folder == BUNDLED_FOLDER else "CONTRIBUTING.md describes its contents"
     try:
         record = read_json(path)
-        detector, *embedders = (_parse_model(fields) for fields in record["models"])
-        name, research_only = str(record["name"]), bool(record.get("research_only", False))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check_fields(record, {"name": (str,), "models": (list,)}, {"research_only": (bool,)})
+        models = tuple(_parse_model(fields) for fields in record["models"])
+    except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path} ({error}); {remedy}") from error
-    if detector.kind not in DETECTORS or not embedders or any(m.kind not in EMBEDDERS for m in embedders):
+    kinds = [model.kind for model in models]
+    if (
+        not 2 <= len(kinds) <= 1 + MAX_EMBEDDERS
+        or kinds[0] not in DETECTORS
+        or not set(kinds[1:]) <= set(EMBEDDERS)
+    ):
         raise ModelError(
-            f"{path}: a pack is a detector ({' or '.join(DETECTORS)}), then one or more embedders "
+            f"{path}: a pack is a detector ({' or '.join(DETECTORS)}), then one to {MAX_EMBEDDERS} embedders "
             f"({' or '.join(EMBEDDERS)}); {remedy}"
         )
-    return Pack(name, folder, detector, tuple(embedders), research_only)
+    return Pack(record["name"], folder, models[0], models[1:], record.get("research_only", False))
 
 
 def write_record(pack: Pack) -> str:
@@ -139,11 +159,15 @@ def read_digests(folder: Path) -> dict[str, str] | None:
     """
     path = folder / DIGESTS_FILE
     try:
-        files = read_json(path)["files"]
-        return {str(name): str(sha256) for name, sha256 in files.items()}
+        record = read_json(path)
+        _check_fields(record, {"files": (dict,)}, {"archive": (dict,)})
+        files: dict[str, str] = record["files"]
+        if not all(isinstance(sha256, str) for sha256 in files.values()):
+            raise ValueError("a SHA-256 is not a text")
+        return files
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path} ({error}); {refetch_remedy(folder)}") from error
 
 
@@ -152,11 +176,37 @@ def refetch_remedy(folder: Path) -> str:
     return f"remove {folder} and run `arcage models fetch {folder.name}`"
 
 
-def _parse_model(fields: dict[str, Any]) -> ModelRecord:
+def _check_fields(
+    record: Any, required: dict[str, tuple[type, ...]], optional: dict[str, tuple[type, ...]]
+) -> None:
+    """Check that a JSON value is an object with these fields of these types, and no others.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(record, dict):
+        raise ValueError("it contains something else than an object")
+    for name in required:
+        if name not in record:
+            raise ValueError(f"{name!r} is missing")
+    for name, value in record.items():
+        types = {**required, **optional}.get(name)
+        if types is None:
+            raise ValueError(f"the field {name[:50]!r} is unknown")
+        if type(value) not in types:  # True is also an int
+            raise ValueError(f"{name!r} has the wrong type")
+
+
+def _parse_model(fields: Any) -> ModelRecord:
+    _check_fields(fields, _MODEL_FIELDS, {"dimension": (int, type(None)), "levels": (list,)})
+    if not all(isinstance(level, str) for level in fields.get("levels", ())):
+        raise ValueError("'levels' has the wrong type")
     model = ModelRecord(**{**fields, "levels": tuple(fields.get("levels", ()))})
     # A record may come from anyone: it must not name files outside the pack's folder.
-    if Path(model.file).name != model.file:
-        raise ValueError(f"{model.file!r} is not the name of a file in this folder")
-    if model.kind == "descriptor" and not (isinstance(model.dimension, int) and model.dimension > 0):
-        raise ValueError(f"{model.name} has no dimension")
+    if Path(model.file).name != model.file or model.file in ("", "..") or "\0" in model.file:
+        raise ValueError(f"{model.file[:200]!r} is not the name of a file in this folder")
+    if re.fullmatch("[0-9a-f]{64}", model.sha256) is None:
+        raise ValueError(f"{model.name[:50]} has no SHA-256 of 64 hexadecimal digits")
+    if model.kind == "descriptor" and not 0 < (model.dimension or 0) <= MAX_DIMENSION:
+        raise ValueError(f"{model.name[:50]} has no dimension of 1 to {MAX_DIMENSION:,}")
     return model

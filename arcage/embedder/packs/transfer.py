@@ -6,25 +6,41 @@ No other module of arcage downloads models.
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import re
+import socket
+import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from arcage._version import __version__
 from arcage.errors import ModelError, UsageError
+from arcage.process.pace import Pace, TooSlowError
 
 if TYPE_CHECKING:
+    from urllib.error import HTTPError
     from urllib.request import OpenerDirector
 
 TIMEOUT = 30.0
 """Seconds without data after which a download fails."""
+HEAD_SECONDS = 60.0
+"""Time limit of all responses until the first byte of the file, including redirects, seconds."""
+MIN_RATE, PERIOD = 10_000, 30.0
+"""Lowest mean rate in each period of a download, bytes a second, and the length of a period, seconds."""
+MAX_SECONDS = 7200.0
+"""Time limit of one download; the next one continues it."""
 MAX_ARCHIVE = 1 << 30
 """Maximum size of a zip file, bytes."""
+MAX_REDIRECTS = 5
+"""Maximum number of redirects of one download."""
+_MAX_HEAD = 1 << 20
+"""Maximum size of all responses until the first byte of the file, bytes."""
 ZIP_MAGIC = b"PK\x03\x04"
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 Progress = Callable[[int, int | None], object]
 """Called with the number of bytes on disk, and the total if the server states it."""
@@ -80,6 +96,61 @@ def partial_file(path: Path) -> Iterator[IO[bytes]]:
             path.unlink(missing_ok=True)
 
 
+class _Meter:
+    """Limits the bytes and the time of the responses of one download, from the first to the last byte.
+
+    The timeout of a socket alone does not: a server may send one byte in that time, for ever.
+    """
+
+    def __init__(self) -> None:
+        self._pace = Pace(0, PERIOD, HEAD_SECONDS)
+        self._bytes_left = _MAX_HEAD
+
+    def start_file(self) -> None:
+        """Apply the limits of the file, after its first bytes."""
+        self._pace = Pace(MIN_RATE, PERIOD, MAX_SECONDS)
+        # The lengths of the blocks of a response add to the file.
+        self._bytes_left = 2 * MAX_ARCHIVE
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the next bytes."""
+        return max(0.01, min(TIMEOUT, self._pace.left))
+
+    def add(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise http.client.HTTPException("the server sends without an end")
+        self._pace.add(size)
+
+
+class _MeteredSocket(io.RawIOBase):
+    """Reads from a socket within the limits of a meter."""
+
+    def __init__(self, raw: Any, connection: socket.socket, meter: _Meter) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._meter = meter
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(self._meter.timeout)
+        try:
+            size = int(self._raw.readinto(buffer) or 0)
+        except TimeoutError:
+            self._meter.add(0)  # says so if the limit of the whole transfer was the nearer one
+            raise
+        self._meter.add(size)
+        return size
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
 def download(url: str, sha256: str, file: IO[bytes], progress: Progress) -> None:
     """Download a zip file, continuing at the end of ``file``.
 
@@ -91,12 +162,13 @@ def download(url: str, sha256: str, file: IO[bytes], progress: Progress) -> None
 
     Raises:
         UsageError: the server redirects to an address that is not encrypted.
-        ModelError: the server does not return the file.
+        ModelError: the server does not return the file, or is slower than :data:`MIN_RATE`.
         OSError: the file cannot be written.
     """
     start = file.seek(0, os.SEEK_END)
+    meter = _Meter()
     with _network_errors(url):
-        response = _open(url, sha256, start)
+        response = _open(url, sha256, start, meter)
     if response is None:
         return
     with response:
@@ -105,6 +177,8 @@ def download(url: str, sha256: str, file: IO[bytes], progress: Progress) -> None
             raise _too_large(url)
         size = start
         while block := _read(response, url, size):
+            if size == start:
+                meter.start_file()
             if not size:
                 if block != ZIP_MAGIC:
                     raise ModelError(
@@ -142,44 +216,82 @@ def _position(
     return start, int(match[2])
 
 
-def _open(url: str, sha256: str, start: int) -> http.client.HTTPResponse | None:
-    """Request the file from byte ``start`` on; None if it ends there."""
+def _open(url: str, sha256: str, start: int, meter: _Meter) -> http.client.HTTPResponse | None:
+    """Request the file from byte ``start`` on, and follow redirects; None if the file ends there."""
     from urllib.error import HTTPError
+
+    opener = _opener(meter)
+    place, redirects = url, 0
+    while True:
+        try:
+            return _request(opener, place, start, meter)
+        except HTTPError as error:
+            error.close()
+            if error.code in _REDIRECTS and (target := error.headers.get("Location")):
+                redirects += 1
+                if redirects > MAX_REDIRECTS:
+                    raise _not_provided(url, f"more than {MAX_REDIRECTS} redirects") from None
+                place = quote(urljoin(place, target), safe=string.punctuation)
+                check_encrypted(place, sha256)
+            elif error.code == 416 and start:
+                if error.headers.get("Content-Range") == f"bytes */{start}":
+                    return None
+                # The server's file is shorter than what was downloaded: it is another file.
+                place, start = url, 0
+            else:
+                raise _refused(url, error) from None
+
+
+def _request(opener: OpenerDirector, url: str, start: int, meter: _Meter) -> http.client.HTTPResponse:
     from urllib.request import Request
 
     headers = {"User-Agent": f"arcage/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    try:
-        response: http.client.HTTPResponse = _opener(sha256).open(
-            Request(url, headers=headers), timeout=TIMEOUT
-        )
-        return response
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and start:
-            if error.headers.get("Content-Range") == f"bytes */{start}":
-                return None
-            # The server's file is shorter than what was downloaded: it is another file.
-            with _network_errors(url):
-                return _open(url, sha256, 0)
-        phrase = http.client.responses.get(error.code, "unknown status")
-        raise ModelError(
-            f"{urlsplit(url).netloc} does not provide {url}: HTTP {error.code}, {phrase}; try later, "
-            f"{_BY_HAND}"
-        ) from None
+    response: http.client.HTTPResponse = opener.open(Request(url, headers=headers), timeout=meter.timeout)
+    return response
 
 
-def _opener(sha256: str) -> OpenerDirector:
-    """Return an opener that only follows redirects to encrypted addresses."""
-    from urllib.request import HTTPRedirectHandler, build_opener
+def _opener(meter: _Meter) -> OpenerDirector:
+    """Return an opener that reads within the limits of a meter, and raises HTTPError for a redirect."""
+    from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, build_opener
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+            super().__init__(sock, *args, **options)
+            self.fp: Any = io.BufferedReader(_MeteredSocket(self.fp.detach(), sock, meter))
+
+    class Connection(http.client.HTTPConnection):
+        response_class = Response
+
+    class SecureConnection(http.client.HTTPSConnection):
+        response_class = Response
+
+    class Http(HTTPHandler):
+        def http_open(self, req: Any) -> Any:
+            return self.do_open(Connection, req)
+
+    class Https(HTTPSHandler):
+        def https_open(self, req: Any) -> Any:
+            return self.do_open(SecureConnection, req)
 
     class Redirects(HTTPRedirectHandler):
-        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-            check_encrypted(newurl, sha256)
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
+        # urllib would read the whole body of a redirect, which may be endless.
+        def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> None:
+            return None
 
-    return build_opener(Redirects())
+        http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    return build_opener(Http(), Https(), Redirects())
+
+
+def _refused(url: str, error: HTTPError) -> ModelError:
+    phrase = http.client.responses.get(error.code, "unknown status")
+    return _not_provided(url, f"HTTP {error.code}, {phrase}")
+
+
+def _not_provided(url: str, text: str) -> ModelError:
+    return ModelError(f"{urlsplit(url).netloc} does not provide {url}: {text}; try later, {_BY_HAND}")
 
 
 def _read(response: http.client.HTTPResponse, url: str, size: int) -> bytes:
@@ -196,6 +308,10 @@ def _network_errors(url: str) -> Iterator[None]:
     host = urlsplit(url).netloc
     try:
         yield
+    except TooSlowError as error:
+        raise ModelError(
+            f"{host} is too slow: {error}; what was downloaded is kept: {_AGAIN}, {_BY_HAND}"
+        ) from error
     except TimeoutError as error:
         raise ModelError(
             f"{host} has sent nothing for {TIMEOUT:.0f} s; what was downloaded is kept: {_AGAIN}"

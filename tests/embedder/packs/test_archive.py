@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ HOSTILE: dict[str, list[tuple[Any, bytes]]] = {
     "nested": [("a/b/c.onnx", b"x")],
     "control": [("a\x1b[31m.onnx", b"x")],
     "duplicate": [("a.onnx", b"x"), ("b/a.onnx", b"y")],
+    "upper case": [("a.onnx", b"x"), ("A.onnx", b"y")],
+    "long": [("a" * 60_000 + ".onnx", b"x")],
     "link": [symbolic_link()],
 }
 
@@ -44,6 +47,7 @@ def test_a_hostile_zip_writes_nothing(server: PackServer, home: Path, tmp_path: 
     with pytest.raises(ModelError, match="does not belong in a model pack") as caught:
         fetch_pack(plan_download("buffalo_s", server.url))
     assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
     assert list_names(home) == []
     assert list_names(tmp_path) == ["models"]
 
@@ -60,6 +64,45 @@ def test_a_zip_that_unpacks_to_too_much(
     size = (1 << 20).to_bytes(4, "little")
     server.data = make_zip({"a.onnx": bytes(1 << 20)}).replace(size, (1000).to_bytes(4, "little"))
     with pytest.raises(ModelError, match="damaged zip file"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert list_names(home) == []
+
+
+def test_a_bomb_is_not_unpacked(server: PackServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.embedder.packs.archive.MAX_SMALL", 1 << 20)
+    monkeypatch.setattr("arcage.embedder.packs.archive.atomic_write", None)
+    server.data = make_zip({"a.onnx": bytes(1 << 20), "b.onnx": b"x"})
+    with pytest.raises(ModelError, match="unpacks to more than 20 times its size"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert list_names(home) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({f"{i}.onnx": b"" for i in range(101)}, "more than 100 ONNX files"),
+        ({f"{i}.txt": b"" for i in range(40_000)}, "too many members"),
+    ],
+    ids=["files", "members"],
+)
+def test_a_zip_with_many_members(
+    server: PackServer, home: Path, members: dict[str, bytes], text: str
+) -> None:
+    server.data = make_zip(members)
+    start = time.monotonic()
+    with pytest.raises(ModelError, match=text):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert time.monotonic() - start < 2
+    assert list_names(home) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_with_a_method_that_takes_memory(server: PackServer, home: Path, method: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a.onnx", b"x" * 1000)
+    server.data = file.getvalue()
+    with pytest.raises(ModelError, match="other than deflate"):
         fetch_pack(plan_download("buffalo_s", server.url))
     assert list_names(home) == []
 

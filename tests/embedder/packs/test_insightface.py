@@ -18,6 +18,7 @@ from arcage.embedder.levels import find_levels
 from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.insightface import (
     descriptor_model,
+    descriptor_model_isolated,
     find_insightface,
     insightface_home,
     list_insightface,
@@ -218,3 +219,37 @@ def test_an_activation_made_of_sub_and_mul_is_not_a_scaling() -> None:
     got = engine.load(data, (-1, 112, 112, 3))(white)["descriptors"][:, -8:]
     plain = engine.load(b.model({"out": ["n", 8]}).SerializeToString(), (-1, 3, 112, 112))
     np.testing.assert_allclose(got, plain(np.ones((1, 3, 112, 112), np.float32))["out"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_graph_with_a_circle_is_judged(tmp_path: Path) -> None:
+    model = graphs.iresnet()
+    image = model.graph.input[0].name
+    for node in model.graph.node:
+        node.input[:] = ["elsewhere" if name == image else name for name in node.input]
+    model.graph.node.add(op_type="Identity", input=[image], output=[image])
+    folder = write_pack(tmp_path / "circle", {"det.onnx": graphs.scrfd, "w.onnx": lambda: model})
+    pack = find_insightface(str(folder))
+    assert pack is not None
+    assert [m.kind for m in pack.models] == ["scrfd", "arcface"]
+    with pytest.raises(ModelError):
+        descriptor_model_isolated(pack.read(pack.embedders[0]))
+
+
+def test_a_model_is_converted_in_a_worker_process() -> None:
+    data = graphs.mobilefacenet().SerializeToString()
+    converted, dimension = descriptor_model_isolated(data)
+    expected, columns = descriptor_model(data)
+    assert dimension == columns
+    assert parse(converted) == parse(expected)
+    with pytest.raises(ModelError, match="this is not a face embedder"):
+        descriptor_model_isolated(graphs.attribute().SerializeToString())
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        descriptor_model_isolated(b"x" * 1000)
+
+
+def test_a_pack_with_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "huge", {"det.onnx": graphs.scrfd})
+    with (folder / "w.onnx").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match=r"w.onnx: too large: 1,099,511,627,776 bytes"):
+        find_insightface(str(folder))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +52,76 @@ def test_a_damaged_bundled_pack_says_how_to_restore_it(
             (tmp_path / "pack.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(ModelError, match="reinstall"):
             bundled_pack()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 3}, "'name' has the wrong type"),
+        ({"research_only": "false"}, "'research_only' has the wrong type"),
+        ({"more": 1}, "'more' is unknown"),
+        ({"models": {}}, "'models' has the wrong type"),
+        ({"models": []}, "one to 8 embedders"),
+        ({"models": [[]]}, "something else than an object"),
+        ({"models": [{}]}, "'name' is missing"),
+    ],
+)
+def test_a_record_of_another_form_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    record = json.loads(write_record(bundled_pack()))
+    (tmp_path / RECORD_FILE).write_text(json.dumps({**record, **change}))
+    with pytest.raises(ModelError, match=message):
+        read_pack(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dimension": True}, "'dimension' has the wrong type"),
+        ({"dimension": 512.0}, "'dimension' has the wrong type"),
+        ({"dimension": 1 << 40}, "no dimension of 1 to 65,536"),
+        ({"dimension": -1}, "no dimension"),
+        ({"dimension": None}, "no dimension"),
+        ({"levels": "t57"}, "'levels' has the wrong type"),
+        ({"levels": [1]}, "'levels' has the wrong type"),
+        ({"sha256": "0" * 63}, "no SHA-256"),
+        ({"sha256": None}, "'sha256' has the wrong type"),
+        ({"kind": "other"}, "a pack is a detector"),
+        ({"file": "../x.onnx"}, "not the name of a file"),
+        ({"file": "/dev/zero"}, "not the name of a file"),
+        ({"file": ".."}, "not the name of a file"),
+        ({"file": ""}, "not the name of a file"),
+        ({"file": "a\0b"}, "not the name of a file"),
+    ],
+)
+def test_a_model_of_another_form_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    record = json.loads(write_record(bundled_pack()))
+    record["models"][-1].update(change)
+    (tmp_path / RECORD_FILE).write_text(json.dumps(record))
+    with pytest.raises(ModelError, match=message):
+        read_pack(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1e999}', '{"files": {}, "files": {}}', "[]", "3"])
+@pytest.mark.parametrize("file", [RECORD_FILE, DIGESTS_FILE])
+def test_hostile_json_is_refused(tmp_path: Path, text: str, file: str) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ModelError, match="cannot read"):
+        (read_pack if file == RECORD_FILE else read_digests)(tmp_path)
+
+
+def test_a_record_with_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
+    pack = dataclasses.replace(bundled_pack(), folder=tmp_path)
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs pipes")
+    os.mkfifo(tmp_path / pack.detector.file)
+    (tmp_path / pack.embedders[0].file).symlink_to("/dev/zero")
+    for record in pack.models[:2]:
+        with pytest.raises(ModelError, match=r"cannot read .*not a regular file.*put the pack's files there"):
+            pack.read(record)
+
+
+@pytest.mark.parametrize("files", [{"a.onnx": 1}, ["a.onnx"], None])
+def test_digests_of_another_form_are_refused(tmp_path: Path, files: Any) -> None:
+    (tmp_path / DIGESTS_FILE).write_text(json.dumps({"files": files}))
+    with pytest.raises(ModelError, match="arcage models fetch"):
+        read_digests(tmp_path)

@@ -6,6 +6,9 @@ import ast
 import hashlib
 import socket
 import threading
+import time
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,6 +205,114 @@ def test_a_zip_that_is_too_large(server: PackServer, home: Path, monkeypatch: py
         with pytest.raises(ModelError, match="larger than 1,000 bytes"):
             fetch_pack(plan_download("buffalo_s", server.url))
         assert list_names(home) == []
+
+
+def drip(handler: Handler, head: bytes, piece: bytes, *, pause: float) -> None:
+    """Send ``head`` at once, then ``piece`` again and again until the client closes the connection."""
+    with suppress(OSError):
+        handler.wfile.write(head)
+        while not handler.server.stop.wait(pause):
+            handler.wfile.write(piece)
+
+
+ZIP = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nPK\x03\x04\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (ZIP, b"1\r\nx\r\n"),
+        (ZIP, b"1;"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nPK\x03\x04", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\nPK", b""),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["chunks", "extension", "bytes", "nothing", "header", "continue"],
+)
+def test_a_server_that_sends_a_byte_at_a_time(
+    server: PackServer, monkeypatch: pytest.MonkeyPatch, head: bytes, piece: bytes
+) -> None:
+    monkeypatch.setattr("arcage.embedder.packs.transfer.PERIOD", 0.3)
+    monkeypatch.setattr("arcage.embedder.packs.transfer.HEAD_SECONDS", 0.3)
+    server.answer = lambda handler: drip(handler, head, piece, pause=0.02)
+    start = time.monotonic()
+    with pytest.raises(ModelError, match=r"is too slow: .*kept: run the same command again"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert time.monotonic() - start < 3
+
+
+def test_a_download_that_takes_too_long_is_continued(
+    server: PackServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arcage.embedder.packs.transfer.MAX_SECONDS", 0.3)
+    monkeypatch.setattr("arcage.embedder.packs.transfer.MIN_RATE", 1)
+    start = server.data[:1000]
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(server.data), start)
+    server.answer = lambda handler: drip(handler, head, b"", pause=1)
+    monkeypatch.setattr("arcage.embedder.packs.transfer.TIMEOUT", 0.4)
+    with pytest.raises(ModelError, match="is too slow: not complete after 0 s"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert (home / PARTIAL).read_bytes() == start
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        (b"HTTP/1.1 302 Found\r\nLocation: /mirror/x\r\n\r\n", b"x" * 100_000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nPK\x03\x04", bytes(100_000)),
+        (ZIP + b"0\r\n", b"Trailer: x\r\n" * 10_000),
+    ],
+    ids=["continue", "redirect", "negative", "trailers"],
+)
+def test_a_server_that_sends_without_an_end(
+    server: PackServer, home: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, piece: bytes
+) -> None:
+    monkeypatch.setattr("arcage.embedder.packs.transfer.MAX_ARCHIVE", 1 << 20)
+    server.answer = lambda handler: drip(handler, head, piece, pause=0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ModelError, match=r"without an end|redirects|larger than|something else|damaged|trail"
+        ):
+            fetch_pack(plan_download("buffalo_s", server.url))
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert list_names(home) in ([], [PARTIAL])
+
+
+@pytest.mark.parametrize("content_range", ["", "bytes */5", "bytes */99999999999999999999"])
+def test_a_server_that_always_refuses_the_range(server: PackServer, home: Path, content_range: str) -> None:
+    home.mkdir(parents=True)
+    (home / PARTIAL).write_bytes(server.data[:1000])
+    server.answer = lambda handler: handler.send(416, b"", Content_Range=content_range)
+    with pytest.raises(ModelError, match="HTTP 416"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert server.ranges == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("location", ["{}", "/mirror/{}", "http://127.0.0.1:{port}/{}"])
+def test_a_server_that_always_redirects(server: PackServer, home: Path, location: str) -> None:
+    def answer(handler: Handler) -> None:
+        target = location.format(len(server.paths), port=server.server_port)
+        handler.send(302, b"x" * 1000, Location=target)
+
+    server.answer = answer
+    with pytest.raises(ModelError, match="more than 5 redirects"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert len(server.paths) == 6
+    assert list_names(home) == []
+
+
+@pytest.mark.parametrize("location", ["//[", "http://127.0.0.1:99999999/", "http://\xff\x1b[31m/", "http:"])
+def test_a_malformed_redirect(server: PackServer, home: Path, location: str) -> None:
+    server.answer = lambda handler: handler.send(302, b"", Location=location)
+    with pytest.raises((ModelError, UsageError)) as caught:
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert "\x1b" not in str(caught.value)
+    assert list_names(home) == []
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 416, 429, 500, 503])

@@ -1,0 +1,200 @@
+"""Read the rows of label files as text: CSV, JSON lines and Parquet, in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import os
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+from arcage.errors import UsageError
+from arcage.process import cell
+from arcage.readers.strict_json import parse_json
+from arcage.text import from_spreadsheet
+
+Row = tuple[int, Sequence[str]]
+"""Line number (row number in Parquet) and cells."""
+
+MAX_LINE = 1 << 20
+"""Limit of a line of text, and of all lines of one row of CSV, characters."""
+MAX_CELL = 8192
+"""Limit of a cell that is read, characters."""
+MAX_ROWS = 50_000_000
+"""Limit of the rows of a Parquet file, in which a few bytes can stand for any number of equal rows."""
+LIMITS = cell.CellLimits(memory=1 << 29, seconds=5)
+"""Limits of the worker process that reads Parquet, for each batch of rows."""
+
+_REPLY_BYTES = 1 << 28
+_JOB = "arcage.data.parquet_job:read"
+
+
+def column_name(name: str) -> str:
+    """Return the name of a column as it is compared."""
+    return unicodedata.normalize("NFC", name.strip().lower())
+
+
+def csv_separator(path: Path, file: IO[str]) -> str:
+    """Return the most frequent separator of the first line; Excel uses semicolons with decimal commas.
+
+    Raises:
+        UsageError: the line has no end.
+    """
+    first = next((line for _, line in _lines(path, file) if line.strip()), "")
+    file.seek(0)
+
+    def count(separator: str) -> int:
+        try:
+            return len(next(csv.reader([first], delimiter=separator)))
+        except csv.Error:  # the line is too long without this separator
+            return 0
+
+    return max(",;\t", key=count)
+
+
+def csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
+    """Yield the rows of a CSV file that are not empty.
+
+    Raises:
+        UsageError: a quotation mark is wrong, or a line or a row has no end.
+    """
+    taken = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal taken
+        for number, line in _lines(path, file):
+            taken += len(line)
+            if taken > MAX_LINE:
+                raise UsageError(f"{path}, line {number}: {_TOO_LONG}; check the quotation marks before it")
+            yield line
+
+    # Without strict, an unclosed quotation mark swallows the rest of the file.
+    reader = csv.reader(lines(), strict=True, delimiter=separator)
+    last = 0
+    try:
+        for row in reader:
+            last, taken = reader.line_num, 0
+            # Excel reads the separator from a line sep=;.
+            if row and not (last == 1 and row[0].lower() == "sep="):
+                yield last, row
+    except csv.Error as error:
+        raise UsageError(
+            f"{path}, line {last + 1}: {error}; check the quotation marks from there on"
+        ) from error
+
+
+def restored(rows: Iterator[Row], written: Sequence[Collection[str]]) -> Iterator[Row]:
+    """Undo :func:`arcage.text.to_spreadsheet` in a table that arcage wrote, which its columns tell."""
+    own = False
+    for place, (number, cells) in enumerate(rows):
+        if place == 0:
+            header = {column_name(cell) for cell in cells}
+            own = any(set(columns) <= header for columns in written)
+        yield number, [from_spreadsheet(cell) for cell in cells] if own else cells
+
+
+def json_rows(path: Path, file: IO[str], columns: Collection[str]) -> Iterator[Row]:
+    """Yield the column names of JSON lines as row 0, and all lines as text.
+
+    Args:
+        path: for errors.
+        file: the opened file.
+        columns: names of the columns that are kept, as :func:`column_name` gives them.
+
+    Raises:
+        UsageError: a line is not a JSON object, or a value is a list or an object.
+    """
+    is_read = lru_cache(4096)(lambda name: column_name(name) in columns)
+    names: dict[str, None] = {}
+    records: list[tuple[int, dict[str, str]]] = []
+    for number, line in _lines(path, file):
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line, max_bytes=MAX_LINE)
+        except ValueError as error:
+            raise UsageError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(record, dict):
+            raise UsageError(f"{path}, line {number}: give an object with the columns by name")
+        names |= dict.fromkeys(record)
+        cells = {name: value for name, value in record.items() if is_read(name)}
+        for name, value in cells.items():
+            if isinstance(value, list | dict):
+                raise UsageError(f"{path}, line {number}: {name[:50]} is not text or a number")
+            cells[name] = "" if value is None else str(value)
+        records.append((number, cells))
+    yield 0, list(names)
+    at = [(i, name) for i, name in enumerate(names) if is_read(name)]
+    for number, cells in records:
+        yield number, _spread(at, [cells.get(name, "") for _, name in at])
+
+
+def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
+    """Yield the column names of a Parquet file as row 0, and all rows as text.
+
+    The file is read in a worker process, because a few bytes of it can stand for gigabytes. Only some columns
+    are read; the cells of the others are empty.
+
+    Args:
+        path: the file.
+        columns: names of the columns that are read, as :func:`column_name` gives them.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    args = {
+        "path": os.path.abspath(path),
+        "columns": sorted(columns),
+        "max_cell": MAX_CELL,
+        "max_rows": MAX_ROWS,
+    }
+    replies = cell.run(_JOB, args, limits=LIMITS)
+    number = 0
+    at: list[tuple[int, str]] = []
+    try:
+        for reply in replies:
+            if "error" in reply.header:
+                raise UsageError(f"cannot read {path} as parquet: {str(reply.header['error'])[:500]}")
+            content = parse_json(bytes(reply.body), max_bytes=_REPLY_BYTES)
+            if not number:
+                names = [str(name) for name in content["names"]]
+                at = [(names.index(name), name) for name in content["read"]]
+                yield 0, names
+                number = 1
+                continue
+            for cells in content:
+                yield number, _spread(at, cells)
+                number += 1
+    except cell.CellTimeoutError:
+        words = f"reading some of its rows takes more than {LIMITS.seconds:g} seconds"
+        raise UsageError(f"cannot read {path} as parquet: {words}") from None
+    except cell.CellMemoryError:
+        words = f"reading it takes more than {LIMITS.memory >> 20} MiB of memory"
+        raise UsageError(f"cannot read {path} as parquet: {words}; write it in smaller row groups") from None
+    except (cell.CellError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"cannot read {path} as parquet: {error}") from None
+    finally:
+        replies.close()
+
+
+def _spread(at: Sequence[tuple[int, str]], cells: Sequence[str]) -> list[str]:
+    """Return a row in which the cells are at some indices, and the others are empty."""
+    row = [""] * (max(i for i, _ in at) + 1 if at else 0)
+    for (i, _), text in zip(at, cells, strict=True):
+        row[i] = text
+    return row
+
+
+_TOO_LONG = f"a line or row of more than {MAX_LINE:,} characters"
+
+
+def _lines(path: Path, file: IO[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their numbers, from 1."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise UsageError(f"{path}, line {number}: {_TOO_LONG}")
+        yield number, line
