@@ -11,7 +11,7 @@ import pytest
 
 from tools.fuzz import __main__ as command
 from tools.fuzz import mutate, watch
-from tools.fuzz.campaign import Campaign, campaigns, random_numbers
+from tools.fuzz.campaign import GIB, Campaign, campaigns, limits, random_numbers
 
 SEED = 3
 
@@ -115,6 +115,15 @@ def test_a_campaign_without_time_or_preparation_is_a_failure(monkeypatch: pytest
     assert command.main(["well", "--seconds", "1e-6"]) == 0
     assert command.main(["slow", "--seconds", "1e-6"]) == 1
     assert command.main(["unprepared"]) == 1
+
+
+def test_each_campaign_has_its_parts_and_limits() -> None:
+    for name, campaign in campaigns().items():
+        seconds, memory = limits(campaign)
+        assert all(callable(getattr(campaign, part)) for part in ("prepare", "case", "run")), name
+        assert campaign.__doc__, name
+        assert 0 < seconds <= 30, name
+        assert 0 < memory <= 3 * GIB, name
 
 
 def test_campaigns_repeat_their_cases(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def photos_in(data: bytes, *, most: int, bytes_each: int, bytes_all: int) -> lis
     except _DAMAGED:
         raise ZipError("this is not a zip, or it is damaged: create it again") from None
     upload.opened = True
-    members = [(_name(member), member) for member in archive.infolist() if not member.is_dir()]
+    # Not `is_dir`, which raises IndexError if a name is empty.
+    members = [(_name(member), member) for member in archive.infolist() if member.filename[-1:] != "/"]
     photos = [Photo(name, archive, member, bytes_each) for name, member in members if _is_photo(name)]
     if not photos:
         raise ZipError("there is no photo in this zip")

@@ -68,6 +68,14 @@ def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
     return decode_in_cell(_JOB, data, limits)
 
 
+def is_quick(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bool:
+    """Return whether an image is decoded in this process, or refused at once: neither takes long."""
+    try:
+        return not raw.is_raw(data) and judge(data, find_format(data).read_header(data), limits).in_process
+    except ImageError:
+        return True
+
+
 def decode_job(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
     """Decode an image in a worker process (:data:`arcage.process.worker.Job`)."""
     limits = DecodeLimits(args["memory"], args["seconds"], args["pixels"])

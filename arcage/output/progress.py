@@ -97,6 +97,10 @@ def _bar(description: str, numbers: Any) -> Iterator[tuple[Any, Any]]:
     console = Console(file=with_controls(sys.stderr))
     # Standard output is not redirected: it receives data while the bar is shown.
     with Progress(*columns, console=console, redirect_stdout=False) as bar:
+        # Rich prints above the bar what is written to standard error meanwhile, such as warnings.
+        write = sys.stderr.write
+        if type(sys.stderr).__name__ == "FileProxy":
+            sys.stderr.write = lambda text: write(visible(text, keep="\n\t"))  # type: ignore[method-assign]
         yield bar, bar.add_task(visible(description), total=None)
 
 

@@ -26,7 +26,8 @@ from arcage.process.worker import LENGTHS, write_frame
 
 START_SECONDS = 60.0
 """Time limit for starting a worker and importing a job, seconds."""
-
+_KILL_SECONDS = 2.0
+"""Time limit for the system to end a killed worker, seconds."""
 _MAX_HEADER = 1 << 20
 """Maximum length of the header of a reply, bytes."""
 _PIPE_BYTES = 1 << 18
@@ -130,8 +131,10 @@ def close_cells() -> None:
         _state.idle.clear()
     for cell in cells:
         cell.kill()
-    for cell in idle:
-        cell.close()
+    for cell in cells:
+        cell.wait()
+        if cell in idle:
+            cell.close()
 
 
 class _State:
@@ -207,9 +210,13 @@ class _Cell:
         self.kill()
         with _state.lock:
             _state.cells.discard(self)
-        with suppress(OSError, subprocess.TimeoutExpired):
-            self._process.wait(START_SECONDS)
+        self.wait()
         self.close_pipes()
+
+    def wait(self) -> None:
+        """Wait until the killed process is gone."""
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self._process.wait(_KILL_SECONDS)
 
     def close_pipes(self) -> None:
         for pipe in (self._requests, self._replies):

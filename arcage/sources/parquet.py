@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from arcage.errors import ImageError, ImageMemoryError, RemoteError, UsageError
 from arcage.files import reason
+from arcage.readers.parquet_pages import page_sizes
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
 
@@ -23,6 +24,17 @@ _BATCH_ROWS = 16
 _NAMES_BATCH_ROWS = 1024
 _BUFFER = 1 << 20
 """Size of a read from the file, bytes. Without it, pyarrow would read a column of a whole row group."""
+
+_MAX_PAGE = 1 << 30
+"""Maximum size of a page of images, bytes. pyarrow writes 1,024 images into a page."""
+_MAX_NAMES_PAGE = 64 << 20
+"""Maximum size of a page of names, bytes."""
+_BATCH_BYTES = 256 << 20
+"""Images that could take more are decoded one at a time, bytes."""
+_MAX_BATCH_BYTES = 1 << 30
+"""Maximum size of the images of a batch, bytes."""
+_MAX_EMPTY_ROWS = 1_000_000
+"""Maximum number of rows of a row group that has fewer bytes than rows."""
 
 _AFTER_LAST = 1 << 62
 """Number after that of any batch: the next read starts at the first batch."""
@@ -65,7 +77,9 @@ def images(path: str, name: str) -> Iterator[Source]:
             unit = f"{name}#{number}:{metadata.total_byte_size}"
             group = _Group(path, number, column)
             try:
-                for row, text in enumerate(_row_names(file, number, names, metadata.num_rows)):
+                if metadata.num_rows > max(metadata.total_byte_size, _MAX_EMPTY_ROWS):
+                    raise ImageError(f"the row group claims {metadata.num_rows:,} rows, but is empty")
+                for row, text in enumerate(_row_names(path, file, number, names)):
                     label = _relative(text) if text else ""
                     yield Source(
                         path=f"{path}#{label or first + row}",
@@ -226,23 +240,66 @@ def _is_name(kind: Any) -> bool:
 
 def _decode(path: str, number: int, column: str) -> Iterator[Any]:
     """Yield the images of a row group as Arrow arrays of :data:`_BATCH_ROWS` rows."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     with _open(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, [number], [column], use_threads=False):
+        rows = _check_pages(path, file, number, column, _MAX_PAGE, _BATCH_ROWS)
+        parts: list[Any] = []
+        remaining = file.metadata.row_group(number).num_rows
+        for batch in file.iter_batches(rows, [number], [column], use_threads=False):
             values = batch.column(0)
-            yield pc.struct_field(values, "bytes") if values.type.num_fields else values
+            parts.append(pc.struct_field(values, "bytes") if values.type.num_fields else values)
+            remaining -= len(values)
+            if sum(part.nbytes for part in parts) > _MAX_BATCH_BYTES:
+                raise ImageError(f"{len(parts)} images in a row take more than 1 GB")
+            if sum(map(len, parts)) == _BATCH_ROWS or not remaining:
+                yield parts[0] if len(parts) == 1 else pa.chunked_array(parts)
+                parts = []
     raise ValueError("it has fewer rows than the file says")
 
 
-def _row_names(file: Any, number: int, column: str | None, rows: int) -> Iterator[str | None]:
+def _check_pages(path: str, file: Any, number: int, column: str, most: int, rows: int) -> int:
+    """Return how many rows are decoded together, at most ``rows``.
+
+    Raises:
+        ImageError: a page has more than ``most`` bytes.
+        ValueError: a page is damaged.
+    """
+    row_group = file.metadata.row_group(number)
+    for index in range(row_group.num_columns):
+        chunk = row_group.column(index)
+        if chunk.path_in_schema != column:
+            continue
+        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
+        with _open_bytes(path) as raw:
+            sizes = page_sizes(
+                raw, chunk.data_page_offset if start is None else start, chunk.total_compressed_size
+            )
+        if sizes.largest > most:
+            raise ImageError(f"a page of the Parquet file has {sizes.largest:,} bytes, the limit is {most:,}")
+        if sizes.dictionary * rows > _BATCH_BYTES:
+            return 1
+    return rows
+
+
+def _open_bytes(path: str) -> Any:
+    if is_url(path):
+        from arcage.sources.remote import open_file
+
+        return open_file(path)
+    return open(path, "rb")
+
+
+def _row_names(path: str, file: Any, number: int, column: str | None) -> Iterator[str | None]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if column is None:
-        yield from (None for _ in range(rows))
+        yield from (None for _ in range(file.metadata.row_group(number).num_rows))
         return
-    for batch in file.iter_batches(_NAMES_BATCH_ROWS, [number], [column], use_threads=False):
+    rows = _check_pages(path, file, number, column, _MAX_NAMES_PAGE, _NAMES_BATCH_ROWS)
+    for batch in file.iter_batches(rows, [number], [column], use_threads=False):
         values = batch.column(0)
         if values.type.num_fields:
             values = pc.struct_field(values, "path")

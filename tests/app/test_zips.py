@@ -34,6 +34,17 @@ def test_members_that_are_not_unpacked(tiny: Server) -> None:
         assert error in row["error"]
 
 
+def test_a_member_without_a_name() -> None:
+    photo = image(face())
+    data = zipped({"a": b"x", "b.jpg": photo})
+    at = data.index(b"PK\1\2")
+    entry = bytearray(data[at : at + 47])
+    entry[28:30] = b"\0\0"  # the length of the name, which becomes the first byte of a comment
+    entry[32:34] = b"\1\0"
+    (found,) = photos_in(data[:at] + entry + data[at + 47 :], most=9, bytes_each=99_999, bytes_all=99_999)
+    assert (found.name, found.read()) == ("b.jpg", photo)
+
+
 def test_a_member_that_lies_about_its_size() -> None:
     raw = bytearray(zipped({"a.jpg": bytes(100 << 20)}))
     for at in (22, raw.rindex(b"PK\1\2") + 24):

@@ -37,6 +37,7 @@ def invoke(raised: BaseException | None, *arguments: str) -> Any:
         (UsageError("leave out `allow_host`"), 2, "arcage: leave out --allow-host\n"),
         (UsageError("see `holdout` and `arcage fit`"), 2, "arcage: see `holdout` and `arcage fit`\n"),
         (HeadsError("damaged"), 3, "arcage: damaged\n"),
+        (HeadsError("a\x1b", "b\nc"), 3, "arcage: a\\x1b\nb\\nc\n"),
         (OutputError("disk full"), 3, "arcage: disk full\n"),
         (
             ForeignFileError("a.csv"),

@@ -37,7 +37,7 @@ from encoded import (
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
-from arcage.images.decoder import decode, is_out_of_memory
+from arcage.images.decoder import decode, is_out_of_memory, is_quick
 from arcage.images.limits import DecodeLimits
 
 
@@ -72,6 +72,14 @@ def test_each_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, data in enumerate((jpeg(picture()), encode(picture(), ".png"), CMYK_JPEG), start=1):
         decode(data)
         assert len(calls) == number
+
+
+def test_is_quick_tells_what_runs_in_this_process_or_is_refused() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    assert [is_quick(encode(picture, kind)) for kind in (".png", ".jpg", ".webp")] == [True] * 3
+    assert not is_quick(encode(picture, ".tiff"))
+    assert is_quick(b"text")
+    assert is_quick(encode(picture, ".png"), DecodeLimits(pixels=10))
 
 
 def test_the_limit_itself_is_allowed() -> None:

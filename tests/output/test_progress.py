@@ -108,6 +108,9 @@ def test_titles_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     with item_progress("[red]{task.fields[x]} {0}\x1b]0;x\x07", 3) as advance:
         advance()
+        print("a warning \x1b]0;x\x07\u202e", file=sys.stderr)
+    assert sys.stderr is screen
     assert r"[red]{task.fields[x]} {0}\x1b]0;x\x07" in screen.getvalue()
+    assert r"a warning \x1b]0;x\x07\u202e" in screen.getvalue()
     FitProgress(screen).message("b\x1b]0;x\x07")
     assert r"b\x1b]0;x\x07" in screen.getvalue()

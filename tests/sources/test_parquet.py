@@ -255,3 +255,48 @@ def test_annotated_images_stay_in_the_folder(
     assert arcage("predict", "in/x.parquet", "--annotate", "out").exit_code == 0
     found = sorted(str(path.relative_to(here)) for path in tmp_path.rglob("*.jpg"))
     assert found == ["out/x.parquet#2.jpg", "out/x.parquet#a/1.jpg"]
+
+
+# Hostile files
+
+
+def test_a_page_that_expands_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"image": [bytes(1_000_000)] * 3}), path, compression="zstd", use_dictionary=False
+    )
+    assert path.stat().st_size < 10_000
+    assert [len(data) for _, data in read(path)] == [1_000_000] * 3
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_PAGE", 2_000_000)
+    for source in walk([path]):
+        with pytest.raises(
+            ImageError, match=r"a page of the Parquet file has 3,000,0\d\d bytes, the limit is 2,000,000"
+        ):
+            source.read()
+
+
+def test_images_that_repeat_a_large_value_of_a_dictionary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [bytes(100_000)] * 30}), path, compression="zstd")
+    monkeypatch.setattr(arcage.sources.parquet, "_BATCH_BYTES", 1_000_000)
+    assert [len(data) for _, data in read(path)] == [100_000] * 30  # decoded one at a time
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_BATCH_BYTES", 1_000_000)
+    with pytest.raises(ImageError, match="10 images in a row take more than 1 GB"):
+        read(path)
+
+
+def test_a_row_group_that_claims_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.parquet", {"image": pa.array([None] * 5000, BINARY)}, 5000)
+    assert len(list(walk([path]))) == 5000
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_EMPTY_ROWS", 1000)
+    (source,) = walk([path])
+    assert "claims 5,000 rows" in source.error
+
+
+def test_names_that_expand_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.parquet", {"image": TWO, "path": ["a" * 2000, "b"]})
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_NAMES_PAGE", 1000)
+    (source,) = walk([path])
+    assert "bytes, the limit is 1,000" in source.error

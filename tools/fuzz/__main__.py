@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.fuzz import watch
-from tools.fuzz.campaign import Campaign, campaigns
+from tools.fuzz.campaign import campaigns
 
 ENDLESS = 10**12
 """Number of cases if only the time is limited."""
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if tally.failures:
             kept = kept or Path(tempfile.mkdtemp(prefix="arcage-fuzz-"))
             watch.keep(known[name], options.seed, tally, kept)
-            _show(known[name], options.seed, tally, everything=options.only is not None)
+            _show(name, options.seed, tally, everything=options.only is not None)
     if kept:
         print(f"failed cases: {kept}")
     return int(failed)
@@ -76,11 +76,10 @@ def _line(name: str, cells: Sequence[str]) -> str:
     return f"{name:<14}" + "".join(f"{cell:>10}" for cell in cells)
 
 
-def _show(campaign: type[Campaign], seed: int, tally: watch.Tally, *, everything: bool) -> None:
+def _show(name: str, seed: int, tally: watch.Tally, *, everything: bool) -> None:
     for number, reply in tally.failures:
-        command = f"python -m tools.fuzz {campaign.name} --seed {seed} --only {number}"
         summary, _, rest = reply.text.strip().partition("\n")
-        print(f"  {reply.outcome}: {summary:.200}\n    {command}")
+        print(f"  {reply.outcome}: {summary:.200}\n    {watch.repeat(name, seed, number)}")
         if everything:
             print(rest)
 

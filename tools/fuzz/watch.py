@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -146,12 +147,17 @@ def run(
     return tally
 
 
+def repeat(name: str, seed: int, number: int) -> str:
+    """Return the command that tries a case again."""
+    return f"python -m tools.fuzz {shlex.quote(name)} --seed {seed} --only {number}"
+
+
 def keep(campaign: type[Campaign], seed: int, tally: Tally, folder: Path) -> None:
     """Write the failed cases of a campaign to a folder, each with the command that repeats it."""
     for number, reply in tally.failures:
         place = folder / f"{campaign.name}-{seed}-{number}-{reply.outcome}"
         place.mkdir(parents=True, exist_ok=True)
-        command = f"python -m tools.fuzz {campaign.name} --seed {seed} --only {number}"
+        command = repeat(campaign.name, seed, number)
         (place / "about.txt").write_text(f"{command}\n\n{reply.outcome}: {reply.text}\n", "utf-8")
         cases = place / "case"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import zipfile
@@ -14,6 +15,9 @@ from arcage.files import atomic_write
 
 MAX_UNPACKED = 2 << 30
 """Maximum size of all files together, bytes."""
+MAX_RATIO, MAX_SMALL = 20, 64 << 20
+"""Maximum of that size in relation to the zip file, and the size below which it may be more. Networks are
+compressed very little."""
 MAX_FILES = 100
 """Maximum number of ONNX files."""
 _MAX_DIRECTORY = 1 << 20
@@ -58,7 +62,9 @@ def unpack(archive: IO[bytes], url: str, folder: Path) -> dict[str, str]:
     digests = {}
     try:
         with zipfile.ZipFile(cast(IO[bytes], _Archive(archive))) as opened:
-            for name, member in _members(opened).items():
+            members = _members(opened)
+            _check_sizes(members, archive.seek(0, os.SEEK_END))
+            for name, member in members.items():
                 digest = hashlib.sha256()
                 with opened.open(member) as source, atomic_write(folder / name) as file:
                     while data := source.read(1 << 20):
@@ -94,9 +100,16 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         found[name] = member
         if len(found) > MAX_FILES:
             raise _not_a_pack(f"contains more than {MAX_FILES} ONNX files")
-    if sum(member.file_size for member in found.values()) > MAX_UNPACKED:
-        raise _not_a_pack(f"unpacks to more than {MAX_UNPACKED:,} bytes")
     return found
+
+
+def _check_sizes(members: dict[str, zipfile.ZipInfo], size: int) -> None:
+    """Check what the zip file says about its size; zipfile does not unpack more."""
+    unpacked = sum(member.file_size for member in members.values())
+    if unpacked > MAX_UNPACKED:
+        raise _not_a_pack(f"unpacks to more than {MAX_UNPACKED:,} bytes")
+    if unpacked > max(MAX_SMALL, MAX_RATIO * size):
+        raise _not_a_pack(f"unpacks to more than {MAX_RATIO} times its size")
 
 
 def _not_a_pack(text: str) -> ModelError:

@@ -68,6 +68,15 @@ def test_a_zip_that_unpacks_to_too_much(
     assert list_names(home) == []
 
 
+def test_a_bomb_is_not_unpacked(server: PackServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.embedder.packs.archive.MAX_SMALL", 1 << 20)
+    monkeypatch.setattr("arcage.embedder.packs.archive.atomic_write", None)
+    server.data = make_zip({"a.onnx": bytes(1 << 20), "b.onnx": b"x"})
+    with pytest.raises(ModelError, match="unpacks to more than 20 times its size"):
+        fetch_pack(plan_download("buffalo_s", server.url))
+    assert list_names(home) == []
+
+
 @pytest.mark.parametrize(
     ("members", "text"),
     [
