@@ -56,7 +56,7 @@ class Api:
             # Photos that may take long are another queue, so that they do not delay the others.
             quick = await asyncio.to_thread(is_quick, data, self._decoding)
             lane = client if quick else (client, "slow")
-            predict = self.pool.predict(lane, name, lambda: data, picture=picture)
+            predict = self.pool.predict(lane, name, lambda: data, picture=picture, long=not quick)
             predicted = await _while_connected(request, predict)
         return JSONResponse({"rows": predicted.json_rows()})
 

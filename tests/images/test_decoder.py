@@ -275,3 +275,30 @@ def test_the_package_offers_decode_and_loads_it_on_demand() -> None:
         "assert images.decode is decode\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory need Linux")
+@pytest.mark.parametrize("suffix", [".avif", ".jp2", ".tiff", ".bmp"])
+def test_a_worker_without_memory_does_not_report_damage(suffix: str) -> None:
+    data = encode(np.zeros((3000, 4000, 3), np.uint8), suffix)
+    with pytest.raises(ImageMemoryError, match=r"more than 50 MB of memory: .*raise `max_memory`"):
+        decode(data, limits=DecodeLimits(memory=50_000_000))
+    with pytest.raises(ImageError) as caught:
+        decode(encode(BIG, suffix)[:-300])
+    assert type(caught.value) is ImageError
+
+
+def test_what_takes_long_is_decoded_in_a_worker_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg(BIG)
+    used: list[str] = []
+
+    def decode_in_cell(job: str, data: bytes, limits: DecodeLimits) -> Any:
+        used.append(job)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr("arcage.images.decoder.decode_in_cell", decode_in_cell)
+    assert decode(data).shape == BIG.shape
+    assert not used
+    monkeypatch.setattr("arcage.images.judge._MAX_SECONDS", -1)
+    assert decode(data).shape == (1, 1, 3)
+    assert used == ["arcage.images.decoder:decode_job"]
