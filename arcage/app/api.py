@@ -17,6 +17,7 @@ from arcage.app.limits import Limits
 from arcage.app.predictions import PredictionPool
 from arcage.app.turns import Turns
 from arcage.app.uploads import Uploads
+from arcage.images.decoder import is_quick
 from arcage.output.rows import COLUMNS, DECIMALS
 from arcage.predictor import Predictor
 
@@ -33,14 +34,14 @@ class Api:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.limits = limits
-        self._pixels = predictor.limits.pixels
+        self._decoding = predictor.limits
         self.uploads = Uploads(limits)
         self.pool = PredictionPool(predictor, limits)
         self.zips = Turns(_ZIPS, limits.waiting, each=1)
 
     async def about(self, request: Request) -> Response:
         """Return the version, the columns and the limits."""
-        limits = {"pixels": self._pixels, **asdict(self.limits)}
+        limits = {"pixels": self._decoding.pixels, **asdict(self.limits)}
         return JSONResponse(
             {"arcage": __version__, "columns": COLUMNS, "decimals": DECIMALS, "limits": limits}
         )
@@ -52,7 +53,10 @@ class Api:
         async with self.uploads.open(client) as upload:
             name, data = await receive_photo(request, self.limits, upload)
             name = (request.query_params.get("name") or name or "-")[:_NAME]
-            predict = self.pool.predict(client, name, lambda: data, picture=picture)
+            # Photos that may take long are another queue, so that they do not delay the others.
+            quick = await asyncio.to_thread(is_quick, data, self._decoding)
+            lane = client if quick else (client, "slow")
+            predict = self.pool.predict(lane, name, lambda: data, picture=picture, long=not quick)
             predicted = await _while_connected(request, predict)
         return JSONResponse({"rows": predicted.json_rows()})
 

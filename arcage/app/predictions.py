@@ -58,15 +58,18 @@ class PredictionPool:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self._predictor = predictor
         self._seconds = limits.answer_seconds
-        self._turns = Turns(AT_ONCE, limits.waiting)
-        self._threads = ThreadPoolExecutor(AT_ONCE, "arcage-app")
+        # One more, which is never taken by a call that may take long.
+        self._turns = Turns(AT_ONCE + 1, limits.waiting)
+        self._long = Turns(AT_ONCE, limits.waiting)
+        self._threads = ThreadPoolExecutor(AT_ONCE + 1, "arcage-app")
 
-    async def run(self, client: Hashable, function: Callable[[], _T]) -> _T:
+    async def run(self, client: Hashable, function: Callable[[], _T], *, long: bool = True) -> _T:
         """Call a function in one of the threads.
 
         Args:
             client: each client gets the same share of the threads.
             function: what to call.
+            long: whether the call may take long.
 
         Raises:
             TimeoutError: there was no result in time, or too many calls wait; a call that waits is cancelled.
@@ -75,16 +78,31 @@ class PredictionPool:
 
         def release(_: object) -> None:
             with suppress(RuntimeError):  # the server has stopped
-                loop.call_soon_threadsafe(self._turns.release, client)
+                for turns in taken:
+                    loop.call_soon_threadsafe(turns.release, client)
 
         async with asyncio.timeout(self._seconds):
-            await self._turns.acquire(client)
+            taken: list[Turns] = []
+            try:
+                for turns in (self._long, self._turns) if long else (self._turns,):
+                    await turns.acquire(client)
+                    taken.append(turns)
+            except BaseException:
+                for turns in taken:
+                    turns.release(client)
+                raise
             called = self._threads.submit(function)
             called.add_done_callback(release)
             return await asyncio.wrap_future(called)
 
     async def predict(
-        self, client: Hashable, name: str, read: Callable[[], bytes], *, picture: bool = False
+        self,
+        client: Hashable,
+        name: str,
+        read: Callable[[], bytes],
+        *,
+        picture: bool = False,
+        long: bool = True,
     ) -> PhotoPrediction:
         """Predict one photo. Raises like :meth:`run` and :meth:`Predictor.predict`.
 
@@ -93,8 +111,9 @@ class PredictionPool:
             name: for the rows.
             read: returns the encoded photo, or raises ImageError.
             picture: include a smaller copy of the photo.
+            long: as in :meth:`run`.
         """
-        return await self.run(client, partial(self._predict, name, read, picture))
+        return await self.run(client, partial(self._predict, name, read, picture), long=long)
 
     def _predict(self, name: str, read: Callable[[], bytes], picture: bool) -> PhotoPrediction:
         try:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
-_BACKLOG = 100
-"""Connections that wait until the server accepts them."""
-
 
 def serve(
     predictor: Predictor,
@@ -116,7 +113,7 @@ def make_server(app: Starlette, limits: Limits) -> uvicorn.Server:
         proxy_headers=False,
         lifespan="off",
         ws="none",
-        backlog=_BACKLOG,
+        backlog=max(8, limits.connections // 4),  # accepted at once, before others are closed
         timeout_graceful_shutdown=1,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_error)

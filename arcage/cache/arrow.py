@@ -5,17 +5,22 @@ pyarrow is imported inside the functions because the import takes 0.2 s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from arcage.cache.keys import Keys
-from arcage.cache.parts import DamageError, Part, raise_unless_damage
+from arcage.cache.parts import DamageError, Part
 from arcage.types import Array
 
 _MAX_BYTES = 1 << 29
-"""Maximum size of a part's columns in memory: 512 MiB. A shard has a few megabytes."""
+"""Maximum size of the columns in memory: 512 MiB. A shard has a few megabytes."""
+
+_NOT_AS_WRITTEN = (OSError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
+
+Kind: TypeAlias = Literal["key", "whole", "number", "ten numbers", "text", "repeated text"]
+"""The type of a column."""
 
 
 def printable(text: str) -> str:
@@ -48,40 +53,55 @@ def to_parquet(table: Any, *, dictionary: Sequence[str] = ()) -> Any:
     return sink.getvalue()
 
 
-def read_columns(part: Part, columns: Sequence[str] | None = None) -> dict[str, Array]:
-    """Read columns of a part's Parquet file (all by default) as arrays whose first axis is the row.
+def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
+    """Read columns of a part's Parquet file as arrays whose first axis is the row.
 
-    Numbers keep their type, 32 bytes become keys (S32), text becomes str objects, and lists of n numbers
-    become shape (rows, n).
+    Args:
+        part: the part.
+        columns: the type of each column. Keys become S32, text becomes str objects, and lists of ten numbers
+            become shape (rows, 10).
 
     Raises:
-        DamageError: the file is not as the marker says.
+        DamageError: the file has changed since it was written, or is not of the form that arcage writes.
         CacheError: the file cannot be read for another reason.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = part.path("parquet")
+    name = part.path("parquet").name
+    data = part.read("parquet")
     try:
-        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(part.read("parquet"))))
-        expected = part.facts["rows"]
-        if file.metadata.num_rows != expected:
-            raise DamageError(f"{path.name} has {file.metadata.num_rows} rows instead of {expected}")
+        # From memory: the bytes that were compared with the marker are the ones that are parsed.
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows != part.facts["rows"]:
+            raise DamageError(f"{name} has {file.metadata.num_rows} rows instead of {part.facts['rows']}")
+        types = _types()
+        for column, kind in columns.items():
+            if file.schema_arrow.field(column).type != types[kind]:
+                raise DamageError(f"{name} has rows that are not those of a shard: {column} has another type")
         groups = range(file.metadata.num_row_groups)
         size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         if size > _MAX_BYTES:
-            raise DamageError(f"{path.name} takes {size:,} bytes of memory")
-        table = file.read(columns=list(columns) if columns else None, use_threads=False)
-        if len(table) != expected:
-            raise DamageError(f"{path.name} has {len(table)} rows instead of {expected}")
-        return {
-            name: _to_numpy(table.column(name).combine_chunks()) for name in columns or table.column_names
-        }
-    except OSError as error:
-        raise_unless_damage(error, path)
-        raise DamageError(f"{path.name} cannot be read ({error})") from error
-    except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DamageError(f"{path.name} is not what was written ({error})") from error
+            raise DamageError(f"{name} takes {size:,} bytes of memory")
+        table = file.read(columns=list(columns), use_threads=False)
+        if any(table.column(column).null_count for column in columns):
+            raise DamageError(f"{name} lacks values")
+        return {column: _to_numpy(table.column(column).combine_chunks()) for column in columns}
+    except (pa.ArrowException, *_NOT_AS_WRITTEN) as error:
+        raise DamageError(f"{name} is not what was written ({error})") from error
+
+
+def _types() -> dict[str, Any]:
+    import pyarrow as pa
+
+    return {
+        "key": pa.binary(32),
+        "whole": pa.int32(),
+        "number": pa.float32(),
+        "ten numbers": pa.list_(pa.float32(), 10),
+        "text": pa.string(),
+        "repeated text": pa.dictionary(pa.int32(), pa.string()),
+    }
 
 
 def _to_numpy(column: Any) -> Array:

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from arcage._version import NAMES_SCHEMA
-from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
+from arcage.cache.arrow import Kind, keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import Keys, find, to_hex
+from arcage.cache.marker import MarkerForm
 from arcage.cache.parts import Damaged, DamageError, PartFolder, sync_folder
 from arcage.files import DAY
 from arcage.types import Array
 
 FOLDER = "names"
+
+_FORM = MarkerForm(("parquet",), {"schema": NAMES_SCHEMA}, ("rows",))
+_COLUMNS: Mapping[str, Kind] = {"name": "text", "sha256": "key"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +59,7 @@ class NameLog:
     """The names under ``DIR/names``, in append-only parts like the shards. Threads may share it."""
 
     def __init__(self, directory: Path) -> None:
-        self._folder = PartFolder(directory / FOLDER, ["parquet"], {"schema": NAMES_SCHEMA})
+        self._folder = PartFolder(directory / FOLDER, _FORM)
         self._lock = threading.Lock()
         self._known: Array | None = None
         self._unreadable: dict[str, Damaged] = {}
@@ -92,6 +96,10 @@ class NameLog:
         """See :meth:`arcage.cache.Cache.unfinished`."""
         return self._folder.unfinished()
 
+    def unmarked(self) -> list[Path]:
+        """See :meth:`arcage.cache.parts.PartFolder.unmarked`."""
+        return self._folder.unmarked()
+
     def clean(self, older_than: float = DAY) -> list[Path]:
         """See :meth:`arcage.cache.Cache.clean`."""
         return self._folder.clean(older_than)
@@ -110,7 +118,7 @@ class NameLog:
         texts, keys = [np.empty(0, object)], [np.empty(0, "S32")]
         for part in self._folder.scan()[0]:
             try:
-                columns = read_columns(part, ["name", "sha256"])
+                columns = read_columns(part, _COLUMNS)
             except DamageError as error:
                 self._unreadable[part.name] = part.damaged(str(error))
                 continue

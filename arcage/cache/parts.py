@@ -1,8 +1,8 @@
 """A folder of parts that are written once, each completely or not at all.
 
 A part is a few files with the same base name and a marker, ``<name>.done``, which is renamed into place after
-the files are safely on disk. The marker contains the sizes of the files, which detect a full disk or an
-interrupted copy, and their checksums, which are compared when a file is first used. Readers only look for
+the files are safely on disk. The marker contains the size and digests of each file, and a checksum of itself.
+Sizes are compared when the folder is opened, and digests before content is used. Readers only look for
 markers, so a writer that dies leaves no incomplete part. Writers that share the folder cannot collide,
 because every name is unique.
 """
@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import mmap
 import os
 import re
 import secrets
@@ -27,22 +26,16 @@ from typing import Any
 
 import xxhash
 
+from arcage.cache.marker import FAST_DIGEST, MAX_MARKER, ChangedError, MarkerForm, sealed
 from arcage.errors import CacheError
 from arcage.files import DAY
-from arcage.readers.strict_json import read_json
+from arcage.readers.regular_file import read_regular
 
 MARKER = "done"
 TEMPORARY = "tmp"
 
-CHECKSUM = "checksum"
-"""Key of the checksum of a JSON file's other values. Earlier versions wrote none."""
-FAST_DIGEST = "xxh3"
-"""Key of the 128-bit XXH3 digest of a part's file. It is compared when the file is first used, in an eighth
-of the time of SHA-256. Files of earlier versions only have a SHA-256, which is compared instead."""
 _LOST_SECONDS = 60.0
-"""Age at which a part without a marker is reported. A writer adds the marker within a second."""
-_MAX_VERIFIED = 1 << 17
-"""Number of verified files that are remembered."""
+"""Age at which a part without a marker counts as damaged. A writer adds the marker within a second."""
 
 _NAME = r"\d{8}T\d{12}-[0-9a-f]{12}"
 
@@ -82,6 +75,8 @@ class Part:
     name: str
     facts: Mapping[str, Any] = field(compare=False)
     """The marker's content."""
+    intact: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Files that this process has compared with the marker."""
 
     def path(self, suffix: str) -> Path:
         """Return the path of one of its files."""
@@ -91,62 +86,46 @@ class Part:
         """Return a description of damage to this part."""
         return Damaged(self.path(MARKER), reason)
 
-    def read(self, suffix: str) -> mmap.mmap:
-        """Map one of its files into memory. Its checksum is compared on first use, and if it has changed.
+    def read(self, suffix: str) -> bytes:
+        """Return the content of one of its files, after comparing it with the marker.
 
         Raises:
-            DamageError: the file is missing, or is not as the marker says.
-            CacheError: the file cannot be read for another reason.
+            DamageError: it has changed since it was written.
+            CacheError: it cannot be read for another reason.
         """
-        path, expected = self.path(suffix), self.facts["files"][suffix]
+        path = self.path(suffix)
+        record = self.facts["files"][suffix]
         try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data = read_regular(path, record["bytes"])
         except OSError as error:
             raise_unless_damage(error, path)
-            raise DamageError(f"{path.name} cannot be read ({error.strerror or error})") from error
+            raise DamageError(f"{path.name} cannot be read ({error.strerror})") from error
         except ValueError as error:
-            raise DamageError(f"{path.name} is empty") from error
-        digest = expected.get(FAST_DIGEST) or expected["sha256"]
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        state = hash((status.st_dev, status.st_ino, status.st_size, times, digest))
-        if state in _verified:
-            return content
-        if len(content) != expected["bytes"]:
-            raise DamageError(f"{path.name} has {len(content)} bytes instead of {expected['bytes']}")
-        if digest != _digest(content, fast=FAST_DIGEST in expected):
+            raise DamageError(f"{path.name} cannot be read ({error})") from error
+        if FAST_DIGEST in record:
+            same = xxhash.xxh3_128_hexdigest(data) == record[FAST_DIGEST]
+        else:
+            same = hashlib.sha256(data).hexdigest() == record["sha256"]
+        if not same or len(data) != record["bytes"]:
             raise DamageError(f"{path.name} has changed since it was written")
-        if len(_verified) >= _MAX_VERIFIED:
-            _verified.clear()
-        _verified.add(state)
-        return content
+        return data
 
+    def read_span(self, suffix: str, start: int, size: int) -> bytes:
+        """Return some bytes of a file that is in :attr:`intact`. Raises like :meth:`read`.
 
-_verified: set[int] = set()
-"""Hashes of the states of files whose checksums are right."""
-
-
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a JSON file with their checksum."""
-    return {**content, CHECKSUM: _checksum(content)}
-
-
-def check_seal(content: Mapping[str, Any]) -> None:
-    """Check the values of a JSON file. Raises ValueError if they differ from their checksum."""
-    if CHECKSUM in content:
-        values = {key: value for key, value in content.items() if key != CHECKSUM}
-        if content[CHECKSUM] != _checksum(values):
-            raise ValueError("its checksum differs")
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return xxhash.xxh3_128_hexdigest(text.encode())
-
-
-def _digest(content: mmap.mmap, *, fast: bool) -> str:
-    return xxhash.xxh3_128_hexdigest(content) if fast else hashlib.sha256(content).hexdigest()
+        Files are read and not mapped: if a mapped file becomes shorter, the system kills the process.
+        """
+        path = self.path(suffix)
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(start)
+                data = file.read(size)
+        except OSError as error:
+            raise_unless_damage(error, path)
+            raise DamageError(f"{path.name} cannot be read ({error.strerror})") from error
+        if len(data) != size:
+            raise DamageError(f"{path.name} ends too early")
+        return data
 
 
 class PartFolder:
@@ -154,14 +133,12 @@ class PartFolder:
 
     Args:
         path: the folder.
-        suffixes: of the files of each part.
-        stamp: values that all markers share.
+        form: of the markers.
     """
 
-    def __init__(self, path: Path, suffixes: Sequence[str], stamp: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, form: MarkerForm) -> None:
         self.path = path
-        self.suffixes = tuple(suffixes)
-        self.stamp = dict(stamp)
+        self.form = form
 
     def write(self, files: Mapping[str, Sequence[Any]], facts: Mapping[str, object]) -> Part:
         """Write one part. When this returns, the part survives a power cut.
@@ -181,8 +158,8 @@ class PartFolder:
                 suffix: write_file(self.path / f"{name}.{suffix}", chunks) for suffix, chunks in files.items()
             }
             sync_folder(self.path)
-            content = sealed({**self.stamp, **facts, "files": written})
-            write_file(marker, [json.dumps(content, indent=1).encode()])
+            content = {**self.form.stamp, **facts, "files": written}
+            write_file(marker, [json.dumps(sealed(content), indent=1).encode()])
         except BaseException:
             # After an interrupt the marker may exist already. Then others may be reading the part.
             if not marker.exists():
@@ -213,8 +190,7 @@ class PartFolder:
         before = {part.name: part for part in known}
         parts: list[Part] = []
         damaged: list[Damaged] = []
-        marked = _marked(entries)
-        for name in sorted(marked):
+        for name in sorted(_marked(entries)):
             try:
                 part = before.get(name) or self._read_marker(name)
                 if part is not None:
@@ -222,29 +198,22 @@ class PartFolder:
                     parts.append(part)
             except DamageError as error:
                 damaged.append(Damaged(self.path / f"{name}.{MARKER}", str(error)))
-        return tuple(parts), (*damaged, *self._lost(entries, marked))
+        return tuple(parts), (*damaged, *self._lost())
 
-    def _lost(self, entries: Sequence[str], marked: set[str]) -> Iterator[Damaged]:
-        """Yield the parts of which only the marker is missing."""
-        files = set(entries)
-        first = f".{self.suffixes[0]}"
-        for entry in sorted(files):
-            name = entry.removesuffix(first)
-            if not entry.endswith(first) or name in marked or not re.fullmatch(_NAME, name):
-                continue
-            if not all(f"{name}.{suffix}" in files for suffix in self.suffixes):
-                continue
-            # A running writer adds the marker at any moment.
+    def _lost(self) -> Iterator[Damaged]:
+        """Yield the parts of which only the marker is missing. A running writer adds it at any moment."""
+        for part in self.unmarked():
             with contextlib.suppress(OSError):
-                if time.time() - os.stat(self.path / entry).st_mtime > _LOST_SECONDS:
+                times = [os.stat(f"{part}.{suffix}").st_mtime for suffix in self.form.suffixes]
+                if time.time() - max(times) > _LOST_SECONDS:
                     yield Damaged(
-                        self.path / f"{name}.{MARKER}",
+                        Path(f"{part}.{MARKER}"),
                         "the marker is missing, because it was deleted or the extraction was killed",
                     )
 
     def verify(self, part: Part) -> Damaged | None:
         """Compare the sha256 of every file of a part with the marker; return None if they are equal."""
-        for suffix in self.suffixes:
+        for suffix in self.form.suffixes:
             path = part.path(suffix)
             try:
                 with path.open("rb") as file:
@@ -268,7 +237,7 @@ class PartFolder:
         except OSError as error:
             raise read_error(self.path, error) from error
         marked = _marked(entries)
-        endings = "|".join((*self.suffixes, MARKER))
+        endings = "|".join((*self.form.suffixes, MARKER))
         # The second form is a temporary file for a file with a fixed name, such as pipeline.json.
         ours = re.compile(rf"(?P<name>{_NAME})\.({endings})(\.{TEMPORARY})?|.*\.{_NAME}\.{TEMPORARY}")
         return [
@@ -276,6 +245,13 @@ class PartFolder:
             for entry in entries
             if (match := ours.fullmatch(entry)) and match["name"] not in marked
         ]
+
+    def unmarked(self) -> list[Path]:
+        """Return complete files without a marker, by the path of their part: without an ending, sorted.
+
+        Their writer is about to write the marker or was killed before, or the marker was lost.
+        """
+        return sorted({path.with_suffix("") for path in self.unfinished() if path.suffix != f".{TEMPORARY}"})
 
     def clean(self, older_than: float = DAY) -> list[Path]:
         """Remove and return :meth:`unfinished` files that are older than ``older_than`` seconds.
@@ -297,35 +273,23 @@ class PartFolder:
     def _read_marker(self, name: str) -> Part | None:
         path = self.path / f"{name}.{MARKER}"
         try:
-            facts = read_json(path)
-            complete = isinstance(facts["rows"], int) and all(
-                isinstance(facts["files"][suffix]["bytes"], int)
-                and isinstance(facts["files"][suffix]["sha256"], str)
-                and isinstance(facts["files"][suffix].get(FAST_DIGEST, ""), str)
-                # Without the checksum, an earlier version wrote the marker, without fast digests.
-                and (CHECKSUM in facts or FAST_DIGEST not in facts["files"][suffix])
-                for suffix in self.suffixes
-            )
+            facts = self.form.parse(read_regular(path, MAX_MARKER))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise_unless_damage(error, path)
             raise DamageError(f"the marker cannot be read ({error.strerror})") from error
-        except (ValueError, LookupError, TypeError, AttributeError):
-            complete = False
-        if not complete:
-            raise DamageError("the marker does not have the form that arcage writes")
-        for key, expected in self.stamp.items():
+        except ChangedError as error:
+            raise DamageError(f"the marker has changed since it was written: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamageError("the marker does not have the form that arcage writes") from error
+        for key, expected in self.form.stamp.items():
             if facts.get(key) != expected:
                 raise DamageError(f"written with another {key} ({facts.get(key)}, here it is {expected})")
-        try:
-            check_seal(facts)
-        except ValueError as error:
-            raise DamageError(f"the marker has changed since it was written: {error}") from error
         return Part(self.path, name, facts)
 
     def _check(self, part: Part) -> None:
-        for suffix in self.suffixes:
+        for suffix in self.form.suffixes:
             path = part.path(suffix)
             expected = part.facts["files"][suffix]["bytes"]
             # The listing is not reliable: it may show a marker that is renamed while it runs, and lack files
@@ -338,9 +302,8 @@ class PartFolder:
                 raise read_error(path, error) from error
             if not stat.S_ISREG(status.st_mode):
                 raise DamageError(f"{path.name} is not a regular file")
-            size = status.st_size
-            if size != expected:
-                raise DamageError(f"{path.name} has {size} bytes instead of {expected}")
+            if status.st_size != expected:
+                raise DamageError(f"{path.name} has {status.st_size} bytes instead of {expected}")
 
 
 def unique_name() -> str:
@@ -349,7 +312,7 @@ def unique_name() -> str:
 
 
 def write_file(path: Path, chunks: Sequence[Any], *, temporary: Path | None = None) -> dict[str, object]:
-    """Write a file atomically and durably, and return its size and digests."""
+    """Write a file atomically and durably, and return its size and checksums."""
     temporary = temporary or path.with_name(f"{path.name}.{TEMPORARY}")
     digest, fast = hashlib.sha256(), xxhash.xxh3_128()
     size = 0

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from arcage._version import CACHE_SCHEMA
+from arcage.cache.marker import check_seal, sealed
 from arcage.cache.parts import (
     TEMPORARY,
-    check_seal,
     read_error,
-    sealed,
     sync_folder,
     unique_name,
     write_error,
@@ -24,6 +23,9 @@ from arcage.errors import CacheError
 from arcage.readers.strict_json import read_json
 
 FILE = "pipeline.json"
+
+_OLD_KEYS = ("schema", "fingerprint", "dimension", "pipeline")
+"""The keys of files without a checksum, which earlier versions wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,12 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     path = folder / FILE
     try:
         content = read_json(path)
-        schema, stored = content["schema"], content["dimension"]
-        if schema == CACHE_SCHEMA:
-            check_seal(content)
-        found = Pipeline(int(stored), dict(content["pipeline"]))
+        if content["schema"] == CACHE_SCHEMA:
+            content = check_seal(content, _OLD_KEYS)
+        schema, fingerprint = content["schema"], content["fingerprint"]
+        found = Pipeline(content["dimension"], content["pipeline"])
+        if type(found.dimension) is not int or found.dimension < 1 or not isinstance(found.description, dict):
+            raise ValueError("it does not have the form that arcage writes")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -69,6 +73,11 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
         raise CacheError(
             f"{folder} was written by another version of arcage (schema {schema}, this one reads"
             f" {CACHE_SCHEMA}). Choose another `cache`, or use the version that wrote it."
+        )
+    if fingerprint != folder.name:
+        raise CacheError(
+            f"{path} describes another pipeline ({fingerprint}). Give the folder this name again, or delete"
+            " this one file and run the extraction again."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(

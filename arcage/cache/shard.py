@@ -8,20 +8,48 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from arcage.cache.arrow import keys_to_arrow, printable, read_columns, to_parquet
+from arcage._version import CACHE_SCHEMA
+from arcage.cache.arrow import Kind, keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import I64, Keys, to_hex, to_keys
+from arcage.cache.marker import MarkerForm
 from arcage.cache.parts import DamageError, Part, PartFolder
 from arcage.errors import CacheError
 from arcage.readers.npy import parse_npy
 from arcage.types import F16, F32, Array, Face, ImageFaces, Status
 
-SUFFIXES = ("npy", "parquet")
+COLUMNS: Mapping[str, Kind] = {
+    "sha256": "key",
+    "face": "whole",
+    "faces": "whole",
+    "width": "whole",
+    "height": "whole",
+    "x1": "number",
+    "y1": "number",
+    "x2": "number",
+    "y2": "number",
+    "landmarks": "ten numbers",
+    "det_score": "number",
+    "status": "repeated text",
+    "error": "text",
+}
+"""The columns of the Parquet file."""
+
+_INFINITE, _NEGATIVE = 0x7C00, 0x8000
+"""Bits of float16: those of infinity, and the sign."""
+
+_FACELESS = ("no_face", "unreadable")
+
+
+def marker_form(fingerprint: str, dimension: int) -> MarkerForm:
+    """Return the form of a shard's marker."""
+    stamp = {"schema": CACHE_SCHEMA, "fingerprint": fingerprint, "dimension": dimension}
+    return MarkerForm(("npy", "parquet"), stamp, ("images", "rows", "faces"), ("min_face",))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,78 +171,98 @@ def coarseness(min_face: int | None) -> float:
 
 
 def read_starts(part: Part) -> tuple[Keys, I64]:
-    """Return the keys of the images in a shard, and the first row of each. Raises DamageError."""
-    columns = read_columns(part, ["sha256", "face"])
-    starts = np.flatnonzero(columns["face"] <= 0)
+    """Return the keys of the images in a shard, and the first row of each. Raises DamageError, CacheError."""
+    columns = read_columns(part, {name: COLUMNS[name] for name in ("sha256", "face")})
+    starts = _starts(columns["sha256"], columns["face"], part)
     return columns["sha256"][starts], starts
 
 
 def read_rows(part: Part) -> Rows:
-    """Read all columns of a shard. Raises DamageError."""
-    columns = read_columns(part)
-    try:
-        rows = Rows(
-            keys=columns["sha256"],
-            face=columns["face"],
-            faces=columns["faces"],
-            width=columns["width"],
-            height=columns["height"],
-            boxes=np.stack([columns[name] for name in ("x1", "y1", "x2", "y2")], axis=1),
-            landmarks=columns["landmarks"].reshape(-1, 5, 2),
-            scores=columns["det_score"],
-            status=columns["status"],
-            error=columns["error"],
-        )
-        consistent = _is_consistent(rows, part)
-    except (LookupError, ValueError, TypeError) as error:
-        raise DamageError(f"{part.name}.parquet lacks columns of a shard") from error
+    """Read all columns of a shard. Raises DamageError, CacheError."""
+    columns = read_columns(part, COLUMNS)
+    rows = Rows(
+        keys=columns["sha256"],
+        face=columns["face"],
+        faces=columns["faces"],
+        width=columns["width"],
+        height=columns["height"],
+        boxes=np.stack([columns[name] for name in ("x1", "y1", "x2", "y2")], axis=1),
+        landmarks=columns["landmarks"].reshape(-1, 5, 2),
+        scores=columns["det_score"],
+        status=columns["status"],
+        error=columns["error"],
+    )
+    starts = _starts(rows.keys, rows.face, part)
+    faces = np.add.reduceat(rows.face >= 0, starts, dtype=np.int64) if len(starts) else starts
+    has_face = rows.face >= 0
+    consistent = (
+        np.array_equal(rows.faces, np.repeat(faces, np.diff(starts, append=len(rows))))
+        and (rows.status[has_face] == "ok").all()
+        and np.isin(rows.status[~has_face], _FACELESS).all()
+        and all(np.isfinite(values[has_face]).all() for values in (rows.boxes, rows.landmarks, rows.scores))
+        and min(rows.width.min(initial=0), rows.height.min(initial=0)) >= 0
+    )
     if not consistent:
         raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
     return rows
 
 
-def _is_consistent(rows: Rows, part: Part) -> bool:
-    """Return whether each image has as many rows as faces, in order, and the columns have their types."""
-    count = len(rows)
-    kinds = {
-        "S32": (rows.keys,),
-        "int32": (rows.face, rows.faces, rows.width, rows.height),
-        "float32": (rows.boxes, rows.landmarks, rows.scores),
-        "object": (rows.status, rows.error),
-    }
-    if any(len(a) != count or a.dtype != kind for kind, arrays in kinds.items() for a in arrays):
-        return False
-    starts = np.flatnonzero(rows.face <= 0)
-    lengths = np.diff(starts, append=count)
-    # The number of faces, and the position in the image, that each row should have.
-    faces = np.repeat(rows.faces[starts], lengths)
-    position = np.arange(count) - np.repeat(starts, lengths)
-    return bool(
-        len(position) == count
-        and (rows.faces == faces).all()
-        and (np.repeat(lengths, lengths) == np.maximum(faces, 1)).all()
-        and (rows.face == np.where(faces > 0, position, -1)).all()
-        and np.count_nonzero(faces) == part.facts.get("faces")
-        and {*rows.status.tolist()} <= {"ok", "no_face", "unreadable"}
-        and ((rows.status == "ok") == (faces > 0)).all()
-    )
+def _starts(keys: Keys, face: Array, part: Part) -> I64:
+    """Return the first row of each image, after checking that the faces of an image follow each other."""
+    first = face <= 0
+    starts = np.flatnonzero(first)
+    follows = (face[1:] == face[:-1] + 1) & (face[:-1] >= 0) & (keys[1:] == keys[:-1])
+    if (
+        not first[:1].all()
+        or not (first[1:] | follows).all()
+        or face.min(initial=-1) < -1
+        or len(starts) != part.facts["images"]
+        or np.count_nonzero(face >= 0) != part.facts["faces"]
+    ):
+        raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
+    return starts
 
 
-def map_descriptors(part: Part) -> F16:
-    """Return the memory-mapped descriptors of a shard, shape (rows with a face, dimension).
+def read_descriptors(part: Part, start: int = 0, stop: int | None = None) -> F16:
+    """Return the descriptors of some faces of a shard, shape (stop - start, dimension), read-only.
+
+    The first call in a process reads the whole file and compares it with the marker.
+
+    Args:
+        part: the shard.
+        start: the first row of the file.
+        stop: the row after the last one; None for all.
 
     Raises:
-        DamageError: the file is missing or is not as the marker says.
+        DamageError: the file has changed since it was written, or is not of the form that arcage writes.
         CacheError: the file cannot be read for another reason.
     """
-    path = part.path("npy")
-    expected = (part.facts.get("faces"), part.facts["dimension"])
+    faces, dimension = part.facts["faces"], part.facts["dimension"]
+    stop = faces if stop is None else stop
+    if "npy" not in part.intact:
+        array = _checked_descriptors(part.read("npy"), part)
+        part.intact.add("npy")
+        return array[start:stop]
+    row = 2 * dimension
+    header = part.facts["files"]["npy"]["bytes"] - faces * row
+    data = part.read_span("npy", header + start * row, (stop - start) * row)
+    return np.frombuffer(data, np.float16).reshape(-1, dimension)
+
+
+def _checked_descriptors(data: bytes, part: Part) -> F16:
+    expected = (part.facts["faces"], part.facts["dimension"])
     try:
-        array = parse_npy(memoryview(part.read("npy")))
+        array: F16 = parse_npy(data)
     except ValueError as error:
-        raise DamageError(f"{path.name} is not what was written ({error})") from error
+        raise DamageError(f"{part.name}.npy cannot be read ({error})") from error
     if array.dtype != np.float16 or array.shape != expected or not array.flags.c_contiguous:
-        raise DamageError(f"{path.name} holds {array.dtype} {array.shape} instead of float16 {expected}")
+        raise DamageError(f"{part.name}.npy has {array.dtype} {array.shape} instead of float16 {expected}")
+    # Infinity and NaN are the largest numbers of each sign. NumPy's isfinite is ten times slower.
+    if (
+        array.view(np.int16).max(initial=0) >= _INFINITE
+        or array.view(np.uint16).max(initial=0) >= _NEGATIVE | _INFINITE
+    ):
+        raise DamageError(f"{part.name}.npy has values that are not finite")
     return array
 
 
@@ -224,22 +272,19 @@ def descriptor_rows(face: Array) -> I64:
     return np.where(has_face, np.cumsum(has_face) - 1, -1)
 
 
-def image_at(
-    rows: Rows, descriptor: I64, start: int, part: Part, mapped: Callable[[Part], F16]
-) -> ImageFaces:
-    """Return the image whose rows begin at ``start``.
+def image_at(rows: Rows, descriptor: I64, start: int, part: Part) -> ImageFaces:
+    """Return the image whose rows begin at ``start``. Raises DamageError, CacheError.
 
     Args:
         rows: of the shard.
         descriptor: of :func:`descriptor_rows` for the shard.
         start: the image's first row.
         part: the shard.
-        mapped: :func:`map_descriptors`, or a cached version of it.
     """
     count = int(rows.faces[start])
     if count:
         first = int(descriptor[start])
-        descriptors = mapped(part)[first : first + count].copy()
+        descriptors = read_descriptors(part, first, first + count).copy()
     else:
         descriptors = np.empty((0, part.facts["dimension"]), dtype=np.float16)
     status: Status = rows.status[start]

@@ -12,19 +12,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arcage._version import CACHE_SCHEMA
 from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
 from arcage.cache.parts import Damaged, DamageError, Part, PartFolder, read_error
 from arcage.cache.shard import (
-    SUFFIXES,
     Rows,
     ShardBuffer,
     coarseness,
     descriptor_rows,
     image_at,
-    map_descriptors,
+    marker_form,
     min_face,
     read_rows,
     read_starts,
@@ -92,18 +90,13 @@ class Cache:
             raise CacheError(_nothing_here(self.directory, fingerprint, pipeline or {}))
         self.dimension = found.dimension
         self.pipeline = found.description
-        self._folder = PartFolder(
-            self.path,
-            SUFFIXES,
-            {"schema": CACHE_SCHEMA, "fingerprint": fingerprint, "dimension": self.dimension},
-        )
+        self._folder = PartFolder(self.path, marker_form(fingerprint, self.dimension))
         self._names = NameLog(self.directory)
         self._lock = threading.RLock()
         # Images are requested in nearly the order in which they were written, but from as many shards at once
         # as there were writers. Reading the rows of a shard takes milliseconds, so many are kept (0.3 MB
-        # each). Mapping a file (4 MB) takes 0.1 ms, and a map holds the file open, so few are kept.
+        # each).
         self._rows_of = lru_cache(maxsize=128)(_read_shard)
-        self._map_of = lru_cache(maxsize=8)(map_descriptors)
         self._index: _Index | None = None
         self._parts: tuple[Part, ...] = ()
         self._bad: tuple[Damaged, ...] = ()
@@ -140,7 +133,7 @@ class Cache:
     def damaged(self) -> tuple[Damaged, ...]:
         """Shards and names that are marked as done and cannot be used. Their content counts as missing.
 
-        Converted to text, each says what to do. File sizes are checked on opening and by :meth:`refresh`, and
+        Converted to text, each says what to do. Sizes are checked on opening and by :meth:`refresh`,
         checksums when a file is first used. Only :meth:`verify` reads everything.
         """
         return self._bad + self._names.damaged()
@@ -181,13 +174,10 @@ class Cache:
             at = int(find(index.keys, key)[0])
             if at < 0:
                 return None
-            part = index.parts[index.part[at]]
-            image = self._unless_damaged(partial(self._image_at, start=int(index.start[at])), part)
+            part, start = index.parts[index.part[at]], int(index.start[at])
+            image = self._unless_damaged(partial(self._image, start), part)
             if image is not None:
                 return image
-
-    def _image_at(self, part: Part, start: int) -> ImageFaces:
-        return image_at(*self._rows_of(part), start, part, self._map_of)
 
     def table(self) -> CacheTable:
         """Return every image once, as columns. Descriptors are read from disk when they are needed."""
@@ -232,12 +222,32 @@ class Cache:
         """Return files without a marker, of writers that are running or were killed. Raises CacheError."""
         return self._folder.unfinished() + self._names.unfinished()
 
+    def remarks(self) -> list[str]:
+        """Return what a reader of the whole cache should know: damaged parts, and parts without a marker.
+
+        Raises CacheError if the folder cannot be read.
+        """
+        texts = [str(damage) for damage in self.damaged]
+        reported = {damage.path.with_suffix("") for damage in self.damaged}
+        unmarked = [*self._folder.unmarked(), *self._names.unmarked()]
+        unmarked = [part for part in unmarked if part not in reported]
+        if unmarked:
+            more = f" and {len(unmarked) - 1:,} more" if len(unmarked) > 1 else ""
+            texts.append(
+                f"without a marker in the cache: {unmarked[0]}.*{more}. Their content is left out. An"
+                " extraction is running or was killed, or the marker was lost: run the same extraction again."
+            )
+        return texts
+
     def clean(self, older_than: float = DAY) -> list[Path]:
         """Remove and return files of killed writers that are older than ``older_than`` seconds.
 
         Parts that are marked as done are kept, even damaged ones, and files that arcage did not write.
         """
         return self._folder.clean(older_than) + self._names.clean(older_than)
+
+    def _image(self, start: int, part: Part) -> ImageFaces:
+        return image_at(*self._rows_of(part), start, part)
 
     def _indexed(self) -> _Index:
         index = self._index
@@ -261,9 +271,10 @@ class Cache:
             return read(part)
         except DamageError as error:
             with self._lock:
-                self._bad += (part.damaged(str(error)),)
-                self._parts = tuple(other for other in self._parts if other != part)
-                self._index = None
+                if part in self._parts:  # no other thread has found the damage
+                    self._bad += (part.damaged(str(error)),)
+                    self._parts = tuple(other for other in self._parts if other != part)
+                    self._index = None
             return None
 
 

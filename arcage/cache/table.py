@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from arcage.cache.keys import I64, Keys, find, first_copies, to_hex
 from arcage.cache.parts import DamageError, Part
-from arcage.cache.shard import Rows, coarseness, descriptor_rows, map_descriptors, min_face, no_rows
+from arcage.cache.shard import Rows, coarseness, descriptor_rows, min_face, no_rows, read_descriptors
 from arcage.errors import CacheError
 from arcage.types import Array
 
@@ -60,16 +60,11 @@ class CacheTable(Rows):
         shard, at = self.shard[rows], self.descriptor[rows]
         if (at < 0).any():
             raise ValueError("rows without a face have no descriptor; choose among table.face >= 0")
-        # Shard by shard, each from front to back. Maps are not kept, because each one holds a file open and a
-        # large cache has more shards than a process may open files.
+        # Shard by shard, each from front to back.
         order = np.lexsort((at, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
             if len(group):
-                part = self.parts[shard[group[0]]]
-                try:
-                    out[places[group]] = map_descriptors(part)[at[group]]
-                except DamageError as error:
-                    raise CacheError(str(part.damaged(str(error)))) from error
+                _copy_from(self.parts[shard[group[0]]], at[group], out, places[group])
 
     def storage_order(self) -> I64:
         """Return the rows with a face in their order on disk, shape (rows with a face,), int64.
@@ -89,6 +84,16 @@ class CacheTable(Rows):
     def sha256(self, rows: Array) -> list[str]:
         """Return the hash of each row's image, 64 hexadecimal digits."""
         return to_hex(self.keys[rows])
+
+
+def _copy_from(part: Part, rows: I64, out: Array, places: I64) -> None:
+    """Read some descriptors of a shard, given by ascending row numbers, into ``out[places]``."""
+    first, last = int(rows[0]), int(rows[-1])
+    try:
+        found = read_descriptors(part, first, last + 1)
+    except DamageError as error:
+        raise CacheError(str(part.damaged(str(error)))) from error
+    out[places] = found if (np.diff(rows) == 1).all() else found[rows - first]
 
 
 def build_table(shards: list[tuple[Part, Rows]], dimension: int) -> CacheTable:

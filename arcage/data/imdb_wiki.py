@@ -40,10 +40,11 @@ RULES = {
     "path twice": "an earlier entry has the same file",
 }
 """Why an entry is left out. The first rule that applies is counted."""
-MEMORY = 8 << 30
-"""Maximum address space of the subprocess, bytes. The published files need a tenth of it."""
-SECONDS = 1800
-"""Time limit of the subprocess."""
+MEMORY = 2 << 30
+"""Maximum address space of the subprocess, bytes. The published files need less than half of it."""
+SECONDS, BYTES_PER_SECOND = 10, 50_000
+"""Time limit of the subprocess for any file, and size for which it gets another second. The published files
+take a tenth of that."""
 _DAYS_BEFORE_PYTHON = 366
 """MATLAB's day 1 is 1 January of the year 0, Python's is 1 January of the year 1."""
 
@@ -114,6 +115,7 @@ def clean(mat: Path, out: Path) -> None:
         raise UsageError(f"cannot read {mat}: {reason(error)}") from None
     if not mat.is_file() or size > MAX_FILE_BYTES:
         raise UsageError(f"{mat} is not a file of {MAX_FILE_BYTES:,} bytes or less, as imdb.mat is")
+    seconds = SECONDS + size / BYTES_PER_SECOND
     with atomic_write(out) as file:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "arcage.data.imdb_wiki", os.fspath(mat)],
@@ -128,12 +130,12 @@ def clean(mat: Path, out: Path) -> None:
             },
         )
         try:
-            text, words = child.communicate(timeout=SECONDS)
+            text, words = child.communicate(timeout=seconds)
         except BaseException as error:
             child.kill()
             child.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise UsageError(f"{mat} is damaged: reading it takes over {SECONDS} seconds") from None
+                raise UsageError(f"{mat} is damaged: reading it takes over {seconds:.0f} seconds") from None
             raise
         if child.returncode == UsageError.exit_code:
             raise UsageError(words.decode("utf-8", "replace").strip())

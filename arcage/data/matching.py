@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from arcage.cache import Cache, CacheTable, Names, to_hex, to_keys
 from arcage.data.labels import FROM_NAMES, label_from_name
 from arcage.data.notes import LabelEntry, Note
 from arcage.data.tables import Place, read_table
-from arcage.errors import ImageError
-from arcage.files import read_bytes, sha256_bytes, spelled_on_disk
+from arcage.files import MAX_FILE_BYTES, spelled_on_disk
+from arcage.readers.regular_file import check_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,11 @@ class _ImageIndex:
 
 
 def _hash_of(path: Path) -> str:
+    """Return the sha256 of a file; empty if it cannot be read. A table can name any file."""
     try:
-        return sha256_bytes(read_bytes(path))
-    except ImageError:
+        if check_regular(path).st_size > MAX_FILE_BYTES:
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
         return ""

@@ -19,9 +19,6 @@ ROWS_PER_BYTE = 64
 """Limit of the rows, relative to the size of the file. Different paths take more room."""
 _BUFFER_BYTES = 1 << 20
 
-# Other pools reserve more address space than they use, and the address space of a worker is limited.
-pa.set_memory_pool(pa.system_memory_pool())
-
 
 def read(args: dict[str, Any], _: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield JSON: the ``names`` of all columns and of those that are ``read``, then batches of rows.

@@ -153,10 +153,12 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
     replies = cell.run(_JOB, args, limits=LIMITS)
     number = 0
     at: list[tuple[int, str]] = []
+    error = ""
     try:
         for reply in replies:
             if "error" in reply.header:
-                raise UsageError(f"cannot read {path} as parquet: {str(reply.header['error'])[:500]}")
+                error = str(reply.header["error"])[:500]
+                continue  # To its end, so that the worker process can be used again.
             content = parse_json(bytes(reply.body), max_bytes=_REPLY_BYTES)
             if not number:
                 names = [str(name) for name in content["names"]]
@@ -173,10 +175,12 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
     except cell.CellMemoryError:
         words = f"reading it takes more than {LIMITS.memory >> 20} MiB of memory"
         raise UsageError(f"cannot read {path} as parquet: {words}; write it in smaller row groups") from None
-    except (cell.CellError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"cannot read {path} as parquet: {error}") from None
+    except (cell.CellError, ValueError, TypeError, KeyError) as failure:
+        raise UsageError(f"cannot read {path} as parquet: {failure}") from None
     finally:
         replies.close()
+    if error:
+        raise UsageError(f"cannot read {path} as parquet: {error}")
 
 
 def _spread(at: Sequence[tuple[int, str]], cells: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import cv2
 
-from arcage.errors import ImageError, ImageExtraError, ImageMemoryError
+from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
 from arcage.images import heif, raw
 from arcage.images.formats import Format, find_format
 from arcage.images.header import ImageHeader
@@ -20,6 +20,8 @@ from arcage.images.silence import silence_decoders
 from arcage.types import U8
 
 _JOB = "arcage.images.decoder:decode_job"
+_BYTES_PER_PIXEL = 16
+"""Memory of typical decoders, including the result."""
 
 
 def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
@@ -68,6 +70,14 @@ def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
     return decode_in_cell(_JOB, data, limits)
 
 
+def is_quick(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> bool:
+    """Return whether an image is decoded in this process, or refused at once: neither takes long."""
+    try:
+        return not raw.is_raw(data) and judge(data, find_format(data).read_header(data), limits).in_process
+    except ImageError:
+        return True
+
+
 def decode_job(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
     """Decode an image in a worker process (:data:`arcage.process.worker.Job`)."""
     limits = DecodeLimits(args["memory"], args["seconds"], args["pixels"])
@@ -82,7 +92,17 @@ def _decode_any(data: bytes, limits: DecodeLimits) -> U8:
     format_ = find_format(data)
     header = format_.read_header(data)
     judge(data, header, limits)
-    return _decode(data, format_, header)
+    try:
+        return _decode(data, format_, header)
+    except ImageError as error:
+        # Some libraries report a lack of memory as damage, which would be cached.
+        pixels = max(header.width * header.height, header.largest)
+        if pixels * _BYTES_PER_PIXEL > limits.memory // 2 and not isinstance(error, ImageHereError):
+            raise ImageMemoryError(
+                f"{error}, or decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: "
+                "raise `max_memory`"
+            ) from None
+        raise
 
 
 def _decode(data: bytes, format_: Format, header: ImageHeader) -> U8:

@@ -382,6 +382,7 @@ def _environment() -> dict[str, str]:
         # Each arena takes address space, which is limited.
         "MALLOC_ARENA_MAX": "2",
         "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc reserves 1 GiB
     }
 
 

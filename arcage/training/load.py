@@ -73,7 +73,7 @@ def load_labelled(
         request: the caches and the labels.
         extractor: the pipeline whose descriptors are read.
         report: called with the number of images, and with labels that are left out.
-        warn: called with damaged parts of the caches.
+        warn: called with damaged parts of the caches, and those without a marker.
 
     Raises:
         UsageError: labels cannot be read, or fit no image.
@@ -90,8 +90,8 @@ def load_labelled(
         )
     finally:
         for cache in caches.values():
-            for damage in cache.damaged:
-                warn(str(damage))
+            for remark in cache.remarks():
+                warn(remark)
     for remark in faces.remarks():
         report(remark)
     report(f"images: {faces.counts}")

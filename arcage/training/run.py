@@ -82,7 +82,7 @@ def fit(
         out=request.out,
         settings=Settings(kind=request.kind, seed=request.seed),
         holdout=request.holdout,
-        variants=_variants(request),
+        variants=_variants(request, warn),
         sampling=sampling,
         search_seconds=60 * (request.search or 0),
     )
@@ -135,8 +135,8 @@ def _load(request: FitRequest, extractor: embedder.Extractor, report: Say, warn:
     return replace(labelled, faces=labelled.faces.only(request.only))
 
 
-def _variants(request: FitRequest) -> list[CacheTable]:
-    """Return the degraded descriptors of the same faces."""
+def _variants(request: FitRequest, warn: Say) -> list[CacheTable]:
+    """Return the degraded descriptors of the same faces. Damage is passed to ``warn``."""
     fingerprints = [
         embedder.Extractor(request.pack, variant=number).fingerprint
         for number in range(1, request.augment + 1)
@@ -147,10 +147,13 @@ def _variants(request: FitRequest) -> list[CacheTable]:
                 f"the cache {folder} lacks {counted(request.augment, 'degraded variant')} of its faces: "
                 f"run `arcage extract` on the same images with `augment` {request.augment} first"
             )
-    return [
-        join_tables([Cache(folder, fingerprint).table() for folder in request.caches])
-        for fingerprint in fingerprints
-    ]
+    caches = [[Cache(folder, fingerprint) for folder in request.caches] for fingerprint in fingerprints]
+    try:
+        return [join_tables([cache.table() for cache in each]) for each in caches]
+    finally:
+        for cache in (cache for each in caches for cache in each):
+            for remark in cache.remarks():
+                warn(remark)
 
 
 def evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 from appserver import Server, running  # noqa: E402
 
+from arcage.app import api  # noqa: E402
 from arcage.app.limits import Limits  # noqa: E402
 from arcage.output.rows import COLUMNS  # noqa: E402
 
@@ -91,6 +93,20 @@ def test_requests_wait_for_memory(fake: None, monkeypatch: pytest.MonkeyPatch) -
     with running(Limits(uploads_bytes=150)) as server, ThreadPoolExecutor(3) as pool:
         answers = pool.map(server.predict, [image(face(age)) for age in (20, 30, 40)])
         assert [answer.rows[0]["age"] for answer in answers] == [20, 30, 40]
+
+
+def test_photos_that_take_long_do_not_delay_others(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeExtractor, "delay", 0.3)
+    slow, quick = image(face(70)), image(face(20))
+    monkeypatch.setattr(api, "is_quick", lambda data, limits: data == quick)
+    with running() as server, ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(server.predict, slow) for _ in range(40)]
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert server.predict(quick).rows[0]["age"] == 20
+        assert time.monotonic() - started < 1.5  # all others take at least 3 seconds
+        assert not answers[-1].done()
+        assert [answer.result().rows[0]["age"] for answer in answers] == [70] * 40
 
 
 def test_the_documented_example_is_the_response(bundled: None, photo: bytes, compiled: Path) -> None:

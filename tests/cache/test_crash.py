@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import mmap
 import os
 import random
 import signal
@@ -279,7 +278,7 @@ def test_errors_of_the_process_are_not_damage(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(mmap, "mmap", refused)
+        patch.setattr("arcage.cache.parts.read_regular", refused)
         with pytest.raises(CacheError, match=os.strerror(number)):
             len(seen)
     assert len(seen) == 1

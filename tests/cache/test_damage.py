@@ -122,7 +122,8 @@ def test_parquet_of_another_form_with_right_checksums(cache: Cache, reopened: Ca
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from arcage.cache.parts import sealed, write_file
+    from arcage.cache.marker import sealed
+    from arcage.cache.parts import write_file
 
     store(cache, image(1), image(2))
     path = files(cache, "parquet")[0]

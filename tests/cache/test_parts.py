@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from invented import assert_same, files, image, sha, store
 
-from arcage.cache import Cache
+from arcage.cache import Cache, ShardWriter
+from arcage.errors import CacheError
 
 
 def damage_npy(cache: Cache) -> None:
@@ -104,6 +106,80 @@ def test_verify_finds_a_changed_byte(cache: Cache, reopened: Callable[[], Cache]
     seen = reopened()
     assert seen.damaged == ()
     assert [path.name in bad.reason for bad in seen.verify()] == [True]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_changed_byte_is_noticed_when_a_file_is_used(
+    cache: Cache, reopened: Callable[[], Cache], old: bool
+) -> None:
+    store(cache, image(1), image(2), image(3), image(4), per_shard=2)
+    if old:
+        forget_checksums(cache)
+    assert len(reopened().table().descriptors()) == 4
+    path = files(cache, "npy")[0]
+    before = path.read_bytes()
+    path.write_bytes(before[:-2] + b"\x00\x38")
+    seen = reopened()
+    table = seen.table()
+    with pytest.raises(CacheError, match=r"has changed .* Delete"):
+        table.descriptors()
+    assert sorted(table.descriptors(table.shard == 1)[:, 0].tolist()) == [3, 4]
+    assert seen.get(sha(2)) is None
+    assert_same(seen.get(sha(3)), image(3))
+    assert seen.missing([sha(1), sha(2), sha(3)]).tolist() == [True, True, False]
+    assert len(seen.damaged) == 1
+    path.write_bytes(before)
+    parquet = files(cache, "parquet")[1]
+    content = bytearray(parquet.read_bytes())
+    content[len(content) // 3] ^= 1
+    parquet.write_bytes(content)
+    seen = reopened()
+    assert len(seen.table()) == len(seen) == 2
+    assert "has changed" in str(seen.damaged[0])
+
+
+def test_files_that_changed_places_are_noticed(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    store(cache, image(1), image(2), per_shard=1)
+    one, other = files(cache, "npy")
+    spare = one.with_name("spare")
+    for source, target in ((one, spare), (other, one), (spare, other)):
+        source.rename(target)
+    seen = reopened()
+    assert seen.get(sha(1)) is seen.get(sha(2)) is None
+    assert len(seen.damaged) == 2
+
+
+def test_lost_markers_are_noticed(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    with ShardWriter(cache) as writer:
+        writer.add(image(1), "1.jpg")
+    assert reopened().remarks() == []
+    files(cache, "done")[0].unlink()
+    (text,) = reopened().remarks()
+    assert files(cache, "npy")[0].stem in text
+    assert "run the same extraction again" in text
+    next((cache.directory / "names").glob("*.done")).unlink()
+    (text,) = reopened().remarks()
+    assert "and 1 more" in text
+
+
+def test_pipes_are_not_waited_for(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    for seed, suffix in enumerate(("done", "npy", "parquet")):
+        store(cache, image(seed))
+        path = files(cache, suffix)[-1]
+        path.unlink()
+        os.mkfifo(path)
+    assert len(reopened()) == 0
+    assert len(reopened().damaged) == 3
+
+
+def forget_checksums(cache: Cache) -> None:
+    """Write the markers as earlier versions did."""
+    for path in files(cache, "done"):
+        facts = json.loads(path.read_bytes())
+        del facts["checksum"]
+        for file in facts["files"].values():
+            del file["xxh3"]
+        path.write_text(json.dumps(facts, indent=1))
 
 
 def test_foreign_files_are_kept(cache: Cache, reopened: Callable[[], Cache]) -> None:

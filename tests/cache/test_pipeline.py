@@ -9,12 +9,14 @@ import pytest
 from invented import DIMENSION, assert_same, image, sha, store
 
 from arcage.cache import Cache
+from arcage.cache.marker import sealed
 from arcage.errors import CacheError
 
 
 def test_pipeline_json(cache: Cache, reopened: Callable[[], Cache]) -> None:
     content = json.loads((cache.path / "pipeline.json").read_text())
-    assert content.pop("checksum")
+    checksum = content.pop("checksum")
+    assert checksum == sealed(content)["checksum"]
     assert content == {
         "schema": 1,
         "fingerprint": "f1",
@@ -33,13 +35,35 @@ def test_another_dimension_or_schema_is_refused(cache: Cache, reopened: Callable
         Cache(cache.directory, "f1", dimension=9)
     path = cache.path / "pipeline.json"
     text = path.read_text()
-    path.write_text(text.replace('"schema": 1', '"schema": 2'))
+    path.write_text(json.dumps(sealed({**old_content(text), "schema": 2})))
     with pytest.raises(CacheError, match=r"another version .*another `cache`"):
         reopened()
     for damaged in ("", "[]", "{}", '{"schema": 1, "dimension": "x", "pipeline": {}}'):
         path.write_text(damaged)
         with pytest.raises(CacheError, match="Delete this one file"):
             reopened()
+
+
+def old_content(text: str) -> dict[str, object]:
+    """Return the content as earlier versions wrote it, without a checksum."""
+    content: dict[str, object] = json.loads(text)
+    del content["checksum"]
+    return content
+
+
+def test_changes_are_noticed(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    path = cache.path / "pipeline.json"
+    text = path.read_text()
+    for old, new in (("yunet", "yumet"), ("640", "641"), ('"checksum"', '"checksun"')):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(CacheError, match="Delete this one file"):
+            reopened()
+    path.write_text(json.dumps(old_content(text)))
+    assert reopened().dimension == DIMENSION
+    path.write_text(json.dumps({**old_content(text), "fingerprint": "f2"}))
+    with pytest.raises(CacheError, match="another pipeline"):
+        reopened()
 
 
 def test_descriptors_outlive_their_description(cache: Cache) -> None:

@@ -13,7 +13,7 @@ import xxhash
 from invented import DIMENSION, FINGERPRINT, assert_same, files, image, searched, sha, store
 
 from arcage.cache import Cache, ShardWriter
-from arcage.cache.parts import sealed
+from arcage.cache.marker import sealed
 from arcage.errors import CacheError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,14 @@ def test_the_exact_spelling_comes_first(tmp_path: Path) -> None:
     third = "Jose\u0301 M\u00fcller.jpg"
     with pytest.raises(UsageError, match=r"matches a single image \(1 match several"):
         labelled_faces(cache, table(tmp_path, f"path,age\n{third},20\n"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_a_table_that_names_a_pipe_or_a_huge_file_does_not_wait(tmp_path: Path) -> None:
+    cache = write(tmp_path / "cache", [("a.jpg", image("a"))])
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    places = "".join(f"{place},30\n" for place in ("a.jpg", "pipe", "huge", "/dev/zero", "x" * 5000))
+    faces = labelled_faces(cache, table(tmp_path, f"path,age\n{places}"))
+    assert counted(faces) == {"labelled": 1, "used": 1, "missing": 4}

@@ -37,7 +37,7 @@ from encoded import (
 
 from arcage.cache import Cache, ShardWriter
 from arcage.errors import ImageError, ImageExtraError, ImageHereError, ImageMemoryError
-from arcage.images.decoder import decode, is_out_of_memory
+from arcage.images.decoder import decode, is_out_of_memory, is_quick
 from arcage.images.limits import DecodeLimits
 
 
@@ -72,6 +72,14 @@ def test_each_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, data in enumerate((jpeg(picture()), encode(picture(), ".png"), CMYK_JPEG), start=1):
         decode(data)
         assert len(calls) == number
+
+
+def test_is_quick_tells_what_runs_in_this_process_or_is_refused() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    assert [is_quick(encode(picture, kind)) for kind in (".png", ".jpg", ".webp")] == [True] * 3
+    assert not is_quick(encode(picture, ".tiff"))
+    assert is_quick(b"text")
+    assert is_quick(encode(picture, ".png"), DecodeLimits(pixels=10))
 
 
 def test_the_limit_itself_is_allowed() -> None:
@@ -267,3 +275,30 @@ def test_the_package_offers_decode_and_loads_it_on_demand() -> None:
         "assert images.decode is decode\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory need Linux")
+@pytest.mark.parametrize("suffix", [".avif", ".jp2", ".tiff", ".bmp"])
+def test_a_worker_without_memory_does_not_report_damage(suffix: str) -> None:
+    data = encode(np.zeros((3000, 4000, 3), np.uint8), suffix)
+    with pytest.raises(ImageMemoryError, match=r"more than 50 MB of memory: .*raise `max_memory`"):
+        decode(data, limits=DecodeLimits(memory=50_000_000))
+    with pytest.raises(ImageError) as caught:
+        decode(encode(BIG, suffix)[:-300])
+    assert type(caught.value) is ImageError
+
+
+def test_what_takes_long_is_decoded_in_a_worker_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg(BIG)
+    used: list[str] = []
+
+    def decode_in_cell(job: str, data: bytes, limits: DecodeLimits) -> Any:
+        used.append(job)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr("arcage.images.decoder.decode_in_cell", decode_in_cell)
+    assert decode(data).shape == BIG.shape
+    assert not used
+    monkeypatch.setattr("arcage.images.judge._MAX_SECONDS", -1)
+    assert decode(data).shape == (1, 1, 3)
+    assert used == ["arcage.images.decoder:decode_job"]

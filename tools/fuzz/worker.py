@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,6 +50,7 @@ def work(
     import resource  # POSIX only
 
     _redirect_output(folder / "output")
+    _end_with(os.getppid())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tempfile.tempdir = str(folder / "tmp")
     (folder / "tmp").mkdir()
@@ -90,6 +94,17 @@ def _try(campaign: Campaign, seed: int, number: int) -> Reply:
     if peak > peak_before and peak - before > most:
         outcome, text = "memory", f"{(peak - before) / 1e6:,.0f} MB\n{case.about}"
     return Reply(outcome, text, now)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that watches it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _redirect_output(path: Path) -> None:

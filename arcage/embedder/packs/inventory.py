@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from arcage.embedder.onnx_check import MAX_MODEL_BYTES
 from arcage.embedder.packs.find import recorded_pack, unknown_pack
 from arcage.embedder.packs.insightface import insightface_files, list_insightface
 from arcage.embedder.packs.record import (
@@ -20,6 +20,8 @@ from arcage.embedder.packs.record import (
 )
 from arcage.embedder.packs.registry import LICENCE, PUBLISHED, SOURCE, PublishedPack
 from arcage.errors import ModelError
+from arcage.files import sha256_bytes
+from arcage.readers.regular_file import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +159,11 @@ def _compare(
     """Yield the state of each file that is in the folder or in ``recorded``, the SHA-256 by name."""
     for file in sorted({*files, *(recorded or ())}):
         try:
-            with open(folder / file, "rb") as opened:
-                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            found = sha256_bytes(read_regular(folder / file, MAX_MODEL_BYTES))
         except FileNotFoundError:
             yield VerifiedFile(pack, file, "missing", None, remedy)
             continue
-        except OSError:
+        except (OSError, ValueError):  # also of a pipe, or a file that is too large
             yield VerifiedFile(pack, file, "damaged", None, remedy)
             continue
         if recorded is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,14 @@ def test_a_changed_file_is_reported_and_not_loaded(fetched: Path, arcage: Run) -
     assert arcage("models", "fetch", "buffalo_s", "--yes").exit_code == 3
 
 
+def replace_by_pipe(folder: Path) -> None:
+    (folder / "det_500m.onnx").unlink()
+    os.mkfifo(folder / "det_500m.onnx")
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+
+
 @pytest.mark.parametrize(
     ("damage", "state"),
     [
@@ -40,6 +49,8 @@ def test_a_changed_file_is_reported_and_not_loaded(fetched: Path, arcage: Run) -
         (lambda folder: (folder / "extra.onnx").write_bytes(b"x"), "foreign"),
         (lambda folder: (folder / DIGESTS_FILE).write_bytes(b"{"), "damaged"),
         (lambda folder: (folder / DIGESTS_FILE).write_bytes(b'{"files": 1}'), "damaged"),
+        (lambda folder: os.truncate(folder / "det_500m.onnx", 1 << 40), "damaged"),
+        pytest.param(replace_by_pipe, "damaged", marks=needs_pipes),
     ],
 )
 def test_other_damage(fetched: Path, damage: Callable[[Path], object], state: str) -> None:
