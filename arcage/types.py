@@ -13,6 +13,7 @@ F16: TypeAlias = NDArray[np.float16]
 F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
 U8: TypeAlias = NDArray[np.uint8]
+Index: TypeAlias = NDArray[np.intp]
 Array: TypeAlias = NDArray[Any]
 
 Status: TypeAlias = Literal["ok", "no_face", "unreadable"]

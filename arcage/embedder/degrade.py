@@ -25,8 +25,10 @@ def degraded_crop(image: U8, landmarks: F32, rng: np.random.Generator) -> U8:
     """
     # At twice the resolution of the networks' input.
     matrix = similarity(landmarks, 2 * TEMPLATE)
-    canvas = warp(image, matrix, 2 * SIDE, border_mode(rng))
-    return align(*degrade(canvas, transform(landmarks, matrix), rng))
+    first = np.zeros(1, np.intp)
+    (canvas,) = warp([image], first, matrix[None], 2 * SIDE, border_mode(rng))
+    degraded, points = degrade(canvas, transform(landmarks, matrix), rng)
+    return align([degraded], first, points[None])[0]
 
 
 def degrade(canvas: U8, landmarks: F64, rng: np.random.Generator) -> tuple[U8, F64]:

@@ -1,13 +1,15 @@
-"""Find the faces of an image of any size, each once."""
+"""Find the faces of images of any size, each once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from arcage.embedder.candidates import Candidates, FaceDetector, non_maximum_suppression
+from arcage.embedder.candidates import Candidates, FaceDetector, joined, non_maximum_suppression
 from arcage.embedder.tiles import needs_tiles, search_tiles
 from arcage.embedder.views import LARGE, LARGE_IMAGE, PHOTO, SMALL_IMAGE, TIGHT, reduced, search_view
-from arcage.types import U8, Face
+from arcage.types import U8
 
 DEFAULT_MIN_FACE = 40
 """Minimum face width, pixels of the image. Images of up to 4,266 pixels need no tiles for it."""
@@ -18,9 +20,9 @@ BORDER_FRACTION = 0.02
 
 
 def find_faces(
-    detector: FaceDetector, image: U8, threshold: float, min_face: int = DEFAULT_MIN_FACE
-) -> tuple[Face, ...]:
-    """Return all faces of one image, highest score first.
+    detector: FaceDetector, images: Sequence[U8], threshold: float, min_face: int = DEFAULT_MIN_FACE
+) -> Candidates:
+    """Return all faces of each image, by image and then highest score first.
 
     Small images are searched with a margin around them. Photos are searched at up to 640 pixels, large ones
     also at up to 1,280 pixels. If nothing is found, or a face touches the border, the image is searched
@@ -28,37 +30,46 @@ def find_faces(
     the image are searched as well.
 
     Args:
-        detector: finds the candidates of one canvas.
-        image: shape (height, width, 3), uint8, RGB.
+        detector: finds the candidates of canvases.
+        images: each (height, width, 3), uint8, RGB.
         threshold: minimum score, 0 to 1.
         min_face: minimum face width, pixels.
     """
-    found = _search_views(detector, image, threshold)
-    if needs_tiles(image.shape[1], image.shape[0], min_face):
-        found += search_tiles(detector, image, threshold, min_face)
-    views = np.repeat(np.arange(len(found)), [len(f) for f in found])
-    boxes = np.concatenate([f.boxes for f in found])
-    landmarks = np.concatenate([f.landmarks for f in found])
-    scores = np.concatenate([f.scores for f in found])
-    kept = non_maximum_suppression(boxes, scores, views)
-    return tuple(Face(boxes[i], landmarks[i], float(scores[i])) for i in kept)
+    small = [i for i, image in enumerate(images) if max(image.shape[:2]) <= SMALL_IMAGE]
+    large = [i for i, image in enumerate(images) if max(image.shape[:2]) > SMALL_IMAGE]
+    found = [search_view(detector, [images[i] for i in small], TIGHT, threshold).numbered(small)]
+    found += [part.numbered(large) for part in _search_photos(detector, [images[i] for i in large], threshold)]
+    for i in large:
+        if needs_tiles(images[i].shape[1], images[i].shape[0], min_face):
+            tiles = search_tiles(detector, images[i], threshold, min_face)
+            found += [tile.numbered([i]) for tile in tiles]
+    views = np.repeat(np.arange(len(found)), [len(part) for part in found])
+    together = joined(found)
+    return together.select(non_maximum_suppression(together, views))
 
 
-def _search_views(detector: FaceDetector, image: U8, threshold: float) -> list[Candidates]:
-    """Return the faces of each view of the whole image, in pixels of the image."""
-    height, width = image.shape[:2]
-    if max(height, width) <= SMALL_IMAGE:
-        return [search_view(detector, image, TIGHT, threshold)]
+def _search_photos(detector: FaceDetector, images: Sequence[U8], threshold: float) -> list[Candidates]:
+    """Return the faces of each view of whole photos, in pixels of the photos."""
+    if not images:
+        return []
     # All views are made from the size of the finest one, so that a large photo is read once.
-    scene = reduced(image, LARGE.content)
-    found = [search_view(detector, scene, PHOTO, threshold)]
-    if max(height, width) > LARGE_IMAGE:
-        found.append(search_view(detector, scene, LARGE, threshold))
-    boxes = np.concatenate([f.boxes for f in found])
-    margin = BORDER_FRACTION * max(scene.shape[:2])
-    right, bottom = scene.shape[1] - margin, scene.shape[0] - margin
-    touching = (boxes[:, :2].min(axis=1) < margin) | (boxes[:, 2] > right) | (boxes[:, 3] > bottom)
-    if not len(boxes) or touching.any():
-        found.append(search_view(detector, scene, TIGHT, threshold))
-    ratio = np.array([width / scene.shape[1], height / scene.shape[0]], np.float32)
-    return [f.scaled(ratio) for f in found]
+    scenes = [reduced(image, LARGE.content) for image in images]
+    sizes = np.array([(scene.shape[1], scene.shape[0]) for scene in scenes], np.float32)
+    found = [search_view(detector, scenes, PHOTO, threshold)]
+    fine = [i for i, image in enumerate(images) if max(image.shape[:2]) > LARGE_IMAGE]
+    if fine:
+        found.append(search_view(detector, [scenes[i] for i in fine], LARGE, threshold).numbered(fine))
+    faces = joined(found)
+    size = sizes[faces.pictures]
+    margin = BORDER_FRACTION * size.max(axis=1)
+    touching = (faces.boxes[:, :2].min(axis=1) < margin) | (faces.boxes[:, 2:] > size - margin[:, None]).any(
+        axis=1
+    )
+    again = np.ones(len(scenes), bool)
+    again[faces.pictures] = False
+    again[faces.pictures[touching]] = True
+    tight = [int(i) for i in np.flatnonzero(again)]
+    if tight:
+        found.append(search_view(detector, [scenes[i] for i in tight], TIGHT, threshold).numbered(tight))
+    full = np.array([(image.shape[1], image.shape[0]) for image in images])
+    return [part.scaled((full / sizes).astype(np.float32)) for part in found]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 import cv2
@@ -19,6 +19,7 @@ import numpy as np
 
 from arcage._version import PIPELINE_SCHEMA
 from arcage.embedder import align, degrade, detect, rotated, views
+from arcage.embedder.candidates import Candidates, joined
 from arcage.embedder.engines.base import Engine, Hint, Precision, cores
 from arcage.embedder.engines.choose import make_engine
 from arcage.embedder.landmarks import refine
@@ -30,12 +31,12 @@ from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decoder import decode, is_out_of_memory
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
-from arcage.types import U8, Face, ImageFaces, Status
+from arcage.types import U8, Face, ImageFaces
 
 THRESHOLD = 0.5
 """Minimum detector score of a face."""
 CHUNK = 32
-"""Images that are processed together; crops of the faces of twice as many may be in memory."""
+"""Twice as many images, or more on many processors, are taken from a stream's source before their results are."""
 
 ReadImage = Callable[[], bytes | U8]
 """Returns an encoded image, or its pixels, (height, width, 3), uint8, RGB. Raises ImageError."""
@@ -43,6 +44,11 @@ Lookup = Callable[[str], ImageFaces | None]
 """Returns the cached result of the image with this SHA-256, or None."""
 Item = TypeVar("Item")
 
+_TASK_BYTES = 16 << 20
+"""Size of the decoded images of one task, bytes, as far as it can be foreseen."""
+_MAX_HELD = 48 << 20
+"""Decoded images of a task go through the other stages once they are larger, bytes."""
+_NO_MEMORY = "not enough memory for this image"
 _SHUTDOWN_SECONDS = 0.5
 """Time that a stopped stream waits for images in progress, seconds."""
 _LOADING = threading.RLock()
@@ -68,23 +74,23 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(frozen=True, slots=True)
-class _Detected:
-    """One image between detection and embedding."""
+class _Decoded:
+    """One image between decoding and detection."""
 
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
-    error: str = ""
-    faces: tuple[Face, ...] = ()
-    crops: U8 | None = None
-    """Shape (faces, 112, 112, 3), RGB; None without faces."""
-    multi_frame: bool = False
-    cached: ImageFaces | None = None
-    """The result, if it was cached. The other fields are then unused."""
+    number: int
+    """Its place in the task."""
+    sha256: str
+    image: U8
+    multi_frame: bool
 
-    @property
-    def status(self) -> Status:
-        return "unreadable" if self.error else "ok" if self.faces else "no_face"
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[Item]):
+    """What a task returns."""
+
+    results: list[tuple[Item, ImageFaces]]
+    size: int
+    """Size of the decoded images, bytes."""
 
 
 class Extractor:
@@ -205,7 +211,7 @@ class Extractor:
         with _LOADING:
             if self._networks is None:
                 try:
-                    self._networks = PackNetworks(self.pack, self.engine, self.hint)
+                    self._networks = PackNetworks(self.pack, self.engine)
                 except MemoryError as error:  # not the fault of the image for which they are loaded
                     raise ModelError("not enough memory for the networks: close other programs") from error
             return self._networks
@@ -225,15 +231,18 @@ class Extractor:
         images: Iterable[tuple[Item, ReadImage]],
         lookup: Lookup | None = None,
         *,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> Generator[tuple[Item, ImageFaces]]:
-        """Yield the faces of many images, in their order; decoding, detection and embedding overlap.
+        """Yield the faces of many images, in their order.
+
+        One worker thread for each processor takes a few images at a time through all stages.
 
         Args:
             images: pairs of any value that identifies the image, and a function that reads it, which is
                 called in a worker thread.
             lookup: returns cached results; called in a worker thread before an image is decoded.
-            chunk: number of images that are processed together. As many again are read ahead.
+            chunk: at most twice as many images are taken from ``images`` before their results are; by default
+                enough for all workers.
 
         Yields:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
@@ -241,31 +250,29 @@ class Extractor:
         source = iter(images)
         workers = cores()
         pool = ThreadPoolExecutor(workers, "arcage")
-        submitted: deque[Future[list[tuple[Item, _Detected]]]] = deque(maxlen=2 * chunk)
+        tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
+        submitted: deque[Future[_Done[Item]]] = deque(maxlen=2 * workers)
+        ahead, at_once = 0, 1
 
-        def submit(per_task: int) -> list[Future[list[tuple[Item, _Detected]]]]:
-            taken = list(islice(source, chunk))
-            parts = [taken[i : i + per_task] for i in range(0, len(taken), per_task)]
-            futures = [pool.submit(self._detect_all, part, lookup) for part in parts]
-            submitted.extend(futures)
-            return futures
+        def submit() -> None:
+            nonlocal ahead
+            limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
+            while ahead < limit and (part := list(islice(source, min(at_once, limit - ahead)))):
+                ahead += len(part)
+                tasks.append((pool.submit(self._extract_all, part, lookup), len(part)))
+                submitted.append(tasks[-1][0])
 
         try:
-            ahead = submit(1)
-            per_task = 1
-            while ahead:
-                # The next images are submitted before this chunk's faces are embedded: no core is idle.
-                current, ahead = ahead, submit(per_task)
-                detected = [pair for future in current for pair in future.result()]
-                cached = [(item, d.cached) for item, d in detected if d.cached is not None]
-                # Passing an image to a thread and back takes longer than reading and looking up a cached
-                # one. After a chunk of cached images each task therefore has many.
-                if len(cached) == len(detected):
-                    per_task = max(1, chunk // workers)
-                    yield from cached
-                else:
-                    per_task = 1
-                    yield from self._embed(pool, detected)
+            submit()
+            while tasks:
+                future, count = tasks.popleft()
+                done = future.result()
+                ahead -= count
+                # Many small images together, because passing a task to a thread and back takes time; large
+                # ones alone, so that no worker is left with several at the end.
+                at_once = min(self._most_at_once, max(1, _TASK_BYTES * count // max(1, done.size)))
+                submit()
+                yield from done.results
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
@@ -273,13 +280,33 @@ class Extractor:
             if not wait(running, timeout=_SHUTDOWN_SECONDS).not_done:
                 pool.shutdown()
 
-    def _detect_all(
-        self, images: Iterable[tuple[Item, ReadImage]], lookup: Lookup | None
-    ) -> list[tuple[Item, _Detected]]:
-        return [(item, self._detect(read, lookup)) for item, read in images]
+    @property
+    def _most_at_once(self) -> int:
+        """Maximum number of images of a task."""
+        return 8 if self._engine is None else max(8, self._engine.embedder_batches[-1])
 
-    def _detect(self, read: ReadImage, lookup: Lookup | None) -> _Detected:
-        """Read one image, look it up, and otherwise decode it, find its faces and crop them."""
+    def _extract_all(
+        self, images: Sequence[tuple[Item, ReadImage]], lookup: Lookup | None
+    ) -> _Done[Item]:
+        """Read some images, look them up, and otherwise take them through all stages."""
+        found: dict[int, ImageFaces] = {}
+        decoded: list[_Decoded] = []
+        size = held = 0
+        for number, (_, read) in enumerate(images):
+            result = self._decode(number, read, lookup)
+            if isinstance(result, ImageFaces):
+                found[number] = result
+                continue
+            decoded.append(result)
+            size, held = size + result.image.nbytes, held + result.image.nbytes
+            if held > _MAX_HELD:
+                found.update(self._describe(decoded))
+                decoded, held = [], 0
+        found.update(self._describe(decoded))
+        return _Done([(item, found[number]) for number, (item, _) in enumerate(images)], size)
+
+    def _decode(self, number: int, read: ReadImage, lookup: Lookup | None) -> _Decoded | ImageFaces:
+        """Read one image, and return its cached result, or its pixels, or the reason why there are none."""
         sha256 = ""
         try:
             data = read()
@@ -289,60 +316,74 @@ class Extractor:
                 cached = lookup(sha256) if lookup else None
                 multi_frame = is_multi_frame(data)
                 if cached is not None and self.accepts(cached):
-                    return _Detected(cached=replace(cached, multi_frame=True) if multi_frame else cached)
+                    return replace(cached, multi_frame=True) if multi_frame else cached
             image = decode(data, limits=self.limits) if isinstance(data, bytes) else data
-            faces = self._find_faces(image)
-            crops = [self._crop(image, face, sha256, i) for i, face in enumerate(faces)]
-            stacked = np.stack(crops) if crops else None
         except ImageHereError as error:  # without the SHA-256, so that no cache keeps it
-            return _Detected(error=str(error))
+            return self._unreadable("", str(error))
         except ImageError as error:
-            return _Detected(sha256, error=str(error))
+            return self._unreadable(sha256, str(error))
         except (MemoryError, cv2.error) as error:
             if not is_out_of_memory(error):
                 raise
-            return _Detected(error="not enough memory for this image")
-        return _Detected(sha256, image.shape[1], image.shape[0], "", faces, stacked, multi_frame)
+            return self._unreadable("", _NO_MEMORY)
+        return _Decoded(number, sha256, image, multi_frame)
 
-    def _find_faces(self, image: U8) -> tuple[Face, ...]:
-        detector = self.networks.detector
-        faces = [
-            rotated.set_upright(detector, image, face)
-            for face in detect.find_faces(detector, image, THRESHOLD, self.min_face)
-        ] or rotated.find_rotated(detector, image, THRESHOLD)
-        return tuple(replace(face, landmarks=refine(detector, image, face.landmarks)) for face in faces)
+    def _unreadable(self, sha256: str, error: str) -> ImageFaces:
+        none = np.empty((0, self.dimension), np.float16)
+        return ImageFaces(sha256, 0, 0, "unreadable", error, (), none, min_face=self.min_face)
 
-    def _crop(self, image: U8, face: Face, sha256: str, index: int) -> U8:
-        if not self.variant:
-            return align.align(image, face.landmarks)
-        rng = np.random.default_rng([self.variant, index, int(sha256[:16], 16)])
-        return degrade.degraded_crop(image, face.landmarks, rng)
-
-    def _embed(
-        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Item, _Detected]]
-    ) -> Iterator[tuple[Item, ImageFaces]]:
-        """Embed the faces of all images together, and yield the results of each image."""
-        none: U8 = np.empty((0, align.SIDE, align.SIDE, 3), np.uint8)
-        crops = np.concatenate([none, *(d.crops for _, d in images if d.crops is not None)])
-        descriptors = self.networks.embed(crops, pool)
-        start = 0
-        for item, d in images:
-            if d.cached is not None:
-                yield item, d.cached
-                continue
-            stop = start + len(d.faces)
+    def _describe(self, images: Sequence[_Decoded]) -> Iterator[tuple[int, ImageFaces]]:
+        """Yield the number of each image and its faces. All go through each stage together."""
+        if not images:
+            return
+        try:
+            faces, crops = self._find_faces([d.image for d in images], [d.sha256 for d in images])
+            descriptors = self.networks.embed(crops)
+        except (MemoryError, cv2.error) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(images) == 1:
+                yield images[0].number, self._unreadable("", _NO_MEMORY)
+            else:
+                for image in images:
+                    yield from self._describe([image])
+            return
+        ends = np.searchsorted(faces.pictures, np.arange(len(images) + 1))
+        for d, start, stop in zip(images, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
             yield (
-                item,
+                d.number,
                 ImageFaces(
                     sha256=d.sha256,
-                    width=d.width,
-                    height=d.height,
-                    status=d.status,
-                    error=d.error,
-                    faces=d.faces,
+                    width=d.image.shape[1],
+                    height=d.image.shape[0],
+                    status="ok" if stop > start else "no_face",
+                    error="",
+                    faces=tuple(
+                        Face(faces.boxes[i], faces.landmarks[i], float(faces.scores[i]))
+                        for i in range(start, stop)
+                    ),
                     descriptors=descriptors[start:stop],
                     multi_frame=d.multi_frame,
                     min_face=self.min_face,
                 ),
             )
-            start = stop
+
+    def _find_faces(self, images: list[U8], sha256s: list[str]) -> tuple[Candidates, U8]:
+        """Return the faces of the images, by image and then highest score first, and their crops."""
+        detector = self.networks.detector
+        found = detect.find_faces(detector, images, THRESHOLD, self.min_face)
+        found = rotated.set_upright(detector, images, found)
+        without = sorted(set(range(len(images))).difference(found.pictures.tolist()))
+        if without:
+            turned = rotated.find_rotated(detector, [images[i] for i in without], THRESHOLD)
+            found = joined([found, turned.numbered(without)])
+            found = found.select(np.argsort(found.pictures, kind="stable"))
+        found = replace(found, landmarks=refine(detector, images, found))
+        if not self.variant:
+            return found, align.align(images, found.pictures, found.landmarks)
+        crops = np.empty((len(found), align.SIDE, align.SIDE, 3), np.uint8)
+        first = np.searchsorted(found.pictures, found.pictures)
+        for i, picture in enumerate(found.pictures):
+            rng = np.random.default_rng([self.variant, i - int(first[i]), int(sha256s[picture][:16], 16)])
+            crops[i] = degrade.degraded_crop(images[picture], found.landmarks[i], rng)
+        return found, crops

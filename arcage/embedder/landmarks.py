@@ -1,13 +1,14 @@
-"""Refine a face's landmarks by detecting it again, upright and at the detector's best size."""
+"""Refine the landmarks of faces by detecting them again, upright and at the detector's best size."""
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Sequence
+
 import numpy as np
 
-from arcage.embedder.align import similarity, transform, warp
-from arcage.embedder.candidates import FaceDetector
-from arcage.types import F32, F64, U8
+from arcage.embedder.align import inverse, similarity, transform, warp
+from arcage.embedder.candidates import Candidates, FaceDetector
+from arcage.types import F32, F64, U8, Array
 
 CANVAS = 320
 """Side of the canvas, pixels."""
@@ -24,9 +25,11 @@ MAX_OFFSET = 50.0
 face."""
 MIRROR_ORDER = [1, 0, 2, 4, 3]
 """Order of the landmarks in the mirror image."""
+_AT_ONCE = 64
+"""Maximum number of faces that are detected again together: their canvases take 20 MB."""
 
 
-def refine(detector: FaceDetector, image: U8, landmarks: F32) -> F32:
+def refine(detector: FaceDetector, images: Sequence[U8], found: Candidates) -> F32:
     """Return landmarks that hardly depend on the position and size of the face in the image.
 
     A detector's landmarks move by a pixel or two when the picture is scaled or shifted, and the descriptor
@@ -34,35 +37,53 @@ def refine(detector: FaceDetector, image: U8, landmarks: F32) -> F32:
     its mirror image, and all candidates that agree are averaged, weighted by their scores.
 
     Args:
-        detector: the detector that found the face.
-        image: shape (height, width, 3), uint8, RGB.
-        landmarks: shape (5, 2), pixels of ``image``, from the first detection.
+        detector: the detector that found the faces.
+        images: each (height, width, 3), uint8, RGB.
+        found: the faces from the first detection, whose pictures are the images.
 
     Returns:
-        Shape (5, 2), float32; ``landmarks`` itself if the face is not found again.
+        Shape (n, 5, 2), float32; the landmarks of the first detection where a face is not found again.
     """
-    matrix = similarity(landmarks, REFERENCE)
-    canvas = warp(image, matrix, CANVAS)
-    upright = _detect(detector, canvas)
-    mirrored = _detect(detector, np.ascontiguousarray(canvas[:, ::-1]))
-    found = [] if upright is None else [upright]
-    if mirrored is not None:
-        found.append((mirrored * [-1, 1] + [CANVAS - 1, 0])[MIRROR_ORDER])
-    if not found:
-        return landmarks
-    back = transform(np.mean(found, axis=0), cv2.invertAffineTransform(matrix))
-    return back.astype(np.float32)
+    parts = [found.landmarks[:0]]
+    for start in range(0, len(found), _AT_ONCE):
+        part = found.select(np.arange(start, min(start + _AT_ONCE, len(found))))
+        parts.append(_refine(detector, images, part))
+    return np.concatenate(parts)
 
 
-def _detect(detector: FaceDetector, canvas: U8) -> F64 | None:
-    """Return the average landmarks of the face in the middle of the canvas; None if there is none."""
-    found = detector.candidates(canvas, MIN_SCORE)
-    if not len(found):
-        return None
+def _refine(detector: FaceDetector, images: Sequence[U8], found: Candidates) -> F32:
+    count = len(found)
+    matrices = similarity(found.landmarks, REFERENCE)
+    canvases = warp(images, found.pictures, matrices, CANVAS)
+    seen, points = _middle_faces(detector.candidates(canvases, MIN_SCORE, mirrored=True), 2 * count)
+    mirrored = (points[count:] * [-1, 1] + [CANVAS - 1, 0])[:, MIRROR_ORDER]
+    weights = seen.reshape(2, count, 1, 1).astype(np.float64)
+    total = weights.sum(axis=0)
+    mean = (weights[0] * points[:count] + weights[1] * mirrored) / np.maximum(total, 1)
+    back = transform(mean, inverse(matrices)).astype(np.float32)
+    return np.where(total > 0, back, found.landmarks)
+
+
+def _middle_faces(found: Candidates, count: int) -> tuple[Array, F64]:
+    """Return which canvases show a face in their middle, and its average landmarks.
+
+    Args:
+        found: the candidates of all canvases.
+        count: number of canvases.
+
+    Returns:
+        Shapes (count,), bool, and (count, 5, 2), float64, pixels of the canvas; zero where there is none.
+    """
     offset = np.linalg.norm(found.landmarks.mean(axis=1) - REFERENCE.mean(axis=0), axis=1)
-    best = int(np.argmax(found.scores - offset / MAX_OFFSET))
-    if offset[best] > MAX_OFFSET:
-        return None
-    distance = np.linalg.norm(found.landmarks - found.landmarks[best], axis=2).mean(axis=1)
-    weights = (found.scores * (distance < SAME_FACE)).astype(np.float64)
-    return np.asarray(np.tensordot(weights / weights.sum(), found.landmarks, axes=1), np.float64)
+    order = np.lexsort((offset / MAX_OFFSET - found.scores, found.pictures))
+    _, first = np.unique(found.pictures[order], return_index=True)
+    best = np.zeros(count, np.intp)
+    best[found.pictures[order[first]]] = order[first]
+    seen = np.zeros(count, bool)
+    seen[found.pictures[order[first]]] = offset[order[first]] <= MAX_OFFSET
+    distance = np.linalg.norm(found.landmarks - found.landmarks[best[found.pictures]], axis=2).mean(axis=1)
+    weights = (found.scores * ((distance < SAME_FACE) & seen[found.pictures])).astype(np.float64)
+    total = np.bincount(found.pictures, weights, count)
+    points = np.zeros((count, 5, 2))
+    np.add.at(points, found.pictures, weights[:, None, None] * found.landmarks)
+    return seen, points / np.where(total > 0, total, 1)[:, None, None]

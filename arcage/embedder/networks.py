@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arcage.embedder import scrfd, yunet
 from arcage.embedder.align import SIDE
 from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
-from arcage.embedder.engines.base import Engine, Hint, Network
+from arcage.embedder.detector import GraphDetector
+from arcage.embedder.detector_graph import detector_graph
+from arcage.embedder.engines.base import Engine, Network, batches
+from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.record import ModelRecord, Pack
 from arcage.embedder.views import TIGHT
 from arcage.errors import ModelError
@@ -27,16 +31,14 @@ class PackNetworks:
     Args:
         pack: the model pack; its files are verified before they are opened.
         engine: what runs the networks.
-        hint: ``latency`` embeds one face a call on the CPU, ``throughput`` four; on a GPU it is 64.
 
     Raises:
         ModelError: a file is missing or damaged, or the engine refuses it.
     """
 
-    def __init__(self, pack: Pack, engine: Engine, hint: Hint) -> None:
-        self.parallel = engine.parallel
-        self.batch_size = (1 if hint == "latency" else 4) if engine.parallel else 64
-        self.detector = _load_detector(engine, pack)
+    def __init__(self, pack: Pack, engine: Engine) -> None:
+        self._batches = engine.embedder_batches
+        self.detector = load_detector(engine, pack)
         # Reading and compiling networks takes most of the time of a run on one photo.
         with ThreadPoolExecutor(len(pack.embedders)) as pool:
             self._embedders = list(
@@ -47,30 +49,20 @@ class PackNetworks:
         if not pack.is_bundled:
             _check_detector(self.detector)
 
-    def embed(self, crops: U8, pool: ThreadPoolExecutor) -> F16:
+    def embed(self, crops: U8) -> F16:
         """Return the descriptors of aligned faces.
 
         Args:
             crops: shape (n, 112, 112, 3), uint8, RGB.
-            pool: runs several batches at once on engines that are ``parallel``.
 
         Returns:
             Shape (n, dimension), float16.
         """
-        batches = [crops[i : i + self.batch_size] for i in range(0, len(crops), self.batch_size)]
-        if not batches:
-            return np.empty((0, self.dimension), np.float16)
-        run = pool.map if self.parallel else map
-        return np.concatenate(list(run(self.embed_batch, batches)))
-
-    def embed_batch(self, crops: U8) -> F16:
-        """Return the descriptors of at most ``batch_size`` aligned faces, as :meth:`embed`."""
-        # One fixed shape: a runtime prepares (and on a GPU tunes) each new batch size.
-        padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
-        padded[: len(crops)] = crops
-        parts = [embedder(padded)[: len(crops)] for embedder in self._embedders]
-        joined = np.concatenate(parts, axis=1)
-        bounded: F16 = np.clip(joined, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
+        parts = [np.empty((0, self.dimension), np.float32)]
+        for _, count, batch in batches(crops, self._batches):
+            columns = [embedder(batch)[:count] for embedder in self._embedders]
+            parts.append(np.concatenate(columns, axis=1))
+        bounded: F16 = np.clip(np.concatenate(parts), -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
         return bounded
 
 
@@ -102,16 +94,26 @@ class _Embedder:
         return descriptors
 
 
-def _load_detector(engine: Engine, pack: Pack) -> FaceDetector:
-    data = pack.read(pack.detector)
-    # Imported here: each pack has one kind of detector, and SCRFD needs the onnx package.
+def load_detector(engine: Engine, pack: Pack) -> FaceDetector:
+    """Load the face detector of a pack.
+
+    Raises:
+        ModelError: its file is missing or damaged, or the engine refuses it.
+    """
     if pack.detector.kind == "yunet":
-        from arcage.embedder.yunet import YuNet
-
-        return YuNet(engine, data, trusted=pack.is_bundled)
-    from arcage.embedder.scrfd import Scrfd
-
-    return Scrfd(engine, data)
+        outputs, form = yunet.OUTPUTS, yunet.FORM
+        if pack.detector.graphs:
+            plain, mirrored = (pack.read_file(*graph) for graph in pack.detector.graphs)
+            return GraphDetector(engine, plain, mirrored, form, trusted=pack.is_bundled)
+        model = parse(pack.read(pack.detector))
+    else:
+        model = parse(pack.read(pack.detector))
+        # By position: in InsightFace's exports, outputs are named by numbers.
+        outputs, form = scrfd.form_of([output.name for output in model.graph.output])
+    plain, mirrored = (
+        detector_graph(model, outputs, mirrored=mirrored).SerializeToString() for mirrored in (False, True)
+    )
+    return GraphDetector(engine, plain, mirrored, form, trusted=False)
 
 
 def _check_detector(detector: FaceDetector) -> None:
@@ -124,8 +126,7 @@ def _check_detector(detector: FaceDetector) -> None:
     """
     side = TIGHT.canvas
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    found = detector.candidates(noise, 0.5)
-    faces = len(non_maximum_suppression(found.boxes, found.scores))
+    faces = len(non_maximum_suppression(detector.candidates(noise[None], 0.5)))
     if faces > MAX_FACES_IN_NOISE:
         raise ModelError(f"the face detector finds {faces} faces in noise: it is damaged, get it again")
 

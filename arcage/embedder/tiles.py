@@ -19,6 +19,8 @@ VIEW_FACE_HEIGHT = 24
 """Height of a face that is found without tiles, pixels of the image's finest view."""
 MIN_OVERLAP = 64
 """Minimum overlap of two tiles, pixels of the canvas."""
+_AT_ONCE = 8
+"""Maximum number of tiles that are in memory: with 1,280 pixels, 5 MB each."""
 CUT_FRACTION = 0.1
 """A box closer to a tile's border than this share of its size may be part of a face."""
 
@@ -41,10 +43,10 @@ def needs_tiles(width: int, height: int, min_face: int) -> bool:
 
 
 def search_tiles(detector: FaceDetector, image: U8, threshold: float, min_face: int) -> Iterator[Candidates]:
-    """Yield the faces of each tile, in pixels of the image.
+    """Yield the faces of each tile, in pixels of the image, all on picture 0.
 
     Tiles overlap by the size of the largest face that needs them, so that each such face is complete in one
-    of them; larger faces are left to the views. Tiles are cut and scaled one at a time, so that memory does
+    of them; larger faces are left to the views. Tiles are cut and scaled one row at a time, so that memory does
     not grow with their number.
 
     Args:
@@ -59,21 +61,40 @@ def search_tiles(detector: FaceDetector, image: U8, threshold: float, min_face: 
     overlap = max(MIN_OVERLAP, VIEW_FACE_HEIGHT * scale * long_side / content_size(long_side))
     columns = segments(width, scale, overlap)
     for row in segments(height, scale, overlap):
-        for column in columns:
-            part = image[row.start : row.stop, column.start : column.stop]
-            h, w = max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale))
-            canvas = np.zeros((row.canvas, column.canvas, 3), np.uint8)
-            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            cv2.resize(part, (w, h), dst=canvas[:h, :w], interpolation=interpolation)
-            found = detector.candidates(canvas, threshold)
-            # A face at an inner border is complete in another tile.
-            margin = CUT_FRACTION * found.sizes()
-            complete = _inside(found.boxes[:, [0, 2]], margin, column, w, width)
-            complete &= _inside(found.boxes[:, [1, 3]], margin, row, h, height)
-            found = found.select(complete & (found.sizes() <= overlap))
-            found = found.select(non_maximum_suppression(found.boxes, found.scores))
-            ratio = np.array([part.shape[1] / w, part.shape[0] / h], np.float32)
-            yield found.scaled(ratio).shifted(np.array([column.start, row.start], np.float32))
+        for part in (columns[i : i + _AT_ONCE] for i in range(0, len(columns), _AT_ONCE)):
+            yield from _search_row(detector, image, threshold, scale, overlap, row, part)
+
+
+def _search_row(
+    detector: FaceDetector,
+    image: U8,
+    threshold: float,
+    scale: float,
+    overlap: float,
+    row: Segment,
+    columns: list[Segment],
+) -> Iterator[Candidates]:
+    """Yield the faces of some tiles of one row, whose canvases have one size."""
+    height, width = image.shape[:2]
+    canvases = np.zeros((len(columns), row.canvas, columns[0].canvas, 3), np.uint8)
+    sizes = []
+    for canvas, column in zip(canvases, columns, strict=True):
+        part = image[row.start : row.stop, column.start : column.stop]
+        h, w = max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale))
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        cv2.resize(part, (w, h), dst=canvas[:h, :w], interpolation=interpolation)
+        sizes.append((h, w))
+    all_found = detector.candidates(canvases, threshold)
+    for i, (column, (h, w)) in enumerate(zip(columns, sizes, strict=True)):
+        found = all_found.select(all_found.pictures == i).numbered([0] * len(columns))
+        # A face at an inner border is complete in another tile.
+        margin = CUT_FRACTION * found.sizes()
+        complete = _inside(found.boxes[:, [0, 2]], margin, column, w, width)
+        complete &= _inside(found.boxes[:, [1, 3]], margin, row, h, height)
+        found = found.select(complete & (found.sizes() <= overlap))
+        found = found.select(non_maximum_suppression(found))
+        ratio = np.array([[(column.stop - column.start) / w, (row.stop - row.start) / h]], np.float32)
+        yield found.scaled(ratio).shifted(np.array([[column.start, row.start]], np.float32))
 
 
 def segments(length: int, scale: float, overlap: float) -> list[Segment]:

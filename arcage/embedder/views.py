@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from arcage.embedder.candidates import Candidates, FaceDetector, non_maximum_suppression
+from arcage.embedder.candidates import Candidates, FaceDetector, joined, non_maximum_suppression
 from arcage.types import U8
 
 
@@ -66,32 +67,66 @@ def reduced(image: U8, long_side: int) -> U8:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def search_view(detector: FaceDetector, image: U8, view: View, threshold: float) -> Candidates:
-    """Return the faces that the detector finds in one view, in pixels of the image.
+def search_view(detector: FaceDetector, images: Sequence[U8], view: View, threshold: float) -> Candidates:
+    """Return the faces that the detector finds in one view of each image, in pixels of the images.
 
     Args:
         detector: finds the candidates; duplicates are removed here.
-        image: shape (height, width, 3), uint8, RGB.
+        images: each (height, width, 3), uint8, RGB. Images whose canvases have one shape are searched together.
         view: only :data:`TIGHT` enlarges small images.
         threshold: minimum score, 0 to 1.
     """
+    places = [_place(image, view) for image in images]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, place in enumerate(places):
+        groups.setdefault((place.rows, place.columns), []).append(i)
+    parts = []
+    for (rows, columns), numbers in groups.items():
+        canvases = np.zeros((len(numbers), rows, columns, 3), np.uint8)
+        for canvas, i in zip(canvases, numbers, strict=True):
+            place = places[i]
+            draw(images[i], canvas[place.top : place.top + place.height, place.left : place.left + place.width])
+        parts.append(detector.candidates(canvases, threshold).numbered(numbers))
+    found = joined(parts)
+    if view is LARGE:
+        found = found.select(found.sizes() <= LARGE_VIEW_MAX_FACE)
+    found = found.select(non_maximum_suppression(found))
+    offsets = np.array([(place.left, place.top) for place in places], np.float32).reshape(-1, 2)
+    ratios = [
+        (image.shape[1] / place.width, image.shape[0] / place.height)
+        for image, place in zip(images, places, strict=True)
+    ]
+    return found.shifted(-offsets).scaled(np.array(ratios, np.float32).reshape(-1, 2))
+
+
+def draw(image: U8, canvas: U8) -> None:
+    """Resize an image into a part of a canvas, (height, width, 3)."""
+    (height, width), (h, w) = image.shape[:2], canvas.shape[:2]
+    if (h, w) == (height, width):
+        canvas[:] = image
+    else:
+        interpolation = cv2.INTER_AREA if max(h, w) < max(height, width) else cv2.INTER_LINEAR
+        cv2.resize(image, (w, h), dst=canvas, interpolation=interpolation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A canvas, and where on it an image is, pixels."""
+
+    rows: int
+    columns: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def _place(image: U8, view: View) -> _Place:
     height, width = image.shape[:2]
-    long_side = max(height, width)
-    scale = view.content / long_side if view is TIGHT else min(1.0, view.content / long_side)
+    scale = view.content / max(height, width)
+    if view is not TIGHT:
+        scale = min(1.0, scale)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     step = view.canvas // 4 if view.content == view.canvas else view.canvas
     rows, columns = -(-h // step) * step, -(-w // step) * step
-    top, left = (rows - h) // 2, (columns - w) // 2
-    canvas = np.zeros((rows, columns, 3), np.uint8)
-    if (h, w) == (height, width):
-        canvas[top : top + h, left : left + w] = image
-    else:
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        cv2.resize(image, (w, h), dst=canvas[top : top + h, left : left + w], interpolation=interpolation)
-    found = detector.candidates(canvas, threshold)
-    if view is LARGE:
-        found = found.select(found.sizes() <= LARGE_VIEW_MAX_FACE)
-    found = found.select(non_maximum_suppression(found.boxes, found.scores))
-    offset = np.array([left, top], np.float32)
-    ratio = np.array([width / w, height / h], np.float32)
-    return found.shifted(-offset).scaled(ratio)
+    return _Place(rows, columns, (rows - h) // 2, (columns - w) // 2, h, w)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
-from arcage.types import Array
+import numpy as np
+
+from arcage.types import U8, Array
 
 Hint = Literal["latency", "throughput"]
 """``latency``: all cores work on one call; ``throughput``: one core per call, many calls at once."""
@@ -28,11 +30,37 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def batches(pictures: U8, sizes: Sequence[int]) -> Iterator[tuple[int, int, U8]]:
+    """Divide pictures into batches of fixed sizes: a runtime prepares, and on a GPU tunes, each new size.
+
+    What is left after the largest batches is padded with black to the next size if that is filled by more than
+    half, and otherwise divided into smaller ones.
+
+    Args:
+        pictures: shape (n, height, width, 3), uint8.
+        sizes: in ascending order.
+
+    Yields:
+        The index of the first picture, the number of pictures, and the batch.
+    """
+    start = 0
+    while left := len(pictures) - start:
+        below = max((size for size in sizes if size <= left), default=0)
+        above = min((size for size in sizes if size >= left), default=below)
+        size = above if 2 * left > above or not below else below
+        count = min(size, left)
+        batch = pictures[start : start + count]
+        if count < size:
+            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
+        yield start, count, batch
+        start += count
+
+
 class Network(Protocol):
     """A compiled network. It may be called from several threads."""
 
-    def __call__(self, batch: Array) -> Mapping[str, Array]:
-        """Run on one input array and return the outputs by name."""
+    def __call__(self, batch: Array, outputs: Sequence[str] = ()) -> Mapping[str, Array]:
+        """Run on one input array and return the named outputs, or all, by name."""
         ...
 
 
@@ -45,6 +73,10 @@ class Engine(Protocol):
     """The device that runs the networks: ``cpu``, ``cuda``, ..."""
     parallel: bool
     """Whether several threads should call networks at once (CPU) or only one (GPU)."""
+    detector_batches: tuple[int, ...]
+    """Batch sizes of detectors, as for :func:`batches`. One of 1 canvas keeps within a processor's cache."""
+    embedder_batches: tuple[int, ...]
+    """Batch sizes of embedders."""
     note: str
     """Why ``auto`` uses the CPU although a GPU package is installed, in one line; otherwise empty."""
 

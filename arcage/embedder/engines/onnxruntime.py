@@ -13,7 +13,9 @@ import contextlib
 import importlib.metadata
 import io
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,9 @@ class OnnxRuntimeEngine:
         self.name = f"onnxruntime {self._ort.__version__}"
         self.device = device
         self.parallel = device == "cpu"
+        self.detector_batches = (1,) if device == "cpu" else (1, 8, 32)
+        self.embedder_batches = (1, 8) if device == "cpu" else (8, 64)
+        self._turn = threading.Lock()
         self.note = ""
         self._provider = installed[device]
         self._providers: list[Any] = [(self._provider, _CUDA_OPTIONS if device == "cuda" else {})]
@@ -149,7 +154,7 @@ class OnnxRuntimeEngine:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {_last_line(error)}") from error
-        return _SessionNetwork(session, self.device)
+        return _SessionNetwork(session, self.device, nullcontext() if self.parallel else self._turn)
 
     def _try(self, model: bytes, shape: tuple[int, ...], sha256: str) -> None:
         """Load and run a model in a worker process, unless that went well before.
@@ -208,15 +213,18 @@ class OnnxRuntimeEngine:
 class _SessionNetwork:
     """A session of ONNX Runtime as a network."""
 
-    def __init__(self, session: Any, device: str) -> None:
+    def __init__(self, session: Any, device: str, turn: AbstractContextManager[Any]) -> None:
         self._session = session
         self._device = device
+        self._turn = turn
         self._input: str = session.get_inputs()[0].name
         self._outputs: list[str] = [o.name for o in session.get_outputs()]
 
-    def __call__(self, batch: Array) -> Mapping[str, Array]:
+    def __call__(self, batch: Array, outputs: Sequence[str] = ()) -> Mapping[str, Array]:
+        names = list(outputs) or self._outputs
         try:
-            arrays = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+            with self._turn:
+                arrays = self._session.run(names, {self._input: np.ascontiguousarray(batch)})
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             if self._device == "cpu":
                 raise ModelError(f"ONNX Runtime cannot run this model: {_last_line(error)}") from error
@@ -224,7 +232,7 @@ class _SessionNetwork:
                 f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
                 "another program may use its memory; the device cpu needs no GPU"
             ) from error
-        return dict(zip(self._outputs, arrays, strict=True))
+        return dict(zip(names, arrays, strict=True))
 
 
 def _runtime() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import queue
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -52,6 +52,8 @@ class OpenVinoEngine:
         if self._reduced == "bf16":
             self.name += ", embedders in bfloat16"
         threads = threads or cores()
+        self.detector_batches = (1,)
+        self.embedder_batches = (1,) if hint == "latency" else (1, 8)
         self._streams = 1 if hint == "latency" else threads
         self._properties = {
             "NUM_STREAMS": self._streams,
@@ -211,13 +213,17 @@ class _CompiledNetwork:
         for _ in range(requests):
             self._idle.put(compiled.create_infer_request())
 
-    def __call__(self, batch: Array) -> Mapping[str, Array]:
+    def __call__(self, batch: Array, outputs: Sequence[str] = ()) -> Mapping[str, Array]:
         request = self._idle.get()
         try:
             try:
                 request.infer([np.ascontiguousarray(batch)], share_inputs=True, share_outputs=True)
             except RuntimeError as error:
                 raise ModelError(f"OpenVINO cannot run this model: {str(error).strip()[-500:]}") from error
-            return {name: request.get_output_tensor(i).data.copy() for i, name in self._names}
+            return {
+                name: request.get_output_tensor(i).data.copy()
+                for i, name in self._names
+                if not outputs or name in outputs
+            }
         finally:
             self._idle.put(request)

@@ -149,8 +149,7 @@ def verify_models(name: str = "") -> Iterator[VerifiedFile]:
 
 
 def _compare_record(pack: Pack) -> Iterator[VerifiedFile]:
-    recorded = {model.file: model.sha256 for model in pack.models}
-    return _compare(pack.name, pack.folder, tuple(recorded), recorded, pack.remedy)
+    return _compare(pack.name, pack.folder, tuple(pack.files), pack.files, pack.remedy)
 
 
 def _compare(

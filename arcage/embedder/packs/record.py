@@ -53,6 +53,9 @@ class ModelRecord:
     """Columns of the descriptor; None for detectors, and for ``arcface``."""
     levels: tuple[str, ...] = ()
     """Tensor, pooling and columns of each level, for readers, as ``t57 mean 128``."""
+    graphs: tuple[tuple[str, str], ...] = ()
+    """File and SHA-256 of the networks that ``detector_graph`` built from a detector, without and with mirror
+    images. Without them, they are built when the detector is loaded, which takes the package onnx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,27 @@ class Pack:
         """The detector, then the embedders."""
         return (self.detector, *self.embedders)
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each file that is recorded, by name."""
+        named = {model.file: model.sha256 for model in self.models}
+        return named | {file: sha256 for model in self.models for file, sha256 in model.graphs}
+
     def read(self, record: ModelRecord) -> bytes:
         """Return the bytes of a model file, after verifying its SHA-256.
 
         Raises:
             ModelError: the file is missing or damaged.
         """
-        path = self.folder / record.file
-        return verified_bytes(path, record.sha256, hint=self.remedy, max_bytes=MAX_MODEL_BYTES)
+        return self.read_file(record.file, record.sha256)
+
+    def read_file(self, name: str, sha256: str) -> bytes:
+        """Return the bytes of a file of the pack, after verifying its SHA-256.
+
+        Raises:
+            ModelError: the file is missing or damaged.
+        """
+        return verified_bytes(self.folder / name, sha256, hint=self.remedy, max_bytes=MAX_MODEL_BYTES)
 
     @property
     def is_bundled(self) -> bool:
@@ -198,15 +214,23 @@ def _check_fields(
 
 
 def _parse_model(fields: Any) -> ModelRecord:
-    _check_fields(fields, _MODEL_FIELDS, {"dimension": (int, type(None)), "levels": (list,)})
+    optional = {"dimension": (int, type(None)), "levels": (list,), "graphs": (list,)}
+    _check_fields(fields, _MODEL_FIELDS, optional)
     if not all(isinstance(level, str) for level in fields.get("levels", ())):
         raise ValueError("'levels' has the wrong type")
-    model = ModelRecord(**{**fields, "levels": tuple(fields.get("levels", ()))})
-    # A record may come from anyone: it must not name files outside the pack's folder.
-    if Path(model.file).name != model.file or model.file in ("", "..") or "\0" in model.file:
-        raise ValueError(f"{model.file[:200]!r} is not the name of a file in this folder")
-    if re.fullmatch("[0-9a-f]{64}", model.sha256) is None:
-        raise ValueError(f"{model.name[:50]} has no SHA-256 of 64 hexadecimal digits")
+    graphs = fields.get("graphs", [])
+    if not all(type(graph) is list and [type(text) for text in graph] == [str, str] for graph in graphs):
+        raise ValueError("'graphs' has the wrong type")
+    if len(graphs) not in (0, 2):
+        raise ValueError("'graphs' are two: without and with mirror images")
+    built = tuple((str(file), str(sha256)) for file, sha256 in graphs)
+    model = ModelRecord(**{**fields, "levels": tuple(fields.get("levels", ())), "graphs": built})
+    for file, sha256 in ((model.file, model.sha256), *built):
+        # A record may come from anyone: it must not name files outside the pack's folder.
+        if Path(file).name != file or file in ("", "..") or "\0" in file:
+            raise ValueError(f"{file[:200]!r} is not the name of a file in this folder")
+        if re.fullmatch("[0-9a-f]{64}", sha256) is None:
+            raise ValueError(f"{model.name[:50]} has no SHA-256 of 64 hexadecimal digits")
     if model.kind == "descriptor" and not 0 < (model.dimension or 0) <= MAX_DIMENSION:
         raise ValueError(f"{model.name[:50]} has no dimension of 1 to {MAX_DIMENSION:,}")
     return model

@@ -1,0 +1,171 @@
+"""Run a face detector on batches of canvases."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from arcage.embedder.candidates import Candidates, check_finite, checked_candidates, joined
+from arcage.embedder.detector_graph import BEST, VALUES
+from arcage.embedder.engines.base import Engine, Network, batches
+from arcage.errors import ModelError
+from arcage.types import F32, U8, Array
+
+DecodeCells = Callable[[F32, F32, F32], tuple[F32, F32]]
+"""Returns boxes, (n, 4), and landmarks, (n, 5, 2), in pixels, from values of cells, (n, 14), the cells' columns
+and rows, (n, 2), and their strides, (n, 1)."""
+
+_BEST = ("scores", "cells", "values", "total")
+_ALL = ("all_scores", "all_values", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorForm:
+    """What is the same for all detectors of one kind."""
+
+    strides: tuple[int, ...]
+    """Pixels of the canvas per cell, one for each scale of the network, finest first."""
+    anchors: int
+    """Rows of the outputs for each cell."""
+    decode: DecodeCells
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """The network for one size of canvas, and what its rows refer to."""
+
+    network: Network
+    cells: F32
+    strides: F32
+
+
+class GraphDetector:
+    """A face detector whose networks :func:`~arcage.embedder.detector_graph.detector_graph` built.
+
+    The networks are compiled for each size of canvas on first use.
+
+    Args:
+        engine: what runs the networks.
+        plain: ONNX file of the network without mirror images, bytes.
+        mirrored: of the one with them.
+        form: of the detector.
+        trusted: whether the model is part of arcage, as in :meth:`Engine.load`.
+    """
+
+    def __init__(
+        self, engine: Engine, plain: bytes, mirrored: bytes, form: DetectorForm, *, trusted: bool
+    ) -> None:
+        self._engine = engine
+        self._models = {False: plain, True: mirrored}
+        self._form = form
+        self._trusted = trusted
+        self._lock = threading.Lock()
+        self._sizes: dict[tuple[int, int, bool], _Sized] = {}
+
+    def candidates(self, canvases: U8, threshold: float, *, mirrored: bool = False) -> Candidates:
+        """Return the candidates before non-maximum suppression, in pixels of their canvas.
+
+        Args:
+            canvases: shape (n, height, width, 3), uint8, RGB. Both are 160 or more.
+            threshold: minimum score, more than 0 to 1.
+            mirrored: search the mirror image of each canvas as well. It is picture n + i for canvas i.
+
+        Raises:
+            ModelError: the network does not accept canvases of this size, or returns something else.
+        """
+        if not len(canvases):
+            return joined([])
+        padded = _padded(canvases, self._form.strides[-1])
+        sized = self._for_size(padded.shape[1], padded.shape[2], mirrored)
+        sizes = self._engine.detector_batches
+        found = []
+        for start, count, batch in batches(padded, sizes):
+            numbers = np.arange(start, start + count)
+            if mirrored:
+                # The mirror images of padding follow those of the canvases.
+                numbers = np.concatenate([numbers, len(canvases) + numbers])
+            found.append(self._search(sized, batch, count, threshold, mirrored).numbered(numbers))
+        return joined(found)
+
+    def _search(
+        self, sized: _Sized, canvases: U8, count: int, threshold: float, mirrored: bool
+    ) -> Candidates:
+        """Return the candidates of the first ``count`` canvases of a batch, and of their mirror images."""
+        rows = len(canvases) * (1 + mirrored)
+        used = np.arange(count)
+        if mirrored:
+            used = np.concatenate([used, len(canvases) + used])
+        out = sized.network(canvases, _BEST)
+        check_finite(_output(out, "total", rows, (1,))[used])
+        scores = _output(out, "scores", rows, (BEST,))[used]
+        if scores[:, -1].max(initial=0) < threshold:
+            picture, at = np.nonzero(scores >= threshold)
+            cells = _output(out, "cells", rows, (BEST,))[used][picture, at]
+            values = _output(out, "values", rows, (BEST, VALUES))[used[picture], at]
+            scores = scores[picture, at]
+        else:  # a crowd
+            out = sized.network(canvases, _ALL)
+            count_of_cells = len(sized.cells)
+            scores = _output(out, "all_scores", rows, (count_of_cells,))[used]
+            picture, cells = np.nonzero(scores >= threshold)
+            values = _output(out, "all_values", rows, (count_of_cells, VALUES))[used[picture], cells]
+            scores = scores[picture, cells]
+        if cells.max(initial=0) >= len(sized.cells):
+            raise _other_outputs()
+        boxes, landmarks = self._form.decode(values, sized.cells[cells], sized.strides[cells])
+        return checked_candidates(Candidates(boxes, landmarks, scores, picture.astype(np.intp)))
+
+    def _for_size(self, height: int, width: int, mirrored: bool) -> _Sized:
+        with self._lock:
+            key = height, width, mirrored
+            if key not in self._sizes:
+                sizes = self._engine.detector_batches
+                batch = sizes[0] if len(sizes) == 1 else -1
+                network = self._engine.load(
+                    self._models[mirrored], (batch, height, width, 3), trusted=self._trusted
+                )
+                cells, strides = _cells(height, width, self._form)
+                self._sizes[key] = _Sized(network, cells, strides)
+            return self._sizes[key]
+
+
+def _output(out: Mapping[str, Array], name: str, rows: int, shape: tuple[int, ...]) -> Array:
+    """Return an output after checking its shape, (rows, *shape).
+
+    Raises:
+        ModelError: it is missing, or has another shape.
+    """
+    values = out.get(name)
+    if values is None or values.shape != (rows, *shape):
+        raise _other_outputs()
+    return values
+
+
+def _other_outputs() -> ModelError:
+    return ModelError("the face detector returns other outputs than its kind does: it does not match its record")
+
+
+def _padded(canvases: U8, stride: int) -> U8:
+    """Return the canvases, with black at the right and below if the stride does not divide their size."""
+    n, height, width, _ = canvases.shape
+    rows, columns = (math.ceil(side / stride) * stride for side in (height, width))
+    if (rows, columns) == (height, width):
+        return canvases
+    padded = np.zeros((n, rows, columns, 3), np.uint8)
+    padded[:, :height, :width] = canvases
+    return padded
+
+
+def _cells(height: int, width: int, form: DetectorForm) -> tuple[F32, F32]:
+    """Return the column and row of the cell of each row of the outputs, (rows, 2), and its stride, (rows, 1)."""
+    cells, strides = [], []
+    for stride in form.strides:
+        count, across = height // stride * (width // stride), width // stride
+        rows, columns = np.divmod(np.arange(count), across)
+        cells.append(np.repeat(np.stack([columns, rows], axis=1), form.anchors, axis=0))
+        strides.append(np.full((count * form.anchors, 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
