@@ -130,7 +130,5 @@ def warp(
         part = images[picture][y0:y1, x0:x1]
         if 2 * scale < 1:
             part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        cv2.warpAffine(
-            part, matrix, (side, side), dst=square, flags=cv2.INTER_LINEAR, borderMode=border_mode
-        )
+        cv2.warpAffine(part, matrix, (side, side), dst=square, flags=cv2.INTER_LINEAR, borderMode=border_mode)
     return squares

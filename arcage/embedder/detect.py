@@ -38,7 +38,9 @@ def find_faces(
     small = [i for i, image in enumerate(images) if max(image.shape[:2]) <= SMALL_IMAGE]
     large = [i for i, image in enumerate(images) if max(image.shape[:2]) > SMALL_IMAGE]
     found = [search_view(detector, [images[i] for i in small], TIGHT, threshold).numbered(small)]
-    found += [part.numbered(large) for part in _search_photos(detector, [images[i] for i in large], threshold)]
+    found += [
+        part.numbered(large) for part in _search_photos(detector, [images[i] for i in large], threshold)
+    ]
     for i in large:
         if needs_tiles(images[i].shape[1], images[i].shape[0], min_face):
             tiles = search_tiles(detector, images[i], threshold, min_face)

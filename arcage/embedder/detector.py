@@ -11,7 +11,7 @@ import numpy as np
 
 from arcage.embedder.candidates import Candidates, check_finite, checked_candidates, joined
 from arcage.embedder.detector_graph import BEST, VALUES
-from arcage.embedder.engines.base import Engine, Network, batches
+from arcage.embedder.engines.base import Engine, Network, batch_axis, batches
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
@@ -123,11 +123,8 @@ class GraphDetector:
         with self._lock:
             key = height, width, mirrored
             if key not in self._sizes:
-                sizes = self._engine.detector_batches
-                batch = sizes[0] if len(sizes) == 1 else -1
-                network = self._engine.load(
-                    self._models[mirrored], (batch, height, width, 3), trusted=self._trusted
-                )
+                shape = batch_axis(self._engine.detector_batches), height, width, 3
+                network = self._engine.load(self._models[mirrored], shape, trusted=self._trusted)
                 cells, strides = _cells(height, width, self._form)
                 self._sizes[key] = _Sized(network, cells, strides)
             return self._sizes[key]
@@ -146,7 +143,9 @@ def _output(out: Mapping[str, Array], name: str, rows: int, shape: tuple[int, ..
 
 
 def _other_outputs() -> ModelError:
-    return ModelError("the face detector returns other outputs than its kind does: it does not match its record")
+    return ModelError(
+        "the face detector returns other outputs than its kind does: it does not match its record"
+    )
 
 
 def _padded(canvases: U8, stride: int) -> U8:

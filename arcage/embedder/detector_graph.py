@@ -191,4 +191,3 @@ def _free_batch(graph: Any, onnx: Any) -> None:
 
 def _one_canvas_only() -> ModelError:
     return ModelError("the face detector's outputs are made in a way that accepts only one picture at a time")
-

@@ -285,9 +285,7 @@ class Extractor:
         """Maximum number of images of a task."""
         return 8 if self._engine is None else max(8, self._engine.embedder_batches[-1])
 
-    def _extract_all(
-        self, images: Sequence[tuple[Item, ReadImage]], lookup: Lookup | None
-    ) -> _Done[Item]:
+    def _extract_all(self, images: Sequence[tuple[Item, ReadImage]], lookup: Lookup | None) -> _Done[Item]:
         """Read some images, look them up, and otherwise take them through all stages."""
         found: dict[int, ImageFaces] = {}
         decoded: list[_Decoded] = []

@@ -12,7 +12,7 @@ from arcage.embedder.align import SIDE
 from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
 from arcage.embedder.detector import GraphDetector
 from arcage.embedder.detector_graph import detector_graph
-from arcage.embedder.engines.base import Engine, Network, batches
+from arcage.embedder.engines.base import Engine, Network, batch_axis, batches
 from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.record import ModelRecord, Pack
 from arcage.embedder.views import TIGHT
@@ -141,7 +141,6 @@ def _load_embedder(engine: Engine, pack: Pack, record: ModelRecord) -> _Embedder
     else:
         assert record.dimension is not None
         dimension = record.dimension
-    network = engine.load(
-        data, (-1, SIDE, SIDE, 3), sha256=sha256, reduced_precision=True, trusted=pack.is_bundled
-    )
+    shape = batch_axis(engine.embedder_batches), SIDE, SIDE, 3
+    network = engine.load(data, shape, sha256=sha256, reduced_precision=True, trusted=pack.is_bundled)
     return _Embedder(record.name, network, dimension)

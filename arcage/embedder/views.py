@@ -85,7 +85,9 @@ def search_view(detector: FaceDetector, images: Sequence[U8], view: View, thresh
         canvases = np.zeros((len(numbers), rows, columns, 3), np.uint8)
         for canvas, i in zip(canvases, numbers, strict=True):
             place = places[i]
-            draw(images[i], canvas[place.top : place.top + place.height, place.left : place.left + place.width])
+            draw(
+                images[i], canvas[place.top : place.top + place.height, place.left : place.left + place.width]
+            )
         parts.append(detector.candidates(canvases, threshold).numbered(numbers))
     found = joined(parts)
     if view is LARGE:

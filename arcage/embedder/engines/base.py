@@ -56,6 +56,11 @@ def batches(pictures: U8, sizes: Sequence[int]) -> Iterator[tuple[int, int, U8]]
         start += count
 
 
+def batch_axis(sizes: Sequence[int]) -> int:
+    """Return the batch size for which a network is compiled; -1 if it varies between calls."""
+    return sizes[0] if len(sizes) == 1 else -1
+
+
 class Network(Protocol):
     """A compiled network. It may be called from several threads."""
 
@@ -74,7 +79,7 @@ class Engine(Protocol):
     parallel: bool
     """Whether several threads should call networks at once (CPU) or only one (GPU)."""
     detector_batches: tuple[int, ...]
-    """Batch sizes of detectors, as for :func:`batches`. One of 1 canvas keeps within a processor's cache."""
+    """Batch sizes of detectors, as for :func:`batches`. A network with only one size is compiled for it."""
     embedder_batches: tuple[int, ...]
     """Batch sizes of embedders."""
     note: str

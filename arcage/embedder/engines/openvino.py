@@ -53,7 +53,7 @@ class OpenVinoEngine:
             self.name += ", embedders in bfloat16"
         threads = threads or cores()
         self.detector_batches = (1,)
-        self.embedder_batches = (1,) if hint == "latency" else (1, 8)
+        self.embedder_batches = (1,) if hint == "latency" else (1, 4)
         self._streams = 1 if hint == "latency" else threads
         self._properties = {
             "NUM_STREAMS": self._streams,
