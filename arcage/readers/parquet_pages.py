@@ -1,8 +1,8 @@
 """Sizes of the pages of a Parquet column, from their headers, before any is decompressed.
 
 A page header is a Thrift structure in the compact protocol. pyarrow allocates the size that it claims. A
-value of a dictionary is copied for each row that refers to it, and so is a prefix that a value shares with the
-one before it: a file of a few kilobytes can stand for gigabytes.
+value of a dictionary is copied for each row that refers to it, and so is a prefix that a value shares with
+the one before it: a file of a few kilobytes can stand for gigabytes.
 """
 
 from __future__ import annotations
