@@ -43,13 +43,16 @@ COLUMNS: Mapping[str, Kind] = {
 _INFINITE, _NEGATIVE = 0x7C00, 0x8000
 """Bits of float16: those of infinity, and the sign."""
 
+SUFFIXES = ("npy", "parquet")
+"""Endings of the files of a shard, besides its marker."""
+
 _FACELESS = ("no_face", "unreadable")
 
 
 def marker_form(fingerprint: str, dimension: int) -> MarkerForm:
     """Return the form of a shard's marker."""
     stamp = {"schema": CACHE_SCHEMA, "fingerprint": fingerprint, "dimension": dimension}
-    return MarkerForm(("npy", "parquet"), stamp, ("images", "rows", "faces"), ("min_face",))
+    return MarkerForm(SUFFIXES, stamp, ("images", "rows", "faces"), ("min_face",))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

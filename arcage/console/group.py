@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -116,10 +117,12 @@ def _typer_output_checked() -> Iterator[None]:
     """Raise OutputError if the output of Typer, such as --help, cannot be written."""
     try:
         yield
-    except OSError:
-        from arcage.output.formats import flush_stdout
+    except OSError as error:
+        from arcage.output.formats import raise_stdout_error
 
-        flush_stdout()
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "echo":
+            raise_stdout_error(error)
         raise
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal, NoReturn, cast
 
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
@@ -126,12 +126,6 @@ def print_stdout(text: str) -> None:
         sys.stdout.write(f"{visible(text, keep=chr(10))}\n")
 
 
-def flush_stdout() -> None:
-    """Flush standard output. Raises like :func:`write_stdout`."""
-    with _flushed_stdout():
-        pass
-
-
 @contextmanager
 def _flushed_stdout() -> Iterator[None]:
     try:
@@ -140,12 +134,17 @@ def _flushed_stdout() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        discard_output(sys.stdout)
-        if isinstance(error, BrokenPipeError):
-            raise
-        why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
-        advice = "redirect it to a file or another program"
-        raise OutputError(f"cannot write to standard output: {why}; {advice}") from error
+        raise_stdout_error(error)
+
+
+def raise_stdout_error(error: OSError) -> NoReturn:
+    """Raise the error of writing to standard output like :func:`write_stdout`."""
+    discard_output(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        raise error
+    why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+    advice = "redirect it to a file or another program"
+    raise OutputError(f"cannot write to standard output: {why}; {advice}") from error
 
 
 # Bytes of a file name that are not UTF-8 (surrogate escapes) become \udcXX: all output is valid UTF-8, and

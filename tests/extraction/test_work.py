@@ -24,6 +24,7 @@ from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.packs.record import BUNDLED_FOLDER
 from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import extract_images, extract_to_cache, open_cache
+from arcage.images.limits import DecodeLimits
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 from arcage.types import U8, Array
@@ -83,9 +84,9 @@ def counter() -> Iterator[Work]:
     work = Work()
     decode, candidates, read, open_ = module.decode, YuNet.candidates, Source.read, builtins.open
 
-    def decoding(data: bytes) -> U8:
+    def decoding(data: bytes, *, limits: DecodeLimits) -> U8:
         work.decoded.append(len(data))
-        return decode(data)
+        return decode(data, limits=limits)
 
     def searching(self: YuNet, canvas: U8, threshold: float) -> Any:
         work.looks[max(canvas.shape[:2])] += 1
