@@ -13,7 +13,8 @@ import numpy as np
 
 from arcage.cache.keys import Keys
 from arcage.cache.parts import DamageError, Part
-from arcage.readers.parquet_pages import column_sizes
+from arcage.readers.parquet_footer import RowGroup, read_row_groups
+from arcage.readers.parquet_pages import page_sizes
 from arcage.types import Array
 
 _MAX_BYTES = 1 << 28
@@ -74,6 +75,7 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
     data = part.read("parquet")
     try:
         # From memory: the bytes that were compared with the marker are the ones that are parsed.
+        groups = read_row_groups(BytesIO(data))
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.metadata.num_rows != part.facts["rows"]:
             raise DamageError(f"{name} has {file.metadata.num_rows} rows instead of {part.facts['rows']}")
@@ -81,7 +83,7 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
         for column, kind in columns.items():
             if file.schema_arrow.field(column).type != types[kind]:
                 raise DamageError(f"{name} has rows that are not those of a shard: {column} has another type")
-        table = _read(file, data, list(columns))
+        table = _read(file, groups, data, list(columns))
         if any(table.column(column).null_count for column in columns):
             raise DamageError(f"{name} lacks values")
         return {column: _to_numpy(table.column(column).combine_chunks()) for column in columns}
@@ -89,7 +91,7 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
         raise DamageError(f"{name} is not what was written ({error})") from error
 
 
-def _read(file: Any, data: bytes, columns: list[str]) -> Any:
+def _read(file: Any, groups: Sequence[RowGroup], data: bytes, columns: list[str]) -> Any:
     """Return the columns of a Parquet file as a table.
 
     Raises:
@@ -97,12 +99,12 @@ def _read(file: Any, data: bytes, columns: list[str]) -> Any:
     """
     import pyarrow as pa
 
+    leaves = [file.schema.column(number).path.partition(".")[0] for number in range(len(file.schema))]
     pages, total, repeated = BytesIO(data), 0, 0
-    for number in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(number)
-        for chunk in map(group.column, range(group.num_columns)):
-            if chunk.path_in_schema.partition(".")[0] in columns:
-                sizes = column_sizes(pages, chunk)
+    for group in groups:
+        for leaf, chunk in zip(leaves, group.columns, strict=True):
+            if leaf in columns:
+                sizes = page_sizes(pages, chunk.start, chunk.size)
                 total, repeated = total + sizes.total, repeated + sizes.repeated
     if total > _MAX_BYTES:
         raise ValueError(f"it takes {total:,} bytes of memory")

@@ -91,6 +91,8 @@ class ShardBuffer:
         self.dimension = dimension
         self.nbytes = 0
         """Size of the descriptors."""
+        self.rows = 0
+        """Number of rows in the Parquet file."""
         self._images: dict[str, tuple[list[tuple[Any, ...]], F16]] = {}
         self._min_face: int | None = 0
 
@@ -111,9 +113,11 @@ class ShardBuffer:
             self._min_face = max(self._min_face, image.min_face)
         shared = (len(image.faces), image.width, image.height, image.status, printable(image.error))
         rows = [(image.sha256, index, *shared, *_numbers(face)) for index, face in enumerate(image.faces)]
+        rows = rows or [(image.sha256, -1, *shared, *[np.nan] * 15)]
         # In one statement: after an interrupt between two, an incomplete image would be written.
-        self._images[image.sha256] = (rows or [(image.sha256, -1, *shared, *[np.nan] * 15)], descriptors)
+        self._images[image.sha256] = (rows, descriptors)
         self.nbytes += descriptors.nbytes
+        self.rows += len(rows)
 
     def keys(self) -> Keys:
         """Return the keys of the images, in the order in which they were added."""

@@ -187,6 +187,23 @@ def test_texts_that_expand(
     assert read_columns(part, {"error": "text"})["error"][0] == error[0].decode()
 
 
+def test_a_damaged_footer_with_right_checksums(cache: Cache, reopened: Callable[[], Cache]) -> None:
+    """pyarrow ends the process if it is asked where a column is that is not as its statistics say."""
+    store(cache, image(1), image(2))
+    path, marker = files(cache, "parquet")[0], files(cache, "done")[0]
+    data = path.read_bytes()
+    optional = b"\x25\x02\x18\x05error"
+    assert data.count(optional) == 1
+    facts = json.loads(marker.read_text())
+    facts.pop("checksum")
+    for changed in (data.replace(optional, b"\x25\x00\x18\x05error"), data[:-8] + bytes(4) + b"PAR1"):
+        facts["files"]["parquet"] = write_file(path, [changed])
+        marker.write_text(json.dumps(sealed(facts)))
+        seen = reopened()
+        assert seen.get(sha(1)) is None
+        assert "is not what was written" in str(seen.damaged[0])
+
+
 def test_doctor_reads_the_content(cache: Cache, reopened: Callable[[], Cache]) -> None:
     store(cache, image(1), image(2))
     table = pq.read_table(files(cache, "parquet")[0])
