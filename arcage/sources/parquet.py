@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from arcage.errors import ImageError, ImageMemoryError, RemoteError, UsageError
 from arcage.files import reason
-from arcage.readers.parquet_pages import page_sizes
+from arcage.readers.parquet_pages import column_sizes
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
 
@@ -30,6 +30,8 @@ _MAX_PAGE = 512 << 20
 compress, and pyarrow writes 1,024 of them into a page."""
 _MAX_NAMES_PAGE = 64 << 20
 """Maximum size of a page of names, bytes."""
+_MAX_NAME = 65_536
+"""Maximum length of a name, bytes."""
 _BATCH_BYTES = 256 << 20
 """Images that could take more are decoded one at a time, bytes."""
 _MAX_BATCH_BYTES = 640 << 20
@@ -272,16 +274,13 @@ def _check_pages(path: str, file: Any, number: int, column: str, most: int, rows
         chunk = row_group.column(index)
         if chunk.path_in_schema != column:
             continue
-        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
         with _open_bytes(path) as raw:
-            sizes = page_sizes(
-                raw, chunk.data_page_offset if start is None else start, chunk.total_compressed_size
-            )
+            sizes = column_sizes(raw, chunk)
         if sizes.expanded > most:
             raise ImageError(
                 f"a page of the Parquet file has {sizes.expanded:,} bytes, the limit is {most:,}"
             )
-        if sizes.dictionary * rows > _BATCH_BYTES:
+        if sizes.repeated * rows > _BATCH_BYTES:
             return 1
     return rows
 
@@ -308,6 +307,8 @@ def _row_names(path: str, file: Any, number: int, column: str | None) -> Iterato
             values = pc.struct_field(values, "path")
         # As bytes first: a column of strings may contain invalid UTF-8.
         for text in values.cast(pa.string()).cast(pa.binary()).to_pylist():
+            if text is not None and len(text) > _MAX_NAME:
+                raise ImageError(f"a name has {len(text):,} bytes, the limit is {_MAX_NAME:,}")
             yield None if text is None else text.decode("utf-8", "surrogateescape")
 
 

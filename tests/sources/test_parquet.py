@@ -287,6 +287,25 @@ def test_images_that_repeat_a_large_value_of_a_dictionary(
         read(path)
 
 
+def test_images_that_share_a_long_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    encoding = {"image": "DELTA_BYTE_ARRAY"}
+    table = pa.table({"image": [bytes(100_000)] * 30})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, column_encoding=encoding)
+    assert path.stat().st_size < 2000
+    monkeypatch.setattr(arcage.sources.parquet, "_BATCH_BYTES", 1_000_000)
+    assert [len(data) for _, data in read(path)] == [100_000] * 30  # decoded one at a time
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_BATCH_BYTES", 1_000_000)
+    with pytest.raises(ImageError, match="10 images in a row take more than 1,000,000 bytes"):
+        read(path)
+
+
+def test_names_are_not_endless(tmp_path: Path) -> None:
+    (first, error) = walk([write(tmp_path / "a.parquet", {"image": TWO, "path": ["a", "b" * 70_000]})])
+    assert first.name == "a"
+    assert "a name has 70,000 bytes, the limit is 65,536" in error.error
+
+
 def test_a_row_group_that_claims_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", {"image": pa.array([None] * 5000, BINARY)}, 5000)
     assert len(list(walk([path]))) == 5000
