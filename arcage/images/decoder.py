@@ -108,8 +108,8 @@ def _decode_any(data: bytes, limits: DecodeLimits) -> U8:
         pixels = max(header.width * header.height, header.largest)
         if pixels * _BYTES_PER_PIXEL > limits.memory // 2 and not isinstance(error, ImageHereError):
             raise ImageMemoryError(
-                f"{error}, or decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: "
-                "raise `max_memory`"
+                f"decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: raise `max_memory`; "
+                f"or {error}"
             ) from None
         raise
 
