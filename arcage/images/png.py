@@ -80,6 +80,8 @@ def read_header(data: bytes) -> PngHeader:
         if pixel_chunks > _MAX_DATA_CHUNKS or ancillary > _MAX_CHUNKS:
             raise ImageError("damaged PNG image: too many chunks")
         at += 12 + length
+        if at > len(data):
+            raise ValueError  # OpenCV takes memory for the length that a chunk states before it reads it
     samples = 4 if transparent and colour in (2, 3) else _SAMPLES.get(colour, 4)
     decoded = width * height * samples * (1 + (depth == 16))
     return PngHeader(

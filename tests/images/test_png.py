@@ -137,3 +137,13 @@ def test_a_large_compressed_photo_is_decoded_in_this_process() -> None:
     assert len(data) > 1 << 20
     assert is_quick(data)
     assert png_module.read_header(data).seconds == pytest.approx(1e-8 * (noise.size + len(data)))
+
+
+@pytest.mark.parametrize("kind", [b"IEND", b"IDAT", b"tEXt"])
+def test_the_length_of_a_chunk_takes_no_memory(kind: bytes) -> None:
+    data = encode(picture(), ".png")
+    text = png_chunk(b"tEXt", b"name\0text")
+    data = data[:33] + text + data[33:]
+    at = data.index(kind) - 4
+    with pytest.raises(ImageError, match=r"^truncated or damaged PNG image$"):
+        decode(data[:at] + b"\xe4" + data[at + 1 :])
