@@ -59,6 +59,7 @@ def extract(
         ArcageError: as :func:`arcage.extraction.run.extract_to_cache`.
     """
     # Imported here because NumPy and OpenCV take a third of a second, and wrong arguments are found before.
+    from arcage.cache import damage_texts
     from arcage.embedder.extractor import Extractor
     from arcage.extraction.run import extract_to_cache, open_cache
 
@@ -89,8 +90,8 @@ def extract(
                 images = request.inputs if request.engine == "ray" else ahead
                 summary = run(images, cache, extractor, names=names, progress=advance)
         finally:
-            for damage in cache.damaged:
-                warn(str(damage))
+            for text in damage_texts(cache.damaged):
+                warn(text)
         if not variant:
             total = summary
         total.error = ahead.error
