@@ -28,7 +28,8 @@ def degraded_crop(image: U8, landmarks: F32, rng: np.random.Generator) -> U8:
     first = np.zeros(1, np.intp)
     (canvas,) = warp([image], first, matrix[None], 2 * SIDE, border_mode(rng))
     degraded, points = degrade(canvas, transform(landmarks, matrix), rng)
-    return align([degraded], first, points[None])[0]
+    crop: U8 = align([degraded], first, points[None])[0]
+    return crop
 
 
 def degrade(canvas: U8, landmarks: F64, rng: np.random.Generator) -> tuple[U8, F64]:

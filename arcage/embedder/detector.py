@@ -16,8 +16,8 @@ from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
 DecodeCells = Callable[[F32, F32, F32], tuple[F32, F32]]
-"""Returns boxes, (n, 4), and landmarks, (n, 5, 2), in pixels, from values of cells, (n, 14), the cells' columns
-and rows, (n, 2), and their strides, (n, 1)."""
+"""Returns boxes, (n, 4), and landmarks, (n, 5, 2), in pixels. Takes the values of cells, (n, 14), their
+columns and rows, (n, 2), and their strides, (n, 1)."""
 
 _BEST = ("scores", "cells", "values", "total")
 _ALL = ("all_scores", "all_values", "total")
@@ -160,7 +160,7 @@ def _padded(canvases: U8, stride: int) -> U8:
 
 
 def _cells(height: int, width: int, form: DetectorForm) -> tuple[F32, F32]:
-    """Return the column and row of the cell of each row of the outputs, (rows, 2), and its stride, (rows, 1)."""
+    """Return the cell of each row of the outputs: column and row, (rows, 2), and stride, (rows, 1)."""
     cells, strides = [], []
     for stride in form.strides:
         count, across = height // stride * (width // stride), width // stride

@@ -1,8 +1,8 @@
 """Build a network that finds faces on a batch of canvases from a published face detector.
 
-Everything that is the same for each pixel or cell becomes part of the graph, where it runs for a whole batch
-at once: conversion from uint8, colour order and scale, the mirror image, the score, and the choice of the best
-cells. The bundled detector was built with it; others are converted when they are loaded.
+Everything that is the same for each pixel or cell becomes part of the graph, where it runs for a whole
+batch at once: conversion from uint8, colour order and scale, the mirror image, the score, and the choice of
+the best cells. The bundled detector was built with it; others are converted when they are loaded.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def _add_input(graph: GraphBuilder, image: str, outputs: DetectorOutputs, mirror
     plain = "pixels" if outputs.bgr or normalised else image
     pixels = graph.add("Cast", pixels, name=plain, to=graph.onnx.TensorProto.FLOAT)
     if outputs.bgr:
-        # Not Gather, which OpenVINO moves into the weights of the first convolution, whose sums then have another
-        # order and other last digits.
+        # Not Gather: OpenVINO moves it into the weights of the first convolution, whose sums then have
+        # another order and other last digits.
         planes = [graph.add("Slice", pixels, *(np.array([n]) for n in (i, i + 1, 1))) for i in (2, 1, 0)]
         pixels = graph.add("Concat", *planes, name="bgr" if normalised else image, axis=1)
     if normalised:

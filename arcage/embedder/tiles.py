@@ -46,7 +46,7 @@ def search_tiles(detector: FaceDetector, image: U8, threshold: float, min_face: 
     """Yield the faces of each tile, in pixels of the image, all on picture 0.
 
     Tiles overlap by the size of the largest face that needs them, so that each such face is complete in one
-    of them; larger faces are left to the views. Tiles are cut and scaled one row at a time, so that memory does
+    of them; larger faces are left to the views. A few tiles at a time are cut and scaled, so that memory does
     not grow with their number.
 
     Args:

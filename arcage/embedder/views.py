@@ -72,7 +72,7 @@ def search_view(detector: FaceDetector, images: Sequence[U8], view: View, thresh
 
     Args:
         detector: finds the candidates; duplicates are removed here.
-        images: each (height, width, 3), uint8, RGB. Images whose canvases have one shape are searched together.
+        images: each (height, width, 3), uint8, RGB. Canvases of one shape are searched together.
         view: only :data:`TIGHT` enlarges small images.
         threshold: minimum score, 0 to 1.
     """

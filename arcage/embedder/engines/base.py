@@ -33,8 +33,8 @@ def cores() -> int:
 def batches(pictures: U8, sizes: Sequence[int]) -> Iterator[tuple[int, int, U8]]:
     """Divide pictures into batches of fixed sizes: a runtime prepares, and on a GPU tunes, each new size.
 
-    What is left after the largest batches is padded with black to the next size if that is filled by more than
-    half, and otherwise divided into smaller ones.
+    What is left after the largest batches is padded with black to the next size if it fills more than half of
+    that, and otherwise divided into smaller ones.
 
     Args:
         pictures: shape (n, height, width, 3), uint8.

@@ -118,8 +118,8 @@ class OnnxRuntimeEngine:
         self.name = f"onnxruntime {self._ort.__version__}"
         self.device = device
         self.parallel = device == "cpu"
-        self.detector_batches = (1,) if device == "cpu" else (1, 8, 32)
-        self.embedder_batches = (1, 8) if device == "cpu" else (8, 64)
+        self.detector_batches: tuple[int, ...] = (1,) if device == "cpu" else (1, 8, 32)
+        self.embedder_batches: tuple[int, ...] = (1, 8) if device == "cpu" else (8, 64)
         self._turn = threading.Lock()
         self.note = ""
         self._provider = installed[device]

@@ -52,8 +52,8 @@ class OpenVinoEngine:
         if self._reduced == "bf16":
             self.name += ", embedders in bfloat16"
         threads = threads or cores()
-        self.detector_batches = (1,)
-        self.embedder_batches = (1,) if hint == "latency" else (1, 4)
+        self.detector_batches: tuple[int, ...] = (1,)
+        self.embedder_batches: tuple[int, ...] = (1,) if hint == "latency" else (1, 4)
         self._streams = 1 if hint == "latency" else threads
         self._properties = {
             "NUM_STREAMS": self._streams,
