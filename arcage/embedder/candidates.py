@@ -131,8 +131,8 @@ def non_maximum_suppression(found: Candidates, views: Index | None = None) -> In
     """Return the rows to keep, by picture and then highest score first.
 
     Greedy, by :data:`IOU_THRESHOLD`. Boxes of different views are also compared by
-    :data:`CONTAINED_FRACTION`. In each round, the best box left of every picture is kept; crowded pictures are
-    compared one by one.
+    :data:`CONTAINED_FRACTION`. In each round, the best box left of every picture is kept. Crowded
+    pictures are compared one by one.
 
     Args:
         found: the candidates of a batch of pictures.
@@ -160,7 +160,8 @@ def non_maximum_suppression(found: Candidates, views: Index | None = None) -> In
         best = np.repeat(rest[starts], np.diff(starts, append=len(rest)))
         one = _are_one([column[best] for column in columns], [column[rest] for column in columns])
         rest = rest[~(one | (rest == best))]
-    return order[np.sort(np.concatenate([np.empty(0, np.intp), *kept]))]
+    rows: Index = order[np.sort(np.concatenate([np.empty(0, np.intp), *kept]))]
+    return rows
 
 
 def _suppress_crowd(columns: list[Array]) -> Index:
@@ -171,7 +172,8 @@ def _suppress_crowd(columns: list[Array]) -> Index:
             # Slices, which unlike index arrays are not copied.
             rest = slice(i + 1, None)
             alive[rest] &= ~_are_one([column[i] for column in columns], [column[rest] for column in columns])
-    return np.flatnonzero(alive)
+    kept: Index = np.flatnonzero(alive)
+    return kept
 
 
 def _are_one(best: list[Array], rest: list[Array]) -> NDArray[np.bool_]:

@@ -112,7 +112,8 @@ def test_squares_of_several_images_have_their_border_mode(astronaut: U8) -> None
     matrices = np.array([[[1.0, 0, 32], [0, 1, 32]], [[0.2, 0, 32], [0, 0.2, 32]]])
     images = [astronaut, resize(astronaut, 900, 900)]
     black, repeated = (
-        warp(images, np.array([0, 1]), matrices, 64, mode) for mode in (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE)
+        warp(images, np.array([0, 1]), matrices, 64, mode)
+        for mode in (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE)
     )
     for k in range(2):
         assert not black[k, :30].any()

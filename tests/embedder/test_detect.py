@@ -119,7 +119,9 @@ def test_pictures_without_a_face(yunet: FaceDetector) -> None:
         assert find_in(yunet, image, 0.5) == []
 
 
-def test_images_of_all_kinds_together_have_the_faces_of_each_alone(yunet: FaceDetector, astronaut: U8) -> None:
+def test_images_of_all_kinds_together_have_the_faces_of_each_alone(
+    yunet: FaceDetector, astronaut: U8
+) -> None:
     # Small, with and without a margin; photos; a large one; one with tiles; and some without a face.
     crop, _ = crop_face(astronaut, -0.15)
     portrait = resize(astronaut, 260, 260)

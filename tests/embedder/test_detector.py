@@ -92,9 +92,7 @@ def test_mirror_images_follow_the_canvases(sizes: tuple[int, ...]) -> None:
         assert engine.models == [b"mirrored"]
         assert len(found) == 2 * n
         by_picture = dict(zip(found.pictures.tolist(), found.landmarks[:, 0, 0].tolist(), strict=True))
-        assert by_picture == {i: level for i, level in enumerate(levels)} | {
-            n + i: level + 100 for i, level in enumerate(levels)
-        }
+        assert by_picture == dict(enumerate(levels)) | {n + i: level + 100 for i, level in enumerate(levels)}
 
 
 @pytest.mark.parametrize("above", [BEST - 1, BEST, BEST + 1, 400, CELLS])

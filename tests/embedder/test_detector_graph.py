@@ -111,7 +111,14 @@ def test_each_output_is_that_of_the_published_yunet(
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(
     ("outputs", "batched", "batch_last"),
-    [(9, False, False), (9, True, False), (9, False, True), (15, False, False), (15, True, False), (15, False, True)],
+    [
+        (9, False, False),
+        (9, True, False),
+        (9, False, True),
+        (15, False, False),
+        (15, True, False),
+        (15, False, True),
+    ],
 )
 def test_each_output_is_that_of_scrfd_in_every_form(
     outputs: int, batched: bool, batch_last: bool, mirrored: bool, runtime: OnnxRuntimeEngine, astronaut: U8
@@ -140,20 +147,17 @@ def test_later_operator_sets_are_accepted(opset: int, runtime: OnnxRuntimeEngine
     check(runtime, model, names, canvases_of(astronaut), True)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_score_that_is_not_a_number_is_seen_in_the_total(value: float, runtime: OnnxRuntimeEngine) -> None:
     model = graphs.scrfd()
-    (name,) = (w.name for w in model.graph.initializer if w.name == "w1")
-    for weight in model.graph.initializer:
-        if weight.name == name:
-            changed = onnx.numpy_helper.to_array(weight).copy()
-            changed[:] = np.nan if np.isnan(value) else value
-            weight.CopyFrom(onnx.numpy_helper.from_array(changed, name))
+    # The bias of the first convolution. Infinity becomes NaN behind the next, whose weights have both signs.
+    bias = next(w for w in model.graph.initializer if w.name == model.graph.node[0].input[2])
+    changed = np.full(bias.dims, value, np.float32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(changed, bias.name))
     names, _ = scrfd.form_of([output.name for output in model.graph.output])
-    # An infinite bias becomes NaN behind the next convolution, whose weights have both signs.
     built = detector_graph(model, names, mirrored=False)
-    out = runtime.load(built.SerializeToString(), (-1, SIDE, SIDE, 3))(np.zeros((1, SIDE, SIDE, 3), np.uint8))
-    assert not np.isfinite(out["total"]).any() or value == -np.inf  # Relu makes it zero
+    out = runtime.load(built.SerializeToString(), (-1, SIDE, SIDE, 3))(np.zeros((2, SIDE, SIDE, 3), np.uint8))
+    assert not np.isfinite(out["total"]).any()
 
 
 @pytest.mark.parametrize("opset", [9, 10])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from detectors import LANDMARKS, find_in
 
-from arcage.embedder.align import SIDE, similarity, transform
 from arcage.embedder import landmarks as module
+from arcage.embedder.align import SIDE, similarity, transform
 from arcage.embedder.candidates import Candidates, FaceDetector, joined
 from arcage.embedder.landmarks import (
     CANVAS,

@@ -123,7 +123,9 @@ def test_doubtful_faces_of_several_images_are_turned_together(
         got = set_upright(counting, images, doubtful)
         assert counting.runs == runs
         same_candidates(got, joined(alone))
-    for face, quarters, side in zip(faces_of(got.numbered([0] * 5)), (0, 1, 2, 3, 2), (512,) * 4 + (800,), strict=True):
+    for face, quarters, side in zip(
+        faces_of(got.numbered([0] * 5)), (0, 1, 2, 3, 2), (512,) * 4 + (800,), strict=True
+    ):
         points = back(face.landmarks, quarters, side) * 512 / side
         assert np.abs(points - LANDMARKS).max() < TOLERANCE
     # Only those with a low score are searched again.
