@@ -175,11 +175,15 @@ def scrfd(
     *,
     outputs: int = 9,
     batched: bool = False,
+    batch_last: bool = False,
     size: Any = "?",
     seed: int = 2,
     opset: int = 11,
 ) -> Any:
-    """Return a graph like InsightFace's ``det_10g``: scores, boxes, landmarks, finest stride first."""
+    """Return a graph like InsightFace's ``det_10g``: scores, boxes, landmarks, finest stride first.
+
+    With ``batch_last``, as in InsightFace's own exports, the batch follows the cells before both become rows.
+    """
     strides, anchors = ((8, 16, 32), 2) if outputs in (6, 9) else ((8, 16, 32, 64, 128), 1)
     widths = (1, 4, 10)[: outputs // len(strides)]
     b = Builder(seed)
@@ -193,7 +197,7 @@ def scrfd(
                 y = b.node("Sigmoid", y)
             if width == 4:
                 y = b.node("Add", b.node("Relu", y), b.weight(np.float32([1])))
-            y = b.node("Transpose", y, perm=[0, 2, 3, 1])
+            y = b.node("Transpose", y, perm=[2, 3, 0, 1] if batch_last else [0, 2, 3, 1])
             names[width].append(
                 b.node("Reshape", y, b.weight(np.array([1, -1, width] if batched else [-1, width])))
             )

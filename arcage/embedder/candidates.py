@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arcage.errors import ModelError
-from arcage.types import F32, U8, Index
+from arcage.types import F32, U8, Array, Index
 
 IOU_THRESHOLD = 0.4
 """Two boxes with a higher intersection over union are the same face."""
@@ -19,6 +19,9 @@ CONTAINED_FRACTION = 0.6
 large view of a close-up, a cheek and an eye can look like a face."""
 MAX_CANDIDATES = 16_000
 """Only the candidates with the highest scores are compared; a canvas filled with faces has fewer."""
+
+_CROWD = 256
+"""Pictures with more candidates are compared on their own: each round would copy all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ def non_maximum_suppression(found: Candidates, views: Index | None = None) -> In
     """Return the rows to keep, by picture and then highest score first.
 
     Greedy, by :data:`IOU_THRESHOLD`. Boxes of different views are also compared by
-    :data:`CONTAINED_FRACTION`. In each round, the best box left of every picture is kept.
+    :data:`CONTAINED_FRACTION`. In each round, the best box left of every picture is kept. Crowded
+    pictures are compared one by one.
 
     Args:
         found: the candidates of a batch of pictures.
@@ -139,18 +143,50 @@ def non_maximum_suppression(found: Candidates, views: Index | None = None) -> In
     order = order[np.arange(len(order)) - np.searchsorted(pictures, pictures) < MAX_CANDIDATES]
     pictures = found.pictures[order]
     x1, y1, x2, y2 = found.boxes[order].T.copy()
-    area = (x2 - x1) * (y2 - y1)
     view = np.zeros(len(order), np.intp) if views is None else views[order]
-    rest = np.arange(len(order))
-    kept = [rest[:0]]
+    columns = [x1, y1, x2, y2, (x2 - x1) * (y2 - y1), view]
+
+    starts = np.flatnonzero(np.diff(pictures, prepend=-1))
+    counts = np.diff(starts, append=len(order))
+    crowded = counts > _CROWD
+    kept = [
+        start + _suppress_crowd([column[start : start + count] for column in columns])
+        for start, count in zip(starts[crowded].tolist(), counts[crowded].tolist(), strict=True)
+    ]
+    rest = np.flatnonzero(np.repeat(~crowded, counts))
     while len(rest):
         starts = np.flatnonzero(np.diff(pictures[rest], prepend=-1))
         kept.append(rest[starts])
         best = np.repeat(rest[starts], np.diff(starts, append=len(rest)))
-        width = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest])
-        height = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        same = shared > IOU_THRESHOLD * (area[best] + area[rest] - shared)
-        part = (view[rest] != view[best]) & (shared > CONTAINED_FRACTION * np.minimum(area[best], area[rest]))
-        rest = rest[~(same | part | (rest == best))]
-    return order[np.sort(np.concatenate(kept))]
+        one = _are_one([column[best] for column in columns], [column[rest] for column in columns])
+        rest = rest[~(one | (rest == best))]
+    rows: Index = order[np.sort(np.concatenate([np.empty(0, np.intp), *kept]))]
+    return rows
+
+
+def _suppress_crowd(columns: list[Array]) -> Index:
+    """Return the rows of one picture to keep; they are sorted by score."""
+    alive = np.ones(len(columns[0]), bool)
+    for i in range(len(alive)):
+        if alive[i]:
+            # Slices, which unlike index arrays are not copied.
+            rest = slice(i + 1, None)
+            alive[rest] &= ~_are_one([column[i] for column in columns], [column[rest] for column in columns])
+    kept: Index = np.flatnonzero(alive)
+    return kept
+
+
+def _are_one(best: list[Array], rest: list[Array]) -> NDArray[np.bool_]:
+    """Return which boxes are the same face as a better one, or part of it.
+
+    Args:
+        best: x1, y1, x2, y2, area and view of the better box of each, or of all.
+        rest: the same of the boxes.
+    """
+    (ax1, ay1, ax2, ay2, a, a_view), (bx1, by1, bx2, by2, b, b_view) = best, rest
+    shared = np.maximum(np.minimum(ax2, bx2) - np.maximum(ax1, bx1), 0)
+    shared = shared * np.maximum(np.minimum(ay2, by2) - np.maximum(ay1, by1), 0)
+    same = shared > IOU_THRESHOLD * (a + b - shared)
+    part = (a_view != b_view) & (shared > CONTAINED_FRACTION * np.minimum(a, b))
+    one: NDArray[np.bool_] = same | part
+    return one

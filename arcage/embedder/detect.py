@@ -41,9 +41,9 @@ def find_faces(
     found += [
         part.numbered(large) for part in _search_photos(detector, [images[i] for i in large], threshold)
     ]
-    for i in large:
-        if needs_tiles(images[i].shape[1], images[i].shape[0], min_face):
-            tiles = search_tiles(detector, images[i], threshold, min_face)
+    for i, image in enumerate(images):
+        if needs_tiles(image.shape[1], image.shape[0], min_face):
+            tiles = search_tiles(detector, image, threshold, min_face)
             found += [tile.numbered([i]) for tile in tiles]
     views = np.repeat(np.arange(len(found)), [len(part) for part in found])
     together = joined(found)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from detectors import LANDMARKS, cosine
+from detectors import LANDMARKS, align_one, cosine, find_in, resize
 
 from arcage.embedder import align as module
-from arcage.embedder.align import SIDE, TEMPLATE, VISIBLE, align, similarity, transform
-from arcage.embedder.detect import find_faces
+from arcage.embedder.align import SIDE, TEMPLATE, VISIBLE, align, inverse, similarity, transform, warp
 from arcage.types import F32, F64, U8
 
 if TYPE_CHECKING:
@@ -67,6 +66,63 @@ def test_the_similarity_is_the_best_one_and_never_a_reflection() -> None:
             assert np.square(transform(points, other) - TEMPLATE).sum() > error
 
 
+def test_many_faces_have_the_similarities_of_each_alone() -> None:
+    points = np.random.default_rng(2).uniform(0, 500, (2, 3, 5, 2))
+    points[1, 2] = 7  # all at one point
+    found = similarity(points)
+    assert found.shape == (2, 3, 2, 3)
+    back = inverse(found)
+    moved = transform(points, found)
+    for i in np.ndindex(2, 3):
+        np.testing.assert_array_equal(found[i], similarity(points[i]))
+        np.testing.assert_array_equal(back[i], inverse(found[i]))
+        np.testing.assert_array_equal(moved[i], transform(points[i], found[i]))
+    assert similarity(points[0, :0]).shape == (0, 2, 3)
+
+
+def test_the_inverse_is_the_inverse() -> None:
+    known = np.stack([make_similarity(d, s, (-30, 7000)) for d, s in ((0, 0.02), (17, 1), (-135, 40))])
+    for matrix, found in zip(known, inverse(known), strict=True):
+        np.testing.assert_allclose(found, cv2.invertAffineTransform(matrix), rtol=1e-12, atol=1e-9)
+        np.testing.assert_allclose(transform(transform(TEMPLATE, matrix), found), TEMPLATE, atol=1e-6)
+    # As OpenCV's, that of a matrix without one is zero.
+    flat = np.array([[0.0, 0.0, 5.0], [0.0, 0.0, 6.0]])
+    np.testing.assert_array_equal(inverse(flat), np.zeros((2, 3)))
+    np.testing.assert_array_equal(inverse(flat), cv2.invertAffineTransform(flat))
+
+
+def test_faces_of_several_images_are_aligned_together(astronaut: U8) -> None:
+    large = resize(astronaut, 1500, 1500)
+    images = [astronaut, large, np.ascontiguousarray(astronaut[:, 150:])]
+    shift = LANDMARKS - np.float32([150, 0])
+    pictures = np.array([1, 0, 2, 0])
+    points = np.stack([LANDMARKS * 1500 / 512, LANDMARKS, shift, LANDMARKS + np.float32([9, -4])])
+    crops = align(images, pictures, points)
+    assert (crops.shape, crops.dtype) == ((4, SIDE, SIDE, 3), np.uint8)
+    for crop, picture, landmarks in zip(crops, pictures, points, strict=True):
+        np.testing.assert_array_equal(crop, align_one(images[picture], landmarks))
+    assert difference(crops[0], crops[1])[0] < 4
+    assert difference(crops[2], crops[1])[0] < 1
+    assert difference(crops[3], crops[1])[0] > 5
+    assert align(images, pictures[:0], points[:0]).shape == (0, SIDE, SIDE, 3)
+
+
+def test_squares_of_several_images_have_their_border_mode(astronaut: U8) -> None:
+    # The corner of each image is in the middle of its square.
+    matrices = np.array([[[1.0, 0, 32], [0, 1, 32]], [[0.2, 0, 32], [0, 0.2, 32]]])
+    images = [astronaut, resize(astronaut, 900, 900)]
+    black, repeated = (
+        warp(images, np.array([0, 1]), matrices, 64, mode)
+        for mode in (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE)
+    )
+    for k in range(2):
+        assert not black[k, :30].any()
+        np.testing.assert_array_equal(black[k, 34:, 34:], repeated[k, 34:, 34:])
+        np.testing.assert_array_equal(repeated[k, :30], np.broadcast_to(repeated[k, :1], (30, 64, 3)))
+        assert repeated[k, :30].any()
+    np.testing.assert_array_equal(black[0, 32:, 32:], astronaut[:32, :32])
+
+
 @pytest.mark.oracle
 @pytest.mark.filterwarnings("ignore:.estimate. is deprecated:FutureWarning")
 def test_the_similarity_equals_that_of_skimage() -> None:
@@ -93,39 +149,39 @@ def test_small_faces_equal_a_plain_warp(astronaut: U8) -> None:
         move = make_similarity(degrees, scale, (250, 200))
         picture = cv2.warpAffine(astronaut, move, (700, 600))
         points = transform(LANDMARKS, move).astype(np.float32)
-        mean, high = difference(align(picture, points), warp_all(picture, points))
+        mean, high = difference(align_one(picture, points), warp_all(picture, points))
         # OpenCV rounds sampling points to 1/32 pixel, relative to another origin.
         assert mean < 0.5
         assert high <= 4
 
 
 def test_rotating_scaling_and_shifting_the_picture_changes_nothing(astronaut: U8) -> None:
-    reference = align(astronaut, LANDMARKS)
+    reference = align_one(astronaut, LANDMARKS)
     for degrees, scale in ((0, 1.5), (25, 1.2), (90, 1.0), (180, 2.0)):
         # About the face, so that it stays in the picture.
         centre = np.array([220.0, 120.0])
         move = make_similarity(degrees, scale, (0, 0))
         move[:, 2] = [500, 450] - move[:, :2] @ centre
         picture = cv2.warpAffine(astronaut, move, (1000, 900), flags=cv2.INTER_CUBIC)
-        mean, high = difference(align(picture, transform(LANDMARKS, move).astype(np.float32)), reference)
+        mean, high = difference(align_one(picture, transform(LANDMARKS, move).astype(np.float32)), reference)
         assert mean < 2.5
         assert high < 20
 
 
 def test_large_faces_equal_small_ones(astronaut: U8) -> None:
-    reference = align(astronaut, LANDMARKS)
+    reference = align_one(astronaut, LANDMARKS)
     head = np.ascontiguousarray(astronaut[20:220, 120:320])
     side = 4000
     ratio = side / len(head)
     large = cv2.resize(head, (side, side), interpolation=cv2.INTER_LINEAR)
     points = ((LANDMARKS - [120, 20] + 0.5) * ratio - 0.5).astype(np.float32)
-    mean, high = difference(align(large, points), reference)
+    mean, high = difference(align_one(large, points), reference)
     assert mean < 2.5
     assert high < 12
     # Fine detail, here a checkerboard of single pixels, is averaged instead of sampled.
     y, x = np.mgrid[:side, :side]
     noisy = cv2.multiply(large, cv2.merge([((x + y) % 2 * 255).astype(np.uint8)] * 3), scale=1 / 255)
-    halved = align(noisy, points).astype(int) * 2
+    halved = align_one(noisy, points).astype(int) * 2
     assert difference(np.clip(halved, 0, 255).astype(np.uint8), reference)[0] < 3.5
     assert (
         difference(np.clip(2 * warp_all(noisy, points).astype(int), 0, 255).astype(np.uint8), reference)[0]
@@ -135,7 +191,7 @@ def test_large_faces_equal_small_ones(astronaut: U8) -> None:
 
 def test_only_the_region_of_a_tight_crop_is_visible() -> None:
     white = np.full((600, 600, 3), 255, np.uint8)
-    crop = align(white, LANDMARKS)
+    crop = align_one(white, LANDMARKS)
     assert (crop.shape, crop.dtype) == ((SIDE, SIDE, 3), np.uint8)
     inside = np.zeros((SIDE, SIDE), bool)
     inside[TOP:BOTTOM, LEFT:RIGHT] = True
@@ -151,10 +207,10 @@ def test_only_the_region_of_a_tight_crop_is_visible() -> None:
 
 
 def test_pixels_outside_the_image_are_black(astronaut: U8) -> None:
-    reference = align(astronaut, LANDMARKS)
+    reference = align_one(astronaut, LANDMARKS)
     cut = 222
     half = np.ascontiguousarray(astronaut[:, cut:])
-    crop = align(half, LANDMARKS - np.float32([cut, 0]))
+    crop = align_one(half, LANDMARKS - np.float32([cut, 0]))
     # The face is slightly rotated, so the edge is at another column at the crop's top and bottom.
     edge = transform(np.array([[cut, 70.0], [cut, 170.0]]), similarity(LANDMARKS))[:, 0]
     assert edge.max() - edge.min() < 10
@@ -163,9 +219,9 @@ def test_pixels_outside_the_image_are_black(astronaut: U8) -> None:
     assert np.abs(crop[TOP:, right].astype(int) - reference[TOP:, right]).mean() < 1
     # Entirely outside, on every side and far away.
     for shift in ([-2000, 0], [2000, 0], [0, -2000], [0, 2000], [1e6, 1e6]):
-        assert not align(astronaut, LANDMARKS + np.float32(shift)).any()
+        assert not align_one(astronaut, LANDMARKS + np.float32(shift)).any()
     large = LANDMARKS * 20 + np.float32([-9000, 0])
-    assert not align(astronaut, large).any()
+    assert not align_one(astronaut, large).any()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +238,7 @@ def test_pixels_outside_the_image_are_black(astronaut: U8) -> None:
 )
 def test_impossible_landmarks_do_not_crash(points: F64, astronaut: U8) -> None:
     for image in (astronaut, astronaut[:1, :1], astronaut[:1], astronaut[:, :1]):
-        crop = align(np.ascontiguousarray(image), points.astype(np.float32))
+        crop = align_one(np.ascontiguousarray(image), points.astype(np.float32))
         assert (crop.shape, crop.dtype) == ((SIDE, SIDE, 3), np.uint8)
 
 
@@ -194,8 +250,8 @@ def test_a_tight_crop_and_its_photo_have_similar_descriptors(
     networks = extractor.networks
 
     def similarity_of_descriptors() -> float:
-        crops = [align(im, find_faces(networks.detector, im, 0.5)[0].landmarks) for im in (astronaut, tight)]
-        a, b = (networks.embed_batch(crop[None])[0] for crop in crops)
+        crops = [align_one(im, find_in(networks.detector, im, 0.5)[0].landmarks) for im in (astronaut, tight)]
+        a, b = (networks.embed(crop[None])[0] for crop in crops)
         return cosine(a, b)
 
     with_mask = similarity_of_descriptors()

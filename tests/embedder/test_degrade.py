@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from detectors import align_one
 
 from arcage.embedder import degrade as module
-from arcage.embedder.align import TEMPLATE, align, similarity, transform, warp
+from arcage.embedder.align import TEMPLATE, similarity, transform, warp
 from arcage.embedder.degrade import degrade
 from arcage.embedder.extractor import Extractor
 from arcage.types import U8
@@ -21,7 +22,12 @@ LANDMARKS = 2 * TEMPLATE
 
 
 def make_canvas(astronaut: U8, extractor: Extractor, photo: bytes) -> U8:
-    return warp(astronaut, similarity(extractor.extract(photo).faces[0].landmarks, LANDMARKS), SIDE)
+    return warp_one(astronaut, similarity(extractor.extract(photo).faces[0].landmarks, LANDMARKS))
+
+
+def warp_one(image: U8, matrix: F64) -> U8:
+    (canvas,) = warp([image], np.zeros(1, np.intp), matrix[None], SIDE)
+    return np.asarray(canvas)
 
 
 def degraded(canvas: U8, count: int) -> list[tuple[U8, F64]]:
@@ -106,5 +112,5 @@ def test_the_finer_canvas_shows_all_that_the_networks_see(
     landmarks = extractor.extract(photo).faces[0].landmarks
     matrix = similarity(landmarks, LANDMARKS)
     there = transform(landmarks, matrix)
-    direct = align(astronaut, landmarks).astype(int)
-    assert np.abs(align(warp(astronaut, matrix, SIDE), there).astype(int) - direct).mean() < 3
+    direct = align_one(astronaut, landmarks).astype(int)
+    assert np.abs(align_one(warp_one(astronaut, matrix), there).astype(int) - direct).mean() < 3

@@ -283,6 +283,58 @@ def test_lack_of_memory_is_a_result_that_no_cache_keeps(
     assert extractor.extract(photo).status == "ok"
 
 
+def test_lack_of_memory_for_several_images_is_that_of_one(
+    extractor: Extractor, photo: bytes, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task whose images need too much memory together is done again, one image at a time."""
+    find_faces, together = detect.find_faces, []
+    group = encode(side_by_side(astronaut, 3), ".png")
+    large = encode(np.zeros((300, 700, 3), np.uint8), ".png")
+
+    def find(detector: Any, images: list[U8], *arguments: Any) -> Any:
+        together.append(len(images))
+        if any(image.shape[1] == 700 for image in images):
+            raise MemoryError
+        return find_faces(detector, images, *arguments)
+
+    expected = {name: extractor.extract(data) for name, data in (("photo", photo), ("group", group))}
+    monkeypatch.setattr(detect, "find_faces", find)
+    kinds = {"photo": photo, "group": group, "large": large}
+    task = [(name, give(data)) for name, data in kinds.items()]
+    results = dict(extractor._extract_all(task, None).results)
+    assert together == [3, 1, 1, 1]
+    assert list(results) == list(kinds)
+    for name in ("photo", "group"):
+        same(results[name], expected[name])
+    assert (results["large"].status, results["large"].sha256) == ("unreadable", "")
+    assert results["large"].error.startswith("not enough memory")
+
+
+@pytest.mark.parametrize("held", [0, 1 << 40])
+def test_images_of_a_task_are_in_its_order_and_have_their_own_faces(
+    held: int, extractor: Extractor, photo: bytes, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One after the other, as large images are, and all together.
+    monkeypatch.setattr(module, "_MAX_HELD", held)
+    kinds = {
+        "sideways": encode(np.rot90(astronaut), ".png"),
+        "broken": b"",
+        "group": encode(side_by_side(astronaut, 3), ".png"),
+        "none": encode(np.full((300, 400, 3), 120, np.uint8), ".png"),
+        "photo": photo,
+        "upside down": encode(np.rot90(astronaut, 2), ".png"),
+    }
+    alone = {name: extractor.extract(data) for name, data in kinds.items()}
+    task = [(name, give(data)) for name, data in kinds.items()]
+    done = extractor._extract_all(task, None)
+    assert [name for name, _ in done.results] == list(kinds)
+    for name, image in done.results:
+        check(image, extractor.dimension)
+        same(image, alone[name])
+    assert [len(image.faces) for _, image in done.results] == [1, 0, 3, 0, 1, 1]
+    assert done.size == 3 * 512 * 512 * 3 + 600 * 200 * 3 + 300 * 400 * 3
+
+
 def test_an_error_in_opencv_is_not_hidden(
     extractor: Extractor, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from detectors import align_one
 
-from arcage.embedder.align import align
 from arcage.embedder.extractor import Extractor
 from arcage.images.decoder import decode
 from arcage.types import Face
@@ -32,8 +32,8 @@ def find_face(extractor: Extractor) -> Face:
 
 def first_columns(extractor: Extractor, landmarks: list[list[float]]) -> dict[str, list[float]]:
     """Return the first 8 columns of each embedder's descriptor of the aligned face."""
-    crop = align(decode(PHOTO.read_bytes()), np.array(landmarks, np.float32))
-    descriptor = extractor.networks.embed_batch(crop[None])[0].astype(float)
+    crop = align_one(decode(PHOTO.read_bytes()), np.array(landmarks, np.float32))
+    descriptor = extractor.networks.embed(crop[None])[0].astype(float)
     widths = [model.dimension or 0 for model in extractor.pack.embedders]
     starts = np.cumsum([0, *widths[:-1]])
     names = [model.name for model in extractor.pack.embedders]

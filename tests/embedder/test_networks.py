@@ -6,14 +6,13 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import graphs
 import numpy as np
 import pytest
-from detectors import cosine, side_by_side
+from detectors import align_one, cosine, find_in, side_by_side
 from encoded import encode
 from packs import write_pack
 
@@ -34,19 +33,22 @@ def throughput(make_extractor: Callable[..., Extractor]) -> Extractor:
 
 def test_a_face_does_not_depend_on_its_neighbours_in_the_batch(throughput: Extractor, astronaut: U8) -> None:
     networks = throughput.networks
-    faces = detect.find_faces(networks.detector, side_by_side(astronaut, 5), 0.5)
-    crops = np.stack([align.align(side_by_side(astronaut, 5), face.landmarks) for face in faces])
-    alone = [networks.embed_batch(crops[i : i + 1])[0] for i in range(len(crops))]
-    for size in range(2, networks.batch_size + 1):
-        for face, expected in zip(networks.embed_batch(crops[:size]), alone[:size], strict=True):
+    image = side_by_side(astronaut, 5)
+    faces = detect.find_faces(networks.detector, [image], 0.5)
+    crops = align.align([image], faces.pictures, faces.landmarks)
+    alone = [networks.embed(crops[i : i + 1])[0] for i in range(len(crops))]
+    assert throughput.engine.embedder_batches[-1] < len(crops) == 5
+    # Whole batches, and some that are padded.
+    for size in range(2, len(crops) + 1):
+        for face, expected in zip(networks.embed(crops[:size]), alone[:size], strict=True):
             assert cosine(face, expected) > 0.99999
 
 
 def test_a_face_and_its_mirror_image_are_one(extractor: Extractor, astronaut: U8, photo: bytes) -> None:
     networks = extractor.networks
-    crop = align.align(astronaut, extractor.extract(photo).faces[0].landmarks)
+    crop = align_one(astronaut, extractor.extract(photo).faces[0].landmarks)
     mirrored = np.ascontiguousarray(crop[:, ::-1])
-    a, b = networks.embed_batch(crop[None])[0], networks.embed_batch(mirrored[None])[0]
+    a, b = networks.embed(crop[None])[0], networks.embed(mirrored[None])[0]
     assert cosine(a, b) > 0.9999
     # In the whole photo the landmarks are detected again, at slightly different places.
     flipped = extractor.extract(encode(astronaut[:, ::-1], ".png")).descriptors[0]
@@ -55,23 +57,43 @@ def test_a_face_and_its_mirror_image_are_one(extractor: Extractor, astronaut: U8
 
 def test_any_number_of_faces_is_embedded(throughput: Extractor, astronaut: U8) -> None:
     networks = throughput.networks
-    crop = align.align(astronaut, detect.find_faces(networks.detector, astronaut, 0.5)[0].landmarks)
-    with ThreadPoolExecutor(2) as pool:
-        for count in (0, 1, networks.batch_size + 1):
-            descriptors = networks.embed(np.repeat(crop[None], count, axis=0), pool)
-            assert descriptors.shape == (count, networks.dimension)
-            assert descriptors.dtype == np.float16
+    crop = align_one(astronaut, find_in(networks.detector, astronaut, 0.5)[0].landmarks)
+    for count in (0, 1, throughput.engine.embedder_batches[-1] + 1):
+        descriptors = networks.embed(np.repeat(crop[None], count, axis=0))
+        assert descriptors.shape == (count, networks.dimension)
+        assert descriptors.dtype == np.float16
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
+def test_padding_of_a_batch_has_no_descriptors(extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = extractor.networks
+    seen: list[int] = []
+
+    def network(crops: U8) -> dict[str, Any]:
+        seen.append(len(crops))
+        level = crops[:, 0, 0, :1].astype(np.float32)
+        return {"descriptors": np.where(level > 0, level, np.nan if len(crops) == 1 else -1)}
+
+    first = dataclasses.replace(networks._embedders[0], network=network, dimension=1)
+    monkeypatch.setattr(networks, "_embedders", [first])
+    monkeypatch.setattr(networks, "dimension", 1)
+    monkeypatch.setattr(networks, "_batches", (1, 8))
+    crops = np.zeros((23, 112, 112, 3), np.uint8)
+    crops[:] = np.arange(1, 24)[:, None, None, None]
+    assert networks.embed(crops)[:, 0].tolist() == list(range(1, 24))
+    assert seen == [8, 8, 8]
+
+
+BUNDLED_FILES = ["yunet.onnx", "yunet_mirrored.onnx", *(model.file for model in bundled_pack().embedders)]
+
+
+@pytest.mark.parametrize("file_name", BUNDLED_FILES)
 def test_a_damaged_model_is_reported_before_a_runtime_opens_it(
-    index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file_name: str, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models"
     shutil.copytree(BUNDLED_FOLDER, folder)
     pack = dataclasses.replace(bundled_pack(), folder=folder)
-    record = pack.models[index]
-    path = folder / record.file
+    path = folder / file_name
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         byte = file.read(1)[0]
@@ -83,18 +105,17 @@ def test_a_damaged_model_is_reported_before_a_runtime_opens_it(
         opened.append(len(model))
 
     monkeypatch.setattr(OpenVinoEngine, "load", load)
-    broken = Extractor(pack, device="cpu")
     with pytest.raises(ModelError, match=r"is damaged .*put the pack's files there again") as caught:
-        broken.extract(b"")
+        Extractor(pack, device="cpu").extract(photo)
     assert str(path) in str(caught.value)
     assert path.stat().st_size not in opened
 
     path.unlink()
     with pytest.raises(ModelError, match=r"no such file; put the pack's files there again"):
-        broken.extract(b"")
+        Extractor(pack, device="cpu").extract(photo)
     path.mkdir()
     with pytest.raises(ModelError, match=r"cannot read .*put the pack's files there again"):
-        broken.extract(b"")
+        Extractor(pack, device="cpu").extract(photo)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +135,7 @@ def test_wrong_descriptors_are_a_model_error(
     wrong = [dataclasses.replace(e, network=lambda batch: outputs) for e in networks._embedders]
     monkeypatch.setattr(networks, "_embedders", wrong)
     with pytest.raises(ModelError, match=f"the model mobilefacenet returns .*{message}"):
-        networks.embed_batch(np.zeros((1, 112, 112, 3), np.uint8))
+        networks.embed(np.zeros((1, 112, 112, 3), np.uint8))
 
 
 def test_a_detector_that_sees_faces_everywhere_is_refused(

@@ -7,11 +7,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from detectors import FACE, FakeDetector, iou, resize
+from detectors import FACE, FakeDetector, find_in, iou, resize
 
 from arcage.embedder import tiles
 from arcage.embedder.candidates import FaceDetector
-from arcage.embedder.detect import find_faces
 from arcage.types import U8
 
 
@@ -29,7 +28,7 @@ def count_found(
     yunet: FaceDetector, image: U8, face: int, places: list[tuple[int, int]], min_face: int
 ) -> tuple[int, int]:
     """Return how many of the portraits are found exactly once, and how many faces are found in all."""
-    faces = find_faces(yunet, image, 0.5, min_face)
+    faces = find_in(yunet, image, 0.5, min_face)
     boxes = [FACE * face / float(FACE[2] - FACE[0]) + [x, y, x, y] for x, y in places]
     return sum(sum(iou(f.box, box) > 0.5 for f in faces) == 1 for box in boxes), len(faces)
 
@@ -63,8 +62,8 @@ def test_a_face_across_tiles_is_one(yunet: FaceDetector, astronaut: U8) -> None:
 
 def test_a_large_face_in_a_very_large_image_is_one(yunet: FaceDetector, astronaut: U8) -> None:
     image = resize(astronaut, 6000, 6000)
-    (face,) = find_faces(yunet, image, 0.5, 20)
-    (before,) = find_faces(yunet, image, 0.5, 1000)
+    (face,) = find_in(yunet, image, 0.5, 20)
+    (before,) = find_in(yunet, image, 0.5, 1000)
     np.testing.assert_array_equal(face.box, before.box)
 
 
@@ -85,8 +84,8 @@ def test_a_large_face_in_a_very_large_image_is_one(yunet: FaceDetector, astronau
 def test_tiles_of_an_image(width: int, height: int, min_face: int, expected: list[str]) -> None:
     image = np.full((height, width, 3), 255, np.uint8)
     without, detector = FakeDetector(), FakeDetector()
-    find_faces(without, image, 0.5, 1000)
-    find_faces(detector, image, 0.5, min_face)
+    find_in(without, image, 0.5, 1000)
+    find_in(detector, image, 0.5, min_face)
     assert detector.sizes == without.sizes + expected
     assert tiles.needs_tiles(width, height, min_face) == bool(expected)
 
@@ -114,3 +113,24 @@ def test_a_face_at_the_border_of_a_tile_is_left_to_its_neighbour() -> None:
     found = list(tiles.search_tiles(FakeDetector(find), image, 0.5, 40))
     assert [len(candidates) for candidates in found] == [2, 1, 2]
     assert found[0].boxes[0][0] == 0
+
+
+def test_tiles_of_a_row_are_searched_together_and_few_are_in_memory() -> None:
+    def find(canvas: U8) -> list[tuple[float, ...]]:
+        # The brightness of the tile's first pixels tells which it is.
+        return [(100, 100, 120, 120, 0.5 + int(canvas[0, 4, 0]) / 510)]
+
+    image = np.zeros((200, 40_000, 3), np.uint8)
+    overlap = tiles.VIEW_FACE_HEIGHT * 0.3 * 40_000 / 1280
+    columns = tiles.segments(40_000, 0.3, overlap)
+    assert len(columns) > tiles._AT_ONCE
+    for i, column in enumerate(columns):
+        image[:, column.start : column.start + 200] = 10 * i
+    detector = FakeDetector(find)
+    found = list(tiles.search_tiles(detector, image, 0.5, 40))
+    assert detector.batches == [tiles._AT_ONCE, len(columns) - tiles._AT_ONCE]
+    assert len(found) == len(columns)
+    for i, (candidates, column) in enumerate(zip(found, columns, strict=True)):
+        assert candidates.pictures.tolist() == [0]
+        assert candidates.scores[0] == pytest.approx(0.5 + 10 * i / 510)
+        assert candidates.boxes[0, 0] == pytest.approx(column.start + 100 / 0.3, abs=1)

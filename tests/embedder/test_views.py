@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from detectors import FakeDetector
+from detectors import FakeDetector, find_in
 
 from arcage.embedder import views
-from arcage.embedder.detect import find_faces
 from arcage.types import U8
 
 
@@ -26,7 +25,7 @@ from arcage.types import U8
 )
 def test_views_of_an_image_without_faces(width: int, height: int, sizes: list[str]) -> None:
     detector = FakeDetector()
-    assert find_faces(detector, np.full((height, width, 3), 255, np.uint8), 0.5) == ()
+    assert find_in(detector, np.full((height, width, 3), 255, np.uint8), 0.5) == []
     assert detector.sizes == sizes
     for canvas in detector.canvases:
         assert (canvas.dtype, canvas.shape[2]) == (np.uint8, 3)
@@ -41,7 +40,7 @@ def test_views_of_an_image_without_faces(width: int, height: int, sizes: list[st
 
 def test_a_small_image_is_enlarged_and_has_a_margin() -> None:
     detector = FakeDetector()
-    find_faces(detector, np.full((50, 25, 3), 255, np.uint8), 0.5)
+    find_in(detector, np.full((50, 25, 3), 255, np.uint8), 0.5)
     rows, columns = (np.flatnonzero(detector.canvases[0].any(axis=(2, i))) for i in (1, 0))
     assert (rows[0], len(rows), columns[0], len(columns)) == (60, 200, 110, 100)
 
@@ -54,7 +53,7 @@ def test_boxes_are_in_pixels_of_the_image() -> None:
 
     for width, height in ((50, 25), (200, 200), (500, 300), (1000, 700), (4001, 1333)):
         image = np.full((height, width, 3), 255, np.uint8)
-        (face,) = find_faces(FakeDetector(find), image, 0.5)
+        (face,) = find_in(FakeDetector(find), image, 0.5)
         np.testing.assert_allclose(face.box, [0, 0, width, height], atol=1e-3)
         np.testing.assert_allclose(face.landmarks[:2], [[0, 0], [width, height]], atol=1e-3)
         assert face.score == pytest.approx(0.9)
@@ -63,8 +62,30 @@ def test_boxes_are_in_pixels_of_the_image() -> None:
 def test_only_small_faces_are_taken_from_the_large_view() -> None:
     detector = FakeDetector(lambda canvas: [(0, 0, 310, 20, 0.9), (500, 500, 790, 700, 0.8)])
     image = np.full((1280, 1280, 3), 255, np.uint8)
-    assert len(views.search_view(detector, image, views.LARGE, 0.5)) == 1
-    assert len(views.search_view(detector, image, views.PHOTO, 0.5)) == 2
+    assert len(views.search_view(detector, [image], views.LARGE, 0.5)) == 1
+    assert len(views.search_view(detector, [image], views.PHOTO, 0.5)) == 2
+
+
+def test_a_view_of_several_images_is_in_the_pixels_of_each() -> None:
+    def find(canvas: U8) -> list[tuple[float, ...]]:
+        rows, columns = (np.flatnonzero(canvas.any(axis=(2, i))) for i in (1, 0))
+        return [(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1, 0.9), (0, 0, 1, 1, canvas.max() / 255)]
+
+    detector = FakeDetector(find)
+    sizes = [(500, 330), (100, 90), (620, 470), (150, 150), (1000, 700), (1300, 910)]
+    # The second candidate tells the images apart by their brightness.
+    images = [np.full((h, w, 3), 255 - i, np.uint8) for i, (w, h) in enumerate(sizes)]
+    found = views.search_view(detector, images, views.PHOTO, 0.5)
+    assert detector.batches == [4, 2]
+    assert found.pictures.tolist() == [i for i in range(len(sizes)) for _ in range(2)]
+    for i, (width, height) in enumerate(sizes):
+        rows = found.select(found.pictures == i)
+        first = int(np.argmin(np.abs(rows.scores - 0.9)))
+        np.testing.assert_allclose(rows.boxes[first], [0, 0, width, height], atol=1e-3)
+        assert rows.scores[1 - first] == pytest.approx((255 - i) / 255)
+        alone = views.search_view(FakeDetector(find), [images[i]], views.PHOTO, 0.5)
+        np.testing.assert_array_equal(rows.boxes, alone.boxes)
+    assert len(views.search_view(detector, [], views.TIGHT, 0.5)) == 0
 
 
 def test_an_image_is_reduced_and_never_enlarged() -> None:

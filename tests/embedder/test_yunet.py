@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -11,62 +9,50 @@ from detectors import iou, resize
 
 from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
 from arcage.embedder.packs.record import BUNDLED_FOLDER
-from arcage.embedder.yunet import YuNet
-from arcage.errors import ModelError
-from arcage.types import U8, Array
+from arcage.embedder.yunet import FORM, OUTPUTS
+from arcage.types import U8
 
 
 def test_candidates_equal_those_of_opencv(yunet: FaceDetector, astronaut: U8) -> None:
-    canvas = np.zeros((640, 640, 3), np.uint8)
-    canvas[64:576, 64:576] = astronaut
-    canvas[:200, :200] = resize(astronaut, 200, 200)
+    first = np.zeros((640, 640, 3), np.uint8)
+    first[64:576, 64:576] = astronaut
+    first[:200, :200] = resize(astronaut, 200, 200)
+    second = np.zeros((640, 640, 3), np.uint8)
+    second[100:500, 20:420] = resize(astronaut, 400, 400)[:, ::-1]
+    canvases = np.stack([first, second, np.zeros_like(first)])
     path = str(BUNDLED_FOLDER / "face_detection_yunet_2023mar.onnx")
     theirs = cv2.FaceDetectorYN.create(path, "", (640, 640), score_threshold=0.5, nms_threshold=0.4)
-    _, expected = theirs.detect(np.ascontiguousarray(canvas[:, :, ::-1]))
-    found = yunet.candidates(canvas, 0.5)
+    # Those of the mirror images follow.
+    found = yunet.candidates(canvases, 0.5, mirrored=True)
     assert (found.boxes.dtype, found.landmarks.dtype, found.scores.dtype) == (np.float32,) * 3
-    found = found.select(non_maximum_suppression(found.boxes, found.scores))
-    assert len(found) == len(expected) == 2
-    for i, row in enumerate(sorted(expected, key=lambda row: -row[14])):
-        box = np.concatenate([row[:2], row[:2] + row[2:4]])
-        assert iou(found.boxes[i], box) > 0.99
-        assert np.abs(found.landmarks[i] - row[4:14].reshape(5, 2)).max() < 0.5
-        assert found.scores[i] == pytest.approx(row[14], abs=1e-3)
+    found = found.select(non_maximum_suppression(found))
+    assert found.pictures.tolist() == [0, 0, 1, 3, 3, 4]
+    for picture, canvas in enumerate(np.concatenate([canvases, canvases[:, :, ::-1]])):
+        _, expected = theirs.detect(np.ascontiguousarray(canvas[:, :, ::-1]))
+        ours = found.select(found.pictures == picture)
+        assert len(ours) == (0 if expected is None else len(expected)) == [2, 1, 0][picture % 3]
+        for i, row in enumerate(sorted(() if expected is None else expected, key=lambda row: -row[14])):
+            box = np.concatenate([row[:2], row[:2] + row[2:4]])
+            assert iou(ours.boxes[i], box) > 0.99
+            assert np.abs(ours.landmarks[i] - row[4:14].reshape(5, 2)).max() < 0.5
+            assert ours.scores[i] == pytest.approx(row[14], abs=1e-3)
 
 
-class WrongEngine:
-    """An engine whose network returns given outputs."""
-
-    def __init__(self, outputs: dict[str, Array]) -> None:
-        self.outputs = outputs
-
-    def load(self, *_: object, **__: object) -> Any:
-        return lambda batch: self.outputs
-
-
-def outputs(**changed: Array) -> dict[str, Array]:
-    """Return YuNet's outputs for a canvas of 64 pixels, all ones, with some changed."""
-    widths = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-    right = {
-        f"{part}_{stride}": np.ones((1, (64 // stride) ** 2, width), np.float32)
-        for part, width in widths.items()
-        for stride in (8, 16, 32)
-    }
-    return {**right, **changed}
+def test_a_cell_is_decoded_as_by_hand() -> None:
+    values = np.zeros((1, 14), np.float32)
+    values[0, :4] = 0.5, -0.25, np.log(2), 0
+    values[0, 4:] = np.arange(10) / 10
+    boxes, landmarks = FORM.decode(values, np.float32([[3, 5]]), np.float32([[16]]))
+    # The centre is at (3.5, 4.75) cells, the size is 2 x 1 cells.
+    np.testing.assert_allclose(boxes, [[56 - 16, 76 - 8, 56 + 16, 76 + 8]], rtol=1e-6)
+    x, y = np.arange(0, 10, 2) / 10, np.arange(1, 10, 2) / 10
+    np.testing.assert_allclose(landmarks, [np.stack([16 * (3 + x), 16 * (5 + y)], axis=1)], rtol=1e-6)
+    assert (boxes.dtype, landmarks.dtype) == (np.float32,) * 2
+    assert (FORM.strides, FORM.anchors, OUTPUTS.bgr) == ((8, 16, 32), 1, True)
 
 
-def test_a_network_with_other_outputs_is_a_model_error() -> None:
-    canvas = np.zeros((64, 64, 3), np.uint8)
-    found = YuNet(WrongEngine(outputs()), b"").candidates(canvas, 0.5)  # type: ignore[arg-type]
-    assert len(found) == 64 + 16 + 4
-    missing = outputs()
-    del missing["obj_16"]
-    nan, huge = (np.full((1, 4, 4), value, np.float32) for value in (np.nan, 1000))
-    wrong = {
-        "other outputs": [{}, missing, outputs(cls_8=np.ones((1, 63, 1), np.float32))],
-        "NaN or infinity": [outputs(bbox_32=nan), outputs(bbox_32=huge), outputs(cls_32=nan[..., :1])],
-    }
-    for message, cases in wrong.items():
-        for case in cases:
-            with pytest.raises(ModelError, match=message):
-                YuNet(WrongEngine(case), b"").candidates(canvas, 0.5)  # type: ignore[arg-type]
+def test_a_size_that_overflows_is_infinite_without_a_warning() -> None:
+    """The detector refuses it."""
+    values = np.full((1, 14), 1000, np.float32)
+    boxes, _ = FORM.decode(values, np.zeros((1, 2), np.float32), np.float32([[32]]))
+    assert np.isinf(boxes).all()

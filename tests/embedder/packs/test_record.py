@@ -101,6 +101,47 @@ def test_a_model_of_another_form_is_refused(tmp_path: Path, change: dict[str, An
         read_pack(tmp_path)
 
 
+GRAPH = ["a.onnx", "0" * 64]
+
+
+@pytest.mark.parametrize(
+    ("graphs", "message"),
+    [
+        ({}, "'graphs' has the wrong type"),
+        ([1, 2], "'graphs' has the wrong type"),
+        (["ab", "cd"], "'graphs' has the wrong type"),
+        ([GRAPH, ["a.onnx"]], "'graphs' has the wrong type"),
+        ([GRAPH, ["a.onnx", None]], "'graphs' has the wrong type"),
+        ([GRAPH], "'graphs' are two"),
+        ([GRAPH] * 3, "'graphs' are two"),
+        ([GRAPH, ["../a.onnx", "0" * 64]], "not the name of a file"),
+        ([["", "0" * 64], GRAPH], "not the name of a file"),
+        ([GRAPH, ["a.onnx", "0" * 63]], "no SHA-256"),
+    ],
+)
+def test_networks_of_another_form_are_refused(tmp_path: Path, graphs: Any, message: str) -> None:
+    record = json.loads(write_record(bundled_pack()))
+    record["models"][0]["graphs"] = graphs
+    (tmp_path / RECORD_FILE).write_text(json.dumps(record))
+    with pytest.raises(ModelError, match=message):
+        read_pack(tmp_path)
+
+
+def test_a_record_keeps_the_networks_of_its_detector(tmp_path: Path) -> None:
+    pack = bundled_pack()
+    assert [file for file, _ in pack.detector.graphs] == ["yunet.onnx", "yunet_mirrored.onnx"]
+    (tmp_path / RECORD_FILE).write_text(write_record(pack))
+    assert read_pack(tmp_path).models == pack.models
+    assert set(pack.files) == {m.file for m in pack.models} | {"yunet.onnx", "yunet_mirrored.onnx"}
+    for file, sha256 in pack.files.items():
+        assert len(pack.read_file(file, sha256)) == (pack.folder / file).stat().st_size
+    # Records of versions without them are still read.
+    record = json.loads(write_record(pack))
+    del record["models"][0]["graphs"]
+    (tmp_path / RECORD_FILE).write_text(json.dumps(record))
+    assert read_pack(tmp_path).detector == dataclasses.replace(pack.detector, graphs=())
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1e999}', '{"files": {}, "files": {}}', "[]", "3"])
 @pytest.mark.parametrize("file", [RECORD_FILE, DIGESTS_FILE])
 def test_hostile_json_is_refused(tmp_path: Path, text: str, file: str) -> None:
