@@ -259,12 +259,14 @@ class Extractor:
         pool = ThreadPoolExecutor(workers, "arcage")
         tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
         submitted: deque[Future[_Done[Item]]] = deque(maxlen=2 * workers)
-        ahead, at_once = 0, 1
+        ahead, at_once = 0, 0
 
         def submit() -> None:
             nonlocal ahead
             limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
-            while ahead < limit and (part := list(islice(source, min(at_once, limit - ahead)))):
+            if not at_once:  # one for each worker, until the size of the first image is known
+                limit = min(limit, workers)
+            while ahead < limit and (part := list(islice(source, min(max(1, at_once), limit - ahead)))):
                 ahead += len(part)
                 tasks.append((pool.submit(self._extract_all, part, lookup), len(part)))
                 submitted.append(tasks[-1][0])

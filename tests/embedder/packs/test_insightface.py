@@ -15,6 +15,7 @@ from packs import write_pack
 
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.levels import find_levels
+from arcage.embedder.networks import load_detector
 from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.insightface import (
     descriptor_model,
@@ -23,7 +24,6 @@ from arcage.embedder.packs.insightface import (
     insightface_home,
     list_insightface,
 )
-from arcage.embedder.scrfd import Scrfd
 from arcage.errors import ModelError
 
 
@@ -153,8 +153,8 @@ def test_a_pack_runs_from_canvas_to_descriptor(home: Path) -> None:
     pack = find_insightface("buffalo_l")
     assert pack is not None
     engine = OnnxRuntimeEngine("cpu")
-    canvas = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
-    found = Scrfd(engine, pack.read(pack.detector)).candidates(canvas, 0.1)
+    canvases = np.random.default_rng(0).integers(0, 256, (2, 320, 320, 3), dtype=np.uint8)
+    found = load_detector(engine, pack).candidates(canvases, 0.1)
     assert found.boxes.shape[1] == 4
     data, dimension = descriptor_model(pack.read(pack.embedders[0]))
     faces = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)

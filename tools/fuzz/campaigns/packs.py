@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ class Packs:
         self._files = {name: bytes(model.SerializeToString()) for name, model in made.items()}
         self._yunet = bundled.detector, bundled.read(bundled.detector)
         self._crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
-        self._canvas = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+        self._canvases = np.random.default_rng(1).integers(0, 256, (2, 160, 160, 3), np.uint8)
         self._truth = {
             name: self._answer(Case(files=files).write(self._folder))
             for name, files in (("insightface", self._insightface()), ("recorded", self._recorded()))
@@ -96,10 +95,9 @@ class Packs:
 
     def _answer(self, folder: Path) -> tuple[np.ndarray, ...]:
         """Return descriptors and faces by the networks of a pack."""
-        networks = PackNetworks(find_pack(str(folder)), self._engine, "latency")
-        with ThreadPoolExecutor(1) as pool:
-            descriptors = networks.embed(self._crops, pool)
-        found = networks.detector.candidates(self._canvas, 0.5)
+        networks = PackNetworks(find_pack(str(folder)), self._engine)
+        descriptors = networks.embed(self._crops)
+        found = networks.detector.candidates(self._canvases, 0.5)
         return descriptors, found.boxes, found.landmarks
 
     def _insightface(self) -> dict[str, bytes]:
