@@ -266,7 +266,9 @@ class Extractor:
             limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
             if not at_once:  # one for each worker, until the size of the first image is known
                 limit = min(limit, workers)
-            while ahead < limit and (part := list(islice(source, min(max(1, at_once), limit - ahead)))):
+            # Only full tasks: a rest of one image would be followed by more of them.
+            count = max(1, min(at_once, limit // 2))
+            while ahead + count <= limit and (part := list(islice(source, count))):
                 ahead += len(part)
                 tasks.append((pool.submit(self._extract_all, part, lookup), len(part)))
                 submitted.append(tasks[-1][0])
