@@ -59,7 +59,9 @@ def hit(box: F32, faces: Candidates) -> bool:
 
 
 def large(detector: FaceDetector, photos: Sequence[Path], min_face: int, widths: Sequence[int]) -> None:
-    boxes_of = [(image, middle(find_faces(detector, [image], THRESHOLD), image)) for image in map(read, photos)]
+    boxes_of = [
+        (image, middle(find_faces(detector, [image], THRESHOLD), image)) for image in map(read, photos)
+    ]
     known = [(image, box) for image, box in boxes_of if box is not None][: ROWS * COLUMNS]
     for width in widths:
         scene = np.full((*LARGE, 3), 120, np.uint8)
