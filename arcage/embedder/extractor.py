@@ -36,7 +36,7 @@ from arcage.types import U8, Face, ImageFaces
 THRESHOLD = 0.5
 """Minimum detector score of a face."""
 CHUNK = 32
-"""A stream takes up to twice as many images ahead of their results from its source, more on many processors."""
+"""A stream takes up to twice as many images ahead of their results, more on many processors."""
 
 ReadImage = Callable[[], bytes | U8]
 """Returns an encoded image, or its pixels, (height, width, 3), uint8, RGB. Raises ImageError."""
