@@ -300,9 +300,11 @@ def test_a_profile_sees_all_of_a_run(bundled: None, load_speed: Any, tiny_photos
     profile, faces = stages.predict(sources)
     calls = {row.stage: row.calls for row in profile.rows}
     assert faces >= 3
-    assert calls[stages.DECODE] == calls[stages.READ] == calls[stages.CANVAS] == 3
-    assert calls[stages.ALIGN] == faces
-    assert calls[stages.CANDIDATES] == calls[stages.DETECTOR] >= 3 + 2 * faces
+    assert calls[stages.DECODE] == calls[stages.READ] == 3
+    # Batches of one to three photos. The detector runs on one canvas at a time, with its mirror image.
+    assert 1 <= calls[stages.CANVAS] == calls[stages.ALIGN] == calls[stages.SECOND] / 2 <= 3
+    assert calls[stages.CANDIDATES] >= 2 * calls[stages.CANVAS]
+    assert calls[stages.DETECTOR] >= 3 + faces
     assert calls[stages.HEADS] >= 1
     assert {stages.EMBEDDER + "sface", stages.EMBEDDER + "mobilefacenet", stages.MAIN, stages.REST} <= set(
         calls
@@ -413,7 +415,7 @@ def test_opencv_and_arcage_find_the_same(
     detection = load_speed("detection")
     crop = tiny_photos("a", 1)[0].parents[1] / "crop.png"
     pack = load_speed("arcage.embedder.packs.record").bundled_pack()
-    ours = detection.of_arcage(detection.YuNet(openvino, pack.read(pack.detector)))
+    ours = detection.of_arcage(detection.load_detector(openvino, pack))
     for side, count in detection.CROPS.items():
         (canvas,) = detection.canvases([crop] * count, side)
         opencv = detection.of_opencv(pack.folder / pack.detector.file, side)

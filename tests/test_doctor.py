@@ -43,7 +43,7 @@ def test_all_is_well(bundled: None) -> None:
     assert [f for f in findings.values() if f.level == "problem"] == []
     assert "OpenVINO sees FP32" in findings["processor"].text
     assert findings["openvino"].text.startswith("works: openvino 20")
-    assert findings["models"].text.count(".onnx ") == 3
+    assert findings["models"].text.count(".onnx ") == 5
 
 
 def test_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:

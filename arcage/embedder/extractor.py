@@ -36,7 +36,7 @@ from arcage.types import U8, Face, ImageFaces
 THRESHOLD = 0.5
 """Minimum detector score of a face."""
 CHUNK = 32
-"""A stream takes up to twice as many images ahead of their results, more on machines with many processors."""
+"""A stream takes up to twice as many images ahead of their results, more on many processors."""
 
 ReadImage = Callable[[], bytes | U8]
 """Returns an encoded image, or its pixels, (height, width, 3), uint8, RGB. Raises ImageError."""
@@ -259,12 +259,16 @@ class Extractor:
         pool = ThreadPoolExecutor(workers, "arcage")
         tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
         submitted: deque[Future[_Done[Item]]] = deque(maxlen=2 * workers)
-        ahead, at_once = 0, 1
+        ahead, at_once = 0, 0
 
         def submit() -> None:
             nonlocal ahead
             limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
-            while ahead < limit and (part := list(islice(source, min(at_once, limit - ahead)))):
+            if not at_once:  # one for each worker, until the size of the first image is known
+                limit = min(limit, workers)
+            # Only full tasks: a rest of one image would be followed by more of them.
+            count = max(1, min(at_once, limit // 2))
+            while ahead + count <= limit and (part := list(islice(source, count))):
                 ahead += len(part)
                 tasks.append((pool.submit(self._extract_all, part, lookup), len(part)))
                 submitted.append(tasks[-1][0])

@@ -100,19 +100,21 @@ def load_detector(engine: Engine, pack: Pack) -> FaceDetector:
     Raises:
         ModelError: its file is missing or damaged, or the engine refuses it.
     """
+    if pack.is_bundled:
+        plain, mirrored = (pack.read_file(*graph) for graph in pack.detector.graphs)
+        return GraphDetector(engine, plain, mirrored, yunet.FORM, trusted=True)
+    # Built here, not taken from the pack's record: the fingerprint only covers the published file.
+    model = parse(pack.read(pack.detector))
     if pack.detector.kind == "yunet":
         outputs, form = yunet.OUTPUTS, yunet.FORM
-        if pack.detector.graphs:
-            plain, mirrored = (pack.read_file(*graph) for graph in pack.detector.graphs)
-            return GraphDetector(engine, plain, mirrored, form, trusted=pack.is_bundled)
-        model = parse(pack.read(pack.detector))
     else:
-        model = parse(pack.read(pack.detector))
         # By position: in InsightFace's exports, outputs are named by numbers.
         outputs, form = scrfd.form_of([output.name for output in model.graph.output])
-    plain, mirrored = (
-        detector_graph(model, outputs, mirrored=mirrored).SerializeToString() for mirrored in (False, True)
-    )
+    try:
+        graphs = [detector_graph(model, outputs, mirrored=value) for value in (False, True)]
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ModelError(f"the face detector is damaged, or no {pack.detector.kind} network") from error
+    plain, mirrored = (graph.SerializeToString() for graph in graphs)
     return GraphDetector(engine, plain, mirrored, form, trusted=False)
 
 

@@ -53,7 +53,7 @@ def crops(faces: LabelledFaces, folder: Path, cache: Cache) -> Iterator[U8]:
     with ThreadPoolExecutor(2) as pool:
         images = pool.map(lambda sha256: decode(read_bytes(folder / files[sha256])), faces.sha256())
         for image, points in zip(images, landmarks, strict=True):
-            yield align(image, points.reshape(5, 2))
+            yield from align([image], np.zeros(1, np.intp), points.reshape(1, 5, 2))
 
 
 def embeddings(faces: LabelledFaces, folder: Path, cache: Cache) -> F32:

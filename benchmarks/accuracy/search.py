@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 
 from arcage.embedder import detect, rotated
-from arcage.embedder.candidates import FaceDetector
+from arcage.embedder.candidates import Candidates, FaceDetector
 from arcage.embedder.detect import find_faces
 from arcage.embedder.extractor import THRESHOLD, Extractor
 from arcage.images.decoder import decode
 from arcage.predictor import Predictor
-from arcage.types import F32, U8, Face
+from arcage.types import F32, U8
 
 LARGE = 6000, 8000
 """Height and width."""
@@ -41,30 +41,28 @@ def read(path: Path) -> U8:
     return decode(path.read_bytes())
 
 
-def middle(faces: Sequence[Face], image: U8) -> Face | None:
-    """Return the face nearest to the centre."""
-    centre = np.array(image.shape[1::-1]) / 2
-    return min(
-        faces,
-        key=lambda face: float(np.linalg.norm(face.box.reshape(2, 2).mean(axis=0) - centre)),
-        default=None,
-    )
+def middle(faces: Candidates, image: U8) -> F32 | None:
+    """Return the box of the face nearest to the centre, shape (4,)."""
+    if not len(faces):
+        return None
+    offset = faces.boxes.reshape(-1, 2, 2).mean(axis=1) - np.array(image.shape[1::-1]) / 2
+    box: F32 = faces.boxes[np.linalg.norm(offset, axis=1).argmin()]
+    return box
 
 
-def hit(box: F32, faces: Sequence[Face]) -> bool:
+def hit(box: F32, faces: Candidates) -> bool:
     """Return whether a face overlaps the box with an intersection over union above 0.4."""
-    for face in faces:
-        low, high = np.maximum(box[:2], face.box[:2]), np.minimum(box[2:], face.box[2:])
-        shared = np.prod(np.clip(high - low, 0, None))
-        both = np.prod(box[2:] - box[:2]) + np.prod(face.box[2:] - face.box[:2])
-        if shared > 0.4 * (both - shared):
-            return True
-    return False
+    low, high = np.maximum(box[:2], faces.boxes[:, :2]), np.minimum(box[2:], faces.boxes[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    both = np.prod(box[2:] - box[:2]) + np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)
+    return bool((shared > 0.4 * (both - shared)).any())
 
 
 def large(detector: FaceDetector, photos: Sequence[Path], min_face: int, widths: Sequence[int]) -> None:
-    faces = [(image, middle(find_faces(detector, image, THRESHOLD), image)) for image in map(read, photos)]
-    known = [(image, face.box) for image, face in faces if face is not None][: ROWS * COLUMNS]
+    boxes_of = [
+        (image, middle(find_faces(detector, [image], THRESHOLD), image)) for image in map(read, photos)
+    ]
+    known = [(image, box) for image, box in boxes_of if box is not None][: ROWS * COLUMNS]
     for width in widths:
         scene = np.full((*LARGE, 3), 120, np.uint8)
         boxes = []
@@ -76,9 +74,9 @@ def large(detector: FaceDetector, photos: Sequence[Path], min_face: int, widths:
             x, y = column * (LARGE[1] // COLUMNS) + 7 * number, row * (LARGE[0] // ROWS) + 11 * number
             scene[y : y + len(photo), x : x + photo.shape[1]] = photo
             boxes.append(box * scale + [x, y, x, y])
-        find_faces(detector, scene, THRESHOLD, min_face)  # compiles the networks
+        find_faces(detector, [scene], THRESHOLD, min_face)  # compiles the networks
         start = time.perf_counter()
-        found = find_faces(detector, scene, THRESHOLD, min_face)
+        found = find_faces(detector, [scene], THRESHOLD, min_face)
         seconds = time.perf_counter() - start
         hits = sum(hit(box, found) for box in boxes)
         words = f"{hits} of {len(boxes)}, {len(found)} in all, {seconds:.2f} s"
@@ -131,11 +129,12 @@ def changed(detector: FaceDetector, paths: Sequence[Path], name: str) -> None:
     others = []
     for path in paths:
         image = read(path)
-        for face in find_faces(detector, image, THRESHOLD):
-            faces += 1
-            doubtful += face.score < rotated.UPRIGHT_SCORE
-            if rotated.set_upright(detector, image, face) is not face:
-                others.append(f"{path.name} {np.round(face.box).astype(int).tolist()}")
+        found = find_faces(detector, [image], THRESHOLD)
+        faces += len(found)
+        doubtful += int((found.scores < rotated.UPRIGHT_SCORE).sum())
+        upright = rotated.set_upright(detector, [image], found)
+        moved = (upright.landmarks != found.landmarks).any(axis=(1, 2))
+        others += [f"{path.name} {np.round(box).astype(int).tolist()}" for box in found.boxes[moved]]
     words = f"{faces} faces, {doubtful} checked for rotation, {len(others)} set upright"
     print(f"{name}, upright: {words}", *others, flush=True)
 

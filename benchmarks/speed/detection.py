@@ -22,11 +22,11 @@ import measure
 import numpy as np
 import stages
 
-from arcage.embedder.candidates import IOU_THRESHOLD, non_maximum_suppression
+from arcage.embedder.candidates import IOU_THRESHOLD, FaceDetector, non_maximum_suppression
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import THRESHOLD
+from arcage.embedder.networks import load_detector
 from arcage.embedder.packs.record import bundled_pack
-from arcage.embedder.yunet import YuNet
 from arcage.images.decoder import decode
 from arcage.sources.walk import walk
 from arcage.types import F32, U8
@@ -63,10 +63,10 @@ def of_opencv(model: Path, side: int) -> Detect:
     return detect
 
 
-def of_arcage(network: YuNet) -> Detect:
+def of_arcage(detector: FaceDetector) -> Detect:
     def detect(canvas: U8) -> Found:
-        found = network.candidates(canvas, THRESHOLD)
-        found = found.select(non_maximum_suppression(found.boxes, found.scores))
+        found = detector.candidates(canvas[None], THRESHOLD)
+        found = found.select(non_maximum_suppression(found))
         return found.boxes, found.landmarks
 
     return detect
@@ -141,7 +141,7 @@ def main() -> None:
     sources = stages.thinned(list(walk([args.data / "utkface"])), args.faces)
     paths = [Path(source.path) for source in sources]
     pack = bundled_pack()
-    ours = of_arcage(YuNet(OpenVinoEngine("latency"), pack.read(pack.detector)))
+    ours = of_arcage(load_detector(OpenVinoEngine("latency"), pack))
     rates, rows = {}, []
     for side in CROPS:
         images = canvases(paths, side)

@@ -49,7 +49,8 @@ def alone(name: str, folder: Path) -> Pack:
     pack = bundled_pack()
     record = next(model for model in pack.embedders if model.name == name)
     data = without_mirror(onnx.load_from_string(pack.read(record))).SerializeToString()
-    (folder / pack.detector.file).write_bytes(pack.read(pack.detector))
+    for file, sha256 in pack.detector.files.items():
+        (folder / file).write_bytes(pack.read_file(file, sha256))
     (folder / record.file).write_bytes(data)
     record = replace(record, sha256=hashlib.sha256(data).hexdigest())
     return Pack(f"{name} alone", folder, pack.detector, (record,), research_only=False)

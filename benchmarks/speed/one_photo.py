@@ -38,13 +38,13 @@ def inside(photo: str, started: float) -> None:
     marks.append(time.time())
     predictor = Predictor()
     marks.append(time.time())
-    stage = predictor._extractor.networks
+    networks = predictor._extractor.networks
     marks.append(time.time())
     with open(photo, "rb") as file:
         image = decode(file.read())
-    faces = detect.find_faces(stage.detector, image, THRESHOLD)
+    faces = detect.find_faces(networks.detector, [image], THRESHOLD)
     marks.append(time.time())
-    descriptors = stage.embed_batch(align.align(image, faces[0].landmarks)[None])
+    descriptors = networks.embed(align.align([image], faces.pictures[:1], faces.landmarks[:1]))
     marks.append(time.time())
     predictor._heads.predict(descriptors)
     marks.append(time.time())

@@ -31,13 +31,13 @@ import cv2
 import networks
 import numpy as np
 
-from arcage.embedder import align, detect, landmarks
+from arcage.embedder import align, detect, landmarks, rotated
 from arcage.embedder import extractor as extractor_module
+from arcage.embedder.detector import GraphDetector
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled_pack
-from arcage.embedder.yunet import YuNet
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.heads.model import Heads
 from arcage.predictor import Predictor
@@ -45,15 +45,16 @@ from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
 READ, DECODE, ALIGN, HEADS = "read files", "decode", "align", "heads"
-CANVAS, SECOND, CANDIDATES = (
+CANVAS, ROTATED, SECOND, CANDIDATES = (
     "detector: canvases",
+    "detector: rotated faces",
     "detector: refinement",
     "detector: pre- and post-processing",
 )
 DETECTOR, EMBEDDER = "detector: network", "embedder: "
 OPENCV, REST, MAIN = "OpenCV's own threads", "worker threads, other", "main thread, other"
 NETWORK = (DETECTOR, EMBEDDER)
-USEFUL = (DECODE, CANVAS, SECOND, CANDIDATES, DETECTOR, EMBEDDER)
+USEFUL = (DECODE, CANVAS, ROTATED, SECOND, CANDIDATES, DETECTOR, EMBEDDER)
 """Decoding, detection and inference. OpenCV's own threads work for these and for other stages."""
 
 
@@ -73,6 +74,7 @@ class Spent:
 class Row:
     stage: str
     calls: int
+    """From detection to the embedders, one call is for a batch."""
     seconds: float
     """CPU seconds."""
 
@@ -184,6 +186,8 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
 
     put(extractor_module, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
+    put(rotated, "set_upright", ROTATED)
+    put(rotated, "find_rotated", ROTATED)
     put(extractor_module, "refine", SECOND)
     put(landmarks, "warp", SECOND)
     put(align, "align", ALIGN)
@@ -197,17 +201,18 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     def method(owner: type, name: str, stage: str) -> None:
         plain = getattr(owner, name)
 
-        def call(self: Any, *args: Any) -> Any:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             with clock.stage(stage):
-                return plain(self, *args)
+                return plain(self, *args, **kwargs)
 
         stack.enter_context(patch.object(owner, name, call))
 
     method(Source, "read", READ)
-    method(YuNet, "candidates", CANDIDATES)
+    method(GraphDetector, "candidates", CANDIDATES)
     method(Heads, "predict", HEADS)
     load = OpenVinoEngine.load
-    names = {m.sha256: DETECTOR if m is pack.detector else EMBEDDER + m.name for m in pack.models}
+    names = {sha256: DETECTOR for _, sha256 in pack.detector.graphs}
+    names |= {model.sha256: EMBEDDER + model.name for model in pack.embedders}
 
     def load_timed(self: Any, model: bytes, *args: Any, **kwargs: Any) -> Any:
         network = load(self, model, *args, **kwargs)

@@ -54,8 +54,14 @@ class ModelRecord:
     levels: tuple[str, ...] = ()
     """Tensor, pooling and columns of each level, for readers, as ``t57 mean 128``."""
     graphs: tuple[tuple[str, str], ...] = ()
-    """File and SHA-256 of the networks that ``detector_graph`` built from a detector, without and with mirror
-    images. Without them, they are built when the detector is loaded, which takes the package onnx."""
+    """File and SHA-256 of the networks that ``detector_graph`` built from the bundled detector, without and
+    with mirror images. For other packs they are built when the detector is loaded, which takes the package
+    onnx."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each file of the model, by name."""
+        return {self.file: self.sha256, **dict(self.graphs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,7 @@ class Pack:
     @property
     def files(self) -> dict[str, str]:
         """The SHA-256 of each file that is recorded, by name."""
-        named = {model.file: model.sha256 for model in self.models}
-        return named | {file: sha256 for model in self.models for file, sha256 in model.graphs}
+        return {file: sha256 for model in self.models for file, sha256 in model.files.items()}
 
     def read(self, record: ModelRecord) -> bytes:
         """Return the bytes of a model file, after verifying its SHA-256.

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,9 +55,12 @@ class Packs:
             "w600k_r50.onnx": graphs.iresnet(),
         }
         self._files = {name: bytes(model.SerializeToString()) for name, model in made.items()}
-        self._yunet = bundled.detector, bundled.read(bundled.detector)
+        self._yunet = bundled.detector
+        self._detector_files = {
+            name: bundled.read_file(name, sha256) for name, sha256 in bundled.detector.files.items()
+        }
         self._crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
-        self._canvas = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+        self._canvases = np.random.default_rng(1).integers(0, 256, (2, 160, 160, 3), np.uint8)
         self._truth = {
             name: self._answer(Case(files=files).write(self._folder))
             for name, files in (("insightface", self._insightface()), ("recorded", self._recorded()))
@@ -76,7 +78,7 @@ class Packs:
             else:
                 files[record] = mutate(rng, files[record], list(self._files.values()))
             return Case(files=files, truth=form, about=record)
-        name = sorted(n for n in files if n.endswith(".onnx"))[int(rng.integers(2))]
+        name = str(rng.choice(sorted(n for n in files if n.endswith(".onnx"))))
         files[name] = mutate(rng, files[name], list(self._files.values()))
         if rng.integers(8):
             _seal(files, record, name)
@@ -96,10 +98,9 @@ class Packs:
 
     def _answer(self, folder: Path) -> tuple[np.ndarray, ...]:
         """Return descriptors and faces by the networks of a pack."""
-        networks = PackNetworks(find_pack(str(folder)), self._engine, "latency")
-        with ThreadPoolExecutor(1) as pool:
-            descriptors = networks.embed(self._crops, pool)
-        found = networks.detector.candidates(self._canvas, 0.5)
+        networks = PackNetworks(find_pack(str(folder)), self._engine)
+        descriptors = networks.embed(self._crops)
+        found = networks.detector.candidates(self._canvases, 0.5)
         return descriptors, found.boxes, found.landmarks
 
     def _insightface(self) -> dict[str, bytes]:
@@ -110,7 +111,6 @@ class Packs:
         return {**files, DIGESTS_FILE: json.dumps(record).encode()}
 
     def _recorded(self) -> dict[str, bytes]:
-        detector, data = self._yunet
         embedder = ModelRecord(
             name="mine",
             file="w600k_r50.onnx",
@@ -120,10 +120,10 @@ class Packs:
             source="https://example.org",
             input="(n, 3, 112, 112) float32",
         )
-        record = {"name": "mine", "models": [asdict(detector), asdict(embedder)]}
+        record = {"name": "mine", "models": [asdict(self._yunet), asdict(embedder)]}
         return {
             RECORD_FILE: json.dumps(record).encode(),
-            detector.file: data,
+            **self._detector_files,
             embedder.file: self._files["w600k_r50.onnx"],
         }
 
@@ -164,6 +164,8 @@ def _seal(files: dict[str, bytes], record: str, name: str) -> None:
     if record == DIGESTS_FILE:
         data["files"][name] = sha256
     else:
-        (model,) = (model for model in data["models"] if model["file"] == name)
-        model["sha256"] = sha256
+        for model in data["models"]:
+            if model["file"] == name:
+                model["sha256"] = sha256
+            model["graphs"] = [[file, sha256 if file == name else old] for file, old in model["graphs"]]
     files[record] = json.dumps(data).encode()

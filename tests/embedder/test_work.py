@@ -1,0 +1,155 @@
+"""The work for 64 crops, counted instead of timed: calls of networks and of OpenCV, and decoded images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import pytest
+
+from arcage.embedder import extractor as module
+from arcage.embedder.engines.openvino import OpenVinoEngine
+from arcage.embedder.extractor import Extractor
+from arcage.embedder.rotated import UPRIGHT_SCORE
+from arcage.types import Array, ImageFaces
+
+if TYPE_CHECKING:
+    from arcage.embedder.engines.base import Network
+
+UTKFACE = Path(__file__).parents[3] / "shared" / "data" / "utkface"
+COUNT = 64
+EMBEDDERS = 2
+
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.skipif(not UTKFACE.is_dir(), reason="needs ../shared/data"),
+]
+
+
+class CountingEngine(OpenVinoEngine):
+    """OpenVINO with other batch sizes, whose calls are counted: ``320`` and ``112`` by side of the input."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.detector_batches = self.embedder_batches = sizes
+        self.calls: Counter[int] = Counter()
+        self.rows: Counter[int] = Counter()
+
+    def load(self, model: bytes, shape: tuple[int, ...], **more: Any) -> Network:
+        network = super().load(model, shape, **more)
+
+        def call(batch: Array, outputs: Sequence[str] = ()) -> Any:
+            self.calls[shape[1]] += 1
+            self.rows[shape[1]] += len(batch)
+            return network(batch, outputs)
+
+        return call
+
+
+@pytest.fixture(scope="module")
+def crops(extractor: Extractor) -> list[bytes]:
+    """Crops of UTKFace with one upright face each."""
+    found = []
+    for path in sorted(UTKFACE.glob("*.jpg"))[::211]:
+        data = path.read_bytes()
+        faces = extractor.extract(data).faces
+        if len(faces) == 1 and faces[0].score >= UPRIGHT_SCORE:
+            found.append(data)
+        if len(found) == COUNT:
+            break
+    assert len(found) == COUNT
+    return found
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Callable[[tuple[int, ...]], Any]:
+    """Return a function that makes an engine, and an Extractor with it and one worker."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    monkeypatch.setattr(module, "cores", lambda: 1)
+
+    def make(sizes: tuple[int, ...]) -> tuple[CountingEngine, Extractor]:
+        engine = CountingEngine(sizes)
+        monkeypatch.setattr(module, "make_engine", lambda *args, **kwargs: engine)
+        return engine, Extractor(device="cpu")
+
+    return make
+
+
+def stream(extractor: Extractor, crops: Sequence[bytes], lookup: Any = None) -> list[ImageFaces]:
+    return [image for _, image in extractor.stream(((i, lambda d=d: d) for i, d in enumerate(crops)), lookup)]
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counter[str]]:
+    """Return a function that starts to count the calls of functions of a module."""
+
+    def start(owner: Any, *names: str) -> Counter[str]:
+        calls: Counter[str] = Counter()
+
+        def counted(name: str, function: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                calls[name] += 1
+                return function(*args, **kwargs)
+
+            return call
+
+        for name in names:
+            monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
+        return calls
+
+    return start
+
+
+def test_without_batches_each_crop_takes_two_detections_and_one_call_of_each_embedder(
+    make: Any, crops: list[bytes]
+) -> None:
+    engine, extractor = make((1,))
+    assert [len(image.faces) for image in stream(extractor, crops)] == [1] * COUNT
+    # One search, and one detection of the face together with its mirror image.
+    assert engine.calls == engine.rows == {320: 2 * COUNT, 112: EMBEDDERS * COUNT}
+
+
+def test_in_batches_each_network_is_called_once_a_stage(make: Any, crops: list[bytes]) -> None:
+    engine, extractor = make((8, 64))
+    # The first image is alone, because its size is not known.
+    stream(extractor, crops[:1])
+    engine.calls.clear()
+    engine.rows.clear()
+    assert [len(image.faces) for image in stream(extractor, [crops[0], *crops])] == [1] * (COUNT + 1)
+    alone = {320: 2, 112: EMBEDDERS}
+    assert engine.calls - Counter(alone) == alone
+    # One crop is padded to a batch of 8; 64 are not padded.
+    assert engine.rows == {320: 2 * (8 + COUNT), 112: EMBEDDERS * (8 + COUNT)}
+
+
+@pytest.mark.parametrize("sizes", [(1,), (8, 64)])
+def test_each_crop_is_decoded_once_and_warped_twice(
+    make: Any, crops: list[bytes], count: Any, sizes: tuple[int, ...]
+) -> None:
+    _, extractor = make(sizes)
+    stream(extractor, crops[:1])
+    calls = count(cv2, "imdecode", "cvtColor", "resize", "warpAffine")
+    decoded = count(module, "decode")
+    stream(extractor, crops)
+    assert decoded["decode"] == calls["imdecode"] == COUNT
+    # One warp for the landmarks, one for the embedders.
+    assert calls["warpAffine"] == 2 * COUNT
+    # UTKFace's crops have the size of their view. Faces more than twice as large as the embedders' input are
+    # reduced before they are warped.
+    assert calls["resize"] <= COUNT
+    assert calls["cvtColor"] <= COUNT
+
+
+def test_cached_crops_take_no_work(make: Any, crops: list[bytes], count: Any) -> None:
+    engine, extractor = make((8, 64))
+    computed = {image.sha256: image for image in stream(extractor, crops)}
+    engine.calls.clear()
+    calls = count(cv2, "imdecode", "cvtColor", "resize", "warpAffine")
+    decoded = count(module, "decode")
+    assert stream(extractor, crops, computed.get) == list(computed.values())
+    assert not engine.calls
+    assert not calls
+    assert not decoded
