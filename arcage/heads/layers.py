@@ -15,6 +15,9 @@ from arcage.types import F32, F64, Array
 
 Arrays: TypeAlias = dict[str, Array]
 
+STEP = 256
+"""Number of rows of a kernel matrix that are computed at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -65,13 +68,18 @@ class Kernel:
 
 def gaussian(a: F32, b: F32) -> F32:
     """Return ``exp(-|a_i - b_j|^2)``, shape (len(a), len(b))."""
-    distance = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
-    product = a @ b.T
-    product *= 2
-    distance -= product
-    np.maximum(distance, 0, out=distance)
-    np.negative(distance, out=distance)
-    result: F32 = np.exp(distance, out=distance)
+    squares = np.einsum("ij,ij->i", b, b)
+    result = np.empty((len(a), len(b)), np.float32)
+    # A step's part of the result passes through all operations while it is in the processor's cache.
+    for start in range(0, len(a), STEP):
+        part, distance = a[start : start + STEP], result[start : start + STEP]
+        np.add(np.einsum("ij,ij->i", part, part)[:, None], squares, out=distance)
+        product = part @ b.T
+        product *= 2
+        distance -= product
+        np.maximum(distance, 0, out=distance)
+        np.negative(distance, out=distance)
+        np.exp(distance, out=distance)
     return result
 
 
