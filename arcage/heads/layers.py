@@ -15,9 +15,6 @@ from arcage.types import F32, F64, Array
 
 Arrays: TypeAlias = dict[str, Array]
 
-STEP = 256
-"""Number of rows of a kernel matrix that are computed at a time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -68,18 +65,13 @@ class Kernel:
 
 def gaussian(a: F32, b: F32) -> F32:
     """Return ``exp(-|a_i - b_j|^2)``, shape (len(a), len(b))."""
-    squares = np.einsum("ij,ij->i", b, b)
-    result = np.empty((len(a), len(b)), np.float32)
-    # A step's part of the result passes through all operations while it is in the processor's cache.
-    for start in range(0, len(a), STEP):
-        part, distance = a[start : start + STEP], result[start : start + STEP]
-        np.add(np.einsum("ij,ij->i", part, part)[:, None], squares, out=distance)
-        product = part @ b.T
-        product *= 2
-        distance -= product
-        np.maximum(distance, 0, out=distance)
-        np.negative(distance, out=distance)
-        np.exp(distance, out=distance)
+    distance = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
+    product = a @ b.T
+    product *= 2
+    distance -= product
+    np.maximum(distance, 0, out=distance)
+    np.negative(distance, out=distance)
+    result: F32 = np.exp(distance, out=distance)
     return result
 
 
@@ -107,15 +99,16 @@ class Trees:
     def __call__(self, x: F32) -> F32:
         """Shape (n, columns) -> shape (n, 1)."""
         total = np.empty((len(x), 1), np.float32)
+        children = np.stack([self.right, self.left], axis=1).ravel()
         # The (faces, trees) matrix of a block fits into the processor's cache.
         step = max(1, (1 << 18) // max(1, len(self.roots)))
         for start in range(0, len(x), step):
-            block = x[start : start + step]
-            rows = np.arange(len(block))[:, None]
+            block = np.ascontiguousarray(x[start : start + step])
+            row = (np.arange(len(block)) * x.shape[1])[:, None]
             node = np.broadcast_to(self.roots, (len(block), len(self.roots)))
             for _ in range(int(self.depth)):
-                go_left = block[rows, self.feature[node]] <= self.threshold[node]
-                node = np.where(go_left, self.left[node], self.right[node])
+                go_left = block.take(row + self.feature.take(node)) <= self.threshold.take(node)
+                node = children.take(2 * node + go_left)
             total[start : start + step, 0] = self.value[node].sum(axis=1)
         return total
 
