@@ -190,12 +190,14 @@ class _Nodes(NamedTuple):
             for name in ("threshold", "leaf_value", "split_feature", "left_child", "right_child")
         )
         splits, leaves = len(feature), np.arange(len(leaf))
+        left, right = (
+            np.concatenate([np.where(side < 0, splits - 1 - side, side), splits + leaves])
+            for side in (left, right)
+        )
         return cls(
             np.concatenate([feature, np.zeros(len(leaf))]),
             np.concatenate([threshold, np.full(len(leaf), np.inf)]),
-            *(
-                np.concatenate([np.where(side < 0, splits - 1 - side, side), splits + leaves])
-                for side in (left, right)
-            ),
+            left,
+            right,
             np.concatenate([np.zeros(splits), leaf]),
         )
