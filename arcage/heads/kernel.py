@@ -8,7 +8,7 @@ faces only has to subtract those faces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import NamedTuple
@@ -21,8 +21,6 @@ from arcage.types import F32, F64, Array
 
 BLOCK = 2048
 """Number of rows in one step, so that no (faces, centers) matrix is in memory as a whole."""
-LEADING = 32
-"""Number of leading directions of a kernel matrix whose products are computed separately."""
 CHUNKS = 8
 """Number of chunks whose sums are computed in parallel."""
 
@@ -55,22 +53,16 @@ class KernelSettings:
 class KernelSums:
     """The sums over faces that determine a kernel ridge regression.
 
-    Single precision takes half the time of double precision, but if the products of the columns were rounded
-    to it, the error would exceed their small eigenvalues, and an eigenvalue that is barely positive makes the
-    weights huge. Therefore ``middle`` is subtracted from the columns, and their projection onto a few
-    ``leading`` directions, which are nearly all of what is left, is multiplied separately. The rounding of
-    the remainder is 1,000 times as small.
+    A column of the kernel matrix varies little between faces. Subtracting ``middle`` first leaves small
+    numbers, whose products are accurate enough in single precision.
     """
 
     kernel: Kernel
     """Without weights; its bias is what is subtracted from the targets."""
     middle: F32
     """Shape (centers,): what is subtracted from the columns of the kernel matrix."""
-    leading: F32
-    """Shape (centers, directions): orthonormal directions with most of the variance of the columns."""
     gram: F64
-    """Shape (centers, centers), in column order: products of the columns. The part above the diagonal is not
-    defined."""
+    """Shape (centers, centers): products of the columns."""
     moment: F64
     """Shape (centers, outputs + 1): products of the columns with the targets, and with ones."""
     total: F64
@@ -78,38 +70,27 @@ class KernelSums:
 
     def add(self, x: F32, targets: F64, weight: F32, rows: Array, sign: int = 1) -> KernelSums:
         """Return the sums with some rows of ``x`` added, or subtracted if ``sign`` is -1."""
-        from scipy.linalg.blas import ssyrk
-
-        gram, moment, total = self.gram.copy(order="F"), self.moment.copy(), self.total.copy()
-        inner = np.zeros((self.leading.shape[1],) * 2)
-        outer = np.zeros(self.leading.T.shape)
-        project = _projection(self.kernel)
+        gram, moment, total = self.gram.copy(), self.moment.copy(), self.total.copy()
         for block in _blocks(rows):
-            similar = gaussian(project(x[block]), self.kernel.centers)
+            similar = gaussian(self.kernel.project(x[block]), self.kernel.centers)
             similar -= self.middle
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
+            # In single precision, rounding errors exceed the small eigenvalues, and an eigenvalue that is
+            # barely positive makes the weights huge. A symmetric product takes half the time.
+            root = np.sqrt(weight[block, None], dtype=np.float64) * similar
             y *= weight[block, None]
+            gram += sign * (root.T @ root)
             moment += sign * (similar.T @ y)
             total += sign * y.sum(axis=0, dtype=np.float64)
-            similar *= np.sqrt(weight[block, None])
-            part = similar @ self.leading
-            similar -= part @ self.leading.T
-            inner += part.T.astype(np.float64) @ part
-            outer += part.T @ similar
-            # A symmetric product takes half the time.
-            gram += ssyrk(sign, similar.T, lower=True)
-        half = self.leading @ (sign * (outer + inner @ self.leading.T / 2))
-        gram += half
-        gram += half.T
         return replace(self, gram=gram, moment=moment, total=total)
 
     def solve(self, ridge: float) -> Kernel:
         """Solve the regression; the intercept is not penalised."""
         faces = self.total[-1]
         column, target = self.moment[:, -1] / faces, self.total[:-1] / faces
-        gram = self.gram - faces * np.outer(column, column).T
-        gram += ridge * gaussian(self.kernel.centers, self.kernel.centers).T
+        gram = self.gram - faces * np.outer(column, column)
+        gram += ridge * gaussian(self.kernel.centers, self.kernel.centers)
         weights = _solve(gram, self.moment[:, :-1] - faces * np.outer(column, target)).astype(np.float32)
         bias = self.kernel.bias + target - (self.middle + column) @ weights
         return replace(self.kernel, weights=weights, bias=bias.astype(np.float32))
@@ -160,12 +141,7 @@ def cross_kernel(
         middle = columns.mean(axis=0)
         outputs = targets.shape[1] + 1
         empty = KernelSums(
-            kernel,
-            middle,
-            _leading(columns - middle, seed),
-            np.zeros(columns.shape, order="F"),
-            np.zeros((len(columns), outputs)),
-            np.zeros(outputs),
+            kernel, middle, np.zeros(columns.shape), np.zeros((len(columns), outputs)), np.zeros(outputs)
         )
         return empty.add(x, targets, weight, train)
 
@@ -174,39 +150,7 @@ def cross_kernel(
 
 def outputs(kernel: Kernel, x: F32, rows: Array) -> F32:
     """Return the outputs of a kernel for some rows of ``x``, shape (len(rows), outputs)."""
-    project = _projection(kernel)
-    return np.concatenate([kernel.from_axes(project(x[block])) for block in _blocks(rows)] or [kernel(x[:0])])
-
-
-def _leading(columns: F32, seed: int) -> F32:
-    """Return directions with most of the variance of some columns, by subspace iteration.
-
-    They need not be accurate: any directions leave the sums as they are, except for rounding.
-    """
-    directions = np.random.default_rng(seed).normal(size=(len(columns), LEADING))
-    for _ in range(2):
-        directions = np.linalg.qr(columns.T @ (columns @ directions.astype(np.float32)))[0]
-    return directions.astype(np.float32)
-
-
-def _projection(kernel: Kernel) -> Callable[[F32], F32]:
-    """Return a faster :meth:`~arcage.heads.layers.Kernel.project`, for many rows.
-
-    Most columns of the projection select one column of the descriptors and need no matrix product.
-    """
-    select = np.count_nonzero(kernel.projection, axis=0) == 1
-    source = np.abs(kernel.projection[:, select]).argmax(axis=0)
-    scale = kernel.projection[source, select]
-    dense = np.ascontiguousarray(kernel.projection[:, ~select])
-
-    def project(x: F32) -> F32:
-        centered = x - kernel.mean
-        out = np.empty((len(x), len(select)), np.float32)
-        out[:, ~select] = centered @ dense
-        out[:, select] = centered[:, source] * scale
-        return out
-
-    return project
+    return np.concatenate([kernel(x[block]) for block in _blocks(rows)] or [kernel(x[:0])])
 
 
 def _kernel(
@@ -304,8 +248,6 @@ def discriminant_axes(sums: Scatter, shrinkage: float) -> F64:
 def _solve(gram: F64, moment: F64) -> F64:
     """Solve a linear system with a Gram matrix that is positive definite except for rounding errors.
 
-    Only its lower triangle is read.
-
     If centers are close together, rounding errors can make it indefinite. Its diagonal is increased until it
     is positive definite.
     """
@@ -315,7 +257,7 @@ def _solve(gram: F64, moment: F64) -> F64:
     while True:
         gram[np.diag_indices_from(gram)] += jitter
         try:
-            return np.asarray(cho_solve(cho_factor(gram, lower=True, check_finite=False), moment))
+            return np.asarray(cho_solve(cho_factor(gram), moment))
         except LinAlgError:
             jitter *= 10
 

@@ -148,26 +148,3 @@ def test_outputs_of_any_number_of_rows(data: tuple[np.ndarray, ...], sums: tuple
     assert len(x) > BLOCK
     np.testing.assert_allclose(outputs(kernel, x, np.arange(len(x))), kernel(x), rtol=1e-4, atol=1e-3)
     assert outputs(kernel, x, np.arange(0)).shape == (0, 2)
-
-
-def test_sums_are_those_of_double_precision(
-    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
-) -> None:
-    """All of the Gram matrix that is large is in the leading directions."""
-    x = data[0]
-    part, (train, _) = sums[1][0], sums[0][0]
-    columns = gaussian(part.kernel.project(x[train]), part.kernel.centers).astype(np.float64) - part.middle
-    expected = np.tril(columns.T @ columns)
-    rest = columns - columns @ part.leading @ part.leading.T
-    assert np.square(rest).sum() < 0.02 * np.square(columns).sum()
-    np.testing.assert_allclose(np.tril(part.gram), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_projections_of_many_rows_equal_those_of_the_layer(
-    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
-) -> None:
-    x, kernel = data[0], sums[1][-1].solve(0.3)
-    selected = np.count_nonzero(kernel.projection, axis=0) == 1
-    assert selected.sum() == SETTINGS.context_columns
-    axes = kernel.project(x)
-    np.testing.assert_allclose(outputs(kernel, x, np.arange(N)), kernel.from_axes(axes), rtol=1e-4, atol=1e-3)
