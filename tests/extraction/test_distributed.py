@@ -32,7 +32,9 @@ from arcage.errors import DeviceError
 from arcage.extraction.distributed import (
     CachedExtraction,
     _ActorPool,
+    _choose_device,
     _plan_actors,
+    _ray,
     as_columns,
     extract_on_ray,
 )
@@ -323,26 +325,23 @@ def gpu_machine(cluster: Any) -> str:
     return str(cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=100 << 20).node_id)
 
 
-@pytest.fixture
-def whole(tmp_path: Path) -> tuple[Any, ...]:
-    """Write 60 images to ``in``, and return the content of their cache."""
-    photos(tmp_path / "in", 60)
-    extractor: Any = FakeExtractor()
-    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
-    return content(tmp_path / "whole")
-
-
-def on_ray(tmp_path: Path, extractor: Any, **options: Any) -> Any:
-    """Extract ``in`` to ``cache`` on the cluster."""
-    return extract_on_ray(
-        walk([tmp_path / "in"]), open_cache(tmp_path / "cache", extractor), extractor, **options
-    )
-
-
 @real_ray
-def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: Any, whole: tuple[Any, ...]) -> None:
-    command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
-    with running(*command) as process:
+@pytest.mark.usefixtures("bundled", "cluster")
+def test_a_cluster_is_joined_and_left_by_the_real_networks(
+    tmp_path: Path, photo: bytes, make_extractor: Callable[..., Any]
+) -> None:
+    import cv2
+
+    (tmp_path / "in").mkdir()
+    pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+    for number in range(12):
+        shift = np.roll(pixels, 3 * number, axis=1)
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), shift)
+    extractor = make_extractor(hint="throughput")
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+    real = "from arcage.cli import main; main()"
+    cache = tmp_path / "cache"
+    with running("extract", tmp_path / "in", "--cache", cache, "--engine", "ray", prepare=real) as process:
         started = set()
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -350,43 +349,21 @@ def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: Any, whole: tuple
             time.sleep(0.1)
         _, words = process.communicate(timeout=120)
     assert process.returncode == 0, words
-    assert words.startswith("60 images in ")
+    assert words.startswith("12 images in ")
     assert started == set()
-    assert content(tmp_path / "cache") == whole
+    whole = Cache(tmp_path / "whole", extractor.fingerprint).table()
+    found = Cache(cache, extractor.fingerprint).table()
+    assert found.sha256(np.arange(len(found))) == whole.sha256(np.arange(len(whole)))
+    assert (found.face >= 0).sum() >= 12
+    assert np.array_equal(found.descriptors(), whole.descriptors())
 
 
 @real_ray
-def test_an_actor_is_killed_and_nothing_is_lost(
-    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("cluster")
+def test_errors_are_reported(
+    arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arcage.extraction.distributed._CPUS", 1)
-    made = photos(tmp_path / "in", 200)
-    extractor: Any = FakeExtractor()
-    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
-    extractor.delay = 0.02
-    killed: list[int] = []
-
-    def kill() -> None:
-        if not killed:
-            killed.extend(pid for pid, line in family(os.getpid()).items() if "_Actor" in line)
-            assert len(killed) == 2
-            os.kill(killed[0], signal.SIGKILL)
-
-    summary = on_ray(tmp_path, extractor, progress=kill)
-    assert killed
-    assert (summary.images, len(made)) == (200, 200)
-    assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 200
-    assert content(tmp_path / "cache") == content(tmp_path / "whole")
-
-
-@real_ray
-def test_errors_of_an_actor_are_reported(
-    arcage: Callable[..., Any],
-    tmp_path: Path,
-    cluster: Any,
-    whole: tuple[Any, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    photos(tmp_path / "in", 60)
     command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
     monkeypatch.setattr("arcage.embedder.extractor.Extractor", ray_jobs.Full)
     done = arcage(*command)
@@ -403,65 +380,47 @@ def test_errors_of_an_actor_are_reported(
     assert "Traceback" not in done.stderr
 
 
-@real_ray
-@pytest.mark.usefixtures("bundled")
-def test_the_real_networks(
-    tmp_path: Path, photo: bytes, cluster: Any, make_extractor: Callable[..., Any]
-) -> None:
-    import cv2
-
-    (tmp_path / "in").mkdir()
-    pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
-    for number in range(12):
-        shift = np.roll(pixels, 3 * number, axis=1)
-        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), shift)
-    extractor = make_extractor(hint="throughput")
-    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
-    assert on_ray(tmp_path, extractor).images == 12
-    whole = Cache(tmp_path / "whole", extractor.fingerprint).table()
-    found = Cache(tmp_path / "cache", extractor.fingerprint).table()
-    assert found.sha256(np.arange(len(found))) == whole.sha256(np.arange(len(whole)))
-    assert (found.face >= 0).sum() >= 12
-    assert np.array_equal(found.descriptors(), whole.descriptors())
-
-
 # GPUs. These tests are the last: before them, the cluster has none.
 
 
-def given(folder: Path) -> list[dict[str, Any]]:
-    """Return what the actors reported, and remove it."""
-    reports = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    for path in folder.glob("*.json"):
-        path.unlink()
-    return sorted(reports, key=lambda report: report["gpu"])
-
-
 @real_ray
-def test_each_gpu_gets_an_actor(tmp_path: Path, gpu_machine: str, whole: tuple[Any, ...]) -> None:
+def test_each_gpu_gets_an_actor_and_one_that_is_killed_is_replaced(tmp_path: Path, gpu_machine: str) -> None:
+    made = photos(tmp_path / "in", 200)
+    fake: Any = FakeExtractor()
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", fake), fake)
+    extractor: Any = ray_jobs.Reporting("auto", tmp_path)
+    extractor.delay = 0.05
+    killed: list[int] = []
+
+    def kill() -> None:
+        if not killed and len(list(tmp_path.glob("*.json"))) == 2:
+            killed.extend(pid for pid, line in family(os.getpid()).items() if "_Actor" in line)
+            assert len(killed) == 2
+            os.kill(killed[0], signal.SIGKILL)
+
     warned: list[str] = []
-    for device in ("cuda", "auto"):
-        summary = on_ray(tmp_path, ray_jobs.Reporting(device, tmp_path), warn=warned.append)
-        assert summary.images == 60
-        found = given(tmp_path)
-        assert [(one["device"], one["gpu"], one["cores"]) for one in found] == [
-            ("cuda", "0", 2),
-            ("cuda", "1", 2),
-        ]
-        assert {one["machine"] for one in found} == {gpu_machine}
-        assert content(tmp_path / "cache") == whole
+    cache = open_cache(tmp_path / "cache", extractor)
+    summary = extract_on_ray(walk([tmp_path / "in"]), cache, extractor, warn=warned.append, progress=kill)
+    assert killed
     assert warned == []
+    assert (summary.images, len(made)) == (200, 200)
+    assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 200
+    assert content(tmp_path / "cache") == content(tmp_path / "whole")
+    assert extractor.device == "auto"
+    given = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    assert len(given) == 3  # with the replacement
+    assert {one["gpu"] for one in given} == {"0", "1"}
+    assert all((one["device"], one["cores"]) == ("cuda", 2) for one in given)
+    assert {one["machine"] for one in given} == {gpu_machine}
 
 
 @real_ray
-def test_auto_uses_all_cpus_if_the_gpus_do_not_work(
-    tmp_path: Path, gpu_machine: str, cluster: Any, whole: tuple[Any, ...]
-) -> None:
+@pytest.mark.usefixtures("gpu_machine")
+def test_auto_uses_all_cpus_if_the_gpus_do_not_work(tmp_path: Path) -> None:
     warned: list[str] = []
-    extractor = ray_jobs.Reporting("auto", tmp_path, note="using the CPU")
-    extractor.delay = 0.05  # so that all actors get a batch
-    assert on_ray(tmp_path, extractor, warn=warned.append).images == 60
-    assert warned == ["using the CPU"]
-    found = given(tmp_path)
-    assert [(one["device"], one["gpu"], one["cores"]) for one in found] == [("cpu", "", 2)] * 3
-    assert sorted(one["machine"] == gpu_machine for one in found) == [False, True, True]
-    assert content(tmp_path / "cache") == whole
+    extractor: Any = ray_jobs.Reporting("auto", tmp_path, note="using the CPU")
+    with _ray() as ray:
+        assert _choose_device(ray, extractor, warned.append) == "cpu"
+        assert warned == ["using the CPU"]
+        assert _plan_actors(ray.nodes(), "cpu") == _ActorPool(3, {"num_cpus": 2})
+        assert _plan_actors(ray.nodes(), "cuda") == _ActorPool(2, {"num_cpus": 2, "num_gpus": 1})
