@@ -60,6 +60,7 @@ def extract(
         ArcageError: as :func:`arcage.extraction.run.extract_to_cache`.
     """
     # Imported here because NumPy and OpenCV take a third of a second, and wrong arguments are found before.
+    from arcage.cache import damage_texts
     from arcage.embedder.extractor import Extractor
     from arcage.extraction.run import extract_to_cache, open_cache
 
@@ -92,8 +93,8 @@ def extract(
                 images = request.inputs if on_ray else ahead
                 summary = run(images, cache, extractor, names=names, progress=advance)
         finally:
-            for damage in cache.damaged:
-                warn(str(damage))
+            for text in damage_texts(cache.damaged):
+                warn(text)
         if not variant:
             total = summary
         total.error = ahead.error

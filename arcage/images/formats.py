@@ -59,6 +59,11 @@ class Format:
     """Exceptions of the decoder for a damaged file."""
     failure: str = f"damaged {{}} image, or of a kind that OpenCV {cv2.__version__} cannot decode"
     """Message for a file that cannot be decoded, with a placeholder for the name of the format."""
+    is_doubtful: Callable[[bytes], bool] = bool
+    """Returns whether what the decoder printed may mean that pixels are missing."""
+    is_complete: Callable[[bytes, Any, bytes], bool] | None = None
+    """Returns whether the pixels are complete, from the file, its header and what the decoder printed. Called
+    in a worker process, and only if these messages are doubtful."""
 
     def read_header(self, data: bytes) -> ImageHeader:
         """Read the header. Raises ImageError if it is damaged."""
@@ -72,7 +77,14 @@ class Format:
 
 
 FORMATS = (
-    Format("JPEG", re.compile(rb"\xff\xd8\xff(?!\xf7)").match, jpeg.read_header, jpeg.decode),
+    Format(
+        "JPEG",
+        re.compile(rb"\xff\xd8\xff(?!\xf7)").match,
+        jpeg.read_header,
+        jpeg.decode,
+        is_doubtful=jpeg.is_doubtful,
+        is_complete=jpeg.is_complete,
+    ),
     Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n").match, png.read_header, png.decode),
     Format("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL).match, webp.read_header),
     # The zeros, the high bytes of a small header size, distinguish BMP from text.

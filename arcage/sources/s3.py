@@ -10,7 +10,6 @@ from typing import Any
 
 from fsspec.asyn import sync
 
-from arcage.errors import ImageError
 from arcage.sources.http import read_body
 
 _CHUNK = 1 << 18
@@ -32,13 +31,11 @@ def read(system: Any, key: str, *, limit: int, too_large: str, seconds: float) -
         FileNotFoundError, PermissionError, OSError: the server refuses the request.
         aiohttp.ClientError, TimeoutError: the transfer failed, or is too slow.
     """
-    data, is_whole = sync(system.loop, _get, system, key, limit, seconds)
-    if not is_whole:
-        raise ImageError(too_large)
-    return bytes(data)
+    data: bytes = sync(system.loop, _get, system, key, limit, too_large, seconds)
+    return data
 
 
-async def _get(system: Any, key: str, limit: int, seconds: float) -> tuple[bytes, bool]:
+async def _get(system: Any, key: str, limit: int, too_large: str, seconds: float) -> bytes:
     bucket, name, version = system.split_path(key)
     request = {"Bucket": bucket, "Key": name, "Range": f"bytes=0-{limit}"}
     if version:
@@ -46,6 +43,7 @@ async def _get(system: Any, key: str, limit: int, seconds: float) -> tuple[bytes
     async with asyncio.timeout(seconds):
         body = (await system._call_s3("get_object", **request))["Body"]
     try:
-        return await read_body(lambda: body.read(_CHUNK), limit)
+        data, _ = await read_body(lambda: body.read(_CHUNK), limit, too_large)
+        return data
     finally:
         body.close()
