@@ -125,7 +125,7 @@ class _SilenceDecoders:
 
 @contextmanager
 def opencv_messages() -> Iterator[list[bytes]]:
-    """Append what OpenCV logs to the list at the end. Only for worker processes: it changes file descriptor 2."""
+    """Append what OpenCV logs to the list at the end. Only for workers: it changes file descriptor 2."""
     heard: list[bytes] = []
     level = _opencv.getLogLevel()
     kept = os.dup(2)
