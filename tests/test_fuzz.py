@@ -148,3 +148,12 @@ def test_mutate_takes_any_data() -> None:
     for size in (0, 1, 2, 7, 1000):
         for _ in range(200):
             assert isinstance(mutate.mutate(rng, rng.bytes(size), [b"", b"other"]), bytes)
+
+
+def test_a_damaged_footer_of_parquet_has_the_right_length() -> None:
+    data = b"PAR1" + bytes(100) + b"footer" + (6).to_bytes(4, "little") + b"PAR1"
+    for seed in range(20):
+        changed = mutate.mutate_footer(np.random.default_rng(seed), data)
+        assert changed[:104] == data[:104]
+        assert changed[-4:] == b"PAR1"
+        assert int.from_bytes(changed[-8:-4], "little") == len(changed) - 112

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from arcage.cache.keys import Keys, to_hex, to_keys
 from arcage.cache.names import Names, join_names
-from arcage.cache.parts import Damaged
+from arcage.cache.parts import Damaged, damage_texts
 from arcage.cache.store import Cache
 from arcage.cache.table import CacheTable, join_tables
 from arcage.cache.writer import ShardWriter
@@ -26,6 +26,7 @@ __all__ = [
     "Keys",
     "Names",
     "ShardWriter",
+    "damage_texts",
     "join_names",
     "join_tables",
     "to_hex",

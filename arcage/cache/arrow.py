@@ -6,16 +6,19 @@ pyarrow is imported inside the functions because the import takes 0.2 s.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from arcage.cache.keys import Keys
 from arcage.cache.parts import DamageError, Part
+from arcage.readers.parquet_footer import RowGroup, read_row_groups
+from arcage.readers.parquet_pages import page_sizes
 from arcage.types import Array
 
-_MAX_BYTES = 1 << 29
-"""Maximum size of the columns in memory: 512 MiB. A shard has a few megabytes."""
+_MAX_BYTES = 1 << 28
+"""Maximum size of the columns in memory: 256 MiB. A shard has a few megabytes."""
 
 _NOT_AS_WRITTEN = (OSError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -72,6 +75,7 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
     data = part.read("parquet")
     try:
         # From memory: the bytes that were compared with the marker are the ones that are parsed.
+        groups = read_row_groups(BytesIO(data))
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.metadata.num_rows != part.facts["rows"]:
             raise DamageError(f"{name} has {file.metadata.num_rows} rows instead of {part.facts['rows']}")
@@ -79,16 +83,41 @@ def read_columns(part: Part, columns: Mapping[str, Kind]) -> dict[str, Array]:
         for column, kind in columns.items():
             if file.schema_arrow.field(column).type != types[kind]:
                 raise DamageError(f"{name} has rows that are not those of a shard: {column} has another type")
-        groups = range(file.metadata.num_row_groups)
-        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        if size > _MAX_BYTES:
-            raise DamageError(f"{name} takes {size:,} bytes of memory")
-        table = file.read(columns=list(columns), use_threads=False)
+        table = _read(file, groups, data, list(columns))
         if any(table.column(column).null_count for column in columns):
             raise DamageError(f"{name} lacks values")
         return {column: _to_numpy(table.column(column).combine_chunks()) for column in columns}
     except (pa.ArrowException, *_NOT_AS_WRITTEN) as error:
         raise DamageError(f"{name} is not what was written ({error})") from error
+
+
+def _read(file: Any, groups: Sequence[RowGroup], data: bytes, columns: list[str]) -> Any:
+    """Return the columns of a Parquet file as a table.
+
+    Raises:
+        ValueError: they take more than :data:`_MAX_BYTES` of memory, or a page is damaged.
+    """
+    import pyarrow as pa
+
+    leaves = [file.schema.column(number).path.partition(".")[0] for number in range(len(file.schema))]
+    pages, total, repeated = BytesIO(data), 0, 0
+    for group in groups:
+        for leaf, chunk in zip(leaves, group.columns, strict=True):
+            if leaf in columns:
+                sizes = page_sizes(pages, chunk.start, chunk.size)
+                total, repeated = total + sizes.total, repeated + sizes.repeated
+    if total > _MAX_BYTES:
+        raise ValueError(f"it takes {total:,} bytes of memory")
+    if repeated * file.metadata.num_rows <= _MAX_BYTES:
+        return file.read(columns=columns, use_threads=False)
+    # Each row could take as much as all values that repeat. Rows that do are never read together.
+    batches, size = [], 0
+    for batch in file.iter_batches(max(1, _MAX_BYTES // (4 * repeated)), columns=columns, use_threads=False):
+        batches.append(batch)
+        size += batch.nbytes
+        if size > _MAX_BYTES:
+            raise ValueError(f"it takes more than {_MAX_BYTES:,} bytes of memory")
+    return pa.Table.from_batches(batches)
 
 
 def _types() -> dict[str, Any]:

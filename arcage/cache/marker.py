@@ -24,8 +24,8 @@ of the time of SHA-256. Files of earlier versions only have a SHA-256, which is 
 
 MAX_FILE = 1 << 29
 """Maximum size of a file of a part, 512 MiB. A writer ends a shard after 64 MiB of descriptors."""
-MAX_ROWS = 1 << 22
-"""Maximum rows of a part. A writer ends a part after 2,048 images or 65,536 names."""
+MAX_ROWS = 1 << 20
+"""Maximum rows of a part. A writer ends a part after 2,048 images, 131,072 faces or 65,536 names."""
 MAX_MARKER = 1 << 16
 """Maximum size of a marker, bytes."""
 

@@ -90,7 +90,9 @@ class NameLog:
     def verify(self) -> tuple[Damaged, ...]:
         """See :meth:`arcage.cache.Cache.verify`."""
         parts, damaged = self._folder.scan()
-        return damaged + tuple(bad for part in parts if (bad := self._folder.verify(part)))
+        self._columns()
+        found = (self._folder.verify(part) or self._unreadable.get(part.name) for part in parts)
+        return damaged + tuple(bad for bad in found if bad)
 
     def unfinished(self) -> list[Path]:
         """See :meth:`arcage.cache.Cache.unfinished`."""

@@ -34,6 +34,8 @@ from arcage.readers.regular_file import read_regular
 MARKER = "done"
 TEMPORARY = "tmp"
 
+_SHOWN = 10
+"""Maximum number of damaged parts that are described one by one."""
 _LOST_SECONDS = 60.0
 """Age at which a part without a marker counts as damaged. A writer adds the marker within a second."""
 
@@ -65,6 +67,14 @@ class Damaged:
             f"damaged in the cache, {self.path.with_suffix('')}.*: {self.reason}. Delete these files and run"
             " the same extraction again: only their content is computed again."
         )
+
+
+def damage_texts(damaged: Sequence[Damaged]) -> list[str]:
+    """Return warnings about damaged parts: a few texts, however many parts there are."""
+    texts = [str(damage) for damage in damaged[:_SHOWN]]
+    if more := len(damaged) - len(texts):
+        texts.append(f"damaged in the cache: {more:,} more, in {damaged[-1].path.parent}")
+    return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +295,8 @@ class PartFolder:
             raise DamageError("the marker does not have the form that arcage writes") from error
         for key, expected in self.form.stamp.items():
             if facts.get(key) != expected:
-                raise DamageError(f"written with another {key} ({facts.get(key)}, here it is {expected})")
+                found = str(facts.get(key))[:50]
+                raise DamageError(f"written with another {key} ({found}, here it is {expected})")
         return Part(self.path, name, facts)
 
     def _check(self, part: Part) -> None:
@@ -304,6 +315,14 @@ class PartFolder:
                 raise DamageError(f"{path.name} is not a regular file")
             if status.st_size != expected:
                 raise DamageError(f"{path.name} has {status.st_size} bytes instead of {expected}")
+
+
+def has_parts(folder: Path) -> bool:
+    """Whether there are parts that are marked as done in a folder, which may not exist."""
+    try:
+        return bool(_marked(os.listdir(folder)))
+    except OSError:
+        return False
 
 
 def unique_name() -> str:

@@ -24,6 +24,8 @@ from arcage.readers.strict_json import read_json
 
 FILE = "pipeline.json"
 
+MAX_DIMENSION = 1 << 20
+"""Limit of the columns of a descriptor."""
 _OLD_KEYS = ("schema", "fingerprint", "dimension", "pipeline")
 """The keys of files without a checksum, which earlier versions wrote."""
 
@@ -58,7 +60,8 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
             content = check_seal(content, _OLD_KEYS)
         schema, fingerprint = content["schema"], content["fingerprint"]
         found = Pipeline(content["dimension"], content["pipeline"])
-        if type(found.dimension) is not int or found.dimension < 1 or not isinstance(found.description, dict):
+        fits = type(found.dimension) is int and 0 < found.dimension <= MAX_DIMENSION
+        if not fits or not isinstance(found.description, dict):
             raise ValueError("it does not have the form that arcage writes")
     except FileNotFoundError:
         return None

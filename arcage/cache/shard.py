@@ -18,7 +18,7 @@ from arcage._version import CACHE_SCHEMA
 from arcage.cache.arrow import Kind, keys_to_arrow, printable, read_columns, to_parquet
 from arcage.cache.keys import I64, Keys, to_hex, to_keys
 from arcage.cache.marker import MarkerForm
-from arcage.cache.parts import DamageError, Part, PartFolder
+from arcage.cache.parts import Damaged, DamageError, Part, PartFolder
 from arcage.errors import CacheError
 from arcage.readers.npy import parse_npy
 from arcage.types import F16, F32, Array, Face, ImageFaces, Status
@@ -91,6 +91,8 @@ class ShardBuffer:
         self.dimension = dimension
         self.nbytes = 0
         """Size of the descriptors."""
+        self.rows = 0
+        """Number of rows in the Parquet file."""
         self._images: dict[str, tuple[list[tuple[Any, ...]], F16]] = {}
         self._min_face: int | None = 0
 
@@ -111,9 +113,11 @@ class ShardBuffer:
             self._min_face = max(self._min_face, image.min_face)
         shared = (len(image.faces), image.width, image.height, image.status, printable(image.error))
         rows = [(image.sha256, index, *shared, *_numbers(face)) for index, face in enumerate(image.faces)]
+        rows = rows or [(image.sha256, -1, *shared, *[np.nan] * 15)]
         # In one statement: after an interrupt between two, an incomplete image would be written.
-        self._images[image.sha256] = (rows or [(image.sha256, -1, *shared, *[np.nan] * 15)], descriptors)
+        self._images[image.sha256] = (rows, descriptors)
         self.nbytes += descriptors.nbytes
+        self.rows += len(rows)
 
     def keys(self) -> Keys:
         """Return the keys of the images, in the order in which they were added."""
@@ -212,6 +216,7 @@ def read_rows(part: Part) -> Rows:
 
 def _starts(keys: Keys, face: Array, part: Part) -> I64:
     """Return the first row of each image, after checking that the faces of an image follow each other."""
+    descriptors = part.facts["faces"] * part.facts["dimension"] * 2
     first = face <= 0
     starts = np.flatnonzero(first)
     follows = (face[1:] == face[:-1] + 1) & (face[:-1] >= 0) & (keys[1:] == keys[:-1])
@@ -221,6 +226,7 @@ def _starts(keys: Keys, face: Array, part: Part) -> I64:
         or face.min(initial=-1) < -1
         or len(starts) != part.facts["images"]
         or np.count_nonzero(face >= 0) != part.facts["faces"]
+        or descriptors > part.facts["files"]["npy"]["bytes"]
     ):
         raise DamageError(f"{part.name}.parquet has rows that are not those of a shard")
     return starts
@@ -250,6 +256,16 @@ def read_descriptors(part: Part, start: int = 0, stop: int | None = None) -> F16
     header = part.facts["files"]["npy"]["bytes"] - faces * row
     data = part.read_span("npy", header + start * row, (stop - start) * row)
     return np.frombuffer(data, np.float16).reshape(-1, dimension)
+
+
+def read_damage(part: Part) -> Damaged | None:
+    """Read a whole shard, and return what is wrong with it. Raises CacheError."""
+    try:
+        read_rows(part)
+        read_descriptors(part)
+    except DamageError as error:
+        return part.damaged(str(error))
+    return None
 
 
 def _checked_descriptors(data: bytes, part: Part) -> F16:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,15 @@ from numpy.typing import NDArray
 from arcage.cache import pipeline as pipelines
 from arcage.cache.keys import I64, Keys, find, first_copies, to_keys
 from arcage.cache.names import NameLog, Names
-from arcage.cache.parts import Damaged, DamageError, Part, PartFolder, read_error
+from arcage.cache.parts import (
+    Damaged,
+    DamageError,
+    Part,
+    PartFolder,
+    damage_texts,
+    has_parts,
+    read_error,
+)
 from arcage.cache.shard import (
     Rows,
     ShardBuffer,
@@ -24,6 +33,7 @@ from arcage.cache.shard import (
     image_at,
     marker_form,
     min_face,
+    read_damage,
     read_rows,
     read_starts,
 )
@@ -86,6 +96,11 @@ class Cache:
         if found is None and dimension is not None:
             pipelines.write_pipeline(self.path, fingerprint, dimension, pipeline or {})
             found = pipelines.read_pipeline(self.path, dimension)
+        if found is None and has_parts(self.path):
+            raise CacheError(
+                f"{self.path} has descriptors, but its {pipelines.FILE} was lost. Run the same extraction"
+                " again: the file is written again, and the descriptors stay valid."
+            )
         if found is None:
             raise CacheError(_nothing_here(self.directory, fingerprint, pipeline or {}))
         self.dimension = found.dimension
@@ -108,12 +123,13 @@ class Cache:
 
     @staticmethod
     def fingerprints(directory: str | Path) -> list[str]:
-        """Return the pipelines that have a cache under ``directory``, sorted."""
+        """Return the pipelines that have a cache under ``directory``, sorted. Some may be damaged."""
         try:
             return sorted(
                 entry.name
                 for entry in Path(directory).iterdir()
-                if pipelines.is_fingerprint(entry.name) and (entry / pipelines.FILE).is_file()
+                if pipelines.is_fingerprint(entry.name)
+                and (os.path.lexists(entry / pipelines.FILE) or has_parts(entry))
             )
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -213,9 +229,9 @@ class Cache:
         return self._names.append([names[row] for row in kept.tolist()], keys[kept]) if len(kept) else 0
 
     def verify(self) -> tuple[Damaged, ...]:
-        """Read all files, and return those whose size or content has changed."""
+        """Read all files, and return the parts that have changed or cannot be used."""
         parts, damaged = self._folder.scan()
-        changed = tuple(bad for part in parts if (bad := self._folder.verify(part)))
+        changed = tuple(bad for part in parts if (bad := self._folder.verify(part) or read_damage(part)))
         return damaged + changed + self._names.verify()
 
     def unfinished(self) -> list[Path]:
@@ -227,8 +243,9 @@ class Cache:
 
         Raises CacheError if the folder cannot be read.
         """
-        texts = [str(damage) for damage in self.damaged]
-        reported = {damage.path.with_suffix("") for damage in self.damaged}
+        damaged = self.damaged
+        texts = damage_texts(damaged)
+        reported = {damage.path.with_suffix("") for damage in damaged}
         unmarked = [*self._folder.unmarked(), *self._names.unmarked()]
         unmarked = [part for part in unmarked if part not in reported]
         if unmarked:

@@ -17,7 +17,12 @@ _BYTES_PER_SHARD = 64 << 20
 """Maximum size of descriptors, because images of crowds would fill the memory before a shard has enough
 images."""
 
+_ROWS_PER_SHARD = 1 << 17
+"""Number of faces after which a shard is written, if descriptors are small."""
+
 _NAMES_PER_PART = 1 << 16
+_NAME_CHARACTERS_PER_PART = 1 << 24
+"""Number of characters of names after which they are written."""
 
 
 class ShardWriter:
@@ -35,6 +40,7 @@ class ShardWriter:
         self.max_seconds = max_seconds
         self._images = ShardBuffer(cache.dimension)
         self._names: dict[tuple[str, str], None] = {}
+        self._characters = 0
         self._since = 0.0
         self._failed = False
 
@@ -59,7 +65,7 @@ class ShardWriter:
             if not before and image.sha256 not in self._images:
                 self._images.append(image)
             if name is not None:
-                self._names[_pair(name, image.sha256)] = None
+                self._append_name(name, image.sha256)
             self._flush_when_due()
         return before
 
@@ -77,7 +83,7 @@ class ShardWriter:
             ValueError: the path is absolute, or the sha256 is not 64 hexadecimal digits.
         """
         if sha256:
-            self._names[_pair(name, sha256)] = None
+            self._append_name(name, sha256)
             self._flush_when_due()
 
     def flush(self) -> None:
@@ -92,7 +98,7 @@ class ShardWriter:
                 self._images = ShardBuffer(self.cache.dimension)
             if self._names:
                 self.cache.append_names([name for name, _ in self._names], [sha for _, sha in self._names])
-                self._names = {}
+                self._names, self._characters = {}, 0
         except OSError as error:
             self._failed = True
             raise write_error(self.cache.directory, error) from error
@@ -110,13 +116,19 @@ class ShardWriter:
             with uninterrupted():
                 self.flush()
 
+    def _append_name(self, name: str, sha256: str) -> None:
+        self._names[_pair(name, sha256)] = None
+        self._characters += len(name)
+
     def _flush_when_due(self) -> None:
         now = time.monotonic()
         self._since = self._since or now
         if (
             len(self._images) >= self.images_per_shard
             or self._images.nbytes >= _BYTES_PER_SHARD
+            or self._images.rows >= _ROWS_PER_SHARD
             or len(self._names) >= _NAMES_PER_PART
+            or self._characters >= _NAME_CHARACTERS_PER_PART
             or now - self._since >= self.max_seconds
         ):
             self.flush()

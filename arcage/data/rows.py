@@ -27,6 +27,11 @@ MAX_ROWS = 50_000_000
 LIMITS = cell.CellLimits(memory=1 << 29, seconds=5)
 """Limits of the worker process that reads Parquet, for each batch of rows."""
 
+TEXT_PER_BYTE = 50
+"""Limit of the text of a Parquet file, relative to its size: equal beginnings of texts are stored once."""
+ALWAYS_READ = 1 << 26
+"""Text that is read from a Parquet file of any size, bytes."""
+
 _REPLY_BYTES = 1 << 28
 _JOB = "arcage.data.parquet_job:read"
 
@@ -151,11 +156,15 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
         "max_rows": MAX_ROWS,
     }
     replies = cell.run(_JOB, args, limits=LIMITS)
-    number = 0
+    number = size = 0
     at: list[tuple[int, str]] = []
     error = ""
     try:
+        most = ALWAYS_READ + TEXT_PER_BYTE * os.path.getsize(path)
         for reply in replies:
+            size += len(reply.body)
+            if size > most:
+                raise ValueError(f"its rows have more than {most:,} bytes of text")
             if "error" in reply.header:
                 error = str(reply.header["error"])[:500]
                 continue  # To its end, so that the worker process can be used again.

@@ -132,11 +132,12 @@ class Extractor:
         self.hint: Hint = hint
         self._engine: Engine | None = None
         self._networks: PackNetworks | None = None
+        self._failure = ""
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
         pack = replace(self.pack, folder=self.pack.folder.absolute())
-        return {**self.__dict__, "pack": pack, "_engine": None, "_networks": None}
+        return {**self.__dict__, "pack": pack, "_engine": None, "_networks": None, "_failure": ""}
 
     @property
     def pipeline(self) -> dict[str, Any]:
@@ -203,9 +204,15 @@ class Extractor:
             ModelError: a model file is missing or damaged, or there is not enough memory.
         """
         with _LOADING:
+            if self._failure:
+                raise ModelError(self._failure)
             if self._networks is None:
                 try:
                     self._networks = PackNetworks(self.pack, self.engine, self.hint)
+                except ModelError as error:
+                    # Images that are read ahead would try again, for seconds each.
+                    self._failure = str(error)
+                    raise
                 except MemoryError as error:  # not the fault of the image for which they are loaded
                     raise ModelError("not enough memory for the networks: close other programs") from error
             return self._networks

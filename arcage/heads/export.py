@@ -71,7 +71,7 @@ def write_onnx(heads: Heads, file: Path) -> None:
         ``age_low``, ``age_high`` (years) and ``p_female`` (0 to 1), float32 [n].
 
     Raises:
-        HeadsError: the package onnx is not installed.
+        HeadsError: the package onnx is not installed, or a number is too large for single precision.
         OutputError: the file cannot be written.
     """
     try:
@@ -122,7 +122,13 @@ class _Graph(GraphBuilder):
     def constant(self, value: ArrayLike, name: str = "") -> str:
         """Append a constant of one or more dimensions, in single precision if it is a float."""
         array = np.ascontiguousarray(value)
-        return super().constant(array.astype(np.float32) if array.dtype.kind == "f" else array, name)
+        if array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                single = array.astype(np.float32)
+            if (np.isinf(single) & np.isfinite(array)).any():
+                raise HeadsError("the heads have numbers too large for single precision: fit them again")
+            array = single
+        return super().constant(array, name)
 
     def linear(self, layer: Linear, x: str) -> str:
         product = self.add("MatMul", self.add("Sub", x, layer.mean), layer.weights)
@@ -240,7 +246,8 @@ def _flat(graph: _Graph, x: str, name: str) -> None:
 
 def _float32_below(threshold: F64) -> F32:
     """Return the largest float32 up to each threshold, which splits float32 values in the same way."""
-    single = threshold.astype(np.float32)
+    with np.errstate(over="ignore"):
+        single = threshold.astype(np.float32)
     above = single.astype(np.float64) > threshold
     single[above] = np.nextafter(single[above], np.float32(-np.inf))
     return np.minimum(single, np.finfo(np.float32).max)

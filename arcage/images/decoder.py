@@ -62,7 +62,10 @@ def decode(data: bytes, *, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
         header = format_.read_header(data)
         if judge(data, header, limits).in_process:
             try:
-                return _decode(data, format_, header)
+                image, messages = _decode(data, format_, header)
+                if format_.is_complete is None or not format_.is_doubtful(messages):
+                    return image
+                # Another thread may have caused the messages. In a worker process, they are of this image.
             except MemoryError as error:
                 raise ImageMemoryError(str(error)) from None
         if format_.name == "HEIC":
@@ -93,21 +96,28 @@ def _decode_any(data: bytes, limits: DecodeLimits) -> U8:
     header = format_.read_header(data)
     judge(data, header, limits)
     try:
-        return _decode(data, format_, header)
+        image, messages = _decode(data, format_, header)
+        if format_.is_complete is not None and format_.is_doubtful(messages):
+            with silence_decoders:
+                complete = format_.is_complete(data, header, messages)
+            if not complete:
+                raise ImageError(f"truncated or damaged {format_.name} image")
+        return image
     except ImageError as error:
         # Some libraries report a lack of memory as damage, which would be cached.
         pixels = max(header.width * header.height, header.largest)
         if pixels * _BYTES_PER_PIXEL > limits.memory // 2 and not isinstance(error, ImageHereError):
             raise ImageMemoryError(
-                f"{error}, or decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: "
-                "raise `max_memory`"
+                f"decoding takes more than {limits.memory / 1e6:,.0f} MB of memory: raise `max_memory`; "
+                f"or {error}"
             ) from None
         raise
 
 
-def _decode(data: bytes, format_: Format, header: ImageHeader) -> U8:
+def _decode(data: bytes, format_: Format, header: ImageHeader) -> tuple[U8, bytes]:
+    """Return the pixels, and what C libraries printed meanwhile."""
     try:
-        with silence_decoders:
+        with silence_decoders.listen() as messages:
             image = format_.decode(data, header)
         upright: U8 | None = None if image is None else apply_orientation(image, header.orientation)
     except ImageError:
@@ -123,7 +133,7 @@ def _decode(data: bytes, format_: Format, header: ImageHeader) -> U8:
         raise _failure(format_)
     if upright.shape[0] * upright.shape[1] > max(header.width * header.height, header.largest):
         raise ImageError(f"damaged {format_.name} image: it is larger than its header says")
-    return upright
+    return upright, b"".join(messages)
 
 
 def is_out_of_memory(error: Exception) -> bool:

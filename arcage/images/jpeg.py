@@ -44,6 +44,10 @@ _MAX_SCANS = 1_000
 """Maximum number of scans. Encoders write up to about 20; each is a pass over all blocks."""
 _MAX_EXIF_PARTS = 16
 """Maximum number of segments that an EXIF block continues in, 1 MB."""
+_WARNING = re.compile(rb"JPEG|JFIF|Adobe|progression")
+"""Warning of libjpeg, not of another library in another thread."""
+_MISSING = (b"premature end of data segment", b"Premature end of JPEG file", b"instead of RST")
+"""Warnings of a picture that libjpeg fills."""
 _MAX_RETRY_SECONDS = 5.0
 """Maximum estimated time for finding out whether a JPEG without an end is complete."""
 _RETRIES = 13
@@ -60,6 +64,8 @@ class JpegHeader(ImageHeader):
     """Offset of the header of the first scan, after its marker."""
     ended: bool = True
     """Whether an end marker follows."""
+    covered: bool = True
+    """Whether the scans contain all coefficients. A decoder fills the others with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +138,17 @@ def _header(data: bytes, frame: _Frame, scan: int, turn: int) -> JpegHeader:
     pixels = frame.width * frame.height
     ended = _has_end(data, scan)
     blocks = sum(frame.blocks.values())
-    # Measured with libjpeg-turbo 3.1: pixels, compressed bytes, and passes over the blocks.
-    seconds = 5e-9 * pixels + 2e-8 * len(data)
+    # Measured with libjpeg-turbo 3.1: pixels, blocks, compressed bytes, and passes over the blocks.
+    seconds = 5e-9 * pixels + 4e-8 * blocks + 2e-8 * len(data)
     memory = 3 * pixels
+    covered = True
     if frame.kind not in (0xC0, 0xC1) or data[scan + 2] < len(frame.blocks):
         # Progressive, or with a scan for each component: libjpeg keeps all coefficients.
         memory += 128 * blocks
-        seconds += 5e-8 * len(data) + sum(_scan_seconds(data, frame, at) for at in _scans(data, scan))
+        scans = _scans(data, scan)
+        seconds += 1e-7 * blocks + 5e-8 * len(data)
+        seconds += sum(_scan_seconds(data, frame, at) for at in scans)
+        covered = _are_covered(data, frame, scans)
     if len(data) > _MANY_BYTES:
         memory += _MARKER_MEMORY * sum(1 for _ in _find_marker(data, scan, 0xE1))
     if frame.kind not in (0xC0, 0xC1, 0xC2):
@@ -153,6 +163,7 @@ def _header(data: bytes, frame: _Frame, scan: int, turn: int) -> JpegHeader:
         components=bytes(frame.blocks),
         scan=scan,
         ended=ended,
+        covered=covered,
     )
 
 
@@ -164,6 +175,25 @@ def _scans(data: bytes, first: int) -> list[int]:
     return found
 
 
+def _are_covered(data: bytes, frame: _Frame, scans: list[int]) -> bool:
+    """Return whether scans contain all coefficients of all components."""
+    missing = dict.fromkeys(frame.blocks, _ALL_COEFFICIENTS)
+    for at in scans:
+        names, found = _coefficients(data, at)
+        for name in names:
+            # A scan of a sequential JPEG contains all of them, whatever it states.
+            missing[name] = missing.get(name, 0) & ~(found if frame.kind & 3 == 2 else _ALL_COEFFICIENTS)
+    return not any(missing.values())
+
+
+def _coefficients(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the components of a scan, and the coefficients that are complete after it."""
+    count = data[at + 2] if at + 2 < len(data) else 0
+    first, last, bits = (*data[at + 3 + 2 * count : at + 6 + 2 * count], 0, 0, 1)[:3]
+    found = _ALL_COEFFICIENTS >> (63 - (last & 63)) & _ALL_COEFFICIENTS << (first & 63)
+    return data[at + 3 : at + 3 + 2 * count : 2], 0 if bits & 15 else found
+
+
 def _scan_seconds(data: bytes, frame: _Frame, at: int) -> float:
     """Return the time of a scan's pass over its blocks, without that of reading its data."""
     count = data[at + 2] if at + 2 < len(data) else 0
@@ -171,7 +201,7 @@ def _scan_seconds(data: bytes, frame: _Frame, at: int) -> float:
     first, last, bits = (*data[at + 3 + 2 * count : at + 6 + 2 * count], 0, 63, 0)[:3]
     # A refining scan visits every coefficient.
     coefficients = max(last - first, 0) if bits >> 4 else 0
-    return sum(frame.blocks.get(name, 0) for name in names) * (8e-9 + 1.2e-9 * coefficients)
+    return sum(frame.blocks.get(name, 0) for name in names) * (2.5e-8 + 1.2e-9 * coefficients)
 
 
 def decode(data: bytes, header: JpegHeader) -> Any:
@@ -180,12 +210,32 @@ def decode(data: bytes, header: JpegHeader) -> Any:
     Raises:
         ImageError: the image is truncated.
     """
+    if not header.covered:
+        raise ImageError("truncated or damaged JPEG image")
     image = _decode_opencv(data) if header.ended else None
     if image is None and (not header.ended or _RETRIES * header.seconds < _MAX_RETRY_SECONDS):
         image = _decode_unended(data, header)
     if image is None and not header.ended:
         raise ImageError("truncated or damaged JPEG image")
     return image if image is None or _IS_RGB else bgr_to_rgb(image)
+
+
+def is_doubtful(messages: bytes) -> bool:
+    """Return whether pixels may be missing, from what was printed.
+
+    libjpeg prints the first warning of a picture only.
+    """
+    return _WARNING.search(messages) is not None
+
+
+def is_complete(data: bytes, header: JpegHeader, messages: bytes) -> bool:
+    """Return whether the pixels are complete, from the messages of this JPEG and by decoding it again."""
+    if not header.ended:
+        return True  # decode has examined it
+    span = _last_scan(data, header)
+    if span is None or any(message in messages for message in _MISSING):
+        return False
+    return _decode_complete(_without_fill(data[: span[1]]), span[0]) is not None
 
 
 def _decode_opencv(data: bytes) -> Any:
@@ -275,11 +325,9 @@ def _last_scan(data: bytes, header: JpegHeader) -> tuple[int, int] | None:
     try:
         while segments < _MAX_SEGMENTS:
             (length,) = struct.unpack_from(">H", data, at)
-            first, last, bits = data[at + length - 3 : at + length]
-            if bits & 15 == 0:
-                found = _ALL_COEFFICIENTS >> (63 - (last & 63)) & _ALL_COEFFICIENTS << (first & 63)
-                for component in data[at + 3 : at + length - 3 : 2]:
-                    missing[component] &= ~found
+            names, found = _coefficients(data, at)
+            for component in names:
+                missing[component] &= ~found
             marker = _MARKER.search(data, at + length)
             if not any(missing.values()):
                 return at, marker.start() if marker else len(data)

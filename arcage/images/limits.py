@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from arcage.errors import UsageError
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _LEAST_MEMORY = 50_000_000
 """Below this size, a decoder cannot start its threads."""
+_MOST_MEMORY = 10**18
+"""More cannot be set as the limit of a process, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class DecodeLimits:
     """Limits of decoding one image.
 
     Raises:
-        UsageError: a limit is too low.
+        UsageError: a limit is too low, or not finite.
     """
 
     memory: int = 1 << 30
@@ -30,8 +33,10 @@ class DecodeLimits:
     def __post_init__(self) -> None:
         if self.memory < _LEAST_MEMORY:
             raise UsageError(f"`max_memory` is {_LEAST_MEMORY // 1_000_000} MB or more")
-        if not self.seconds > 0:
-            raise UsageError("`max_seconds` is more than 0")
+        if self.memory > _MOST_MEMORY:
+            raise UsageError(f"`max_memory` is {_MOST_MEMORY // 10**12:,} TB or less")
+        if not 0 < self.seconds < math.inf:
+            raise UsageError("`max_seconds` is more than 0, and finite")
 
 
 DEFAULT_LIMITS = DecodeLimits()
@@ -45,7 +50,7 @@ def parse_limits(memory: str, seconds: float) -> DecodeLimits:
         seconds: seconds.
 
     Raises:
-        UsageError: the size cannot be read, or a limit is too low.
+        UsageError: the size cannot be read, or a limit is too low or too high.
     """
     found = _SIZE.fullmatch(memory.strip())
     if found is None:

@@ -31,6 +31,15 @@ _MAX_KEPT_BYTES = 1 << 20
 _MAX_COMPRESSED = 4
 """Maximum number of those that are compressed. libpng allows each to expand to 8 MB."""
 _COMPRESSED = {b"zTXt", b"iTXt", b"iCCP"}
+_EXPANSION = 1032
+"""Maximum expansion of deflate. libpng decompresses what follows the last row too."""
+_MANY_BYTES = 1 << 19
+"""Above this size, compressed data may expand to so much that it takes more than a second."""
+_PROBES = 64
+"""Number of places where the compressed data are examined, and bytes at each."""
+_MIN_DISTINCT = 46
+"""Minimum of distinct bytes there. Compressed photos have about 57, as random bytes have; data of the maximum
+expansion have up to 16, as each byte is four codes of 2 bits."""
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
 """Samples per pixel as OpenCV returns them, by the colour type."""
 
@@ -71,6 +80,8 @@ def read_header(data: bytes) -> PngHeader:
         if pixel_chunks > _MAX_DATA_CHUNKS or ancillary > _MAX_CHUNKS:
             raise ImageError("damaged PNG image: too many chunks")
         at += 12 + length
+        if at > len(data):
+            raise ValueError  # OpenCV takes memory for the length that a chunk states before it reads it
     samples = 4 if transparent and colour in (2, 3) else _SAMPLES.get(colour, 4)
     decoded = width * height * samples * (1 + (depth == 16))
     return PngHeader(
@@ -79,12 +90,22 @@ def read_header(data: bytes) -> PngHeader:
         orientation=metadata.orientation(),
         memory=decoded + 3 * width * height,
         # Measured with libpng 1.6 for the slowest filter and for compressed photos.
-        seconds=1e-8 * (decoded + len(data)),
+        seconds=1e-8 * (decoded + len(data)) + 3e-9 * _excess(data, decoded),
         is_plain=not animated
         and ancillary <= _MAX_KEPT
         and compressed <= _MAX_COMPRESSED
         and size <= _MAX_KEPT_BYTES,
     )
+
+
+def _excess(data: bytes, decoded: int) -> float:
+    """Estimate how many bytes the file expands to beyond those of its picture."""
+    if len(data) < _MANY_BYTES:
+        return 0.0
+    step = len(data) // _PROBES
+    places = (data[at : at + _PROBES] for at in range(step // 2, len(data), step))
+    repetitive = sum(len(set(place)) < _MIN_DISTINCT for place in places) / _PROBES
+    return max(repetitive * _EXPANSION * len(data) - decoded, 0.0)
 
 
 def decode(data: bytes, header: PngHeader) -> Any:

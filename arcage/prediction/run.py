@@ -89,8 +89,11 @@ def predict(
         summary.drawn += stream.drawn
         summary.error = images.error
     finally:
-        for damage in predictor.damaged:
-            warn(str(damage))
+        if damaged := predictor.damaged:
+            from arcage.cache import damage_texts  # already imported by the predictor
+
+            for text in damage_texts(damaged):
+                warn(text)
     if request.annotate is not None:
         report(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {request.annotate}")
     if request.report is not None:

@@ -1,14 +1,16 @@
 """Sizes of the pages of a Parquet column, from their headers, before any is decompressed.
 
-A page header is a Thrift structure in the compact protocol. pyarrow allocates the size that it claims, and a
-value of a dictionary is copied for each row that refers to it.
+A page header is a Thrift structure in the compact protocol. pyarrow allocates the size that it claims. A
+value of a dictionary is copied for each row that refers to it, and so is a prefix that a value shares with
+the one before it: a file of a few kilobytes can stand for gigabytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
+
+from arcage.readers.thrift import INT32, STRUCT, CompactReader
 
 _HEADER_BYTES = (1 << 12, 1 << 24)
 """Number of bytes that are read for a header, first and again if it is longer: statistics repeat values."""
@@ -16,9 +18,12 @@ _EXPANSION = 10
 _MAX_PAGES = 1_000_000
 _DICTIONARY = 2
 """Type of a dictionary page."""
-_MAX_DEPTH = 8
-_BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, 12
-"""Types of the compact protocol."""
+_KIND, _EXPANDED, _PACKED = 1, 2, 3
+"""Fields of a page header."""
+_ENCODINGS = {5: 2, 8: 4}
+"""Fields with the header of a page of values, of both versions, and the field of its encoding."""
+_SHARED_PREFIXES = 7
+"""The encoding ``DELTA_BYTE_ARRAY``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +31,12 @@ class PageSizes:
     """Sizes after decompression, bytes."""
 
     largest: int = 0
-    dictionary: int = 0
+    repeated: int = 0
+    """Size of the largest page whose values may be copied: a dictionary, or values that share prefixes. Each
+    row can take as much."""
     expanded: int = 0
     """Size of the largest page that is at least ten times as large as in the file."""
+    total: int = 0
 
 
 def page_sizes(file: IO[bytes], start: int, size: int) -> PageSizes:
@@ -43,89 +51,54 @@ def page_sizes(file: IO[bytes], start: int, size: int) -> PageSizes:
         ValueError: a header is damaged.
         OSError: the file cannot be read.
     """
-    largest = dictionary = most_expanded = 0
+    largest = repeated = most_expanded = total = 0
     at, end = start, start + size
     for _ in range(_MAX_PAGES):
         if at >= end:
-            return PageSizes(largest, dictionary, most_expanded)
-        fields, length = _read_header(file, at, end)
-        kind, expanded, packed = (fields.get(number, -1) for number in (1, 2, 3))
-        if min(kind, expanded, packed) < 0:
+            return PageSizes(largest, repeated, most_expanded, total)
+        header, length = _read_header(file, at, end)
+        if min(header.kind, header.expanded, header.packed) < 0:
             raise ValueError("a page header is damaged")
-        largest = max(largest, expanded)
-        if expanded >= _EXPANSION * packed:
-            most_expanded = max(most_expanded, expanded)
-        if kind == _DICTIONARY:
-            dictionary = max(dictionary, expanded)
-        at += length + packed
+        largest, total = max(largest, header.expanded), total + header.expanded
+        if header.expanded >= _EXPANSION * header.packed:
+            most_expanded = max(most_expanded, header.expanded)
+        if header.kind == _DICTIONARY or _SHARED_PREFIXES in header.encodings:
+            repeated = max(repeated, header.expanded)
+        at += length + header.packed
     raise ValueError("too many pages")
 
 
-def _read_header(file: IO[bytes], at: int, end: int) -> tuple[dict[int, int], int]:
-    """Return the integers of the header by their numbers, and its length."""
+@dataclass(frozen=True, slots=True)
+class _Header:
+    kind: int
+    expanded: int
+    packed: int
+    encodings: tuple[int, ...]
+
+
+def _read_header(file: IO[bytes], at: int, end: int) -> tuple[_Header, int]:
+    """Return a header and its length."""
     for length in _HEADER_BYTES:
         file.seek(at)
-        header = _Header(file.read(min(length, end - at)))
+        reader = CompactReader(file.read(min(length, end - at)))
         try:
-            return dict(header.fields()), header.at
+            return _header(reader), reader.at
         except IndexError:
             continue
+        except ValueError:
+            break
     raise ValueError("a page header is damaged")
 
 
-class _Header:
-    """Reads a structure. Raises IndexError at the end of the data."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.at = 0
-
-    def fields(self, depth: int = 0) -> Iterator[tuple[int, int]]:
-        """Yield the number and value of each integer, and skip other fields."""
-        if depth > _MAX_DEPTH:
-            raise ValueError("a page header is damaged")
-        number = 0
-        while first := self._byte():
-            kind = first & 15
-            number = number + (first >> 4) if first >> 4 else self._integer()
-            if kind in _INTEGERS:
-                yield number, self._integer()
-            else:
-                self._skip(kind, depth)
-
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind in _BOOLEANS:
-            return
-        if kind in (_BYTE, _DOUBLE):
-            self.at += 1 if kind == _BYTE else 8
-        elif kind in _INTEGERS:
-            self._integer()
-        elif kind == _BINARY:
-            length = self._number()
-            self.at += length
-        elif kind == _STRUCT:
-            for _ in self.fields(depth + 1):
-                pass
+def _header(reader: CompactReader) -> _Header:
+    values: dict[int, int] = {}
+    encodings: list[int] = []
+    for number, kind in reader.fields():
+        if kind == INT32:
+            values[number] = reader.integer()
+        elif kind == STRUCT and number in _ENCODINGS:
+            encodings.append(reader.integers(INT32).get(_ENCODINGS[number], -1))
         else:
-            # No page header has other types, such as lists.
-            raise ValueError("a page header is damaged")
-
-    def _integer(self) -> int:
-        number = self._number()
-        return (number >> 1) ^ -(number & 1)
-
-    def _number(self) -> int:
-        number = shift = 0
-        while True:
-            byte = self._byte()
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return number
-            shift += 7
-            if shift > 63:
-                raise ValueError("a page header is damaged")
-
-    def _byte(self) -> int:
-        byte = self._data[self.at]
-        self.at += 1
-        return byte
+            reader.skip(kind)
+    kind, expanded, packed = (values.get(number, -1) for number in (_KIND, _EXPANDED, _PACKED))
+    return _Header(kind, expanded, packed, tuple(encodings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from arcage.errors import ImageError, ImageMemoryError, RemoteError, UsageError
 from arcage.files import reason
+from arcage.readers.parquet_footer import ColumnChunk, RowGroup, read_row_groups
 from arcage.readers.parquet_pages import page_sizes
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
@@ -25,17 +27,20 @@ _NAMES_BATCH_ROWS = 1024
 _BUFFER = 1 << 20
 """Size of a read from the file, bytes. Without it, pyarrow would read a column of a whole row group."""
 
-_MAX_PAGE = 512 << 20
+_MAX_PAGE = 16 << 20
 """Maximum size of a page of images that is at most a tenth of it in the file, bytes. Encoded images do not
-compress, and pyarrow writes 1,024 of them into a page."""
+compress. Pages of 16 row groups can be in memory at once."""
 _MAX_NAMES_PAGE = 64 << 20
 """Maximum size of a page of names, bytes."""
-_BATCH_BYTES = 256 << 20
-"""Images that could take more are decoded one at a time, bytes."""
-_MAX_BATCH_BYTES = 640 << 20
-"""Maximum size of the images of a batch if they are decoded one at a time, bytes."""
-_MAX_EMPTY_ROWS = 1_000_000
-"""Maximum number of rows of a row group that has fewer bytes than rows."""
+_MAX_NAME = 65_536
+"""Maximum length of a name, bytes."""
+_BATCH_BYTES = 32 << 20
+"""Images that could take more together are decoded one at a time, and not kept, bytes. Images of several
+batches are in memory."""
+_MAX_IMAGE = 4 << 20
+"""Maximum size of an image that is larger than its row group in the file, bytes. Many are in memory."""
+_MAX_EMPTY_ROWS = 100_000
+"""Maximum number of rows of a file that has fewer bytes than rows."""
 
 _AFTER_LAST = 1 << 62
 """Number after that of any batch: the next read starts at the first batch."""
@@ -65,6 +70,9 @@ def images(path: str, name: str) -> Iterator[Source]:
         RemoteError: the server cannot be reached.
     """
     try:
+        with _open_bytes(path) as raw:
+            row_groups = read_row_groups(raw)
+            rows_left = max(raw.seek(0, os.SEEK_END), _MAX_EMPTY_ROWS)
         file = _open(path)
     except _file_errors() as error:
         yield Source(path, name, _error_text(error))
@@ -72,15 +80,16 @@ def images(path: str, name: str) -> Iterator[Source]:
     with file:
         column, names = _columns(file.schema_arrow, path)
         first = 0
-        for number in range(file.num_row_groups):
-            metadata = file.metadata.row_group(number)
+        for number, row_group in enumerate(row_groups):
             # With the size, because data sets have many files called 0000.parquet.
-            unit = f"{name}#{number}:{metadata.total_byte_size}"
-            group = _Group(path, number, column)
+            unit = f"{name}#{number}:{row_group.size}"
             try:
-                if metadata.num_rows > max(metadata.total_byte_size, _MAX_EMPTY_ROWS):
-                    raise ImageError(f"the row group claims {metadata.num_rows:,} rows, but is empty")
-                for row, text in enumerate(_row_names(path, file, number, names)):
+                rows_left -= row_group.rows
+                if rows_left < 0:
+                    raise ImageError(f"the row group claims {row_group.rows:,} rows, but is empty")
+                group = _Group(_place(path, file, number, row_group, column))
+                labels = _place(path, file, number, row_group, names) if names else None
+                for row, text in enumerate(_row_names(file, row_group, labels)):
                     label = _relative(text) if text else ""
                     yield Source(
                         path=f"{path}#{label or first + row}",
@@ -90,7 +99,34 @@ def images(path: str, name: str) -> Iterator[Source]:
                     )
             except _file_errors() as error:
                 yield Source(f"{path}#row group {number}", f"{name}#row group {number}", _error_text(error))
-            first += metadata.num_rows
+            first += row_group.rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A column of a row group."""
+
+    path: str
+    number: int
+    column: str
+    rows: int
+    chunks: tuple[ColumnChunk, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in the file."""
+        return sum(chunk.size for chunk in self.chunks)
+
+
+def _place(path: str, file: Any, number: int, row_group: RowGroup, column: str) -> _Place:
+    leaves = [file.schema.column(leaf).path for leaf in range(len(file.schema))]
+    # pyarrow reads every column of that name, and all of its fields.
+    chunks = tuple(
+        chunk
+        for leaf, chunk in zip(leaves, row_group.columns, strict=True)
+        if leaf == column or leaf.startswith(f"{column}.")
+    )
+    return _Place(path, number, column, row_group.rows, chunks)
 
 
 class _Row:
@@ -102,83 +138,89 @@ class _Row:
         self._batch = group.batch(row // _BATCH_ROWS)
 
     def __call__(self) -> bytes:
-        values = self._group.values(self._batch)
-        at = self._row % _BATCH_ROWS
-        data: bytes | None = values[at].as_py() if at < len(values) else None
+        data: bytes | None = self._group.value(self._batch, self._row).as_py()
         if data is None:
             raise ImageError("no image bytes in this row")
         return data
 
-    def __reduce__(self) -> tuple[Callable[..., _Row], tuple[str, int, str, int]]:
-        path = self._group.path
-        path = path if is_url(path) else os.path.abspath(path)
-        return _row, (path, self._group.number, self._group.column, self._row)
+    def __reduce__(self) -> tuple[Callable[..., _Row], tuple[_Place, int]]:
+        place = self._group.place
+        path = place.path if is_url(place.path) else os.path.abspath(place.path)
+        return _row, (replace(place, path=path), self._row)
 
 
-def _row(path: str, number: int, column: str, row: int) -> _Row:
-    return _Row(_group(path, number, column), row)
+def _row(place: _Place, row: int) -> _Row:
+    return _Row(_group(place), row)
 
 
 class _Batch:
     """Rows that are decoded together. They stay in memory while a source of the batch exists."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.values: Any = None
+    def __init__(self) -> None:
+        self.values: dict[int, Any] = {}
+        """By row: Arrow scalars of bytes."""
 
 
 class _Group:
     """A row group, which is decoded from its start to its end. Several threads may read it."""
 
-    def __init__(self, path: str, number: int, column: str) -> None:
-        self.path = path
-        self.number = number
-        self.column = column
+    def __init__(self, place: _Place) -> None:
+        self.place = place
         self._batches: WeakValueDictionary[int, _Batch] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._decoded: Iterator[Any] = iter(())
         self._next = _AFTER_LAST
-        """Number of the batch that is decoded next."""
+        """The row that is decoded next."""
+        self._singly = False
+        """Whether a value is kept only until it is read."""
         self._failure = ""
 
     def batch(self, number: int) -> _Batch:
         with self._lock:
             batch = self._batches.get(number)
             if batch is None:
-                batch = self._batches[number] = _Batch(number)
+                batch = self._batches[number] = _Batch()
             return batch
 
-    def values(self, batch: _Batch) -> Any:
-        """Return the rows of a batch as an Arrow array of bytes. Raises ImageError or RemoteError."""
+    def value(self, batch: _Batch, row: int) -> Any:
+        """Return a row as an Arrow scalar of bytes. Raises ImageError or RemoteError."""
         with self._lock:
-            if batch.values is None:
-                try:
-                    self._read_up_to(batch)
-                except MemoryError:
-                    self._next = _AFTER_LAST
-                    raise ImageMemoryError("not enough memory for the row group of this image") from None
-                except RemoteError:
-                    # Another attempt may succeed.
-                    self._next = _AFTER_LAST
-                    raise
-                except _file_errors() as error:
-                    self._failure = (
-                        self._failure or f"row group {self.number} cannot be read: {_error_text(error)}"
-                    )
-                    raise ImageError(self._failure) from None
-            return batch.values
+            if row not in batch.values:
+                self._try_to_read(row, batch)
+            if row not in batch.values:
+                # Outside of the handler: the error would keep the pages in memory.
+                raise ImageError(self._failure)
+            return batch.values.pop(row) if self._singly else batch.values[row]
 
-    def _read_up_to(self, batch: _Batch) -> None:
+    def _try_to_read(self, row: int, batch: _Batch) -> None:
+        try:
+            self._read_up_to(row, batch)
+        except MemoryError:
+            self._next = _AFTER_LAST
+            raise ImageMemoryError("not enough memory for the row group of this image") from None
+        except RemoteError:
+            # Another attempt may succeed.
+            self._next = _AFTER_LAST
+            raise
+        except _file_errors() as error:
+            text = f"row group {self.place.number} cannot be read: {_error_text(error)}"
+            self._failure = self._failure or text
+
+    def _read_up_to(self, row: int, batch: _Batch) -> None:
         if self._failure:
             raise ValueError
-        if self._next > batch.number:
-            self._decoded, self._next = _decode(self.path, self.number, self.column), 0
-        while batch.values is None:
-            values = next(self._decoded)
-            waiting = self._batches.get(self._next)
-            if waiting is not None:
-                waiting.values = values
-            self._next += 1
+        if self._next > row:
+            self._decoded, self._next = _decode(self.place), 0
+        while row not in batch.values:
+            values, self._singly = next(self._decoded)
+            for value in values:
+                waiting = self._batches.get(self._next // _BATCH_ROWS)
+                if waiting is not None:
+                    waiting.values[self._next] = value
+                self._next += 1
+        if self._next >= self.place.rows:
+            # Its pages may be large.
+            self._decoded = iter(())
 
 
 _group = lru_cache(maxsize=8)(_Group)
@@ -239,50 +281,38 @@ def _is_name(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in texts)
 
 
-def _decode(path: str, number: int, column: str) -> Iterator[Any]:
-    """Yield the images of a row group as Arrow arrays of :data:`_BATCH_ROWS` rows."""
-    import pyarrow as pa
+def _decode(place: _Place) -> Iterator[tuple[Any, bool]]:
+    """Yield the images of a row group as Arrow arrays, and whether each is a single image because several
+    could be too large together."""
     import pyarrow.compute as pc
 
-    with _open(path) as file:
-        rows = _check_pages(path, file, number, column, _MAX_PAGE, _BATCH_ROWS)
-        parts: list[Any] = []
-        remaining = file.metadata.row_group(number).num_rows
-        for batch in file.iter_batches(rows, [number], [column], use_threads=False):
+    with _open(place.path) as file:
+        rows = _check_pages(place, _MAX_PAGE, _BATCH_ROWS)
+        most = max(_MAX_IMAGE, place.nbytes)
+        for batch in file.iter_batches(rows, [place.number], [place.column], use_threads=False):
             values = batch.column(0)
-            parts.append(pc.struct_field(values, "bytes") if values.type.num_fields else values)
-            remaining -= len(values)
-            if rows == 1 and sum(part.nbytes for part in parts) > _MAX_BATCH_BYTES:
-                raise ImageError(f"{len(parts)} images in a row take more than {_MAX_BATCH_BYTES:,} bytes")
-            if sum(map(len, parts)) == _BATCH_ROWS or not remaining:
-                yield parts[0] if len(parts) == 1 else pa.chunked_array(parts)
-                parts = []
+            if rows == 1 and values.nbytes > most:
+                raise ImageError(f"an image of {values.nbytes:,} bytes is larger than its row group")
+            yield pc.struct_field(values, "bytes") if values.type.num_fields else values, rows == 1
     raise ValueError("it has fewer rows than the file says")
 
 
-def _check_pages(path: str, file: Any, number: int, column: str, most: int, rows: int) -> int:
+def _check_pages(place: _Place, most: int, rows: int) -> int:
     """Return how many rows are decoded together, at most ``rows``.
 
     Raises:
         ImageError: a page has more than ``most`` bytes.
         ValueError: a page is damaged.
     """
-    row_group = file.metadata.row_group(number)
-    for index in range(row_group.num_columns):
-        chunk = row_group.column(index)
-        if chunk.path_in_schema != column:
-            continue
-        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
-        with _open_bytes(path) as raw:
-            sizes = page_sizes(
-                raw, chunk.data_page_offset if start is None else start, chunk.total_compressed_size
-            )
+    for chunk in place.chunks:
+        with _open_bytes(place.path) as raw:
+            sizes = page_sizes(raw, chunk.start, chunk.size)
         if sizes.expanded > most:
             raise ImageError(
                 f"a page of the Parquet file has {sizes.expanded:,} bytes, the limit is {most:,}"
             )
-        if sizes.dictionary * rows > _BATCH_BYTES:
-            return 1
+        if max(sizes.repeated, sizes.expanded) * rows > _BATCH_BYTES:
+            rows = 1
     return rows
 
 
@@ -294,20 +324,22 @@ def _open_bytes(path: str) -> Any:
     return open(path, "rb")
 
 
-def _row_names(path: str, file: Any, number: int, column: str | None) -> Iterator[str | None]:
+def _row_names(file: Any, row_group: RowGroup, place: _Place | None) -> Iterator[str | None]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if column is None:
-        yield from (None for _ in range(file.metadata.row_group(number).num_rows))
+    if place is None:
+        yield from (None for _ in range(row_group.rows))
         return
-    rows = _check_pages(path, file, number, column, _MAX_NAMES_PAGE, _NAMES_BATCH_ROWS)
-    for batch in file.iter_batches(rows, [number], [column], use_threads=False):
+    rows = _check_pages(place, _MAX_NAMES_PAGE, _NAMES_BATCH_ROWS)
+    for batch in file.iter_batches(rows, [place.number], [place.column], use_threads=False):
         values = batch.column(0)
         if values.type.num_fields:
             values = pc.struct_field(values, "path")
         # As bytes first: a column of strings may contain invalid UTF-8.
         for text in values.cast(pa.string()).cast(pa.binary()).to_pylist():
+            if text is not None and len(text) > _MAX_NAME:
+                raise ImageError(f"a name has {len(text):,} bytes, the limit is {_MAX_NAME:,}")
             yield None if text is None else text.decode("utf-8", "surrogateescape")
 
 

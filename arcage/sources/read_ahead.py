@@ -19,14 +19,19 @@ from arcage.text import shortened
 
 _THREADS = 16
 """Maximum number of concurrent reads, which wait for the network and need little CPU time."""
+_MAX_HELD = 256 << 20
+"""No other read starts while the images in memory have more bytes."""
+_MAX_KEPT = 128 << 20
+"""Images are only kept for a second reading, such as for annotated pictures, while they have fewer bytes."""
 
 
 class ReadAhead:
     """Yield the same sources, and read those that are not local files in the background.
 
     Many slow requests then run at once while the caller decodes images. Reading stays only as far ahead as
-    the caller takes sources in advance. If a server is down, its images get an error, the others are read,
-    and :attr:`error` holds the server's error at the end.
+    the caller takes sources in advance, and as there is memory: the caller reads them nearly in order. If a
+    server is down, its images get an error, the others are read, and :attr:`error` holds the server's error
+    at the end.
 
     Use it as a context manager: leaving it stops waiting for servers.
     """
@@ -36,8 +41,9 @@ class ReadAhead:
         # Daemon threads, because Python would join the threads of an executor at exit, however long a server
         # takes.
         self._threads: list[threading.Thread] = []
-        self._jobs: SimpleQueue[tuple[Future[bytes], Source] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Image | None] = SimpleQueue()
         self._waiting: set[Future[bytes]] = set()
+        self._memory = _Memory()
         self._errors: dict[str, RemoteError] = {}
         # In a new run, a server that was down may be up again.
         forget_failures()
@@ -53,15 +59,15 @@ class ReadAhead:
             raise
         if source.error or (source.opener is None and not is_url(source.path)):
             return source
-        future: Future[bytes] = Future()
-        self._waiting.add(future)
-        future.add_done_callback(self._waiting.discard)
-        self._jobs.put((future, source))
+        image = _Image(source, self._memory)
+        self._waiting.add(image.future)
+        image.future.add_done_callback(self._waiting.discard)
+        self._jobs.put(image)
         if len(self._threads) < _THREADS:
             thread = threading.Thread(target=self._work, name="arcage-read", daemon=True)
             self._threads.append(thread)
             thread.start()
-        return replace(source, opener=future.result)
+        return replace(source, opener=image)
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +81,7 @@ class ReadAhead:
         """Stop waiting for servers. Images that are not read yet raise CancelledError."""
         for future in list(self._waiting):
             future.cancel()
+        self._memory.close()
         self._end_threads()
 
     @property
@@ -92,17 +99,23 @@ class ReadAhead:
         self._threads = []
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, source = job
-            if not future.cancelled():
-                self._read(future, source)
-            del job, future, source
+        while (image := self._next()) is not None:
+            if not image.future.cancelled():
+                self._read(image)
+            del image
 
-    def _read(self, future: Future[bytes], source: Source) -> None:
+    def _next(self) -> _Image | None:
+        # Before an image is taken from the queue: the first of those that are missing never waits for
+        # memory that later ones hold.
+        self._memory.wait()
+        return self._jobs.get()
+
+    def _read(self, image: _Image) -> None:
+        future, source = image.future, image.source
         # The future may be cancelled at any time, which makes set_result and set_exception raise.
         with suppress(InvalidStateError):
             try:
-                future.set_result(source.read())
+                image.set(source.read())
             except RemoteError as error:
                 self._errors.setdefault(url_server(source.path), error)
                 future.set_exception(ImageHereError(error.reason))
@@ -112,3 +125,69 @@ class ReadAhead:
                 future.set_exception(ImageHereError(str(error)))
             except BaseException as error:
                 future.set_exception(error)
+
+
+class _Memory:
+    """Number of bytes of the images in memory."""
+
+    def __init__(self) -> None:
+        # Reentrant, because images may be deleted at any moment.
+        self._changed = threading.Condition(threading.RLock())
+        self._held = 0
+        self._closed = False
+
+    @property
+    def is_scarce(self) -> bool:
+        return self._held > _MAX_KEPT
+
+    def add(self, size: int) -> None:
+        with self._changed:
+            self._held += size
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until there is room, or until :meth:`close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._held <= _MAX_HELD)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class _Image:
+    """An image that is read in the background. Called by the reader of its source."""
+
+    def __init__(self, source: Source, memory: _Memory) -> None:
+        self.source = source
+        self.future: Future[bytes] = Future()
+        self._memory = memory
+        self._size = 0
+        self._is_dropped = False
+
+    def set(self, data: bytes) -> None:
+        self._size = len(data)
+        self._memory.add(self._size)
+        self.future.set_result(data)
+
+    def __call__(self) -> bytes:
+        future = self.future
+        if self._is_dropped:
+            try:
+                return self.source.read()
+            except (RemoteError, UsageError) as error:
+                raise ImageHereError(getattr(error, "reason", str(error))) from error
+        data = future.result()
+        if self._memory.is_scarce:
+            self._is_dropped = True
+            self.future = Future()  # without the data
+            self._release()
+        return data
+
+    def _release(self) -> None:
+        size, self._size = self._size, 0
+        self._memory.add(-size)
+
+    def __del__(self) -> None:
+        self._release()

@@ -66,7 +66,18 @@ def test_changes_are_noticed(cache: Cache, reopened: Callable[[], Cache]) -> Non
         reopened()
 
 
-def test_descriptors_outlive_their_description(cache: Cache) -> None:
+@pytest.mark.parametrize("dimension", [0, -1, True, 2**21, 2**61])
+def test_dimensions_out_of_range(cache: Cache, reopened: Callable[[], Cache], dimension: int) -> None:
+    path = cache.path / "pipeline.json"
+    path.write_text(json.dumps(sealed({**old_content(path.read_text()), "dimension": dimension})))
+    with pytest.raises(CacheError, match="Delete this one file"):
+        reopened()
+
+
+def test_descriptors_outlive_their_description(cache: Cache, reopened: Callable[[], Cache]) -> None:
     store(cache, image(1))
     (cache.path / "pipeline.json").unlink()
+    assert Cache.fingerprints(cache.directory) == ["f1"]
+    with pytest.raises(CacheError, match=r"pipeline\.json was lost\. Run the same extraction again"):
+        reopened()
     assert_same(Cache(cache.directory, "f1", dimension=DIMENSION).get(sha(1)), image(1))

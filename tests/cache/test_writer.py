@@ -70,6 +70,26 @@ def test_a_shard_is_written_after_a_time(cache: Cache, monkeypatch: pytest.Monke
         assert len(files(cache, "done")) == 1
 
 
+def test_a_part_is_written_after_many_faces_or_characters(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts stay far below the limits of readers, also with small descriptors and long names."""
+    monkeypatch.setattr("arcage.cache.writer._ROWS_PER_SHARD", 5)
+    monkeypatch.setattr("arcage.cache.writer._NAME_CHARACTERS_PER_PART", 1000)
+    writer = ShardWriter(cache)
+    writer.add(image(1, faces=3))
+    assert len(files(cache, "done")) == 0
+    writer.add(image(2, faces=2))
+    assert len(files(cache, "done")) == 1
+    writer.add(image(3, faces=0), "a" * 999)
+    assert len(files(cache, "done")) == 1
+    writer.add_name(sha(1), "b")
+    assert len(files(cache, "done")) == 2
+    assert len(cache.names()) == 2
+    writer.add_name(sha(1), "c")
+    assert len(cache.names()) == 2
+
+
 def test_files_that_cannot_be_read_are_not_cached(cache: Cache) -> None:
     nothing = ImageFaces("", 0, 0, "unreadable", "gone", (), np.empty((0, DIMENSION), np.float16))
     with ShardWriter(cache) as writer:

@@ -179,3 +179,19 @@ def test_a_needed_column_that_is_too_large_is_refused(
     path = parquet(tmp_path, columns, use_dictionary=False, compression="zstd")
     with pytest.raises(UsageError, match=r"more than 16 MiB of memory"):
         read_table(path)
+
+
+def test_parquet_with_little_that_stands_for_much_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 5000
+    columns = {"path": pa.array(["p" * 1000 + str(i) for i in range(n)]), "age": pa.array([40] * n)}
+    encoding = {"path": "DELTA_BYTE_ARRAY", "age": "PLAIN"}
+    options = {"use_dictionary": False, "column_encoding": encoding, "compression": "zstd"}
+    path = parquet(tmp_path, columns, **options)
+    assert path.stat().st_size < 20_000
+    assert len(by_path(path)) == n
+    monkeypatch.setattr("arcage.data.rows.ALWAYS_READ", 3_000_000)
+    with pytest.raises(UsageError, match=r"more than 3,\d+,\d+ bytes of text"):
+        read_table(path)
+    assert len(by_path(parquet(tmp_path, {"path": ["a", "b"], "age": [1, 2]}))) == 2

@@ -188,6 +188,22 @@ def test_too_little_memory_for_the_networks_is_not_an_error_of_the_image(
         module.Extractor(device="cpu").extract(photo)
 
 
+def test_models_that_fail_are_tried_once(monkeypatch: pytest.MonkeyPatch, photo: bytes) -> None:
+    """A try can take seconds, and each image that is read ahead would try again."""
+    tries: list[object] = []
+
+    def fail(*arguments: object) -> Any:
+        tries.append(arguments)
+        raise ModelError("the model takes longer than 4 seconds")
+
+    monkeypatch.setattr(module, "PackNetworks", fail)
+    extractor = module.Extractor(device="cpu")
+    for _ in range(3):
+        with pytest.raises(ModelError, match="the model takes longer than 4 seconds"):
+            extractor.extract(photo)
+    assert len(tries) == 1
+
+
 def test_an_image_that_cannot_be_read_is_a_result_without_a_sha256(
     extractor: Extractor, photo: bytes
 ) -> None:

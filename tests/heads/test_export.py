@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,14 @@ def test_one_attribute_and_what_the_file_says(tmp_path: Path) -> None:
         assert tuple(one.name for one in model.graph.output) == names
         assert {prop.key: prop.value for prop in model.metadata_props} == {"fingerprint": "f" * 16}
         assert {one.domain for one in model.opset_import} == {""}
+
+
+def test_numbers_too_large_for_the_file(boosted: Heads, tmp_path: Path) -> None:
+    assert boosted.gender is not None
+    huge = replace(boosted, gender=replace(boosted.gender, slope=1e300))
+    with pytest.raises(HeadsError, match="too large for single precision"):
+        write_onnx(huge, tmp_path / "heads.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_onnx(boosted: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

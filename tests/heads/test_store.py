@@ -183,6 +183,13 @@ def test_huge_numbers_in_heads_give_an_error_and_no_answer(
         heads.predict(faces(5, 1)[0])
 
 
+def test_curves_of_huge_numbers_are_compared_without_warnings(fitted: Heads, tmp_path: Path) -> None:
+    curves = {f"age.interval.{name}": np.array([-1e308, 1e308]) for name in ("ages", "low", "high")}
+    assert load_heads(changed(fitted, tmp_path, curves)).age is not None
+    with pytest.raises(HeadsError, match="curves do not fit together"):
+        load_heads(changed(fitted, tmp_path, {name: -curve for name, curve in curves.items()}))
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(99)])
 def test_a_file_of_arrays_that_is_no_zip_file_is_refused(fitted: Heads, tmp_path: Path, data: bytes) -> None:
     with pytest.raises(HeadsError, match="damaged"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import cv2
 import numpy as np
@@ -11,7 +12,10 @@ from encoded import BLUE, CMYK_JPEG, RED, assert_rgb, difference, exif, jpeg, jp
 
 from arcage.errors import ImageError
 from arcage.images.decoder import decode
-from arcage.images.jpeg import read_header
+from arcage.images.jpeg import is_doubtful, read_header
+
+PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+RESTARTS = (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
 
 
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
@@ -79,6 +83,46 @@ def test_a_progressive_jpeg_without_its_last_scans_is_refused() -> None:
     for scan in scans[1:]:
         with pytest.raises(ImageError, match="truncated or damaged JPEG"):
             decode(data[:scan])
+
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="warnings of libjpeg are read with glibc only"
+)
+
+
+@linux_only
+@pytest.mark.parametrize("options", [(), RESTARTS, PROGRESSIVE])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.98])
+def test_a_truncated_jpeg_with_a_forged_end_is_refused(options: tuple[int, ...], share: float) -> None:
+    data = jpeg(picture(64, 80), *options)
+    start = data.index(b"\xff\xda")
+    with pytest.raises(ImageError, match=r"^truncated or damaged JPEG image$"):
+        decode(data[: start + int(share * (len(data) - start))] + b"\xff\xd9")
+
+
+@linux_only
+@pytest.mark.parametrize("kept", [0, 4])
+def test_a_jpeg_without_a_restart_segment_is_refused(kept: int) -> None:
+    data = jpeg(picture(64, 80), *RESTARTS)
+    start, end = data.index(b"\xff\xd3"), data.index(b"\xff\xd4")
+    with pytest.raises(ImageError, match=r"^truncated or damaged JPEG image$"):
+        decode(data[: start + kept] + data[end:])
+
+
+def test_a_progressive_jpeg_with_an_end_but_without_its_last_scans_is_refused() -> None:
+    data = jpeg(picture(64, 80), *PROGRESSIVE)
+    scans = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    for at in scans[1:]:
+        with pytest.raises(ImageError, match=r"^truncated or damaged JPEG image$"):
+            decode(data[:at] + b"\xff\xd9")
+
+
+def test_a_warning_alone_does_not_make_a_jpeg_incomplete() -> None:
+    data = jpeg(picture(64, 80))
+    # "Warning: unknown JFIF revision number 9.01": the pixels are examined.
+    np.testing.assert_array_equal(decode(data.replace(b"JFIF\0\1", b"JFIF\0\x09")), decode(data))
+    assert is_doubtful(b"Warning: unknown JFIF revision number 9.01\n")
+    assert not is_doubtful(b"libpng warning: iCCP: known incorrect sRGB profile\n")
 
 
 def test_pixels_that_look_like_padding() -> None:

@@ -34,9 +34,11 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_limits_that_no_image_can_meet_are_refused() -> None:
     with pytest.raises(UsageError, match="`max_memory` is 50 MB or more"):
         parse_limits("49MB", 1)
-    for seconds in (0, -1, float("nan")):
+    for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="`max_seconds` is more than 0"):
             DecodeLimits(seconds=seconds)
+    with pytest.raises(UsageError, match="`max_memory` is 1,000,000 TB or less"):
+        parse_limits("999999999999999TB", 1)
     assert (DecodeLimits().memory, DecodeLimits().seconds, DecodeLimits().pixels) == (
         1 << 30,
         10,

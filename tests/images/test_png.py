@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from encoded import BLUE, RED, STORED, XMP, assert_rgb, encode, exif, is_turned, picture, png, png_chunk, xmp
 
-from arcage.errors import ImageError, ImageMemoryError
+from arcage.errors import ImageError, ImageHereError, ImageMemoryError
 from arcage.images import png as png_module
-from arcage.images.decoder import decode
+from arcage.images.decoder import decode, is_quick
+from arcage.images.limits import DecodeLimits
 
 
 def test_palette_png_with_and_without_transparency() -> None:
@@ -113,3 +114,36 @@ def test_memory_is_estimated_from_the_header() -> None:
     large = png(10_000, 10_000, 16, 6, [b""])
     with pytest.raises(ImageMemoryError, match=r"1\.1 GB of memory"):
         decode(large)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (3000, 3000)])
+def test_data_that_expand_after_the_last_row_are_not_decompressed_in_this_process(
+    size: tuple[int, int],
+) -> None:
+    packer = zlib.compressobj(9)
+    rows = packer.compress(bytes(size[1] * (1 + 3 * size[0]))) + packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    header = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", rows + 3000 * megabyte), (b"IEND", b""))
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    assert not is_quick(data)
+    with pytest.raises(ImageHereError, match="longer than 1 second"):
+        decode(data, limits=DecodeLimits(seconds=1))
+
+
+def test_a_large_compressed_photo_is_decoded_in_this_process() -> None:
+    noise = np.random.default_rng(0).integers(0, 64, (1000, 1000, 3), np.uint8)
+    data = encode(noise, ".png")
+    assert len(data) > 1 << 20
+    assert is_quick(data)
+    assert png_module.read_header(data).seconds == pytest.approx(1e-8 * (noise.size + len(data)))
+
+
+@pytest.mark.parametrize("kind", [b"IEND", b"IDAT", b"tEXt"])
+def test_the_length_of_a_chunk_takes_no_memory(kind: bytes) -> None:
+    data = encode(picture(), ".png")
+    text = png_chunk(b"tEXt", b"name\0text")
+    data = data[:33] + text + data[33:]
+    at = data.index(kind) - 4
+    with pytest.raises(ImageError, match=r"^truncated or damaged PNG image$"):
+        decode(data[:at] + b"\xe4" + data[at + 1 :])

@@ -31,11 +31,24 @@ def test_sizes_after_decompression(version: str, compression: str) -> None:
     data, start, size = written(values, use_dictionary=False, **options)
     sizes = page_sizes(io.BytesIO(data), start, size)
     assert 5_000_000 <= sizes.largest < 5_001_000
-    assert sizes.dictionary == 0
+    assert sizes.repeated == 0
     assert sizes.expanded == (0 if compression == "none" else sizes.largest)
     data, start, size = written(values[:2] * 500, use_dictionary=True, **options)
     sizes = page_sizes(io.BytesIO(data), start, size)
-    assert (sizes.largest, sizes.dictionary) == (200_008, 200_008)
+    assert (sizes.largest, sizes.repeated) == (200_008, 200_008)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_values_that_share_prefixes(version: str) -> None:
+    """30 values of 1 MB each, which share all but their last byte."""
+    values = [bytes(1_000_000) + bytes([number]) for number in range(30)]
+    encoding = {"image": "DELTA_BYTE_ARRAY"}
+    data, start, size = written(
+        values, use_dictionary=False, column_encoding=encoding, data_page_version=version
+    )
+    sizes = page_sizes(io.BytesIO(data), start, size)
+    assert sizes.repeated == sizes.largest == sizes.total
+    assert 1_000_000 < sizes.repeated < 1_001_000
 
 
 def test_small_pages_and_statistics() -> None:
@@ -68,4 +81,4 @@ def test_damage_is_a_value_error_or_other_sizes() -> None:
 def test_a_header_longer_than_the_first_read() -> None:
     statistics = b"\x18\x90\x4e" + bytes(10_000) + b"\0"
     header = b"\x15\0\x15\x14\x15\x0e\x2c" + statistics + b"\0"
-    assert page_sizes(io.BytesIO(header + bytes(7)), 0, len(header) + 7) == PageSizes(10, 0)
+    assert page_sizes(io.BytesIO(header + bytes(7)), 0, len(header) + 7) == PageSizes(10, total=10)

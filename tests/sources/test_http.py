@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -171,3 +172,25 @@ def test_a_server_that_fails_in_the_middle_of_a_parquet_file(
     assert [path for path, _, _ in rows(done)] == [f"{url}#{i}.jpg" for i in range(40)]
     assert {error for _, status, error in rows(done) if status != "ok"} == errors
     assert done.exit_code == code
+
+
+def test_a_body_is_in_memory_once() -> None:
+    limit, left = 40_000_000, [1_000_000] * 60
+
+    async def readany() -> bytes:
+        return bytes(left.pop())
+
+    async def read() -> tuple[int, bool, int]:
+        body, is_whole = await http.read_body(readany, limit)
+        # Here, because asyncio formats the result of a task as text.
+        return len(body), is_whole, tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.start()
+    try:
+        size, is_whole, peak = asyncio.run(read())
+    finally:
+        tracemalloc.stop()
+    assert (size, is_whole) == (limit, False)
+    assert peak < 1.5 * limit
+    with pytest.raises(ImageError, match="too large"):
+        asyncio.run(http.read_body(readany, 5, "too large"))

@@ -207,7 +207,7 @@ def test_each_row_group_is_read_once_over_all_shards(tmp_path: Path, monkeypatch
     monkeypatch.setattr(
         arcage.sources.parquet,
         "_decode",
-        lambda path, number, column: decoded.append(number) or decode(path, number, column),
+        lambda place: decoded.append(place.number) or decode(place),
     )
     names = []
     for i in (1, 2, 3):
@@ -282,9 +282,66 @@ def test_images_that_repeat_a_large_value_of_a_dictionary(
     pq.write_table(pa.table({"image": [bytes(100_000)] * 30}), path, compression="zstd")
     monkeypatch.setattr(arcage.sources.parquet, "_BATCH_BYTES", 1_000_000)
     assert [len(data) for _, data in read(path)] == [100_000] * 30  # decoded one at a time
-    monkeypatch.setattr(arcage.sources.parquet, "_MAX_BATCH_BYTES", 1_000_000)
-    with pytest.raises(ImageError, match="10 images in a row take more than 1,000,000 bytes"):
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_IMAGE", 99_000)
+    with pytest.raises(ImageError, match=r"an image of 100,0\d\d bytes is larger than its row group"):
         read(path)
+
+
+def test_images_that_share_a_long_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    encoding = {"image": "DELTA_BYTE_ARRAY"}
+    table = pa.table({"image": [bytes(100_000)] * 30})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, column_encoding=encoding)
+    assert path.stat().st_size < 2000
+    monkeypatch.setattr(arcage.sources.parquet, "_BATCH_BYTES", 1_000_000)
+    assert [len(data) for _, data in read(path)] == [100_000] * 30  # decoded one at a time
+    monkeypatch.setattr(arcage.sources.parquet, "_MAX_IMAGE", 99_000)
+    with pytest.raises(ImageError, match=r"an image of 100,0\d\d bytes is larger than its row group"):
+        read(path)
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 100])
+def test_pages_that_expand_are_decoded_one_image_at_a_time(tmp_path: Path, rows_per_group: int) -> None:
+    """100 images of 4 MB in a small file: what was read is not kept, nor is the page of the last one."""
+    path = tmp_path / "a.parquet"
+    table = pa.table({"image": [bytes(4_000_000)] * 100})
+    options = {"use_dictionary": False, "write_batch_size": 1, "compression": "zstd"}
+    pq.write_table(table, path, row_group_size=rows_per_group, **options)
+    del table
+    before = pa.total_allocated_bytes()
+    sources = list(walk([path]))
+    for source in sources:
+        assert len(source.read()) == 4_000_000
+        assert pa.total_allocated_bytes() - before < 20_000_000
+
+
+def test_damaged_footers(tmp_path: Path) -> None:
+    """pyarrow ends the process if it is asked where a column is that is not as its statistics say."""
+    path = write(tmp_path / "a.parquet", {"image": [b"%d" % n for n in range(40)]}, 10)
+    data = path.read_bytes()
+    optional = b"\x25\x02\x18\x05image"
+    assert data.count(optional) == 1
+    path.write_bytes(data.replace(optional, b"\x25\x00\x18\x05image"))
+    assert len(list(walk([path]))) == 40
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(data)
+        for _ in range(chance.randrange(1, 4)):
+            changed[chance.randrange(start, len(data) - 8)] = chance.randrange(256)
+        path.write_bytes(changed)
+        try:
+            read(path)
+        except (ImageError, UsageError):
+            refused += 1
+    assert refused > 150
+
+
+def test_names_are_not_endless(tmp_path: Path) -> None:
+    (first, error) = walk([write(tmp_path / "a.parquet", {"image": TWO, "path": ["a", "b" * 70_000]})])
+    assert first.name == "a"
+    assert "a name has 70,000 bytes, the limit is 65,536" in error.error
 
 
 def test_a_row_group_that_claims_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

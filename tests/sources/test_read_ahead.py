@@ -17,6 +17,7 @@ import pytest
 from servers import free_port, rows
 from stores import Broken
 
+import arcage.sources.read_ahead as module
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -106,3 +107,48 @@ def test_reading_ahead_stops(broken: type[Broken], monkeypatch: pytest.MonkeyPat
     with suppress(CancelledError):  # it may have been read before
         assert second.read()
     assert 998 <= broken.good <= 999
+
+
+def wait_until(happens: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_large_images_are_not_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read and not taken yet is limited; what was taken is kept while there is room."""
+    monkeypatch.setattr(module, "_MAX_HELD", 5000)
+    monkeypatch.setattr(module, "_MAX_KEPT", 3000)
+    reads: list[int] = []
+
+    def source(number: int) -> Source:
+        def read() -> bytes:
+            reads.append(number)
+            return bytes([number]) * 1000
+
+        return Source(f"{number}", f"{number}", opener=read)
+
+    with ReadAhead(map(source, range(100))) as ahead:
+        taken = list(ahead)
+        wait_until(lambda: len(reads) >= 6)
+        time.sleep(0.1)
+        most = 6 + module._THREADS  # each thread may begin before the others have finished
+        assert len(reads) <= most
+        for number, one in enumerate(taken):
+            assert one.read() == bytes([number]) * 1000
+            assert len(reads) <= number + 1 + most
+        assert sorted(reads) == list(range(100))
+        again = [one.read()[0] for one in taken]
+        assert again == list(range(100))
+        assert 97 <= len(reads) - 100 <= 100
+        del one, taken[:]
+        wait_until(lambda: ahead._memory._held == 0)
+
+
+def test_images_that_nobody_reads_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_HELD", 5000)
+    sources = (Source(f"{i}", f"{i}", opener=lambda: bytes(1000)) for i in range(200))
+    with ReadAhead(sources) as ahead:
+        last = [source for source in ahead if source.name == "199"]
+        assert len(last[0].read()) == 1000

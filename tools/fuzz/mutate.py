@@ -158,6 +158,13 @@ def mutate(
     return data
 
 
+def mutate_footer(rng: np.random.Generator, data: bytes, *, most: int = 4) -> bytes:
+    """Damage the footer of a Parquet file, and correct its length."""
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer = mutate(rng, data[start:-8], most=most)
+    return data[:start] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
 def _place(rng: np.random.Generator, data: bytes) -> int:
     """Return an index, half of the time among the first 512 bytes, where headers are."""
     size = max(len(data), 1)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import time
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 from arcage.cache import Cache, ShardWriter
+from arcage.cache.marker import CHECKSUM, FAST_DIGEST, sealed
 from arcage.readers.npy import parse_npy
 from arcage.types import Face, ImageFaces
 from tools.fuzz.campaign import Case, SilentChange, Verdict
-from tools.fuzz.mutate import mutate
+from tools.fuzz.mutate import mutate, mutate_footer
 
 FINGERPRINT, DIMENSION, IMAGES = "f", 16, 12
 _OLD = 3600.0
@@ -55,7 +58,9 @@ class CacheFiles:
         files = dict(self.files)
         names = sorted(files)
         chosen = names[int(rng.integers(len(names)))]
-        kind = int(rng.integers(10))
+        kind = int(rng.integers(12))
+        if kind > 9:
+            return self._other_parquet(rng)
         if kind == 0:
             del files[chosen]
             return Case(files=files, about=f"without {chosen}")
@@ -68,10 +73,30 @@ class CacheFiles:
         files[chosen] = mutate(rng, files[chosen], others)
         return Case(files=files, about=f"{chosen} damaged")
 
+    def _other_parquet(self, rng: np.random.Generator) -> Case:
+        """Return a hostile cache: damaged Parquet with right checksums, which may answer anything."""
+        files = dict(self.files)
+        names = sorted(name for name in files if name.endswith(".parquet"))
+        chosen = names[int(rng.integers(len(names)))]
+        damage = mutate_footer if rng.integers(2) else mutate
+        data = files[chosen] = damage(rng, files[chosen])
+        marker = chosen.removesuffix("parquet") + "done"
+        facts = json.loads(files[marker])
+        del facts[CHECKSUM]
+        facts["files"]["parquet"] = {
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            FAST_DIGEST: xxhash.xxh3_128_hexdigest(data),
+        }
+        files[marker] = json.dumps(sealed(facts)).encode()
+        return Case(files=files, about=f"{chosen} damaged, with right checksums", truth="hostile")
+
     def run(self, case: Case) -> Verdict:
         folder = case.write(self.work)
         for path in folder.rglob("*"):
             os.utime(path, (time.time() - _OLD,) * 2)
+        if case.truth == "hostile":
+            return _use(folder)
         cache = Cache(folder, FINGERPRINT)
         found = {sha256: image for sha256 in self.truth if (image := cache.get(sha256)) is not None}
         for sha256, image in found.items():
@@ -93,6 +118,16 @@ class CacheFiles:
         if (missing and not cache.damaged) or (incomplete and not again.damaged):
             raise SilentChange(f"{case.about}: images or names are missing, and nothing is reported")
         return "refused" if incomplete else "answered"
+
+
+def _use(folder: Path) -> Verdict:
+    """Use everything in a cache."""
+    cache = Cache(folder, FINGERPRINT)
+    for sha256 in cache.names().sha256():
+        cache.get(sha256)
+    table = cache.table()
+    table.descriptors()
+    return "refused" if cache.damaged or Cache(folder, FINGERPRINT).verify() else "answered"
 
 
 class NpyHeaders:

@@ -46,7 +46,7 @@ class Images:
 class OtherImages:
     """GIF, TIFF, BMP, Netpbm and JPEG 2000, which are decoded in worker processes."""
 
-    name = "other images"
+    name = "other-images"
     seconds = 15.0
 
     def prepare(self, folder: Path) -> None:
