@@ -6,6 +6,7 @@ image. Ray restarts an actor that dies and repeats its batch, so each batch ends
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import pickle
@@ -156,6 +157,7 @@ def extract_on_ray(
     extractor: Extractor,
     *,
     names: bool = True,
+    warn: Callable[[str], object] = lambda _: None,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
     """Extract all images into a cache on Ray: on the cluster ``RAY_ADDRESS``, or on this machine.
@@ -167,18 +169,26 @@ def extract_on_ray(
     Args:
         sources: the images, on a disk that all workers share under the same path.
         cache: on such a disk as well.
-        extractor: computes faces and descriptors. With a GPU device, each actor gets one GPU.
+        extractor: computes faces and descriptors. On a device other than ``cpu``, each actor gets one GPU
+            and an equal share of the cores. ``auto`` uses the GPUs of the cluster if networks run on them.
+            This process needs no GPU.
+        warn: called with the reason if ``auto`` does not use the GPUs of the cluster.
         names, progress: as for :func:`arcage.extraction.run.extract_to_cache`.
 
     Raises:
-        DeviceError: Ray is not installed, or cannot be started or joined.
+        DeviceError: Ray is not installed, or cannot be started or joined, or the cluster has no such device.
         CacheError, ModelError, RemoteError: as :func:`arcage.extraction.run.extract_to_cache`.
         KeyboardInterrupt: raised again; finished batches are in the cache.
     """
     summary = Summary()
     start = time.monotonic()
     with _ray() as ray:
-        pool = _plan_actors(ray.nodes(), gpu=extractor.engine.device != "cpu")
+        with _ray_errors(ray):
+            device = _choose_device(ray, extractor, warn)
+        pool = _plan_actors(ray.nodes(), device)
+        # A copy, because the caller's extractor keeps its device.
+        extractor = copy.copy(extractor)
+        extractor.device = device
         stage = {"names": names, "folder": os.getcwd(), "cpus": pool.resources["num_cpus"]}
         stream = iter(sources)
         while window := list(islice(stream, _WINDOW)):
@@ -189,7 +199,7 @@ def extract_on_ray(
                 _Actor,
                 fn_constructor_args=(extractor, str(cache.directory)),
                 fn_constructor_kwargs=stage,
-                batch_size=None,
+                batch_size=size,  # of the blocks as well; Ray insists on a number for actors with a GPU
                 compute=ray.data.ActorPoolStrategy(size=min(pool.actors, len(batches))),
                 **pool.resources,
             )
@@ -220,11 +230,18 @@ class _Actor(CachedExtraction):
 
 
 def _results(ray: Any, data: Any) -> Iterator[dict[str, Array]]:
-    try:
+    with _ray_errors(ray):
         for done in data.iter_batches(batch_size=None):
-            if done["status"][0] == _FAILED:
-                raise getattr(errors, done["sha256"][0], ArcageError)(done["error"][0])
+            for row in np.flatnonzero(done["status"] == _FAILED):
+                raise getattr(errors, done["sha256"][row], ArcageError)(done["error"][row])
             yield done
+
+
+@contextmanager
+def _ray_errors(ray: Any) -> Iterator[None]:
+    """Convert errors of Ray to DeviceError, except those that were raised by code in an actor."""
+    try:
+        yield
     except ray.exceptions.RayTaskError:
         raise  # keeps the traceback of the actor
     except ray.exceptions.RayError as error:
@@ -318,22 +335,50 @@ class _ActorPool:
     """Options of each actor: ``num_cpus`` and, on GPUs, ``num_gpus``."""
 
 
-def _plan_actors(nodes: list[dict[str, Any]], *, gpu: bool) -> _ActorPool:
-    """Divide the machines of a cluster, as ``ray.nodes()`` lists them, into actors.
+def _choose_device(ray: Any, extractor: Extractor, warn: Callable[[str], object]) -> str:
+    """Return the device of all actors. If it is ``auto``, a worker with a GPU decides."""
+    device = extractor.device.lower()
+    if device != "auto":
+        return device
+    if not _machines(ray.nodes(), "GPU"):
+        return "cpu"
+    probe = ray.remote(num_cpus=1, num_gpus=1)(_engine_of)
+    device, note = ray.get(probe.remote(extractor))
+    if note:
+        warn(note)
+    return str(device)
+
+
+def _engine_of(extractor: Extractor) -> tuple[str, str]:
+    """Return the device and the note of the engine that this process would use."""
+    return extractor.engine.device, extractor.engine.note
+
+
+def _plan_actors(nodes: list[dict[str, Any]], device: str) -> _ActorPool:
+    """Divide the machines of a cluster, as ``ray.nodes()`` lists them, into actors for a device.
 
     Raises:
         DeviceError: no machine has the resources of one actor.
     """
-    machines = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
-    if gpu:
-        machines = [machine for machine in machines if machine.get("GPU", 0) >= 1]
-        cpus = min((int(m["CPU"] // m["GPU"]) for m in machines), default=0)
-        pool = _ActorPool(sum(int(m["GPU"]) for m in machines), {"num_cpus": max(1, cpus), "num_gpus": 1})
-    else:
+    if device == "cpu":
+        machines = _machines(nodes, "CPU")
         cpus = min((int(min(m["CPU"], _CPUS)) for m in machines), default=1)
         pool = _ActorPool(sum(int(m["CPU"] // cpus) for m in machines), {"num_cpus": cpus})
+    else:
+        machines = _machines(nodes, "GPU")
+        cpus = max(1, min((int(m["CPU"] // m["GPU"]) for m in machines), default=1))
+        actors = sum(int(min(m["GPU"], m["CPU"] // cpus)) for m in machines)
+        pool = _ActorPool(actors, {"num_cpus": cpus, "num_gpus": 1})
     if not pool.actors:
+        missing = "CPU" if device == "cpu" else "GPU"
         raise DeviceError(
-            f"the Ray cluster has no machine with a {'GPU' if gpu else 'CPU'}: see `ray status`"
+            f"the device {device!r} is not available: no machine of the Ray cluster has a {missing}, see "
+            "`ray status`" + ("; the device auto would use its CPUs" if missing == "GPU" else "")
         )
     return pool
+
+
+def _machines(nodes: list[dict[str, Any]], resource: str) -> list[dict[str, float]]:
+    """Return the resources of the live machines that have a core and at least one unit of a resource."""
+    found = [node["Resources"] for node in nodes if node["Alive"]]
+    return [machine for machine in found if machine.get("CPU", 0) >= 1 and machine.get(resource, 0) >= 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -63,31 +64,33 @@ def extract(
     from arcage.embedder.extractor import Extractor
     from arcage.extraction.run import extract_to_cache, open_cache
 
-    run = extract_to_cache
-    if request.engine == "ray":
+    run: Callable[..., Summary] = extract_to_cache
+    on_ray = request.engine == "ray"
+    if on_ray:
         if request.inputs.arguments == (STDIN,):
             raise UsageError("- is one image: leave out `engine` ray")
         from arcage.extraction.distributed import extract_on_ray
 
-        run = extract_on_ray
+    def make_extractor(variant: int, device: str) -> Extractor:
+        return Extractor(
+            request.pack, device, variant=variant, min_face=request.min_face, limits=request.limits
+        )
+
     total = Summary()
     for variant in range(request.augment + 1):
-        extractor = Extractor(
-            request.pack,
-            request.device,
-            variant=variant,
-            min_face=request.min_face,
-            limits=request.limits,
-        )
-        cache = open_cache(request.cache, extractor)
-        if extractor.engine.note and not variant:
+        extractor = make_extractor(variant, request.device)
+        # The machines of a Ray cluster may have devices that this one lacks.
+        cache = open_cache(request.cache, make_extractor(variant, "cpu") if on_ray else extractor)
+        if on_ray:
+            run = partial(extract_on_ray, warn=_ignore if variant else warn)
+        elif extractor.engine.note and not variant:
             warn(extractor.engine.note)
         title = f"Variant {variant} of {request.augment}" if variant else "Extracting"
         names = request.names and not variant
         try:
             with progress(title, lambda: request.inputs) as advance, ReadAhead(request.inputs) as ahead:
                 # Ray actors read the images themselves.
-                images = request.inputs if request.engine == "ray" else ahead
+                images = request.inputs if on_ray else ahead
                 summary = run(images, cache, extractor, names=names, progress=advance)
         finally:
             for text in damage_texts(cache.damaged):
@@ -98,3 +101,7 @@ def extract(
         if ahead.error is not None:
             break
     return total
+
+
+def _ignore(_: str) -> None:
+    pass

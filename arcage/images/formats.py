@@ -15,6 +15,7 @@ from arcage.errors import ImageError
 from arcage.images import bmp, gif, heif, jpeg, jpeg2000, netpbm, png, tiff, unsupported, webp
 from arcage.images.header import ImageHeader
 from arcage.images.pixels import any_to_rgb, bgr_to_rgb
+from arcage.images.silence import opencv_messages
 
 
 def _decode_opencv(data: bytes, header: ImageHeader) -> Any:
@@ -26,6 +27,13 @@ def _decode_opaque(data: bytes, header: ImageHeader) -> Any:
     # The fourth channel of BMP and TIFF is often padding or premultiplied alpha, so it is ignored.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return None if image is None else bgr_to_rgb(image, header.depth)
+
+
+def _decode_tiff(data: bytes, header: ImageHeader) -> Any:
+    with opencv_messages() as messages:
+        image = _decode_opaque(data, header)
+    # libtiff leaves the rest of a short strip as it is.
+    return None if tiff.lacks_pixels(b"".join(messages)) else image
 
 
 def _decode_avif(data: bytes, header: ImageHeader) -> Any:
@@ -90,7 +98,15 @@ FORMATS = (
     # The zeros, the high bytes of a small header size, distinguish BMP from text.
     Format("BMP", re.compile(rb"BM.{13}\0\0\0", re.DOTALL).match, bmp.read_header, _decode_opaque),
     Format("GIF", re.compile(rb"GIF8[79]a").match, gif.read_header),
-    Format("TIFF", re.compile(rb"II\*\0|MM\0\*").match, tiff.read_header, _decode_opaque),
+    Format(
+        "TIFF",
+        re.compile(rb"II\*\0|MM\0\*").match,
+        tiff.read_header,
+        _decode_tiff,
+        # OpenCV 4 prints the messages of libtiff, OpenCV 5 logs them.
+        is_doubtful=tiff.lacks_pixels,
+        is_complete=lambda data, header, messages: False,
+    ),
     Format(
         "Netpbm",
         netpbm.SIGNATURE.match,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ _opencv: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
 
 _PIPE_BYTES = 1 << 16
 """Capacity of a pipe, bytes."""
+_DEBUG = 5
+"""OpenCV's ``LOG_LEVEL_DEBUG``."""
 _UNBUFFERED = 2
 """``_IONBF`` of glibc."""
 
@@ -118,6 +121,28 @@ class _SilenceDecoders:
             self._restore()
         # The pipe is that of the parent.
         self._prepared, self._pipe, self._listeners = False, -1, []
+
+
+@contextmanager
+def opencv_messages() -> Iterator[list[bytes]]:
+    """Append what OpenCV logs to the list at the end. Only for workers: it changes file descriptor 2."""
+    heard: list[bytes] = []
+    level = _opencv.getLogLevel()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 2)
+            # OpenCV 4 logs warnings of libtiff at this level, OpenCV 5 at a lower one.
+            _opencv.setLogLevel(_DEBUG)
+            try:
+                yield heard
+            finally:
+                _opencv.setLogLevel(level)
+                os.dup2(kept, 2)
+            file.seek(0)
+            heard.append(file.read(_PIPE_BYTES))
+    finally:
+        os.close(kept)
 
 
 silence_decoders = _SilenceDecoders()

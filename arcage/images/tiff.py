@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from arcage.errors import ImageError
 from arcage.images import tiff_tags as tags
 from arcage.images.header import ImageHeader
 from arcage.images.orientation import orientation
+
+_LACKS_PIXELS = re.compile(
+    rb"TIFF_Error|Decode:|FillStrip|FillTile|premature end|[Nn]ot enough|[Rr]ead error|lack of data"
+)
+"""Messages of libtiff, as OpenCV logs them, about strips or tiles that are shorter than their pixels."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -31,3 +38,8 @@ def has_pages(data: bytes) -> bool:
     second = tags.second_directory(data)
     # A smaller copy of the first page is not a page.
     return bool(second) and not second.get(tags.SUBFILE, 0) & 1
+
+
+def lacks_pixels(messages: bytes) -> bool:
+    """Return whether pixels are missing, from what OpenCV logged while it decoded a file."""
+    return _LACKS_PIXELS.search(messages) is not None

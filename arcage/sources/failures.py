@@ -48,6 +48,8 @@ def explain(url: str, error: Exception, *, speaks_http: bool) -> Failure:
         return Failure(_explain_status(url, error))
     if isinstance(error, archive_errors(url)):
         return Failure(ImageError(f"cannot be read from the archive: {error_text(error)}"))
+    if "InvalidRange" in _s3_codes(error):
+        return Failure(ImageError("the object is smaller than the server said"))
     if not is_http_error(error):
         return Failure(unreachable(url, error_text(error)), server_down=True)
     if (malformed := malformed_response(error)) is not None:
@@ -141,6 +143,11 @@ def is_permanent(error: Exception) -> bool:
     """Return whether an error without an HTTP status, such as an invalid certificate, will occur again."""
     aiohttp = _aiohttp()
     return _is_tls_error(error) or isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError))
+
+
+def is_interrupted(error: Exception) -> bool:
+    """Return whether a transfer broke off."""
+    return "aiohttp" in sys.modules and isinstance(error, _aiohttp().ClientPayloadError)
 
 
 def is_slow_or_refused(error: Exception) -> bool:

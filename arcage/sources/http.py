@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,7 +68,7 @@ class _Response(aiohttp.ClientResponse):
         if self._body is None:
             span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.request_info.headers.get("Range", ""))
             limit = int(span[2]) - int(span[1]) + 1 if span else MAX_PAGE_BYTES
-            body, is_whole = await _read_body(self, limit)
+            body, is_whole = await read_body(self.content.readany, limit)
             if not is_whole:
                 raise ImageError("the server sent more than was requested")
             self._body = body
@@ -133,25 +134,32 @@ async def _get(
             return b""
         if too_large and response.status != 206 and (response.content_length or 0) > limit:
             raise ImageError(too_large)
-        body, _ = await _read_body(response, limit, too_large)
+        body, _ = await read_body(response.content.readany, limit, too_large)
         if span := re.fullmatch(r"bytes=0-(\d+)", headers.get("Range", "")):
             _check_range(response, len(body), int(span[1]) + 1)
         return body
 
 
-async def _read_body(response: aiohttp.ClientResponse, limit: int, too_large: str = "") -> tuple[bytes, bool]:
+async def read_body(
+    read: Callable[[], Awaitable[bytes]], limit: int, too_large: str = ""
+) -> tuple[bytes, bool]:
     """Return at most ``limit`` bytes of a body, and whether these are all.
 
+    Args:
+        read: returns the next bytes; empty at the end.
+        limit: number of bytes after which reading stops.
+        too_large: message of the error if there are more; empty for no error.
+
     Raises:
-        ImageError: there are more, and ``too_large`` is its message.
-        TimeoutError: the server is too slow.
+        ImageError: there are more, and ``too_large`` is not empty.
+        aiohttp.ClientError, TimeoutError: the transfer failed, or is too slow.
     """
     pace = Pace(MIN_RATE, PERIOD, OBJECT_SECONDS)
     body = io.BytesIO()  # returns its content without a copy
     while True:
         # aiohttp's own time limit ends with a response that it cannot parse.
         async with asyncio.timeout(SILENT_SECONDS):
-            chunk = await response.content.readany()
+            chunk = await read()
         if not chunk:
             return body.getvalue(), True
         if body.tell() + len(chunk) > limit:

@@ -27,9 +27,9 @@ _NAMES_BATCH_ROWS = 1024
 _BUFFER = 1 << 20
 """Size of a read from the file, bytes. Without it, pyarrow would read a column of a whole row group."""
 
-_MAX_PAGE = 32 << 20
+_MAX_PAGE = 16 << 20
 """Maximum size of a page of images that is at most a tenth of it in the file, bytes. Encoded images do not
-compress."""
+compress. Pages of 16 row groups can be in memory at once."""
 _MAX_NAMES_PAGE = 64 << 20
 """Maximum size of a page of names, bytes."""
 _MAX_NAME = 65_536

@@ -153,13 +153,23 @@ def _content(at: Location) -> bytes:
             from arcage.sources.http import read_start
 
             return read_start(at.system, at.key, most, limit=MAX_FILE_BYTES, too_large=_too_large())
-        # With a range, s3fs does not ask for the size first.
+        if hasattr(at.system, "_call_s3"):
+            from arcage.sources import s3
+
+            return s3.read(
+                at.system,
+                at.key,
+                limit=MAX_FILE_BYTES,
+                too_large=_too_large(),
+                seconds=at.timeout["timeout"],
+            )
+        # With a range, the size is not requested first.
         data: bytes = at.system.cat_file(at.key, start=0, end=most, **at.timeout)
     except PermissionError as error:
         if has_invalid_credentials(error):
             raise
         raise ImageError("Permission denied") from None
-    except ABSENT:
+    except (*ABSENT, ImageError):
         raise
     except Exception as error:
         # An empty object has no ranges.

@@ -15,6 +15,7 @@ from arcage.sources.failures import (
     explain,
     http_status,
     is_http_error,
+    is_interrupted,
     is_permanent,
     is_slow_or_refused,
     is_temporary,
@@ -91,7 +92,8 @@ def send(url: str, request: Callable[[], T]) -> T:
             server.answered()
             raise
         except Exception as error:
-            pause = _pause(error, attempt) if is_http(url) else None
+            # The packages for other protocols repeat requests on their own, but not what is read after them.
+            pause = _pause(error, attempt) if is_http(url) or is_interrupted(error) else None
             if pause is None:
                 failure = explain(url, error, speaks_http=server.speaks_http)
                 if isinstance(failure.error, RemoteError):
@@ -109,7 +111,7 @@ def send(url: str, request: Callable[[], T]) -> T:
 def _pause(error: Exception, attempt: int) -> float | None:
     """Return the seconds until the next attempt; None if a retry would not help.
 
-    Only for HTTP: the packages for other protocols retry on their own.
+    The error is one of HTTP, or a transfer that broke off.
     """
     status = http_status(error)
     if status is not None:

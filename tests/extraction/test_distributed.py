@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pickle
 import re
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray_jobs
 from fakes import FINGERPRINT, FakeExtractor, face, image
 from folders import content, photos
 
 from arcage.cache import Cache
 from arcage.embedder.engines.base import cores
 from arcage.errors import DeviceError
-from arcage.extraction.distributed import CachedExtraction, _ActorPool, _plan_actors, as_columns
+from arcage.extraction.distributed import (
+    CachedExtraction,
+    _ActorPool,
+    _choose_device,
+    _plan_actors,
+    _ray,
+    as_columns,
+    extract_on_ray,
+)
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.sources.walk import walk
 
@@ -108,14 +118,15 @@ def test_a_cluster_is_divided_into_actors() -> None:
         return {"Alive": True, "Resources": resources}
 
     dead = {"Alive": False, "Resources": {"CPU": 64.0}}
-    assert _plan_actors([node(CPU=2.0)], gpu=False) == _ActorPool(1, {"num_cpus": 2})
+    assert _plan_actors([node(CPU=2.0)], "cpu") == _ActorPool(1, {"num_cpus": 2})
     mixed = [node(CPU=64.0), node(CPU=10.0), node(memory=1.0), dead]
-    assert _plan_actors(mixed, gpu=False) == _ActorPool(18, {"num_cpus": 4})
+    assert _plan_actors(mixed, "cpu") == _ActorPool(18, {"num_cpus": 4})
     gpus = [node(CPU=32.0, GPU=4.0), node(CPU=64.0), node(CPU=8.0, GPU=1.0)]
-    assert _plan_actors(gpus, gpu=True) == _ActorPool(5, {"num_cpus": 8, "num_gpus": 1})
-    for nodes, gpu in (([], False), ([dead], False), ([node(CPU=64.0)], True)):
+    assert _plan_actors(gpus, "cuda") == _ActorPool(5, {"num_cpus": 8, "num_gpus": 1})
+    assert _plan_actors([node(CPU=2.0, GPU=4.0)], "cuda") == _ActorPool(2, {"num_cpus": 1, "num_gpus": 1})
+    for nodes, device in (([], "cpu"), ([dead], "cpu"), ([node(CPU=64.0)], "cuda")):
         with pytest.raises(DeviceError, match="ray status"):
-            _plan_actors(nodes, gpu=gpu)
+            _plan_actors(nodes, device)
 
 
 def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,10 +147,17 @@ def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: py
 
 # Real runs
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None or sys.platform != "linux",
-    reason="needs Ray and /proc",
-)
+
+def real_ray(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that starts Ray. Warnings of Ray about its own code are no errors."""
+    skip = importlib.util.find_spec("ray") is None or sys.platform != "linux"
+    for mark in (
+        pytest.mark.skipif(skip, reason="needs Ray and /proc"),
+        pytest.mark.ray,
+        pytest.mark.filterwarnings(r"ignore:::ray\b"),
+    ):
+        test = mark(test)
+    return test
 
 
 @contextmanager
@@ -221,36 +239,23 @@ def address(text: str) -> str:
     return socket.inet_ntop(socket.AF_INET if len(swapped) == 4 else socket.AF_INET6, swapped)
 
 
-@needs_ray
-@pytest.mark.ray
-def test_an_actor_is_killed_and_nothing_is_lost(tmp_path: Path) -> None:
-    made = photos(tmp_path / "in", 400)
-    extractor: Any = FakeExtractor()
-    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+def wait_for_shards(process: subprocess.Popen[str], cache: Path, count: int) -> None:
+    deadline = time.monotonic() + 90
+    while len(list(cache.glob("*/*.done"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@real_ray
+def test_nothing_leaves_the_machine_and_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 400)
     cache = tmp_path / "cache"
     command = ("extract", tmp_path / "in", "--cache", cache, "--engine", "ray")
-    with running(*command, FAKE_DELAY=0.03) as process:
-        wait_for_shards(process, cache, 2)
-        actors = [pid for pid, line in family(process.pid).items() if "_Actor" in line]
-        assert len(actors) == 2
-        os.kill(actors[0], signal.SIGKILL)
-        _, words = process.communicate(timeout=120)
-    assert process.returncode == 0, words
-    assert words.startswith("400 images in ")
-    assert "Traceback" not in words
-    assert len(Cache(cache, FINGERPRINT)) == len(made) == 400
-    assert content(cache) == content(tmp_path / "whole")
-
-
-@needs_ray
-@pytest.mark.ray
-def test_nothing_leaves_the_machine(tmp_path: Path) -> None:
-    photos(tmp_path / "in", 400)
-    command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
     home = tmp_path / "home"
     home.mkdir()
     with running(*command, FAKE_DELAY=0.03, RAY_USAGE_STATS_ENABLED=1, HOME=home) as process:
-        wait_for_shards(process, tmp_path / "cache", 1)
+        wait_for_shards(process, cache, 1)
         relatives = family(process.pid)
         assert sum("_Actor" in line for line in relatives.values()) == 2
         found = sockets(relatives)
@@ -271,21 +276,59 @@ def test_nothing_leaves_the_machine(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in relatives) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [line for pid, line in relatives.items() if Path(f"/proc/{pid}").exists()]
+    # Finished batches are kept, and the same command without Ray computes the others.
+    extractor: Any = FakeExtractor()
+    kept = Cache(cache, FINGERPRINT)
+    assert kept.verify() == ()
+    finished = len(kept)
+    assert 50 <= finished < 400
+    continued = extract_to_cache(walk([tmp_path / "in"]), kept, extractor)
+    assert (continued.images, continued.from_cache) == (400, finished)
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
+    assert content(cache) == content(tmp_path / "whole")
 
 
-def wait_for_shards(process: subprocess.Popen[str], cache: Path, count: int) -> None:
-    deadline = time.monotonic() + 90
-    while len(list(cache.glob("*/*.done"))) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+@pytest.fixture(scope="module")
+def cluster(compiled: Path) -> Iterator[Any]:
+    """Start a Ray cluster with two cores. This process and its children find it by environment variables."""
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Otherwise Ray replaces the loopback address by another one of this machine.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # For the actors.
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": str(compiled),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.delenv("PYTHON_CPU_COUNT", raising=False)
+        from ray.cluster_utils import Cluster
+
+        running = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20}
+        )
+        patch.setenv("RAY_ADDRESS", running.address)
+        yield running
+        running.shutdown()
 
 
-@needs_ray
-@pytest.mark.ray
-@pytest.mark.usefixtures("bundled")
-def test_the_real_networks(
-    tmp_path: Path, photo: bytes, compiled: Path, make_extractor: Callable[..., Any]
+@pytest.fixture(scope="module")
+def gpu_machine(cluster: Any) -> str:
+    """Add a machine with four cores and two GPUs, which do not exist, to the cluster; return its id.
+
+    It stays until the last test of this module.
+    """
+    return str(cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=100 << 20).node_id)
+
+
+@real_ray
+@pytest.mark.usefixtures("bundled", "cluster")
+def test_a_cluster_is_joined_and_left_by_the_real_networks(
+    tmp_path: Path, photo: bytes, make_extractor: Callable[..., Any]
 ) -> None:
     import cv2
 
@@ -297,75 +340,8 @@ def test_the_real_networks(
     extractor = make_extractor(hint="throughput")
     extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
     real = "from arcage.cli import main; main()"
-    command = (
-        "extract",
-        tmp_path / "in",
-        "--cache",
-        tmp_path / "cache",
-        "--engine",
-        "ray",
-        "--device",
-        "cpu",
-    )
-    with running(*command, prepare=real, XDG_CACHE_HOME=compiled) as process:
-        _, words = process.communicate(timeout=120)
-    assert process.returncode == 0, words
-    assert "12 images" in words
-    whole = Cache(tmp_path / "whole", extractor.fingerprint).table()
-    found = Cache(tmp_path / "cache", extractor.fingerprint).table()
-    assert found.sha256(np.arange(len(found))) == whole.sha256(np.arange(len(whole)))
-    assert (found.face >= 0).sum() >= 12
-    assert np.array_equal(found.descriptors(), whole.descriptors())
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Start a Ray cluster with two cores; yield the environment variables that lead to it."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    environment = {
-        **os.environ,
-        **token,
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [
-        *(str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", f"--port={port}"),
-        *("--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false"),
-        f"--object-store-memory={100 << 20}",
-    ]
-    with (
-        open(tmp_path / "ray.log", "w") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as head,
-    ):
-        deadline = time.monotonic() + 60
-        while "Ray runtime started" not in (tmp_path / "ray.log").read_text():
-            assert head.poll() is None, (tmp_path / "ray.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        # Without the last variable Ray replaces the loopback address by another one of this machine.
-        yield {**token, "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-        for pid in family(head.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        # Other processes would use this file to find the cluster.
-        known = Path("/tmp/ray/ray_current_cluster")
-        if known.exists() and known.read_text() == f"127.0.0.1:{port}":
-            known.unlink()
-
-
-@needs_ray
-@pytest.mark.ray
-def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: dict[str, str]) -> None:
-    photos(tmp_path / "in", 60)
-    extractor: Any = FakeExtractor()
-    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", extractor), extractor)
-    command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
-    with running(*command, **cluster) as process:
+    cache = tmp_path / "cache"
+    with running("extract", tmp_path / "in", "--cache", cache, "--engine", "ray", prepare=real) as process:
         started = set()
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -373,31 +349,78 @@ def test_a_cluster_is_joined_and_left(tmp_path: Path, cluster: dict[str, str]) -
             time.sleep(0.1)
         _, words = process.communicate(timeout=120)
     assert process.returncode == 0, words
+    assert words.startswith("12 images in ")
     assert started == set()
-    assert content(tmp_path / "cache") == content(tmp_path / "whole")
+    whole = Cache(tmp_path / "whole", extractor.fingerprint).table()
+    found = Cache(cache, extractor.fingerprint).table()
+    assert found.sha256(np.arange(len(found))) == whole.sha256(np.arange(len(whole)))
+    assert (found.face >= 0).sum() >= 12
+    assert np.array_equal(found.descriptors(), whole.descriptors())
 
 
-@needs_ray
-@pytest.mark.ray
-def test_errors_of_an_actor_are_reported(tmp_path: Path) -> None:
+@real_ray
+@pytest.mark.usefixtures("cluster")
+def test_errors_are_reported(
+    arcage: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photos(tmp_path / "in", 60)
-    (tmp_path / "failing.py").write_text(
-        "from fakes import FakeExtractor\nfrom arcage.errors import CacheError\n"
-        "class Failing(FakeExtractor):\n"
-        "    def stream(self, images, lookup=None):\n"
-        "        raise CacheError('the disk is full; free some space')\n"
-    )
-    failing = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import failing, fakes; "
-        "fakes.FakeExtractor = failing.Failing; fakes._main()"
-    )
     command = ("extract", tmp_path / "in", "--cache", tmp_path / "cache", "--engine", "ray")
-    with running(*command, prepare=failing, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}:{tmp_path}") as process:
-        _, words = process.communicate(timeout=120)
-    assert process.returncode == 3
-    assert words == "arcage: the disk is full; free some space\n"
-    with running(*command, RAY_ADDRESS="127.0.0.1:1") as process:
-        _, words = process.communicate(timeout=120)
-    assert process.returncode == 3
-    assert "cannot join Ray at 127.0.0.1:1" in words
-    assert "Traceback" not in words
+    monkeypatch.setattr("arcage.embedder.extractor.Extractor", ray_jobs.Full)
+    done = arcage(*command)
+    assert done.exit_code == 3
+    assert done.stderr == "arcage: the disk is full; free some space\n"
+    done = arcage(*command, "--device", "cuda")
+    assert done.exit_code == 3
+    assert "the device 'cuda' is not available: no machine of the Ray cluster has a GPU" in done.stderr
+    assert "Traceback" not in done.stderr
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    done = arcage(*command)
+    assert done.exit_code == 3
+    assert "cannot join Ray at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# GPUs. These tests are the last: before them, the cluster has none.
+
+
+@real_ray
+def test_each_gpu_gets_an_actor_and_one_that_is_killed_is_replaced(tmp_path: Path, gpu_machine: str) -> None:
+    made = photos(tmp_path / "in", 200)
+    fake: Any = FakeExtractor()
+    extract_to_cache(walk([tmp_path / "in"]), open_cache(tmp_path / "whole", fake), fake)
+    extractor: Any = ray_jobs.Reporting("auto", tmp_path)
+    extractor.delay = 0.05
+    killed: list[int] = []
+
+    def kill() -> None:
+        if not killed and len(list(tmp_path.glob("*.json"))) == 2:
+            killed.extend(pid for pid, line in family(os.getpid()).items() if "_Actor" in line)
+            assert len(killed) == 2
+            os.kill(killed[0], signal.SIGKILL)
+
+    warned: list[str] = []
+    cache = open_cache(tmp_path / "cache", extractor)
+    summary = extract_on_ray(walk([tmp_path / "in"]), cache, extractor, warn=warned.append, progress=kill)
+    assert killed
+    assert warned == []
+    assert (summary.images, len(made)) == (200, 200)
+    assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 200
+    assert content(tmp_path / "cache") == content(tmp_path / "whole")
+    assert extractor.device == "auto"
+    given = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    assert len(given) == 3  # with the replacement
+    assert {one["gpu"] for one in given} == {"0", "1"}
+    assert all((one["device"], one["cores"]) == ("cuda", 2) for one in given)
+    assert {one["machine"] for one in given} == {gpu_machine}
+
+
+@real_ray
+@pytest.mark.usefixtures("gpu_machine")
+def test_auto_uses_all_cpus_if_the_gpus_do_not_work(tmp_path: Path) -> None:
+    warned: list[str] = []
+    extractor: Any = ray_jobs.Reporting("auto", tmp_path, note="using the CPU")
+    with _ray() as ray:
+        assert _choose_device(ray, extractor, warned.append) == "cpu"
+        assert warned == ["using the CPU"]
+        assert _plan_actors(ray.nodes(), "cpu") == _ActorPool(3, {"num_cpus": 2})
+        assert _plan_actors(ray.nodes(), "cuda") == _ActorPool(2, {"num_cpus": 2, "num_gpus": 1})

@@ -13,6 +13,7 @@ from arcage.cache import Cache
 from arcage.errors import RemoteError, UsageError
 from arcage.extraction.request import ExtractRequest, extract
 from arcage.images.limits import DecodeLimits
+from arcage.output.summary import Summary
 from arcage.sources.inputs import Inputs, named_inputs
 
 
@@ -80,3 +81,18 @@ def test_limits_of_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arcage.embedder.extractor.Extractor", Recorded)
     extract(request(augment=1, limits=limits))
     assert given == [limits, limits]
+
+
+def test_ray_gets_the_device_and_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[str] = []
+
+    def on_ray(sources: Any, cache: Any, extractor: Any, *, warn: Any, **_: Any) -> Summary:
+        devices.append(extractor.device)
+        warn("no GPU works")
+        return Summary()
+
+    monkeypatch.setattr("arcage.extraction.distributed.extract_on_ray", on_ray)
+    warned: list[str] = []
+    extract(request(engine="ray", device="cuda", augment=1), warn=warned.append)
+    assert devices == ["cuda", "cuda"]
+    assert warned == ["no GPU works"]

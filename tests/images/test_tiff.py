@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from encoded import BIG, difference, encode, save, tiff
@@ -30,3 +32,20 @@ def test_the_first_page_of_a_tiff() -> None:
     np.testing.assert_array_equal(decode(data), BIG)
     assert is_multi_frame(data)
     assert not is_multi_frame(save(BIG, "TIFF"))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_strips_that_are_shorter_than_their_pixels_are_refused(compression: str) -> None:
+    data = bytearray(save(BIG, "TIFF", compression=compression))
+    assert decode(bytes(data)).shape == BIG.shape
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, kind, number, place = struct.unpack_from("<HHII", data, entry)
+        if tag == 279:  # sizes of the strips
+            size, form = (4, "<I") if kind == 4 else (2, "<H")
+            first = entry + 8 if number * size <= 4 else place
+            for at in range(first, first + number * size, size):
+                struct.pack_into(form, data, at, struct.unpack_from(form, data, at)[0] // 2)
+    with pytest.raises(ImageError, match="damaged TIFF image"):
+        decode(bytes(data))

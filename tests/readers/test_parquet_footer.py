@@ -79,7 +79,7 @@ def test_a_footer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_list_that_claims_many_columns() -> None:
-    """pyarrow would take a kilobyte for each before it notices."""
+    """pyarrow would take 700 bytes for each before it notices."""
     for claimed in (b"\x49\x1c\x19\xfc\xc0\x84\x3d", b"\x49\xfc\xc0\x84\x3d", b"\x29\xfc\xc0\x84\x3d"):
         with pytest.raises(ValueError, match="its footer is damaged"):
             groups(with_footer(written(), claimed))

@@ -7,7 +7,6 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -181,10 +180,8 @@ def test_a_body_is_in_memory_once() -> None:
     async def readany() -> bytes:
         return bytes(left.pop())
 
-    response: Any = SimpleNamespace(content=SimpleNamespace(readany=readany))
-
     async def read() -> tuple[int, bool, int]:
-        body, is_whole = await http._read_body(response, limit)
+        body, is_whole = await http.read_body(readany, limit)
         # Here, because asyncio formats the result of a task as text.
         return len(body), is_whole, tracemalloc.get_traced_memory()[1]
 
@@ -196,4 +193,4 @@ def test_a_body_is_in_memory_once() -> None:
     assert (size, is_whole) == (limit, False)
     assert peak < 1.5 * limit
     with pytest.raises(ImageError, match="too large"):
-        asyncio.run(http._read_body(response, 5, "too large"))
+        asyncio.run(http.read_body(readany, 5, "too large"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import io
-import os
-import subprocess
 import sys
 import threading
 import uuid
@@ -174,100 +172,6 @@ def test_too_large(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arcage.sources.remote.MAX_FILE_BYTES", 20)
     with pytest.raises(ImageError, match="too large"):
         Source(f"{memory}/b.jpg", "b.jpg").read()
-
-
-# A local S3 server
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
-    """Start an S3 server on the loopback interface, and return the environment for it."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto.server")
-    code = (
-        "from moto.server import ThreadedMotoServer; import sys\n"
-        "server = ThreadedMotoServer('127.0.0.1', 0, verbose=False); server.start()\n"
-        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        assert server.stdin is not None
-        server.stdin.close()
-
-
-def in_s3(environment: dict[str, str], *arguments: object, prepare: str = "") -> Any:
-    """Run ``arcage`` on the fake pipeline in a new process, because s3fs caches its settings."""
-    root = Path(__file__).parents[2]
-    code = f"import sys; sys.path.insert(0, {str(root / 'tests')!r})\n{prepare}\nimport fakes; fakes._main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(root), "AWS_MAX_ATTEMPTS": "1", **environment},
-        check=False,
-    )
-
-
-@pytest.mark.oracle
-def test_s3(s3: dict[str, str], tmp_path: Path) -> None:
-    prepare = """
-import fsspec
-from stores import FILES
-system = fsspec.filesystem("s3")
-system.mkdir("bucket")
-for name, data in FILES.items():
-    system.pipe_file("bucket/photos/" + name, data)
-system.pipe_file("bucket/photos/a/", b"")
-import pyarrow as pa, pyarrow.parquet as pq
-with system.open("bucket/x.parquet", "wb") as file:
-    pq.write_table(pa.table({"image": list(FILES.values()), "path": list(FILES)}), file, row_group_size=3)
-"""
-    done = in_s3(s3, "predict", "s3://bucket/photos", prepare=prepare)
-    assert done.returncode == 0, done.stderr
-    assert [(row["path"], row["status"], row["error"]) for row in rows(done)] == [
-        ("s3://bucket/photos/a/b/c.jpeg", "ok", ""),
-        ("s3://bucket/photos/a/b/c.jpeg", "ok", ""),
-        ("s3://bucket/photos/a/z.PNG", "no_face", ""),
-        ("s3://bucket/photos/a-b/1.jpg", "unreadable", "empty file"),
-        ("s3://bucket/photos/b.jpg", "ok", ""),
-        ("s3://bucket/photos/é ü.jpg", "unreadable", rows(done)[-1]["error"]),
-    ]
-    done = in_s3(s3, "extract", "s3://bucket/photos", "s3://bucket/x.parquet", "--cache", tmp_path / "cache")
-    assert done.returncode == 0, done.stderr
-    assert sorted(set(Cache(tmp_path / "cache", FINGERPRINT).names().names)) == sorted(FILES)
-    for missing in (
-        "s3://bucket/none.jpg",
-        "s3://bucket/none",
-        "s3://nobucket/a.jpg",
-        "s3://bucket/n.parquet",
-    ):
-        done = in_s3(s3, "predict", missing)
-        assert [(row["path"], row["error"]) for row in rows(done)] == [(missing, "no such file")]
-        assert done.returncode == 1
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize("place", ["s3://bucket/photos", "s3://bucket/photos/b.jpg", "s3://bucket/x.parquet"])
-def test_s3_without_credentials_or_network(s3: dict[str, str], place: str) -> None:
-    nobody = {**s3, "AWS_ACCESS_KEY_ID": "", "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}
-    del nobody["AWS_SECRET_ACCESS_KEY"]
-    done = in_s3(nobody, "predict", place)
-    assert done.returncode == 3, done.stderr
-    assert "credentials" in done.stderr
-    done = in_s3({**s3, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "predict", place)
-    assert done.returncode == 3
-    assert "127.0.0.1:1" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_error_messages_and_exit_codes() -> None:

@@ -45,7 +45,7 @@ class ParquetImages:
         ]
         self._seeds = [_written(table, **options) for table in tables for options in _OPTIONS[:2]]
         self._seeds += [_written(tables[0], **options) for options in _OPTIONS[2:]]
-        self._bombs = [_repeated(4_000_000, 100), _expanding(4_000_000, 50), _expanding(30 << 20, 20)]
+        self._bombs = [_repeated(4_000_000, 100), _expanding(4_000_000, 50), _expanding(15 << 20, 30)]
 
     def case(self, rng: np.random.Generator) -> Case:
         # Few, because they take most of the time.
