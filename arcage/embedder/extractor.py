@@ -242,7 +242,7 @@ class Extractor:
     ) -> Generator[tuple[Item, ImageFaces]]:
         """Yield the faces of many images, in their order.
 
-        One worker thread for each processor takes a few images at a time through all stages.
+        Each worker thread takes a few images at a time through all stages.
 
         Args:
             images: pairs of any value that identifies the image, and a function that reads it, which is
@@ -255,7 +255,8 @@ class Extractor:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
         """
         source = iter(images)
-        workers = cores()
+        # One more than there are processors: a worker that waits for a network leaves its processor idle.
+        workers = cores() + 1
         pool = ThreadPoolExecutor(workers, "arcage")
         tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
         submitted: deque[Future[_Done[Item]]] = deque(maxlen=2 * workers)

@@ -28,7 +28,7 @@ SIZES = [(1,), (2, 4)]
 @pytest.fixture
 def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """All images after the first go through the stages together."""
-    monkeypatch.setattr(module, "cores", lambda: 1)
+    monkeypatch.setattr(module, "cores", lambda: 0)  # one worker
 
 
 @pytest.fixture(scope="module")

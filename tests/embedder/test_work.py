@@ -68,7 +68,7 @@ def crops(extractor: Extractor) -> list[bytes]:
 def make(monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Callable[[tuple[int, ...]], Any]:
     """Return a function that makes an engine, and an Extractor with it and one worker."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
-    monkeypatch.setattr(module, "cores", lambda: 1)
+    monkeypatch.setattr(module, "cores", lambda: 0)  # one worker
 
     def make(sizes: tuple[int, ...]) -> tuple[CountingEngine, Extractor]:
         engine = CountingEngine(sizes)
