@@ -53,7 +53,7 @@ class FakeRuntime:
         self, model: bytes, options: Any, *, providers: list[Any], enable_fallback: int
     ) -> Any:
         assert enable_fallback == 0
-        assert options.log_severity_level == 3
+        assert options.log_severity_level == 4
         self.asked.append(providers)
         if self.error:
             raise RuntimeError(self.error)

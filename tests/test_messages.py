@@ -98,7 +98,7 @@ def test_groups_without_a_command_show_their_help(arcage: Run) -> None:
         assert (done.stdout + done.stderr).startswith("Usage: ")
 
 
-@pytest.mark.parametrize("device", ["gpu", "GPU", "nvidia", "cdua", "cuda:1"])
+@pytest.mark.parametrize("device", ["gpu", "GPU", "nvidia", "cdua", "cuda:x"])
 def test_unknown_devices(device: str) -> None:
     with pytest.raises(DeviceError, match=f"no device {device.lower()!r}: use auto, cpu, cuda .*NVIDIA"):
         make_engine(device)

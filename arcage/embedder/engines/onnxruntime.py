@@ -13,6 +13,7 @@ import contextlib
 import importlib.metadata
 import io
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -54,7 +55,9 @@ _INSTALL = {
     "coreml": "pip install onnxruntime",
 }
 
-_ALIASES = {"dml": "directml", "cuda:0": "cuda"}
+_ALIASES = {"dml": "directml"}
+_NUMBERED = re.compile(r"(cuda|tensorrt):(\d{1,3})")
+"""A device with the number of a GPU."""
 
 _CUDA_OPTIONS = {
     # The default benchmarks all algorithms for each new shape, which takes seconds.
@@ -62,6 +65,10 @@ _CUDA_OPTIONS = {
     # TF32 rounds to 10 bits. Its effect on descriptors has not been measured.
     "use_tf32": "0",
 }
+
+_SILENT = 4
+"""Severity of messages that end the process. Others are in the exceptions as well. Printed, they would be
+among arcage's own messages."""
 
 # An ONNX model, y = Conv(x, 2) of one number, operator set 13, made with onnx.helper (a test builds it again
 # and compares). A convolution needs cuDNN in addition to CUDA.
@@ -100,14 +107,16 @@ class OnnxRuntimeEngine:
 
     Args:
         device: the short name of an execution provider: ``cuda``, ``tensorrt``, ``coreml``, ``directml``,
-            ``cpu``, ...
+            ``cpu``, ...; ``cuda:1`` and ``tensorrt:1`` are the second GPU.
 
     Raises:
         DeviceError: the provider is not installed, or does not work on this machine.
     """
 
     def __init__(self, device: str) -> None:
-        device = _ALIASES.get(device, device)
+        self.device = _ALIASES.get(device, device)
+        numbered = _NUMBERED.fullmatch(self.device)
+        device, number = numbered.groups() if numbered else (self.device, "0")
         # Checked first: installing a runtime does not help if the name is wrong.
         if device not in {"cpu", *_INSTALL} and device not in installed_providers():
             raise DeviceError(_unknown(device))
@@ -116,16 +125,17 @@ class OnnxRuntimeEngine:
         if device not in installed:
             raise DeviceError(_not_installed(device, installed))
         self.name = f"onnxruntime {self._ort.__version__}"
-        self.device = device
         self.parallel = device == "cpu"
         self.detector_batches: tuple[int, ...] = (1,) if device == "cpu" else (1, 8, 32)
         self.embedder_batches: tuple[int, ...] = (1, 8) if device == "cpu" else (8, 64)
         self._turn = threading.Lock()
         self.note = ""
         self._provider = installed[device]
-        self._providers: list[Any] = [(self._provider, _CUDA_OPTIONS if device == "cuda" else {})]
+        on_gpu = {"device_id": number}
+        options = {"cuda": {**_CUDA_OPTIONS, **on_gpu}, "tensorrt": on_gpu}.get(device, {})
+        self._providers: list[Any] = [(self._provider, options)]
         if device == "tensorrt" and "cuda" in installed:
-            self._providers.append((installed["cuda"], _CUDA_OPTIONS))
+            self._providers.append((installed["cuda"], {**_CUDA_OPTIONS, **on_gpu}))
         if device != "cpu":
             # Providers leave a few operators on shapes to the CPU.
             self._providers.append((installed["cpu"], {}))
@@ -177,7 +187,7 @@ class OnnxRuntimeEngine:
 
     def _session(self, model: bytes) -> Any:
         options = self._ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = _SILENT
         # By default, a failing provider is replaced by the CPU, and a message is printed to standard output,
         # among the results.
         session = self._ort.InferenceSession(model, options, providers=self._providers, enable_fallback=0)
@@ -195,7 +205,7 @@ class OnnxRuntimeEngine:
         """
         printed = io.StringIO()
         try:
-            if self.device in ("cuda", "tensorrt") and hasattr(self._ort, "preload_dlls"):
+            if self.device.startswith(("cuda", "tensorrt")) and hasattr(self._ort, "preload_dlls"):
                 # Finds CUDA and cuDNN in their pip packages, and prints what is missing.
                 with contextlib.redirect_stdout(printed):
                     self._ort.preload_dlls()
@@ -253,7 +263,7 @@ def _runtime() -> Any:
     if not hasattr(onnxruntime, "InferenceSession"):
         raise DeviceError(f"ONNX Runtime is broken: its package is empty. {_advice('cuda')}")
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(_SILENT)
     return onnxruntime
 
 
@@ -278,6 +288,7 @@ def _unknown(device: str) -> str:
 
 
 def _advice(device: str) -> str:
+    device = device.partition(":")[0]
     install = _INSTALL.get(device, "pip install onnxruntime")
     found = installed_distributions()
     if len(found) > 1:

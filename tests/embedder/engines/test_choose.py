@@ -31,6 +31,19 @@ def test_cuda_is_used_if_it_works(use_runtime: Callable[..., FakeRuntime]) -> No
     assert out["y"].tolist() == [[2, 2, 2]]
 
 
+def test_another_gpu_is_chosen_by_its_number(use_runtime: Callable[..., FakeRuntime]) -> None:
+    runtime = use_runtime(FakeRuntime(["TensorrtExecutionProvider", CUDA, CPU]))
+    for device, provider in (("cuda:1", CUDA), ("CUDA:0", CUDA), ("tensorrt:2", "TensorrtExecutionProvider")):
+        engine = make_engine(device)
+        assert (engine.device, engine.parallel) == (device.lower(), False)
+        name, options = runtime.asked[-1][0]
+        assert (name, options["device_id"]) == (provider, device[-1])
+    assert runtime.asked[-1][1] == (CUDA, {**runtime.asked[0][0][1], "device_id": "2"})
+    for device in ("cuda:", "cuda:x", "coreml:1", "cpu:0"):
+        with pytest.raises(DeviceError, match="there is no device"):
+            make_engine(device)
+
+
 def test_tensorrt_falls_back_to_cuda_for_single_operators(use_runtime: Callable[..., FakeRuntime]) -> None:
     runtime = use_runtime(FakeRuntime(["TensorrtExecutionProvider", CUDA, CPU]))
     assert make_engine("tensorrt").device == "tensorrt"
