@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -249,7 +249,7 @@ class Extractor:
                 called in a worker thread.
             lookup: returns cached results; called in a worker thread before an image is decoded.
             chunk: at most twice as many images are taken from ``images`` before their results are; by default
-                enough for all workers.
+                enough for all workers. With 1, as for a camera, results do not wait for the next image.
 
         Yields:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
@@ -259,7 +259,7 @@ class Extractor:
         workers = cores() + 1
         pool = ThreadPoolExecutor(workers, "arcage")
         tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
-        submitted: deque[Future[_Done[Item]]] = deque(maxlen=2 * workers)
+        stopped = threading.Event()
         ahead, at_once = 0, 0
 
         def submit() -> None:
@@ -267,28 +267,34 @@ class Extractor:
             limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
             if not at_once:  # one for each worker, until the size of the first image is known
                 limit = min(limit, workers)
-            # Only full tasks: a rest of one image would be followed by more of them.
-            count = max(1, min(at_once, limit // 2))
+            # With a small chunk, a task for each processor. Only full tasks: a rest of one image would be
+            # followed by more of them.
+            count = max(1, min(at_once, limit // max(2, workers - 1)))
             while ahead + count <= limit and (part := list(islice(source, count))):
                 ahead += len(part)
-                tasks.append((pool.submit(self._extract_all, part, lookup), len(part)))
-                submitted.append(tasks[-1][0])
+                tasks.append((pool.submit(self._extract_all, part, lookup, stopped), len(part)))
 
         try:
             submit()
             while tasks:
-                future, count = tasks.popleft()
+                future, count = tasks[0]
                 done = future.result()
+                tasks.popleft()
                 ahead -= count
                 # Many small images together, because passing a task to a thread and back takes time; large
                 # ones alone, so that no worker is left with several at the end.
                 at_once = min(self._most_at_once, max(1, _TASK_BYTES * count // max(1, done.size)))
+                results = done.results
+                if chunk == 1:
+                    yield from results
+                    results = []
                 submit()
-                yield from done.results
+                yield from results
         finally:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
-            running = [f for f in submitted if not f.cancelled()]
+            running = [future for future, _ in tasks if not future.cancelled()]
             if not wait(running, timeout=_SHUTDOWN_SECONDS).not_done:
                 pool.shutdown()
 
@@ -297,12 +303,23 @@ class Extractor:
         """Maximum number of images of a task."""
         return 8 if self._engine is None else max(8, self._engine.embedder_batches[-1])
 
-    def _extract_all(self, images: Sequence[tuple[Item, ReadImage]], lookup: Lookup | None) -> _Done[Item]:
-        """Read some images, look them up, and otherwise take them through all stages."""
+    def _extract_all(
+        self,
+        images: Sequence[tuple[Item, ReadImage]],
+        lookup: Lookup | None,
+        stopped: threading.Event | None = None,
+    ) -> _Done[Item]:
+        """Read some images, look them up, and otherwise take them through all stages.
+
+        Raises:
+            CancelledError: nobody waits for the results any more.
+        """
         found: dict[int, ImageFaces] = {}
         decoded: list[_Decoded] = []
         size = held = 0
         for number, (_, read) in enumerate(images):
+            if stopped is not None and stopped.is_set():
+                raise CancelledError
             result = self._decode(number, read, lookup)
             if isinstance(result, ImageFaces):
                 found[number] = result
@@ -312,6 +329,7 @@ class Extractor:
             if held > _MAX_HELD:
                 found.update(self._describe(decoded))
                 decoded, held = [], 0
+            del result  # it may be large, and the next image is read before it is replaced
         found.update(self._describe(decoded))
         return _Done([(item, found[number]) for number, (item, _) in enumerate(images)], size)
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,13 @@ def _no_threads_are_left() -> Iterator[None]:
 
 def give(data: bytes) -> Callable[[], bytes]:
     return lambda: data
+
+
+def wait_until(happens: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def check(image: ImageFaces, dimension: int) -> None:
@@ -252,6 +260,65 @@ def test_no_thread_is_left_after_stopping_early(extractor: Extractor) -> None:
     # Images that were submitted and not started are never read.
     assert read < 1.5 * module.CHUNK
     assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
+
+
+def test_a_stopped_stream_reads_no_other_image_of_a_task(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHUTDOWN_SECONDS", 0)
+    monkeypatch.setattr(module, "cores", lambda: 1)
+    release, read = threading.Event(), []
+
+    def stuck(number: int) -> bytes:
+        read.append(number)
+        assert release.wait(30)
+        return b""
+
+    images = [(number, partial(stuck, number) if number > 1 else give(b"")) for number in range(100)]
+    stream = extractor.stream(images)
+    assert next(stream)[0] == 0
+    wait_until(lambda: len(read) == 2)  # one of each worker
+    stream.close()
+    release.set()
+    wait_until(lambda: not any(t.name.startswith("arcage") for t in threading.enumerate()))
+    assert len(read) == 2
+
+
+def test_the_result_of_a_picture_of_a_camera_does_not_wait_for_the_next_but_one(
+    extractor: Extractor,
+) -> None:
+    taken = 0
+
+    def pictures() -> Iterator[tuple[int, Callable[[], bytes]]]:
+        nonlocal taken
+        for number in range(5):
+            taken += 1
+            yield number, give(b"")
+
+    stream = extractor.stream(pictures(), chunk=1)
+    for number in range(4):
+        assert next(stream)[0] == number
+        assert taken == number + 2
+    assert [number for number, _ in stream] == [4]
+
+
+def test_small_pictures_of_a_video_keep_all_processors_busy(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "cores", lambda: 8)
+    release, reading = threading.Event(), []
+
+    def picture(number: int) -> bytes:
+        if number >= 8:  # the first are taken one at a time, until their size is known
+            reading.append(number)
+            assert release.wait(30)
+        return b""
+
+    stream = extractor.stream(((n, partial(picture, n)) for n in range(30)), chunk=4)
+    assert [next(stream)[0] for _ in range(8)] == list(range(8))
+    wait_until(lambda: len(reading) == 8)
+    release.set()
+    assert [number for number, _ in stream] == list(range(8, 30))
 
 
 @pytest.mark.parametrize(

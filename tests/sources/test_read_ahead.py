@@ -67,7 +67,8 @@ def test_ctrl_c_does_not_wait_for_a_server(
     assert "Traceback" not in words
 
 
-def test_closing_a_stream_does_not_wait_for_a_read() -> None:
+@pytest.mark.parametrize("chunk", [1, None])
+def test_closing_a_stream_does_not_wait_for_a_read(chunk: int | None) -> None:
     from arcage.embedder.extractor import Extractor
 
     release = threading.Event()
@@ -76,7 +77,9 @@ def test_closing_a_stream_does_not_wait_for_a_read() -> None:
         release.wait(30)
         return b""
 
-    results = Extractor(device="cpu").stream([(0, lambda: b"text"), (1, stuck)], chunk=1)
+    # Without a chunk, many more images are submitted than there are workers.
+    stuck_ones = [(number, stuck) for number in range(1, 1000)]
+    results = Extractor(device="cpu").stream([(0, lambda: b"text"), *stuck_ones], chunk=chunk)
     assert next(results)[0] == 0
     begun = time.monotonic()
     results.close()
