@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import cv2
 
@@ -130,7 +130,7 @@ def opencv_messages() -> Iterator[list[bytes]]:
     level = _opencv.getLogLevel()
     kept = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as file:
+        with _scratch_file() as file:
             os.dup2(file.fileno(), 2)
             # OpenCV 4 logs warnings of libtiff at this level, OpenCV 5 at a lower one.
             _opencv.setLogLevel(_DEBUG)
@@ -143,6 +143,11 @@ def opencv_messages() -> Iterator[list[bytes]]:
             heard.append(file.read(_PIPE_BYTES))
     finally:
         os.close(kept)
+
+
+def _scratch_file() -> IO[bytes]:
+    # In a container, there may be no folder that can be written.
+    return open(os.memfd_create("opencv"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()
 
 
 silence_decoders = _SilenceDecoders()

@@ -25,13 +25,14 @@ class CompactReader:
     def fields(self) -> Iterator[tuple[int, int]]:
         """Yield the number and the type of each field. The caller reads or skips its value before the next.
 
-        A number that is there twice is damage: readers differ in which of the two they take.
+        A number that is there twice is damage: readers differ in which of the two they take. So is one of
+        more than 16 bits, which Arrow reads as another.
         """
         number = 0
         seen = set()
         while first := self._byte():
             number = number + (first >> 4) if first >> 4 else self.integer()
-            if number in seen:
+            if number in seen or not -(1 << 15) <= number < 1 << 15:
                 raise ValueError("a Thrift structure is damaged")
             seen.add(number)
             yield number, first & 15

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from typing import Any
@@ -16,7 +17,7 @@ from encoded import encode, jpeg, picture, png, png_chunk
 
 from arcage.errors import ImageError
 from arcage.images.decoder import decode
-from arcage.images.silence import silence_decoders
+from arcage.images.silence import opencv_messages, silence_decoders
 
 
 def test_c_libraries_print_nothing_while_a_thread_decodes(capfd: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +60,7 @@ def test_a_process_forked_while_an_image_is_decoded_can_print() -> None:
     script = """
 import os, sys
 import ctypes
-from arcage.images.silence import silence_decoders
+from arcage.images.silence import opencv_messages, silence_decoders
 libc = ctypes.CDLL(None)
 with silence_decoders:
     child = os.fork()
@@ -117,3 +118,18 @@ def test_what_c_libraries_print_is_heard() -> None:
     with silence_decoders.listen() as outer:
         assert heard(half)
     assert b"premature end" in b"".join(outer)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no files in memory")
+def test_messages_of_opencv_are_heard_where_no_file_can_be_written(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with opencv_messages() as messages:
+        os.write(2, b"LZWDecode: Not enough data")
+    assert messages == [b"LZWDecode: Not enough data"]
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"

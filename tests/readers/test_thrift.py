@@ -64,6 +64,8 @@ def test_integers(number: int) -> None:
         b"\x15" + b"\x80" * 10 + b"\x01\x00",  # an integer without an end
         b"\x15" + b"\x80" * 9 + b"\x02\x00",  # of more than 64 bits
         b"\x15\x02\x05\x02\x02\x00",  # field 1 twice
+        b"\x05\x82\x80\x08\x02\x00",  # field 65,537: field 1 for readers that keep 16 bits
+        b"\x05\x81\x80\x08\x02\x00",  # field -65,537
         b"\x1b\x00\x00",  # a map
         b"\x1e\x00",  # an unknown type
         b"\x1c" * 100,
