@@ -46,8 +46,9 @@ def search_tiles(detector: FaceDetector, image: U8, threshold: float, min_face: 
     """Yield the faces of each tile, in pixels of the image, all on picture 0.
 
     Tiles overlap by the size of the largest face that needs them, so that each such face is complete in one
-    of them; larger faces are left to the views. A few tiles at a time are cut and scaled, so that memory does
-    not grow with their number.
+    of them; larger faces are left to the views. The overlap is at most half of a tile: in images of more than
+    34,000 pixels at the tiles' scale, a face of nearly that size may be missed. A few tiles at a time are cut
+    and scaled, so that memory does not grow with their number.
 
     Args:
         detector: finds the candidates; duplicates within a tile are removed here.
@@ -105,10 +106,12 @@ def segments(length: int, scale: float, overlap: float) -> list[Segment]:
     Args:
         length: of the image's side, pixels.
         scale: pixels of the canvas per pixel of the image.
-        overlap: of two neighbours, pixels of the canvas.
+        overlap: of two neighbours, pixels of the canvas; at most half of a tile counts.
     """
     content = math.ceil(length * scale)
     longest = LARGE.canvas
+    # With almost as much as a tile, a panorama would have millions of them.
+    overlap = min(overlap, longest / 2)
     count = 1 if content <= longest else math.ceil((content - overlap) / (longest - overlap))
     step = longest // 4
     canvas = min(longest, step * math.ceil((content + (count - 1) * overlap) / count / step))

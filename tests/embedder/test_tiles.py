@@ -102,6 +102,16 @@ def test_tiles_cover_the_image_and_overlap() -> None:
             assert all(round((s.stop - s.start) * scale) <= s.canvas for s in found)
 
 
+def test_a_panorama_has_no_more_tiles_than_half_of_each_needs() -> None:
+    """The largest face that needs tiles would be as large as a tile, or larger."""
+    for length in (30_000, 45_000, 45_511, 45_512, 65_535, 1_000_000):
+        overlap = tiles.VIEW_FACE_HEIGHT * 1.5 * length / 1280
+        found = tiles.segments(length, 1.5, overlap)
+        assert (found[0].start, found[-1].stop) == (0, length)
+        assert len(found) <= 1.5 * length / 640
+        assert all(one.stop - following.start >= 425 for one, following in pairwise(found))
+
+
 def test_a_face_at_the_border_of_a_tile_is_left_to_its_neighbour() -> None:
     def find(canvas: U8) -> list[tuple[float, ...]]:
         # Half a face at each border of a canvas, and one in its middle.
