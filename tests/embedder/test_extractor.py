@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -267,15 +268,16 @@ def test_a_stopped_stream_reads_no_other_image_of_a_task(
 ) -> None:
     monkeypatch.setattr(module, "_SHUTDOWN_SECONDS", 0)
     monkeypatch.setattr(module, "cores", lambda: 1)
-    release, read = threading.Event(), []
+    release = threading.Event()
+    read: list[int] = []
 
     def stuck(number: int) -> bytes:
-        read.append(number)
-        assert release.wait(30)
+        if number > 1:
+            read.append(number)
+            assert release.wait(30)
         return b""
 
-    images = [(number, partial(stuck, number) if number > 1 else give(b"")) for number in range(100)]
-    stream = extractor.stream(images)
+    stream = extractor.stream((number, partial(stuck, number)) for number in range(100))
     assert next(stream)[0] == 0
     wait_until(lambda: len(read) == 2)  # one of each worker
     stream.close()
@@ -306,7 +308,8 @@ def test_small_pictures_of_a_video_keep_all_processors_busy(
     extractor: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "cores", lambda: 8)
-    release, reading = threading.Event(), []
+    release = threading.Event()
+    reading: list[int] = []
 
     def picture(number: int) -> bytes:
         if number >= 8:  # the first are taken one at a time, until their size is known
@@ -400,6 +403,21 @@ def test_images_of_a_task_are_in_its_order_and_have_their_own_faces(
         same(image, alone[name])
     assert [len(image.faces) for _, image in done.results] == [1, 0, 3, 0, 1, 1]
     assert done.size == 3 * 512 * 512 * 3 + 600 * 200 * 3 + 300 * 400 * 3
+
+
+def test_a_large_image_is_not_kept_while_the_next_is_read(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_HELD", 0)
+    images: list[weakref.ref[U8]] = []
+
+    def picture() -> U8:
+        assert all(image() is None for image in images)
+        image = np.zeros((20, 30, 3), np.uint8)
+        images.append(weakref.ref(image))
+        return image
+
+    assert len(extractor._extract_all([(number, picture) for number in range(3)], None).results) == 3
 
 
 def test_an_error_in_opencv_is_not_hidden(
