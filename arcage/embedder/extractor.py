@@ -249,7 +249,7 @@ class Extractor:
                 called in a worker thread.
             lookup: returns cached results; called in a worker thread before an image is decoded.
             chunk: at most twice as many images are taken from ``images`` before their results are; by default
-                enough for all workers. With 1, as for a camera, results do not wait for the next image.
+                enough for all workers.
 
         Yields:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
@@ -280,16 +280,13 @@ class Extractor:
                 future, count = tasks[0]
                 done = future.result()
                 tasks.popleft()
+                # First: the next image of a camera comes later, or never.
+                yield from done.results
                 ahead -= count
                 # Many small images together, because passing a task to a thread and back takes time; large
                 # ones alone, so that no worker is left with several at the end.
                 at_once = min(self._most_at_once, max(1, _TASK_BYTES * count // max(1, done.size)))
-                results = done.results
-                if chunk == 1:
-                    yield from results
-                    results = []
                 submit()
-                yield from results
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)

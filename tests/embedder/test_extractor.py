@@ -278,7 +278,7 @@ def test_a_stopped_stream_reads_no_other_image_of_a_task(
         return b""
 
     stream = extractor.stream((number, partial(stuck, number)) for number in range(100))
-    assert next(stream)[0] == 0
+    assert [next(stream)[0], next(stream)[0]] == [0, 1]
     wait_until(lambda: len(read) == 2)  # one of each worker
     stream.close()
     release.set()
@@ -286,9 +286,7 @@ def test_a_stopped_stream_reads_no_other_image_of_a_task(
     assert len(read) == 2
 
 
-def test_the_result_of_a_picture_of_a_camera_does_not_wait_for_the_next_but_one(
-    extractor: Extractor,
-) -> None:
+def test_a_result_does_not_wait_for_the_next_picture_of_a_camera(extractor: Extractor) -> None:
     taken = 0
 
     def pictures() -> Iterator[tuple[int, Callable[[], bytes]]]:
@@ -319,7 +317,7 @@ def test_small_pictures_of_a_video_keep_all_processors_busy(
 
     stream = extractor.stream(((n, partial(picture, n)) for n in range(30)), chunk=4)
     assert [next(stream)[0] for _ in range(8)] == list(range(8))
-    wait_until(lambda: len(reading) == 8)
+    wait_until(lambda: len(reading) == 7)  # of twice four, the last one is still here
     release.set()
     assert [number for number, _ in stream] == list(range(8, 30))
 
