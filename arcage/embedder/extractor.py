@@ -279,12 +279,12 @@ class Extractor:
             while tasks:
                 future, count = tasks.popleft()
                 done = future.result()
+                yield from done.results
                 ahead -= count
                 # Many small images together, because passing a task to a thread and back takes time; large
                 # ones alone, so that no worker is left with several at the end.
                 at_once = min(self._most_at_once, max(1, _TASK_BYTES * count // max(1, done.size)))
                 submit()
-                yield from done.results
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
