@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from arcage.heads.layers import Trees
-from arcage.types import F32, F64, Array
+from arcage.types import F32, Array
 
 Objective = Literal["l1", "binary", "quantile"]
 BINS: dict[str, Any] = {
@@ -135,69 +135,44 @@ def boost(
         feval=None if held_out is None else loss,
         callbacks=[] if report is None else [after],
     )
-    return to_trees(booster.model_to_string())
+    return to_trees(booster.dump_model()["tree_info"])
 
 
-def to_trees(model: str) -> Trees:
-    """Convert the text of ``lightgbm.Booster.model_to_string`` to arrays.
-
-    The text is written and read several times as fast as the JSON of ``dump_model``.
+def to_trees(dumped: list[dict[str, Any]]) -> Trees:
+    """Convert the ``tree_info`` of ``lightgbm.Booster.dump_model`` to arrays.
 
     Raises:
         ValueError: a split is not numerical.
     """
-    trees = [_Nodes.read(text) for text in model.split("\nTree=")[1:]]
-    starts = np.cumsum([0, *(len(tree.value) for tree in trees)])
-    left, right = (
-        _joined([start + getattr(tree, side) for start, tree in zip(starts, trees, strict=False)], np.int32)
-        for side in ("left", "right")
-    )
-    depth, level = 0, starts[:-1]
-    while len(inner := level[left[level] != level]):
-        depth, level = depth + 1, np.concatenate([left[inner], right[inner]])
+    roots: list[int] = []
+    nodes: list[tuple[int, float, int, int, float]] = []
+    depth = 0
+
+    def add(node: dict[str, Any], level: int) -> int:
+        nonlocal depth
+        here = len(nodes)
+        if "leaf_value" in node:
+            depth = max(depth, level)
+            nodes.append((0, np.inf, here, here, float(node["leaf_value"])))
+            return here
+        if node["decision_type"] != "<=":
+            raise ValueError("the trees have splits that are not numerical")
+        nodes.append((0, 0.0, 0, 0, 0.0))
+        left = add(node["left_child"], level + 1)
+        right = add(node["right_child"], level + 1)
+        nodes[here] = (int(node["split_feature"]), float(node["threshold"]), left, right, 0.0)
+        return here
+
+    for tree in dumped:
+        roots.append(len(nodes))
+        add(tree["tree_structure"], 0)
+    feature, threshold, left, right, value = zip(*nodes, strict=True) if nodes else ((), (), (), (), ())
     return Trees(
-        roots=starts[:-1].astype(np.int32),
-        feature=_joined([tree.feature for tree in trees], np.int32),
-        threshold=_joined([tree.threshold for tree in trees], np.float64),
-        left=left,
-        right=right,
-        value=_joined([tree.value for tree in trees], np.float64),
+        roots=np.array(roots, np.int32),
+        feature=np.array(feature, np.int32),
+        threshold=np.array(threshold, np.float64),
+        left=np.array(left, np.int32),
+        right=np.array(right, np.int32),
+        value=np.array(value, np.float64),
         depth=np.array(depth, np.int32),
     )
-
-
-def _joined(parts: list[Array], dtype: type) -> Array:
-    return np.concatenate([np.empty(0), *parts]).astype(dtype)
-
-
-class _Nodes(NamedTuple):
-    """The nodes of one tree as in :class:`~arcage.heads.layers.Trees`: splits, then leaves."""
-
-    feature: Array
-    threshold: F64
-    left: Array
-    right: Array
-    value: F64
-
-    @classmethod
-    def read(cls, text: str) -> _Nodes:
-        """Read LightGBM's text of a tree, in which -1 is the first leaf, -2 the second."""
-        fields = dict(line.split("=", 1) for line in text.split("\n\n")[0].splitlines()[1:])
-        if fields["num_cat"] != "0":
-            raise ValueError("the trees have splits that are not numerical")
-        threshold, leaf, feature, left, right = (
-            np.array(fields[name].split(), np.float64)
-            for name in ("threshold", "leaf_value", "split_feature", "left_child", "right_child")
-        )
-        splits, leaves = len(feature), np.arange(len(leaf))
-        left, right = (
-            np.concatenate([np.where(side < 0, splits - 1 - side, side), splits + leaves])
-            for side in (left, right)
-        )
-        return cls(
-            np.concatenate([feature, np.zeros(len(leaf))]),
-            np.concatenate([threshold, np.full(len(leaf), np.inf)]),
-            left,
-            right,
-            np.concatenate([np.zeros(splits), leaf]),
-        )

@@ -1,14 +1,10 @@
 """Measure the time and memory of fitting heads.
 
     python benchmarks/speed/fit.py --cache /tmp/accuracy/utkface [--labels utkface] [--augment 1]
-    python benchmarks/speed/fit.py --cache /tmp/accuracy/utkface --before TREE [--rounds 3]
 
 Fits the default heads on all faces of a cache, and on 200,000 faces drawn with replacement, with noise added
 to each descriptor (copies of a face stay on one side of every split). Each fit is a new process, timed from
 its start, including imports and reading. Writes fit.json.
-
-With ``--before``, the source tree of another version fits the same faces in turns; below a ratio of 1, this
-version is faster. The out-of-fold errors of both are printed.
 """
 
 from __future__ import annotations
@@ -17,11 +13,9 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +27,6 @@ from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
 from arcage.types import F32, Array
 
-HERE = Path(__file__).parents[2]
 MANY = 200_000
 NOISE = 0.1
 """Standard deviation of the noise, relative to that of the column."""
@@ -99,53 +92,14 @@ def inside(cache: Path, source: str, fingerprints: list[str], count: int, starte
     }
 
 
-def measure(
-    cache: Path, labels: str, fingerprints: list[str], count: int, tree: Path = HERE
-) -> dict[str, Any]:
-    """Run the fit of a source tree in a new process."""
+def measure(cache: Path, labels: str, fingerprints: list[str], count: int) -> dict[str, Any]:
+    """Run the fit in a new process."""
     arguments = [str(cache), labels, ",".join(fingerprints), str(count), str(time.time())]
     child = subprocess.run(
-        [sys.executable, str(tree / "benchmarks/speed/fit.py"), "--inside", *arguments],
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, __file__, "--inside", *arguments], check=True, stdout=subprocess.PIPE, text=True
     )
     result: dict[str, Any] = json.loads(child.stdout)
     return result
-
-
-def pair(before: Path, rounds: int, fit: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """Fit with both versions in turns, print the ratios, and return all fits."""
-    trees = {"before": before.resolve(), "now": HERE}
-    fits: dict[str, list[dict[str, Any]]] = {name: [] for name in trees}
-    for number in range(rounds):
-        for name in list(trees)[:: -1 if number % 2 else 1]:
-            fits[name].append(fit(trees[name]))
-    for what in ("seconds", "processor_seconds", "peak_mb"):
-        old, new = ([result[what] for result in fits[name]] for name in trees)
-        ratios = sorted(b / a for a, b in zip(old, new, strict=True))
-        print(
-            f"{what:<17}  before {statistics.median(old):7.1f}  now {statistics.median(new):7.1f}  "
-            f"ratio {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}, {rounds} rounds)"
-        )
-    for what in ("mae", "coverage", "width", "gender_accuracy"):
-        old, new = (fits[name][0]["out_of_fold"][what] for name in trees)
-        print(f"{what:<17}  before {old:7.4f}  now {new:7.4f}")
-    return {"rounds": fits}
-
-
-def sizes(cache: Path, labels: str, fingerprints: list[str], many: int) -> dict[str, Any]:
-    """Fit all faces, then ``many``, and print the time of each stage."""
-    results = []
-    for count in (0, many):
-        result = measure(cache, labels, fingerprints, count)
-        results.append(result)
-        print(f"{result['faces']:,} faces, {result['variants']} variants of each: {result['seconds']:.0f} s")
-        print(f"  processor time {result['processor_seconds']:.0f} s; peak memory {result['peak_mb']:,} MB")
-        for name, seconds in result["stages"].items():
-            print(f"  {name:<24} {seconds:7.1f} s", flush=True)
-    return {"fits": results}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,20 +108,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--labels", default="utkface")
     parser.add_argument("--augment", type=int, default=0, metavar="N", help="variants of each face")
     parser.add_argument("--count", type=int, default=MANY, help=f"faces of the large fit; default {MANY}")
-    parser.add_argument("--before", type=Path, metavar="TREE", help="source tree of another version")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds with --before; default 3")
     parser.add_argument("--out", type=Path, default=Path("fit.json"))
     args = parser.parse_args(arguments)
     fingerprints = [Extractor(variant=number).fingerprint for number in range(args.augment + 1)]
-    if args.before:
-        report = pair(
-            args.before,
-            args.rounds,
-            lambda tree: measure(args.cache.resolve(), args.labels, fingerprints, 0, tree),
-        )
-    else:
-        report = sizes(args.cache, args.labels, fingerprints, args.count)
-    report = {"cores": os.cpu_count(), **report}
+    results = []
+    for count in (0, args.count):
+        result = measure(args.cache, args.labels, fingerprints, count)
+        results.append(result)
+        print(f"{result['faces']:,} faces, {result['variants']} variants of each: {result['seconds']:.0f} s")
+        print(f"  processor time {result['processor_seconds']:.0f} s; peak memory {result['peak_mb']:,} MB")
+        for name, seconds in result["stages"].items():
+            print(f"  {name:<24} {seconds:7.1f} s", flush=True)
+    report = {"cores": os.cpu_count(), "fits": results}
     args.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from faces import faces
 
-from arcage.heads.boosting import Boosting, boost, dataset, subset, to_trees
+from arcage.heads.boosting import Boosting, boost, dataset, subset
 
 
 @pytest.mark.parametrize("objective", ["l1", "quantile", "binary"])
@@ -40,21 +40,3 @@ def test_trees_are_of_their_rows_alone_and_go_on_from_their_start() -> None:
     # Without a start the trees hold all of it.
     alone = boost(subset(dataset(x, age, equal), rows), settings, objective="l1")
     assert abs(alone(x[rows]).mean() - age[rows].mean()) < 3
-
-
-def test_trees_without_splits_are_constants() -> None:
-    x, age, _ = faces(30, 5)
-    trees = boost(dataset(x, age, np.ones(30, np.float32)), Boosting(rounds=3), objective="l1")
-    assert int(trees.depth) == 0
-    np.testing.assert_allclose(trees(x), np.median(age), atol=1)
-    assert to_trees("tree\n\nend of trees\n")(x).tolist() == [[0]] * 30
-
-
-def test_splits_by_category_are_refused() -> None:
-    import lightgbm
-
-    x = np.random.default_rng(0).integers(0, 4, (200, 2))
-    data = lightgbm.Dataset(x, x[:, 0] % 2, categorical_feature=[0], params={"verbose": -1})
-    booster = lightgbm.train({"verbose": -1, "min_data_per_group": 1}, data, 2)
-    with pytest.raises(ValueError, match="not numerical"):
-        to_trees(booster.model_to_string())

@@ -68,19 +68,22 @@ def test_ctrl_c_does_not_wait_for_a_server(
 
 
 @pytest.mark.parametrize("chunk", [1, None])
-def test_closing_a_stream_does_not_wait_for_a_read(chunk: int | None) -> None:
-    from arcage.embedder.extractor import Extractor
+def test_closing_a_stream_does_not_wait_for_a_read(
+    chunk: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from arcage.embedder import extractor as embedder
 
+    # As for large images: many more tasks than workers.
+    monkeypatch.setattr(embedder, "_TASK_BYTES", 1)
     release = threading.Event()
 
     def stuck() -> bytes:
         release.wait(30)
         return b""
 
-    # Without a chunk, many more images are submitted than there are workers.
-    stuck_ones = [(number, stuck) for number in range(1, 1000)]
-    results = Extractor(device="cpu").stream([(0, lambda: b"text"), *stuck_ones], chunk=chunk)
-    assert next(results)[0] == 0
+    images = [(number, stuck if number > 1 else bytes) for number in range(100)]
+    results = embedder.Extractor(device="cpu").stream(images, chunk=chunk)
+    assert [next(results)[0], next(results)[0]] == [0, 1]
     begun = time.monotonic()
     results.close()
     assert time.monotonic() - begun < 5
