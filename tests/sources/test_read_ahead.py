@@ -81,7 +81,7 @@ def test_closing_a_stream_does_not_wait_for_a_read(
         release.wait(30)
         return b""
 
-    images = [(number, stuck if number > 1 else bytes) for number in range(100)]
+    images = [(number, stuck if number > 1 else lambda: b"") for number in range(100)]
     results = embedder.Extractor(device="cpu").stream(images, chunk=chunk)
     assert [next(results)[0], next(results)[0]] == [0, 1]
     begun = time.monotonic()
