@@ -492,7 +492,7 @@ def test_the_time_of_a_fit(
     for one in (as_they_are, many):
         assert {"age: kernel stage", "age: boosting", "gender: kernel stage"} < set(one["stages"])
         assert sum(one["stages"].values()) == pytest.approx(one["seconds"], abs=0.5)
-        # Linux counts the memory of this process, which has run other tests, as that of the processes it starts.
+        # Linux counts the memory of this process, which has run other tests, in those that it starts.
         assert 50 < one["peak_mb"] < 1000 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         assert one["out_of_fold"]["n_age"] == one["faces"]
     assert "peak memory" in capsys.readouterr().out
