@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from arcage.embedder.onnx_model import drop_unused, image_input, import_onnx
+from arcage.embedder.onnx_model import (
+    constants_of,
+    drop_unused,
+    image_input,
+    import_onnx,
+    operator_set,
+)
 from arcage.errors import ModelError
 from arcage.graphs.builder import GraphBuilder
 
@@ -64,7 +70,7 @@ def detector_graph(model: Any, outputs: DetectorOutputs, *, mirrored: bool) -> A
         ModelError: the operator set is too old, or the network accepts only one canvas.
     """
     onnx = import_onnx()
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    opset = operator_set(model)
     if opset < _MIN_OPSET:
         raise ModelError(
             f"the face detector uses ONNX operator set {opset}, arcage needs {_MIN_OPSET} or later: export "
@@ -158,10 +164,7 @@ def _free_batch(graph: Any, onnx: Any) -> None:
         ModelError: an output does not have a form that is known.
     """
     makers = {name: node for node in graph.node for name in node.output}
-    targets = {w.name: w for w in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            targets.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    targets = constants_of(graph)
     for i, output in enumerate(graph.output):
         reshape = makers.get(output.name)
         while reshape is not None and reshape.op_type in ("Sigmoid", "Identity"):

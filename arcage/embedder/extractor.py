@@ -304,18 +304,18 @@ class Extractor:
         self,
         images: Sequence[tuple[Item, ReadImage]],
         lookup: Lookup | None,
-        stopped: threading.Event | None = None,
+        stopped: threading.Event,
     ) -> _Done[Item]:
         """Read some images, look them up, and otherwise take them through all stages.
 
         Raises:
-            CancelledError: nobody waits for the results any more.
+            CancelledError: the stream was closed.
         """
         found: dict[int, ImageFaces] = {}
         decoded: list[_Decoded] = []
         size = held = 0
         for number, (_, read) in enumerate(images):
-            if stopped is not None and stopped.is_set():
+            if stopped.is_set():
                 raise CancelledError
             result = self._decode(number, read, lookup)
             if isinstance(result, ImageFaces):

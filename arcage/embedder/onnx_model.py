@@ -64,13 +64,27 @@ def image_tensors_of(model: Any) -> set[str]:
     return names
 
 
+def operator_set(model: Any) -> int:
+    """Return the version of the operators of a model; 0 if it has none."""
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+
+def constants_of(graph: Any) -> dict[str, Any]:
+    """Return the ``onnx.TensorProto`` of each weight and constant of a graph, by name."""
+    constants = {w.name: w for w in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    return constants
+
+
 def check_opset(model: Any) -> None:
     """Check that the operators that arcage adds exist in the model's operator set.
 
     Raises:
         ModelError: it is older than version 7.
     """
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    version = operator_set(model)
     if version < 7:
         raise ModelError(
             f"the model uses ONNX operator set {version}, arcage needs 7 or later: export it again, or "
@@ -92,10 +106,7 @@ def free_batch(model: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     """
     onnx = import_onnx()
     graph = model.graph
-    targets = {w.name: w for w in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            targets.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    targets = constants_of(graph)
     image_tensors = image_tensors_of(model)
     for i, node in enumerate(graph.node):
         if node.op_type != "Reshape" or node.input[0] not in image_tensors or node.input[1] not in targets:

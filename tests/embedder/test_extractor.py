@@ -369,7 +369,7 @@ def test_lack_of_memory_for_several_images_is_that_of_one(
     monkeypatch.setattr(detect, "find_faces", find)
     kinds = {"photo": photo, "group": group, "large": large}
     task = [(name, give(data)) for name, data in kinds.items()]
-    results = dict(extractor._extract_all(task, None).results)
+    results = dict(extractor._extract_all(task, None, threading.Event()).results)
     assert together == [3, 1, 1, 1]
     assert list(results) == list(kinds)
     for name in ("photo", "group"):
@@ -394,7 +394,7 @@ def test_images_of_a_task_are_in_its_order_and_have_their_own_faces(
     }
     alone = {name: extractor.extract(data) for name, data in kinds.items()}
     task = [(name, give(data)) for name, data in kinds.items()]
-    done = extractor._extract_all(task, None)
+    done = extractor._extract_all(task, None, threading.Event())
     assert [name for name, _ in done.results] == list(kinds)
     for name, image in done.results:
         check(image, extractor.dimension)
@@ -415,7 +415,14 @@ def test_a_large_image_is_not_kept_while_the_next_is_read(
         images.append(weakref.ref(image))
         return image
 
-    assert len(extractor._extract_all([(number, picture) for number in range(3)], None).results) == 3
+    assert (
+        len(
+            extractor._extract_all(
+                [(number, picture) for number in range(3)], None, threading.Event()
+            ).results
+        )
+        == 3
+    )
 
 
 def test_an_error_in_opencv_is_not_hidden(

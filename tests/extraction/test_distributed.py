@@ -149,7 +149,7 @@ def test_without_ray(arcage: Callable[..., Any], tmp_path: Path, monkeypatch: py
 
 
 def real_ray(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that starts Ray. Warnings of Ray about its own code are no errors."""
+    """Mark a test that starts Ray. Warnings from its own code do not fail it."""
     skip = importlib.util.find_spec("ray") is None or sys.platform != "linux"
     for mark in (
         pytest.mark.skipif(skip, reason="needs Ray and /proc"),

@@ -27,7 +27,7 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
 class ParquetImages:
     """A file whose pages, footer or both are damaged: each row is an image or an error.
 
-    Parquet has no checksum that has to be there, so other bytes of an image are no failure.
+    Checksums are optional in Parquet, so an image with other bytes does not count as a failure.
     """
 
     name = "parquet"
