@@ -81,6 +81,23 @@ class OpenVinoEngine:
         reduced_precision: bool = False,
         trusted: bool = True,
     ) -> Network:
+        if shape[0] < 0:
+            # Compiled for any batch size, networks take a tenth longer.
+            sizes = self.embedder_batches
+            if not sha256:
+                sha256 = sha256_bytes(model)
+            return _NetworkBySize(
+                {
+                    size: self.load(
+                        model,
+                        (size, *shape[1:]),
+                        sha256=sha256,
+                        reduced_precision=reduced_precision,
+                        trusted=trusted,
+                    )
+                    for size in sizes
+                }
+            )
         precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
         kept = None
@@ -199,6 +216,16 @@ def _same_signal_stack() -> Iterator[None]:
         if libc.sigaltstack(ctypes.byref(before), None):
             # Once AMX is in use, the kernel rejects stacks that are too small for its registers.
             libc.sigaltstack(ctypes.byref(_SignalStack(flags=2)), None)  # SS_DISABLE
+
+
+class _NetworkBySize:
+    """A network that was compiled for several batch sizes."""
+
+    def __init__(self, networks: Mapping[int, Network]) -> None:
+        self._networks = networks
+
+    def __call__(self, batch: Array, outputs: Sequence[str] = ()) -> Mapping[str, Array]:
+        return self._networks[len(batch)](batch, outputs)
 
 
 class _CompiledNetwork:
