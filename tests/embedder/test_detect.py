@@ -154,7 +154,7 @@ def test_canvases_of_one_shape_are_searched_together() -> None:
     assert len(found) == 0
     # Two small images; two wide photos and a high one; then all photos with a margin.
     assert detector.batches == [2, 2, 1, 3]
-    assert detector.sizes == ["320x320"] * 2 + ["640x480"] * 2 + ["480x640"] + ["320x320"] * 3
+    assert detector.sizes == ["256x256"] * 2 + ["640x480"] * 2 + ["480x640"] + ["256x256"] * 3
 
 
 def test_only_photos_without_faces_or_with_some_at_the_border_are_searched_again() -> None:

@@ -81,28 +81,24 @@ class OpenVinoEngine:
         reduced_precision: bool = False,
         trusted: bool = True,
     ) -> Network:
-        if shape[0] < 0:
-            # Compiled for any batch size, networks take a tenth longer.
-            sizes = self.embedder_batches
-            if not sha256:
-                sha256 = sha256_bytes(model)
-            return _NetworkBySize(
-                {
-                    size: self.load(
-                        model,
-                        (size, *shape[1:]),
-                        sha256=sha256,
-                        reduced_precision=reduced_precision,
-                        trusted=trusted,
-                    )
-                    for size in sizes
-                }
-            )
         precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
+        sha256 = sha256 or sha256_bytes(model)
+        if shape[0] >= 0:
+            return self._load(model, shape, properties, sha256, trusted)
+        # Compiled for any batch size, networks take a tenth longer.
+        networks = {
+            size: self._load(model, (size, *shape[1:]), properties, sha256, trusted)
+            for size in self.embedder_batches
+        }
+        return _NetworkBySize(networks)
+
+    def _load(
+        self, model: bytes, shape: tuple[int, ...], properties: dict[str, Any], sha256: str, trusted: bool
+    ) -> Network:
         kept = None
         if self._folder is not None:
-            made_from = f"{sha256 or sha256_bytes(model)} {shape} {properties} {self._platform}"
+            made_from = f"{sha256} {shape} {properties} {self._platform}"
             kept = CompiledFile(self._folder, made_from)
             blob = kept.read()
             if blob is not None:
