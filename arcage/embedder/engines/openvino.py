@@ -26,8 +26,9 @@ _COMPILE = "arcage.embedder.engines.jobs:compile_network"
 class OpenVinoEngine:
     """OpenVINO on the CPU.
 
-    Detectors run in float32: in bfloat16 their landmarks move. Embedders run in bfloat16 on processors with
-    units for it, two to three times as fast. The errors of the heads hardly change
+    Embedders, and detectors on large canvases, run in bfloat16 on processors with units for it, embedders two
+    to three times as fast. On small canvases, detectors run in float32: in bfloat16 their landmarks move. The
+    errors of the heads hardly change
     (``python benchmarks/accuracy/precision.py``), so descriptors of both formats share a cache.
 
     Args:
