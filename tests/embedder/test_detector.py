@@ -260,12 +260,12 @@ class SizedRuntime:
 def varied(astronaut: U8, count: int) -> U8:
     """Return different canvases, with faces of several sizes, two, or none."""
     rng = np.random.default_rng(0)
-    canvases = rng.integers(0, 90, (count, 160, 160, 3), np.uint8)
+    canvases = rng.integers(0, 90, (count, 320, 320, 3), np.uint8)
     for i, canvas in enumerate(canvases):
-        side = (160, 120, 80, 0)[i % 4]
+        side = (320, 240, 160, 0)[i % 4]
         if side:
-            x = int(rng.integers(0, 161 - side))
-            canvas[160 - side :, x : x + side] = resize(astronaut[20:240, 110:330], side, side) - np.uint8(i)
+            x = int(rng.integers(0, 321 - side))
+            canvas[320 - side :, x : x + side] = resize(astronaut[20:240, 110:330], side, side) - np.uint8(i)
     return canvases
 
 
