@@ -31,8 +31,8 @@ from arcage.process.worker import prepare_process, private_streams
 
 Ask: TypeAlias = Callable[[Any], Any]
 """Sends a question to the process that called, and returns the answer."""
-Called: TypeAlias = Callable[[Any, Ask], Any]
-"""Given the arguments of a call, returns its result. It must be picklable."""
+Called: TypeAlias = Callable[[Any, Ask | None], Any]
+"""Given the arguments of a call, and how to ask if the caller answers, returns a result. It is pickled."""
 
 _HEAD = struct.Struct("<QBQ")
 """Number of a call, kind of a message, and length of the pickled value that follows, bytes."""
@@ -101,7 +101,7 @@ class CallProcess:
             ProcessDiedError: the process ended before the result, or was closed.
             Exception: the exception of the function.
         """
-        data = pickle.dumps(arguments, _PROTOCOL)
+        data = pickle.dumps((arguments, answer is not None), _PROTOCOL)
         self._wait_until_ready()
         number = next(self._numbers)
         messages: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
@@ -229,7 +229,8 @@ class _Server:
         self._pool = ThreadPoolExecutor(threads, "arcage")
 
     def _call(self, number: int, value: bytes) -> Any:
-        return self._function(pickle.loads(value), partial(self._ask, number))  # noqa: S301
+        arguments, can_ask = pickle.loads(value)  # noqa: S301
+        return self._function(arguments, partial(self._ask, number) if can_ask else None)
 
     def _ask(self, number: int, question: Any) -> Any:
         self._answers[number] = SimpleQueue()
