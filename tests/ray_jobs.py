@@ -14,6 +14,8 @@ from fakes import FakeExtractor
 from arcage.embedder.engines.base import cores
 from arcage.errors import CacheError
 
+DEADLY = b"deadly"
+
 
 class Reporting(FakeExtractor):
     """Writes what each process that extracts was given to a folder. Its GPUs work, unless there is a note."""
@@ -46,3 +48,12 @@ class Full(FakeExtractor):
 
     def stream(self, images: Iterable[Any], lookup: Any = None, **more: Any) -> Generator[Any]:
         raise CacheError("the disk is full; free some space")
+
+
+class Deadly(FakeExtractor):
+    """Ends its process when it reads some images."""
+
+    def _one(self, read: Any, lookup: Any) -> Any:
+        if read() == DEADLY:
+            os._exit(1)
+        return super()._one(read, lookup)
