@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +24,8 @@ _FEW_CORES = 3
 """Up to that many cores, threads of one process are as fast as processes."""
 _PROCESSES_PER_GPU, _CORES_PER_PROCESS = 4, 4
 """Processes that feed a GPU, and cores that each of them needs."""
+_MEMORY = 512 << 20
+"""Memory for each process by default, bytes: large photos take more than crops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class Workers:
 def choose_workers(wanted: int | None, device: str, gpus: Sequence[str] = ()) -> Workers:
     """Return the worker processes for many images.
 
-    By default, one for each core where there are more than three. On a GPU, one for each four cores, at most
-    four. On other devices, none.
+    By default, one for each core where there are more than three, and memory for them. On a GPU, one for each
+    four cores, at most four. On other devices, none.
 
     Args:
         wanted: number that the user wants; None for the default.
@@ -52,12 +57,24 @@ def choose_workers(wanted: int | None, device: str, gpus: Sequence[str] = ()) ->
             raise UsageError(f"`workers` {wanted} cannot use {len(gpus)} GPUs: each needs a process")
         return Workers(wanted, tuple(gpus))
     if device == "cpu":
-        return Workers(cores() if cores() > _FEW_CORES else 1)
+        return Workers(min(cores(), max(1, _memory() // _MEMORY)) if cores() > _FEW_CORES else 1)
     if not device.startswith(("cuda", "tensorrt")):
         return Workers()
     count = max(1, len(gpus))
     each = max(1, min(_PROCESSES_PER_GPU, cores() // (_CORES_PER_PROCESS * count)))
     return Workers(each * count, tuple(gpus))
+
+
+def _memory() -> int:
+    """Return the memory that this process may take, bytes, as far as the system tells."""
+    found = [sys.maxsize]
+    with suppress(OSError, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container, version 2 and 1
+        with suppress(OSError, ValueError):
+            found.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    return min(found)
 
 
 class WorkerPool(Generic[Item]):

@@ -62,8 +62,31 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX: signals")
 )
 def test_the_default(cores: int, device: str, gpus: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: cores)
+    monkeypatch.setattr(module, "_memory", lambda: 64 << 30)
     names = tuple(f"cuda:{number}" for number in range(gpus))
     assert choose_workers(None, device, names) == Workers(count, names)
+
+
+def test_memory_limits_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cores", lambda: 16)
+    files = {
+        "/proc/meminfo": "MemTotal: 9000000 kB\nMemAvailable: 4194304 kB\n",
+        "/sys/fs/cgroup/memory.max": "max\n",
+    }
+
+    def read(path: Path) -> str:
+        if path.as_posix() not in files:
+            raise FileNotFoundError
+        return files[path.as_posix()]
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert choose_workers(None, "cpu") == Workers(8)
+    files["/sys/fs/cgroup/memory.max"] = f"{2 << 30}\n"
+    assert choose_workers(None, "cpu") == Workers(4)
+    files["/sys/fs/cgroup/memory.max"] = "1000"
+    assert choose_workers(None, "cpu") == Workers(1)
+    files.clear()
+    assert choose_workers(None, "cpu") == Workers(16)
 
 
 def test_the_number_that_a_user_wants() -> None:
