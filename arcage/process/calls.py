@@ -81,7 +81,8 @@ class CallProcess:
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         _processes.add(self)
-        threading.Thread(target=self._receive, name="arcage-receive", daemon=True).start()
+        self._receiver = threading.Thread(target=self._receive, name="arcage-receive", daemon=True)
+        self._receiver.start()
         with suppress(ProcessDiedError):  # raised by the first call
             self._send(_SETUP, _CALL, setup)
 
@@ -135,6 +136,7 @@ class CallProcess:
         self.kill()
         with suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
+        self._receiver.join(_END_SECONDS)
         with self._sending, suppress(OSError):
             self._input.close()
 

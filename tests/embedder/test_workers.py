@@ -160,11 +160,6 @@ def refuse(kind: type[ImageError]) -> bytes:
     raise kind("no image")
 
 
-def die(main: int) -> bytes:
-    assert os.getpid() != main
-    os.abort()
-
-
 def same(one: ImageFaces, other: ImageFaces) -> None:
     for name in ("sha256", "width", "height", "status", "error", "multi_frame", "min_face"):
         assert getattr(one, name) == getattr(other, name), name
@@ -217,9 +212,9 @@ def test_slow_sources_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(Quick().stream(images(), workers=TWO))) == COUNT
 
 
-def run(folder: Path, cache: Path, **more: Any) -> Summary:
+def run(folder: Path, cache: Path, workers: Workers | None = None) -> Summary:
     extractor = Quick()
-    return extract_to_cache(walk([folder]), open_cache(cache, extractor), extractor, workers=TWO, **more)
+    return extract_to_cache(walk([folder]), open_cache(cache, extractor), extractor, workers=workers)
 
 
 @pytest.fixture
@@ -250,15 +245,14 @@ def test_the_cache_is_that_of_one_process_and_what_it_has_is_not_computed_again(
     log = tmp_path / "log"
     monkeypatch.setenv("QUICK_LOG", str(log))
     (folder / "zz.png").write_bytes(picture(0))  # a copy
-    first = run(folder, tmp_path / "cache")
+    first = run(folder, tmp_path / "cache", TWO)
     assert (first.images, first.ok, first.from_cache) == (COUNT + 1, COUNT + 1, 0)
     assert str(os.getpid()) not in log.read_text().split()
-    plain = Quick()
-    extract_to_cache(walk([folder]), open_cache(tmp_path / "plain", plain), plain)
+    run(folder, tmp_path / "plain")
     assert stored(tmp_path / "cache") == stored(tmp_path / "plain")
     log.unlink()
     (folder / "new.png").write_bytes(picture(1000))
-    again = run(folder, tmp_path / "cache")
+    again = run(folder, tmp_path / "cache", TWO)
     assert (again.images, again.from_cache) == (COUNT + 2, COUNT + 1)
     assert log.read_text().split()[1::2] == [hashlib.sha256(picture(1000)).hexdigest()]
 
@@ -297,15 +291,6 @@ def test_an_image_that_ends_every_process_is_a_row_that_no_cache_keeps(
     assert rows["040.png"].sha256 == ""
     assert rows["040.png"].error == "a worker process that read only this image crashed (SIGSEGV)"
     assert [name for name, image in rows.items() if image.error] == ["040.png"]
-
-
-@posix
-def test_a_reader_that_ends_its_process(folder: Path) -> None:
-    images = [(number, partial(give, picture(number))) for number in range(COUNT)]
-    images[7] = (7, partial(die, os.getpid()))
-    done = list(Quick().stream(images, workers=TWO))
-    assert [number for number, _ in done] == list(range(COUNT))
-    assert [number for number, image in done if image.error] == [7]
 
 
 def test_other_errors_end_the_stream_and_leave_no_process() -> None:
@@ -424,7 +409,7 @@ def test_workers_end_with_a_killed_run_and_the_next_one_continues(
     process.kill()
     process.communicate()
     assert gone(pids)
-    assert start(folder).wait(60) == 0
+    run(folder, tmp_path / "cache")
     assert set(stored(tmp_path / "cache")) == set(digests(folder))
 
 
@@ -435,5 +420,5 @@ def test_a_full_disk(folder: Path, tmp_path: Path, start: Callable[..., Any]) ->
     assert process.returncode == 3
     assert "free some space" in words
     assert "Traceback" not in words
-    assert start(folder).wait(60) == 0
+    run(folder, tmp_path / "cache")
     assert set(stored(tmp_path / "cache")) == set(digests(folder))
