@@ -52,7 +52,7 @@ class Run:
 
 def main_faces(chosen: Sequence[tuple[Source, Label]]) -> tuple[U8, list[Label]]:
     """Return the aligned main face of each image that has one, (n, 112, 112, 3), and its label."""
-    extractor = Extractor(device="cpu", precision="float32")
+    extractor = Extractor(device="cpu")  # its detector runs in float32
     crops, labels = [], []
     with closing(extractor.stream((one, one[0].read) for one in chosen)) as results:
         for (source, label), image in results:
