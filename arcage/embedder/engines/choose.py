@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from arcage.embedder.engines.base import Engine, Hint, Precision
+from arcage.embedder.engines.gpus import ALL_GPUS
 from arcage.errors import DeviceError
 
 
@@ -31,6 +32,11 @@ def make_engine(
 
     note = ""
     device = device.lower()
+    if device == ALL_GPUS:
+        raise DeviceError(
+            f"{ALL_GPUS} needs a process for each GPU, as `arcage extract` and `arcage predict` start them: "
+            "use one of them, such as cuda:0"
+        )
     if device != "cpu":
         from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine, installed_distributions
 
