@@ -11,10 +11,9 @@ from arcage.embedder import scrfd, yunet
 from arcage.embedder.candidates import Candidates, FaceDetector, joined
 from arcage.embedder.detector import DetectorForm, GraphDetector
 from arcage.embedder.detector_graph import BEST, VALUES, detector_graph
-from arcage.embedder.engines.base import DeviceMemoryError
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.packs.record import BUNDLED_FOLDER
-from arcage.errors import ModelError
+from arcage.errors import DeviceMemoryError, ModelError
 from arcage.types import F32, U8, Array
 
 

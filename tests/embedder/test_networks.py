@@ -17,12 +17,11 @@ from encoded import encode
 from packs import write_pack
 
 from arcage.embedder import align, detect
-from arcage.embedder.engines.base import DeviceMemoryError
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs import record
 from arcage.embedder.packs.record import BUNDLED_FOLDER, bundled_pack
-from arcage.errors import ModelError
+from arcage.errors import DeviceMemoryError, ModelError
 from arcage.types import U8
 
 pytestmark = pytest.mark.usefixtures("bundled")

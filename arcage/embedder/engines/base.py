@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
-from arcage.errors import DeviceError
+from arcage.errors import DeviceMemoryError
 from arcage.types import U8, Array
 
 Result = TypeVar("Result")
@@ -20,10 +20,6 @@ Precision = Literal["auto", "float32"]
 for it, TF32 on GPUs with CUDA, and float32 on others."""
 BATCH_CANVAS = 320 * 320
 """Size of the canvases for which the batch sizes of detectors hold, pixels."""
-
-
-class DeviceMemoryError(DeviceError):
-    """The device has not enough memory for a batch."""
 
 
 def cores() -> int:

@@ -24,11 +24,11 @@ from weakref import WeakSet
 
 import numpy as np
 
-from arcage.embedder.engines.base import DeviceMemoryError, Network, Precision
+from arcage.embedder.engines.base import Network, Precision
 from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
 from arcage.embedder.engines.isolated import run_isolated
 from arcage.embedder.onnx_check import check_onnx
-from arcage.errors import DeviceError, ModelError
+from arcage.errors import DeviceError, DeviceMemoryError, ModelError
 from arcage.files import sha256_bytes
 from arcage.types import Array
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from arcage.embedder.engines.base import (
-    DeviceMemoryError,
     batch_axis,
     batch_sizes,
     batches,
     cores,
     run_batches,
 )
+from arcage.errors import DeviceMemoryError
 from arcage.types import U8
 
 

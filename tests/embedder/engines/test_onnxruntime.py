@@ -18,7 +18,6 @@ import pytest
 from runtimes import CPU, CUDA, FakeRuntime
 
 from arcage.embedder.engines import onnxruntime as module
-from arcage.embedder.engines.base import DeviceMemoryError
 from arcage.embedder.engines.choose import make_engine
 from arcage.embedder.engines.onnxruntime import (
     OnnxRuntimeEngine,
@@ -27,7 +26,7 @@ from arcage.embedder.engines.onnxruntime import (
 )
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.packs.record import BUNDLED_FOLDER
-from arcage.errors import DeviceError, ModelError
+from arcage.errors import DeviceError, DeviceMemoryError, ModelError
 
 
 def test_the_probe_is_the_documented_model() -> None:
