@@ -24,7 +24,7 @@ _FEW_CORES = 3
 """Up to that many cores, threads of one process are as fast as processes."""
 _PROCESSES_PER_GPU, _CORES_PER_PROCESS = 4, 4
 """Processes that feed a GPU, and cores that each of them needs."""
-_MEMORY = 512 << 20
+_MEMORY = 640 << 20
 """Memory for each process by default, bytes: large photos take more than crops."""
 
 

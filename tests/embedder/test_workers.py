@@ -70,7 +70,7 @@ def test_the_default(cores: int, device: str, gpus: int, count: int, monkeypatch
 def test_memory_limits_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: 16)
     files = {
-        "/proc/meminfo": "MemTotal: 9000000 kB\nMemAvailable: 4194304 kB\n",
+        "/proc/meminfo": "MemTotal: 9000000 kB\nMemAvailable: 5242880 kB\n",
         "/sys/fs/cgroup/memory.max": "max\n",
     }
 
@@ -82,7 +82,7 @@ def test_memory_limits_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", read)
     assert choose_workers(None, "cpu") == Workers(8)
     files["/sys/fs/cgroup/memory.max"] = f"{2 << 30}\n"
-    assert choose_workers(None, "cpu") == Workers(4)
+    assert choose_workers(None, "cpu") == Workers(3)
     files["/sys/fs/cgroup/memory.max"] = "1000"
     assert choose_workers(None, "cpu") == Workers(1)
     files.clear()
