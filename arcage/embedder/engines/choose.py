@@ -23,7 +23,7 @@ def make_engine(
             why. Only ``auto`` falls back.
         hint: what the CPU engine is optimised for.
         threads: of the CPU engine; by default one for each processor.
-        precision: of the CPU engine.
+        precision: ``float32`` turns off reduced formats.
 
     Raises:
         DeviceError: a named device is not available.
@@ -41,11 +41,11 @@ def make_engine(
         from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine, installed_distributions
 
         if device != "auto":
-            return OnnxRuntimeEngine(device)
+            return OnnxRuntimeEngine(device, precision=precision)
         # Without this package there is no CUDA. Importing the runtime to ask it takes half a second.
         if "onnxruntime-gpu" in installed_distributions():
             try:
-                return OnnxRuntimeEngine("cuda")
+                return OnnxRuntimeEngine("cuda", precision=precision)
             except DeviceError as error:
                 note = f"using the CPU although onnxruntime-gpu is installed: {error}"
     engine = OpenVinoEngine(hint, threads=threads, precision=precision)
