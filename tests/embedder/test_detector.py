@@ -99,7 +99,7 @@ def test_mirror_images_follow_the_canvases(sizes: tuple[int, ...]) -> None:
 
 def test_a_batch_that_does_not_fit_into_memory_is_divided() -> None:
     """Pictures keep their numbers, and mirror images follow all canvases."""
-    levels = list(range(50, 90))
+    levels = list(range(20, 60))
 
     def run(batch: Array) -> dict[str, Array]:
         if len(batch) > 2:

@@ -84,14 +84,13 @@ class OpenVinoEngine:
         precision = self._reduced if reduced_precision else "f32"
         properties = {**self._properties, "INFERENCE_PRECISION_HINT": precision}
         sha256 = sha256 or sha256_bytes(model)
-        if shape[0] >= 0:
+        sizes = self.embedder_batches
+        if shape[0] >= 0 or len(sizes) == 1:
             return self._load(model, shape, properties, sha256, trusted)
         # Compiled for any batch size, networks take a tenth longer.
-        networks = {
-            size: self._load(model, (size, *shape[1:]), properties, sha256, trusted)
-            for size in self.embedder_batches
-        }
-        return _NetworkBySize(networks)
+        return _NetworkBySize(
+            {size: self._load(model, (size, *shape[1:]), properties, sha256, trusted) for size in sizes}
+        )
 
     def _load(
         self, model: bytes, shape: tuple[int, ...], properties: dict[str, Any], sha256: str, trusted: bool
@@ -215,7 +214,7 @@ def _same_signal_stack() -> Iterator[None]:
 
 
 class _NetworkBySize:
-    """A network that was compiled for several batch sizes."""
+    """A network that was compiled for several batch sizes, and accepts only these."""
 
     def __init__(self, networks: Mapping[int, Network]) -> None:
         self._networks = networks
