@@ -42,7 +42,7 @@ def test_candidates_equal_those_of_opencv(yunet: FaceDetector, astronaut: U8) ->
     assert large.pictures.tolist() == [0, 3]
     for i, picture in enumerate((0, 3)):
         (box,) = found.boxes[(found.pictures == picture) & (found.sizes() > 80)]
-        assert iou(large.boxes[i], box) > 0.9
+        assert iou(large.boxes[i], box) > 0.8
 
 
 def test_a_cell_is_decoded_as_by_hand() -> None:
