@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
+import pytest
 
 from arcage.heads.boosting import Boosting
 from arcage.heads.kernel import KernelSettings
@@ -17,6 +21,16 @@ FAST = Settings(
     gender=Boosting(rounds=20, leaves=7),
     context_columns=8,
 )
+
+
+def fit_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Let commands and estimators fit heads with ``FAST``, and those of kind ``lightgbm`` with few rounds.
+
+    The default settings take seconds for any number of faces.
+    """
+    patch.setattr("arcage.training.run.Settings", partial(replace, FAST))
+    patch.setattr("arcage.heads.estimators.Settings", partial(replace, FAST))
+    patch.setattr("arcage.heads.stages._ROUNDS", {"age": 300, "gender": 150})
 
 
 def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
