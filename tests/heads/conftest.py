@@ -12,7 +12,7 @@ from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _quick_fits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         fit_quickly(patch)
