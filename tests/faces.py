@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,13 +24,13 @@ FAST = Settings(
 )
 
 
-def fit_quickly(patch: pytest.MonkeyPatch) -> None:
+def fit_quickly(patch: pytest.MonkeyPatch, **settings: Any) -> None:
     """Let commands and estimators fit heads with ``FAST``, and those of kind ``lightgbm`` with few rounds.
 
     The default settings take seconds for any number of faces.
     """
-    patch.setattr("arcage.training.run.Settings", partial(replace, FAST))
-    patch.setattr("arcage.heads.estimators.Settings", partial(replace, FAST))
+    for module in ("arcage.training.run", "arcage.heads.estimators"):
+        patch.setattr(f"{module}.Settings", partial(replace, FAST, **settings))
     patch.setattr("arcage.heads.stages._ROUNDS", {"age": 300, "gender": 150})
 
 

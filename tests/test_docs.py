@@ -300,7 +300,7 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comp
     here = tmp_path / "work"
     shutil.copytree(prepared, here)
     monkeypatch.chdir(here)
-    fit_quickly(monkeypatch)
+    fit_quickly(monkeypatch, folds=3)
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
     monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path / "insightface"))
     return here
