@@ -77,6 +77,7 @@ def predict(
     report: options.FacesPage = None,
     pack: options.Pack = "compact",
     device: options.Device = "auto",
+    workers: options.Workers = None,
     heads: options.HeadsFolder = None,
     cache: options.Cache = None,
     shard: options.Shard = None,
@@ -105,6 +106,7 @@ def predict(
         overwrite=overwrite,
         pack=pack,
         device=device,
+        workers=workers,
         heads=heads,
         cache=cache,
         faces=faces,
@@ -132,6 +134,7 @@ def extract(
     max_seconds: options.MaxSeconds = 10,
     pack: options.Pack = "compact",
     device: options.Device = "auto",
+    workers: options.Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Compute the descriptors of all faces in images, and store them in a cache for `arcage fit`.
@@ -153,6 +156,7 @@ def extract(
         min_face=min_face,
         pack=pack,
         device=device,
+        workers=workers,
         limits=parse_limits(max_memory, max_seconds),
     )
     summary = request.extract(wanted, warn=say, progress=_progress(quiet))

@@ -72,6 +72,10 @@ class DeviceError(ArcageError):
     """The requested device is not available."""
 
 
+class DeviceMemoryError(DeviceError):
+    """The device has not enough memory for a batch."""
+
+
 class CacheError(ArcageError):
     """The descriptor cache cannot be read or written."""
 

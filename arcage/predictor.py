@@ -20,6 +20,7 @@ from arcage.embedder.detect import DEFAULT_MIN_FACE
 from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
+from arcage.embedder.workers import Workers
 from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
@@ -128,6 +129,15 @@ class Predictor:
         return self._extractor.engine.note
 
     @property
+    def device(self) -> str:
+        """The device that runs the networks: ``cpu``, ``cuda``, ...
+
+        Raises:
+            DeviceError: the device is not available.
+        """
+        return self._extractor.engine.device
+
+    @property
     def limits(self) -> DecodeLimits:
         """The limits of decoding an image."""
         return self._extractor.limits
@@ -154,14 +164,20 @@ class Predictor:
         with closing(self.stream([source])) as results:
             return next(results)[1]
 
-    def stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
+    def stream(
+        self, sources: Iterable[Source], *, workers: Workers | None = None
+    ) -> Generator[tuple[Source, list[Prediction]]]:
         """Yield each image with its rows, in the order of ``sources``. Raises like :meth:`predict`.
 
         :func:`arcage.sources.walk.walk` yields the images of files and folders. Memory does not grow with
         their number. Close the generator to stop early: finished images are then in the cache.
+
+        Args:
+            sources: the images.
+            workers: worker processes, for many images; None for threads of this process.
         """
         self.open()
-        return self._stream(sources)
+        return self._stream(sources, workers)
 
     def open(self) -> None:
         """Open the cache; :meth:`stream` does this as well.
@@ -172,14 +188,16 @@ class Predictor:
         if self._directory is not None and self._cache is None:
             self._cache = open_cache(self._directory, self._extractor)
 
-    def _stream(self, sources: Iterable[Source]) -> Generator[tuple[Source, list[Prediction]]]:
+    def _stream(
+        self, sources: Iterable[Source], workers: Workers | None
+    ) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []
         rows = 0
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
             ThreadPoolExecutor(_THREADS, "arcage-heads") as threads,
-            closing(extract_images(sources, self._extractor, self._cache)) as results,
+            closing(extract_images(sources, self._extractor, self._cache, workers=workers)) as results,
         ):
             for result in results:
                 image = result.image

@@ -80,7 +80,7 @@ class FakeExtractor:
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
     def stream(
-        self, images: Iterable[Any], lookup: Any = None, *, chunk: int | None = None
+        self, images: Iterable[Any], lookup: Any = None, *, chunk: int | None = None, workers: Any = None
     ) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, lookup)

@@ -14,6 +14,8 @@ from fakes import FakeExtractor
 from arcage.embedder.engines.base import cores
 from arcage.errors import CacheError
 
+DEADLY = b"deadly"
+
 
 class Reporting(FakeExtractor):
     """Writes what each process that extracts was given to a folder. Its GPUs work, unless there is a note."""
@@ -28,7 +30,7 @@ class Reporting(FakeExtractor):
         device = "cpu" if self.note else "cuda"
         return SimpleNamespace(device=device if self.device == "auto" else self.device, note=self.note)
 
-    def stream(self, images: Iterable[Any], lookup: Any = None, *, chunk: int = 32) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], lookup: Any = None, **more: Any) -> Generator[Any]:
         import ray
 
         given = {
@@ -38,11 +40,20 @@ class Reporting(FakeExtractor):
             "machine": ray.get_runtime_context().get_node_id(),
         }
         (self.folder / f"{os.getpid()}.json").write_text(json.dumps(given))
-        yield from super().stream(images, lookup, chunk=chunk)
+        yield from super().stream(images, lookup, **more)
 
 
 class Full(FakeExtractor):
     """Fails as on a full disk."""
 
-    def stream(self, images: Iterable[Any], lookup: Any = None, *, chunk: int = 32) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], lookup: Any = None, **more: Any) -> Generator[Any]:
         raise CacheError("the disk is full; free some space")
+
+
+class Deadly(FakeExtractor):
+    """Ends its process when it reads some images."""
+
+    def _one(self, read: Any, lookup: Any) -> Any:
+        if read() == DEADLY:
+            os._exit(1)
+        return super()._one(read, lookup)

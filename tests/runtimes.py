@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+OUT_OF_MEMORY = (
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
+    "Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:376 void* "
+    "onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
+    "Failed to allocate memory for requested buffer of size 1073741824"
+)
+"""Message of ONNX Runtime for a GPU without enough memory."""
 
 
 class FakeRuntime:
@@ -18,6 +27,8 @@ class FakeRuntime:
         error: raised by a new session, if not empty.
         factor: by which a session multiplies its input.
         preload: called as ``preload_dlls``.
+        memory: rows that all sessions together can have in memory; more is an error.
+        during: called during each run.
     """
 
     def __init__(
@@ -28,9 +39,13 @@ class FakeRuntime:
         error: str = "",
         factor: float = 2.0,
         preload: Callable[[], None] | None = None,
+        memory: float = math.inf,
+        during: Callable[[], object] = lambda: None,
     ) -> None:
         self.__version__ = "1.31.0"
         self.listed, self.works, self.error, self.factor = listed, works, error, factor
+        self.memory, self.during = memory, during
+        self.sessions: WeakSet[FakeSession] = WeakSet()
         self.asked: list[Any] = []
         self.preloaded = 0
         self.SessionOptions = SimpleNamespace
@@ -57,17 +72,35 @@ class FakeRuntime:
         self.asked.append(providers)
         if self.error:
             raise RuntimeError(self.error)
-        names = [name for name, _ in providers]
+        session = FakeSession(self, [name for name, _ in providers])
+        self.sessions.add(session)
+        return session
 
-        def run(outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
-            self.runs += 1
-            (x,) = inputs.values()
-            return [x * self.factor]
 
-        return SimpleNamespace(
-            get_providers=lambda: names if self.works else [CPU],
-            disable_fallback=lambda: None,
-            get_inputs=lambda: [SimpleNamespace(name="x", shape=["n", 3])],
-            get_outputs=lambda: [SimpleNamespace(name="y")],
-            run=run,
-        )
+class FakeSession:
+    """Multiplies its input by the runtime's factor. Its memory grows to the rows of its largest input."""
+
+    def __init__(self, runtime: FakeRuntime, providers: list[str]) -> None:
+        self.runtime, self.providers, self.rows = runtime, providers, 0
+
+    def disable_fallback(self) -> None:
+        pass
+
+    def get_providers(self) -> list[str]:
+        return self.providers if self.runtime.works else [CPU]
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="x", shape=["n", 3])]
+
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name="y")]
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+        (x,) = inputs.values()
+        self.runtime.runs += 1
+        self.runtime.during()
+        others = sum(session.rows for session in self.runtime.sessions if session is not self)
+        if others + max(self.rows, len(x)) > self.runtime.memory:
+            raise RuntimeError(OUT_OF_MEMORY)
+        self.rows = max(self.rows, len(x))
+        return [x * self.runtime.factor]

@@ -507,3 +507,15 @@ def test_faces_drawn_again_differ_by_noise(load: Any) -> None:
     assert (many != fit.resampled(x, rows, 1)).any()
     assert len(np.unique(many, axis=0)) == len(many)
     np.testing.assert_allclose((many - x[rows]).std(axis=0), fit.NOISE * x.std(axis=0), rtol=0.05)
+
+
+def test_the_start_is_not_part_of_a_rate(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = load("gpu")
+
+    def run(tree: Path, work: Path, task: str, count: int, device: str) -> tuple[float, float, int]:
+        return (2.0, 4.0, 500) if count == gpu.START["crops"] else (12.0, 34.0, 1900)
+
+    monkeypatch.setattr(gpu, "run", run)
+    measurement = gpu.measured(Path(), Path(), "crops", 1064, "cuda", rounds=2)
+    assert measurement.row("crops") == ("crops", "100", "30.0", "1,900 MiB")
+    assert gpu.Measurement(100.0, 30.0, 0).row("crops")[-1] == "-"

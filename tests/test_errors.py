@@ -19,6 +19,7 @@ CODES = {
     "RemoteError": 3,
     "ModelError": 3,
     "DeviceError": 3,
+    "DeviceMemoryError": 3,
     "CacheError": 3,
     "HeadsError": 3,
     "OutputError": 3,

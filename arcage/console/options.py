@@ -92,7 +92,19 @@ Device = Annotated[
         # Typer 0.27 takes an option's name from a metavar that differs only in case.
         "--device",
         metavar="DEVICE",
-        help="Run on auto, cpu, or a provider of ONNX Runtime such as cuda. Only auto falls back.",
+        help="Run on auto, cpu, or a provider of ONNX Runtime such as cuda; cuda:1 is the second GPU. Only "
+        "auto falls back.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Share many images between N processes; 1 uses threads only. By default one for each core if "
+        "there are more than three; on a GPU one for each four cores, at most four. With --device cuda:all, "
+        "they share all GPUs.",
     ),
 ]
 HeadsFolder = Annotated[

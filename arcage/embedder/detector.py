@@ -11,7 +11,7 @@ import numpy as np
 
 from arcage.embedder.candidates import Candidates, check_finite, checked_candidates, joined
 from arcage.embedder.detector_graph import BEST, VALUES
-from arcage.embedder.engines.base import Engine, Network, batch_axis, batches
+from arcage.embedder.engines.base import Engine, Network, batch_axis, batch_sizes, run_batches
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
@@ -81,15 +81,16 @@ class GraphDetector:
             return joined([])
         padded = _padded(canvases, self._form.strides[-1])
         sized = self._for_size(padded.shape[1], padded.shape[2], mirrored)
-        sizes = self._engine.detector_batches
-        found = []
-        for start, count, batch in batches(padded, sizes):
+        sizes = batch_sizes(self._engine.detector_batches, padded.shape[1] * padded.shape[2])
+
+        def search(start: int, count: int, batch: U8) -> Candidates:
             numbers = np.arange(start, start + count)
             if mirrored:
                 # The mirror images of padding follow those of the canvases.
                 numbers = np.concatenate([numbers, len(canvases) + numbers])
-            found.append(self._search(sized, batch, count, threshold, mirrored).numbered(numbers))
-        return joined(found)
+            return self._search(sized, batch, count, threshold, mirrored).numbered(numbers)
+
+        return joined(run_batches(padded, sizes, search))
 
     def _search(
         self, sized: _Sized, canvases: U8, count: int, threshold: float, mirrored: bool

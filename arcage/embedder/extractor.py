@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from typing import Any, Generic, TypeVar
+from functools import partial
+from itertools import chain, islice
+from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import cv2
@@ -27,6 +30,7 @@ from arcage.embedder.networks import PackNetworks
 from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import BUNDLED_NAME, Pack
 from arcage.embedder.tiles import needs_tiles
+from arcage.embedder.workers import MIN_IMAGES, WorkerPool, Workers
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decoder import decode, is_out_of_memory
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
@@ -43,11 +47,16 @@ ReadImage = Callable[[], bytes | U8]
 Lookup = Callable[[str], ImageFaces | None]
 """Returns the cached result of the image with this SHA-256, or None."""
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _TASK_BYTES = 16 << 20
 """Size of the decoded images of one task, bytes, as far as it can be foreseen."""
 _MAX_HELD = 48 << 20
 """Decoded images of a task go through the other stages once they are larger, bytes."""
+_MAX_READ = 8 << 20
+"""Encoded images of a task are looked up and decoded once they are larger, bytes."""
+_PEEK_SECONDS = 1.0
+"""Time in which a stream counts the images that worker processes could share, seconds."""
 _NO_MEMORY = "not enough memory for this image"
 _SHUTDOWN_SECONDS = 0.5
 """Time that a stopped stream waits for images in progress, seconds."""
@@ -74,14 +83,38 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """One image between decoding and detection."""
+class _Encoded:
+    """One image between reading and decoding."""
 
     number: int
     """Its place in the task."""
     sha256: str
+    data: bytes
+    multi_frame: bool
+
+    @property
+    def key(self) -> _Key:
+        return self.number, self.sha256, self.multi_frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """One image between decoding and detection."""
+
+    number: int
+    sha256: str
     image: U8
     multi_frame: bool
+
+
+@dataclass(slots=True)
+class _Part:
+    """Results of a part of a task."""
+
+    found: dict[int, ImageFaces]
+    """By the image's place in the task."""
+    size: int = 0
+    """Size of the decoded images, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +124,14 @@ class _Done(Generic[Item]):
     results: list[tuple[Item, ImageFaces]]
     size: int
     """Size of the decoded images, bytes."""
+
+
+_Numbered: TypeAlias = tuple[int, ReadImage]
+"""The place of an image in its task, and the function that reads it."""
+_Key: TypeAlias = tuple[int, str, bool]
+"""The place of an image in its task, its SHA-256, and whether it has several frames."""
+_FindKnown: TypeAlias = Callable[[list[_Key]], Collection[int]]
+"""Looks images up in the cache, keeps their results, and returns their places."""
 
 
 class Extractor:
@@ -239,40 +280,49 @@ class Extractor:
         lookup: Lookup | None = None,
         *,
         chunk: int | None = None,
+        workers: Workers | None = None,
     ) -> Generator[tuple[Item, ImageFaces]]:
         """Yield the faces of many images, in their order.
 
-        Each worker thread takes a few images at a time through all stages.
+        Each worker, a thread or a thread of a worker process, takes a few images at a time through all
+        stages. An image that ends a worker process has the status ``unreadable``; the others of its task are
+        done again.
 
         Args:
             images: pairs of any value that identifies the image, and a function that reads it, which is
-                called in a worker thread.
-            lookup: returns cached results; called in a worker thread before an image is decoded.
+                called in a worker. Worker processes need functions that can be pickled.
+            lookup: returns cached results; called in a thread of this process before an image is decoded.
             chunk: at most twice as many images are taken from ``images`` before their results are; by default
                 enough for all workers.
+            workers: worker processes, for many images; None for threads of this process.
 
         Yields:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
         """
         source = iter(images)
+        processes: WorkerPool[_Numbered] | None = None
+        if workers is not None and workers.count > 1:
+            first = _peek(source, MIN_IMAGES * workers.count)
+            source = chain(first, source)
+            processes = self._worker_pool(workers, len(first) // MIN_IMAGES)
         # One more than there are processors: a worker that waits for a network leaves its processor idle.
-        workers = cores() + 1
-        pool = ThreadPoolExecutor(workers, "arcage")
+        at_work = processes.threads if processes is not None else cores() + 1
+        pool = ThreadPoolExecutor(at_work, "arcage")
         tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
         stopped = threading.Event()
         ahead, at_once = 0, 0
 
         def submit() -> None:
             nonlocal ahead
-            limit = 2 * (chunk or max(CHUNK, workers * self._most_at_once))
+            limit = 2 * (chunk or max(CHUNK, at_work * self._most_at_once))
             if not at_once:  # one for each worker, until the size of the first image is known
-                limit = min(limit, workers)
+                limit = min(limit, at_work)
             # With a small chunk, a task for each processor. Only full tasks: a rest of one image would be
             # followed by more of them.
-            count = max(1, min(at_once, limit // max(2, workers - 1)))
+            count = max(1, min(at_once, limit // max(2, at_work - 1)))
             while ahead + count <= limit and (part := list(islice(source, count))):
                 ahead += len(part)
-                tasks.append((pool.submit(self._extract_all, part, lookup, stopped), len(part)))
+                tasks.append((pool.submit(self._extract_all, part, lookup, stopped, processes), len(part)))
 
         try:
             submit()
@@ -289,6 +339,8 @@ class Extractor:
                 submit()
         finally:
             stopped.set()
+            if processes is not None:
+                processes.close()
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
             running = [future for future, _ in tasks if not future.cancelled()]
@@ -300,11 +352,23 @@ class Extractor:
         """Maximum number of images of a task."""
         return 8 if self._engine is None else max(8, self._engine.embedder_batches[-1])
 
+    def _worker_pool(self, workers: Workers, most: int) -> WorkerPool[_Numbered] | None:
+        """Return a pool of at most ``most`` worker processes, or None if one process is enough."""
+        count = min(workers.count, most)
+        if count < 2:
+            return None
+        copies = [copy.copy(self) for _ in range(count)]
+        for number, extractor in enumerate(copies):
+            if workers.devices:
+                extractor.device = workers.devices[number % len(workers.devices)]
+        return WorkerPool([extractor._extract_part for extractor in copies])
+
     def _extract_all(
         self,
         images: Sequence[tuple[Item, ReadImage]],
         lookup: Lookup | None,
         stopped: threading.Event,
+        processes: WorkerPool[_Numbered] | None = None,
     ) -> _Done[Item]:
         """Read some images, look them up, and otherwise take them through all stages.
 
@@ -312,37 +376,97 @@ class Extractor:
             CancelledError: the stream was closed.
         """
         found: dict[int, ImageFaces] = {}
-        decoded: list[_Decoded] = []
-        size = held = 0
-        for number, (_, read) in enumerate(images):
-            if stopped.is_set():
-                raise CancelledError
-            result = self._decode(number, read, lookup)
-            if isinstance(result, ImageFaces):
-                found[number] = result
-                continue
-            decoded.append(result)
-            size, held = size + result.image.nbytes, held + result.image.nbytes
-            if held > _MAX_HELD:
-                found.update(self._describe(decoded))
-                decoded, held = [], 0
-            del result  # it may be large, and the next image is read before it is replaced
-        found.update(self._describe(decoded))
-        return _Done([(item, found[number]) for number, (item, _) in enumerate(images)], size)
 
-    def _decode(self, number: int, read: ReadImage, lookup: Lookup | None) -> _Decoded | ImageFaces:
-        """Read one image, and return its cached result, or its pixels, or the reason why there are none."""
-        sha256 = ""
-        try:
-            data = read()
-            multi_frame = False
-            if isinstance(data, bytes):
-                sha256 = hashlib.sha256(data).hexdigest()
-                cached = lookup(sha256) if lookup else None
-                multi_frame = is_multi_frame(data)
+        def find_known(keys: list[_Key]) -> Collection[int]:
+            assert lookup is not None
+            for number, sha256, multi_frame in keys:
+                cached = lookup(sha256)
                 if cached is not None and self.accepts(cached):
-                    return replace(cached, multi_frame=True) if multi_frame else cached
-            image = decode(data, limits=self.limits) if isinstance(data, bytes) else data
+                    found[number] = replace(cached, multi_frame=True) if multi_frame else cached
+            return found.keys() & {number for number, _, _ in keys}
+
+        known = find_known if lookup is not None else None
+        numbered = [(number, read) for number, (_, read) in enumerate(images)]
+        if stopped.is_set():
+            raise CancelledError
+        if processes is None:
+            parts = [self._extract_part(numbered, known, stopped)]
+        else:
+            parts = processes.call(numbered, known, self._lost)
+        for part in parts:
+            found.update(part.found)
+        return _Done(
+            [(item, found[number]) for number, (item, _) in enumerate(images)],
+            sum(part.size for part in parts),
+        )
+
+    def _extract_part(
+        self,
+        images: Sequence[_Numbered],
+        find_known: _FindKnown | None,
+        stopped: threading.Event | None = None,
+    ) -> _Part:
+        """Read some images, and take those that are not known through all stages.
+
+        Worker processes run this. Without images, the networks are loaded.
+        """
+        if not images:
+            _ = self.networks
+        part = _Part({})
+        decoded: list[_Decoded] = []
+        held = 0
+        for image in self._decode_all(images, find_known, stopped, part.found):
+            decoded.append(image)
+            part.size, held = part.size + image.image.nbytes, held + image.image.nbytes
+            if held > _MAX_HELD:
+                part.found.update(self._describe(decoded))
+                decoded, held = [], 0
+            del image  # it may be large, and the next image is read before it is replaced
+        part.found.update(self._describe(decoded))
+        return part
+
+    def _decode_all(
+        self,
+        images: Sequence[_Numbered],
+        find_known: _FindKnown | None,
+        stopped: threading.Event | None,
+        failed: dict[int, ImageFaces],
+    ) -> Iterator[_Decoded]:
+        """Read images, and decode those that are not known. The results of others are put into ``failed``."""
+        encoded: list[_Encoded] = []
+        size = 0
+        for place, (number, read) in enumerate(images, 1):
+            if stopped is not None and stopped.is_set():
+                raise CancelledError
+            image = self._or_reason("", partial(_read, number, read))
+            if isinstance(image, ImageFaces):
+                failed[number] = image
+            elif isinstance(image, _Decoded):
+                yield image
+            else:
+                encoded.append(image)
+                size += len(image.data)
+            del image
+            if encoded and (size > _MAX_READ or place == len(images)):
+                known = find_known([image.key for image in encoded]) if find_known is not None else ()
+                encoded = [image for image in encoded if image.number not in known]
+                while encoded:
+                    yield from self._decode(encoded.pop(0), failed)
+                size = 0
+
+    def _decode(self, encoded: _Encoded, failed: dict[int, ImageFaces]) -> Iterator[_Decoded]:
+        number, sha256, multi_frame = encoded.key
+        image = self._or_reason(sha256, partial(decode, encoded.data, limits=self.limits))
+        del encoded
+        if isinstance(image, ImageFaces):
+            failed[number] = image
+        else:
+            yield _Decoded(number, sha256, image, multi_frame)
+
+    def _or_reason(self, sha256: str, make: Callable[[], Made]) -> Made | ImageFaces:
+        """Return the result of a function, or that of an image that cannot be read."""
+        try:
+            return make()
         except ImageHereError as error:  # without the SHA-256, so that no cache keeps it
             return self._unreadable("", str(error))
         except ImageError as error:
@@ -351,7 +475,10 @@ class Extractor:
             if not is_out_of_memory(error):
                 raise
             return self._unreadable("", _NO_MEMORY)
-        return _Decoded(number, sha256, image, multi_frame)
+
+    def _lost(self, image: _Numbered, reason: str) -> _Part:
+        """Return the result of an image that ended a worker process."""
+        return _Part({image[0]: self._unreadable("", f"a worker process that read only this image {reason}")})
 
     def _unreadable(self, sha256: str, error: str) -> ImageFaces:
         none = np.empty((0, self.dimension), np.float16)
@@ -412,3 +539,19 @@ class Extractor:
             rng = np.random.default_rng([self.variant, i - int(first[i]), int(sha256s[picture][:16], 16)])
             crops[i] = degrade.degraded_crop(images[picture], found.landmarks[i], rng)
         return found, crops
+
+
+def _read(number: int, read: ReadImage) -> _Encoded | _Decoded:
+    data = read()
+    if isinstance(data, bytes):
+        return _Encoded(number, hashlib.sha256(data).hexdigest(), data, is_multi_frame(data))
+    return _Decoded(number, "", data, False)
+
+
+def _peek(source: Iterator[Item], count: int) -> list[Item]:
+    """Return at most ``count`` items, and no more than come within a second."""
+    end = time.monotonic() + _PEEK_SECONDS
+    items: list[Item] = []
+    while len(items) < count and time.monotonic() < end and (more := list(islice(source, 1))):
+        items += more
+    return items

@@ -12,7 +12,7 @@ from arcage.embedder.align import SIDE
 from arcage.embedder.candidates import FaceDetector, non_maximum_suppression
 from arcage.embedder.detector import GraphDetector
 from arcage.embedder.detector_graph import detector_graph
-from arcage.embedder.engines.base import Engine, Network, batch_axis, batches
+from arcage.embedder.engines.base import Engine, Network, batch_axis, run_batches
 from arcage.embedder.onnx_model import parse
 from arcage.embedder.packs.record import ModelRecord, Pack
 from arcage.embedder.views import TIGHT
@@ -58,11 +58,13 @@ class PackNetworks:
         Returns:
             Shape (n, dimension), float16.
         """
-        parts = [np.empty((0, self.dimension), np.float32)]
-        for _, count, batch in batches(crops, self._batches):
-            columns = [embedder(batch)[:count] for embedder in self._embedders]
-            parts.append(np.concatenate(columns, axis=1))
-        bounded: F16 = np.clip(np.concatenate(parts), -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
+
+        def embed(_: int, count: int, batch: U8) -> Array:
+            return np.concatenate([embedder(batch)[:count] for embedder in self._embedders], axis=1)
+
+        none = np.empty((0, self.dimension), np.float32)
+        descriptors = np.concatenate([none, *run_batches(crops, self._batches, embed)])
+        bounded: F16 = np.clip(descriptors, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
         return bounded
 
 

@@ -1,7 +1,7 @@
 """Extract images on many machines, in the actors of Ray Data.
 
 Actors write descriptors straight into the cache, whose writers need no lock, and return one small row per
-image. Ray restarts an actor that dies and repeats its batch, so each batch ends up in the cache.
+image. Ray restarts an actor that dies and repeats its batch, up to three times.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _WINDOW = 1 << 18
 _CPUS = 4
 """Maximum cores per actor. Larger machines run several actors, since one Python process would be the
 bottleneck."""
+_RETRIES = 3
+"""How often a batch is repeated whose actor has died. One of its images may be the reason."""
 _STORE_BYTES = 256 << 20
 """Ray's shared memory on this machine. Only paths and small rows pass through it."""
 _FAILED = "failed"
@@ -176,7 +178,8 @@ def extract_on_ray(
         names, progress: as for :func:`arcage.extraction.run.extract_to_cache`.
 
     Raises:
-        DeviceError: Ray is not installed, or cannot be started or joined, or the cluster has no such device.
+        DeviceError: Ray is not installed, or cannot be started or joined, the cluster has no such device, or
+            actors die again and again.
         CacheError, ModelError, RemoteError: as :func:`arcage.extraction.run.extract_to_cache`.
         KeyboardInterrupt: raised again; finished batches are in the cache.
     """
@@ -201,6 +204,7 @@ def extract_on_ray(
                 fn_constructor_kwargs=stage,
                 batch_size=size,  # of the blocks as well; Ray insists on a number for actors with a GPU
                 compute=ray.data.ActorPoolStrategy(size=min(pool.actors, len(batches))),
+                max_task_retries=_RETRIES,
                 **pool.resources,
             )
             for done in _results(ray, data):
@@ -244,6 +248,11 @@ def _ray_errors(ray: Any) -> Iterator[None]:
         yield
     except ray.exceptions.RayTaskError:
         raise  # keeps the traceback of the actor
+    except ray.exceptions.RayActorError as error:
+        raise DeviceError(
+            f"{_RETRIES + 1} actors of Ray died in the same batch of images; finished images are in the "
+            "cache. The same command without `engine` ray finds an image that is the reason"
+        ) from error
     except ray.exceptions.RayError as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise DeviceError(

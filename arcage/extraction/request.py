@@ -35,6 +35,9 @@ class ExtractRequest:
     """Minimum face width in pixels."""
     pack: str = "compact"
     device: str = "auto"
+    """As for :class:`~arcage.embedder.extractor.Extractor`, or ``cuda:all`` for all GPUs."""
+    workers: int | None = None
+    """Number of worker processes for many images, 1 for none; None for the default of the device."""
     limits: DecodeLimits = DEFAULT_LIMITS
 
 
@@ -56,20 +59,25 @@ def extract(
         variants are not extracted.
 
     Raises:
-        UsageError: an image on standard input cannot be extracted on Ray.
+        UsageError: Ray cannot extract an image on standard input, or gives its actors other GPUs and cores.
         ArcageError: as :func:`arcage.extraction.run.extract_to_cache`.
     """
     # Imported here because NumPy and OpenCV take a third of a second, and wrong arguments are found before.
     from arcage.cache import damage_texts
+    from arcage.embedder.engines.gpus import named_gpus
     from arcage.embedder.extractor import Extractor
+    from arcage.embedder.workers import choose_workers
     from arcage.extraction.run import extract_to_cache, open_cache
 
-    run: Callable[..., Summary] = extract_to_cache
+    run: Callable[..., Summary]
     on_ray = request.engine == "ray"
+    gpus: tuple[str, ...] = ()
     if on_ray:
-        if request.inputs.arguments == (STDIN,):
-            raise UsageError("- is one image: leave out `engine` ray")
+        device = _checked_for_ray(request)
         from arcage.extraction.distributed import extract_on_ray
+    else:
+        gpus = named_gpus(request.device)
+        device = gpus[0] if gpus else request.device
 
     def make_extractor(variant: int, device: str) -> Extractor:
         return Extractor(
@@ -78,13 +86,16 @@ def extract(
 
     total = Summary()
     for variant in range(request.augment + 1):
-        extractor = make_extractor(variant, request.device)
+        extractor = make_extractor(variant, device)
         # The machines of a Ray cluster may have devices that this one lacks.
         cache = open_cache(request.cache, make_extractor(variant, "cpu") if on_ray else extractor)
         if on_ray:
             run = partial(extract_on_ray, warn=_ignore if variant else warn)
-        elif extractor.engine.note and not variant:
-            warn(extractor.engine.note)
+        else:
+            if extractor.engine.note and not variant:
+                warn(extractor.engine.note)
+            workers = choose_workers(request.workers, extractor.engine.device, gpus)
+            run = partial(extract_to_cache, workers=workers)
         title = f"Variant {variant} of {request.augment}" if variant else "Extracting"
         names = request.names and not variant
         try:
@@ -101,6 +112,22 @@ def extract(
         if ahead.error is not None:
             break
     return total
+
+
+def _checked_for_ray(request: ExtractRequest) -> str:
+    """Return the device of the actors of Ray. Each gets its GPU and its cores from Ray.
+
+    Raises:
+        UsageError: the request has something that Ray does not do.
+    """
+    if request.inputs.arguments == (STDIN,):
+        raise UsageError("- is one image: leave out `engine` ray")
+    if request.workers is not None:
+        raise UsageError("Ray chooses the number of actors: leave out `workers`, or `engine` ray")
+    device, _, number = request.device.lower().partition(":")
+    if number not in ("", "all"):
+        raise UsageError(f"Ray gives each actor its GPU: `device` {device}, not {request.device}")
+    return device
 
 
 def _ignore(_: str) -> None:

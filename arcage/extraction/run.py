@@ -17,6 +17,7 @@ from arcage.types import ImageFaces
 
 if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
+    from arcage.embedder.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ def extract_to_cache(
     *,
     names: bool = True,
     progress: Callable[[], object] = lambda: None,
+    workers: Workers | None = None,
 ) -> Summary:
     """Extract all images into a cache. Images that the cache has are only counted.
 
@@ -48,6 +50,7 @@ def extract_to_cache(
         extractor: computes faces and descriptors.
         names: store the images' file names as well, for labels that are found by name.
         progress: called after each image.
+        workers: worker processes, for many images; None for threads of this process.
 
     Raises:
         CacheError: the cache cannot be written.
@@ -56,7 +59,7 @@ def extract_to_cache(
     """
     summary = Summary()
     start = time.monotonic()
-    with closing(extract_images(sources, extractor, cache, names=names)) as results:
+    with closing(extract_images(sources, extractor, cache, names=names, workers=workers)) as results:
         for result in results:
             summary.add(result.source.path, result.image.status, len(result.image.faces))
             summary.from_cache += result.from_cache
@@ -67,18 +70,23 @@ def extract_to_cache(
 
 
 def extract_images(
-    sources: Iterable[Source], extractor: Extractor, cache: Cache | None = None, *, names: bool = False
+    sources: Iterable[Source],
+    extractor: Extractor,
+    cache: Cache | None = None,
+    *,
+    names: bool = False,
+    workers: Workers | None = None,
 ) -> Generator[Extracted]:
     """Yield the result for each image, in the order of ``sources``.
 
-    Every file is read once, in a worker thread, even if the cache has the image: images are identified by
+    Every file is read once, in a worker, even if the cache has the image: images are identified by
     content only. New results are written to the cache, with the images' file names if ``names`` is set.
     Closing the iterator writes what is pending. Raises the errors of :func:`extract_to_cache`.
     """
     images = ((source, source.read) for source in sources)
     known = cache.get if cache is not None else None
     writing = ShardWriter(cache) if cache is not None else nullcontext()
-    with writing as writer, closing(extractor.stream(images, known)) as results:
+    with writing as writer, closing(extractor.stream(images, known, workers=workers)) as results:
         for source, image in results:
             from_cache = writer is not None and writer.add(image, source.name if names else None)
             yield Extracted(source, image, from_cache)

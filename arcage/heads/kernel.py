@@ -1,16 +1,18 @@
 """The supervised kernel stage: kernel ridge regression on discriminant axes of the descriptors.
 
 It is fitted once without each fold and once on all faces. The sums that the discriminant axes need are those
-of all faces minus those of the fold's test faces, so they are computed once. The sums of the kernel
-regression are computed for each fold, because the axes differ. They are kept, so that a fit without some
-faces only has to subtract those faces.
+of all faces minus those of some test faces, so they are computed once. The sums of the kernel regression
+differ with the axes. Therefore a few folds share axes and centers, which are of the faces that all of them
+are fitted on, and the sums over these faces. The sums are kept, so that a fit without some faces only has to
+subtract those faces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,10 @@ from arcage.types import F32, F64, Array
 
 BLOCK = 2048
 """Number of rows in one step, so that no (faces, centers) matrix is in memory as a whole."""
+LEADING = 32
+"""Number of leading directions of a kernel matrix whose products are computed separately."""
+GROUPS = 5
+"""Minimum number of groups of folds, so that axes and centers are of four fifths of the faces at least."""
 CHUNKS = 8
 """Number of chunks whose sums are computed in parallel."""
 
@@ -53,14 +59,19 @@ class KernelSettings:
 class KernelSums:
     """The sums over faces that determine a kernel ridge regression.
 
-    A column of the kernel matrix varies little between faces. Subtracting ``middle`` first leaves small
-    numbers, whose products are accurate enough in single precision.
+    Single precision takes half the time of double precision, but if the products of the columns were rounded
+    to it, the error would exceed their small eigenvalues, and an eigenvalue that is barely positive makes the
+    weights huge. Therefore ``middle`` is subtracted from the columns, and their projection onto a few
+    ``leading`` directions, which are nearly all of what is left, is multiplied separately. The rounding of
+    the remainder is 1,000 times as small.
     """
 
     kernel: Kernel
     """Without weights; its bias is what is subtracted from the targets."""
     middle: F32
     """Shape (centers,): what is subtracted from the columns of the kernel matrix."""
+    leading: F32
+    """Shape (centers, directions): orthonormal directions with most of the variance of the columns."""
     gram: F64
     """Shape (centers, centers): products of the columns."""
     moment: F64
@@ -70,20 +81,34 @@ class KernelSums:
 
     def add(self, x: F32, targets: F64, weight: F32, rows: Array, sign: int = 1) -> KernelSums:
         """Return the sums with some rows of ``x`` added, or subtracted if ``sign`` is -1."""
-        gram, moment, total = self.gram.copy(), self.moment.copy(), self.total.copy()
+        gram, moment, total = (np.zeros(part.shape) for part in (self.gram, self.moment, self.total))
+        inner = np.zeros((self.leading.shape[1],) * 2)
+        outer = np.zeros(self.leading.T.shape)
+        project = _projection(self.kernel)
         for block in _blocks(rows):
-            similar = gaussian(self.kernel.project(x[block]), self.kernel.centers)
+            similar = gaussian(project(x[block]), self.kernel.centers)
             similar -= self.middle
             y = np.ones((len(block), len(total)), np.float32)
             y[:, :-1] = targets[block] - self.kernel.bias
-            # In single precision, rounding errors exceed the small eigenvalues, and an eigenvalue that is
-            # barely positive makes the weights huge. A symmetric product takes half the time.
-            root = np.sqrt(weight[block, None], dtype=np.float64) * similar
             y *= weight[block, None]
-            gram += sign * (root.T @ root)
-            moment += sign * (similar.T @ y)
-            total += sign * y.sum(axis=0, dtype=np.float64)
-        return replace(self, gram=gram, moment=moment, total=total)
+            moment += similar.T @ y
+            total += y.sum(axis=0, dtype=np.float64)
+            similar *= np.sqrt(weight[block, None])
+            part = similar @ self.leading
+            similar -= part @ self.leading.T
+            inner += part.T.astype(np.float64) @ part
+            outer += part.T @ similar
+            # NumPy computes half of a product with itself.
+            gram += similar.T @ similar
+        half = self.leading @ (outer + inner @ self.leading.T / 2)
+        gram += half
+        gram += half.T
+        return replace(
+            self,
+            gram=self.gram + sign * gram,
+            moment=self.moment + sign * moment,
+            total=self.total + sign * total,
+        )
 
     def solve(self, ridge: float) -> Kernel:
         """Solve the regression; the intercept is not penalised."""
@@ -124,33 +149,76 @@ def cross_kernel(
     rows = np.arange(len(x))
     origin = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     # With long descriptors, square matrices over their columns, in double precision, take the most memory.
-    memory = 8 * (4 * x.shape[1] ** 2 + 3 * settings.centers**2)
+    memory = 8 * (4 * x.shape[1] ** 2 + 5 * settings.centers**2)
 
     def scatter_of(chunk: Array) -> Scatter:
         return scatter(x, index, len(names), weight, origin, chunk)
 
     total = reduce(Scatter.plus, parallel_map(scatter_of, np.array_split(rows, CHUNKS), memory))
 
-    def fit(fold: Fold) -> KernelSums:
-        train, test = fold
-        fitted = total.plus(scatter_of(test), sign=-1) if len(test) else total
-        kernel = _kernel(x, targets, fitted, origin, train, settings, seed)
-        # The centers are a sample of the faces, so the means of their columns are close to those of all
-        # faces.
-        columns = gaussian(kernel.centers, kernel.centers)
-        middle = columns.mean(axis=0)
-        outputs = targets.shape[1] + 1
-        empty = KernelSums(
-            kernel, middle, np.zeros(columns.shape), np.zeros((len(columns), outputs)), np.zeros(outputs)
-        )
-        return empty.add(x, targets, weight, train)
+    def fit(group: Sequence[Fold]) -> list[KernelSums]:
+        fitted = reduce(lambda left, fold: left.plus(scatter_of(fold.test), sign=-1), group, total)
+        common = reduce(np.intersect1d, [fold.train for fold in group])
+        kernel = _kernel(x, targets, fitted, origin, common, settings, seed)
+        sums = _empty(kernel, targets.shape[1] + 1, seed).add(x, targets, weight, common)
+        return [sums.add(x, targets, weight, np.setdiff1d(fold.train, common)) for fold in group]
 
-    return parallel_map(fit, [*folds, Fold(np.flatnonzero(weight), rows[:0])], memory)
+    size = max(1, len(folds) // GROUPS)
+    groups = [folds[start : start + size] for start in range(0, len(folds), size)]
+    everything = Fold(np.flatnonzero(weight), rows[:0])
+    return chain.from_iterable(parallel_map(fit, [*groups, [everything]], memory))
 
 
 def outputs(kernel: Kernel, x: F32, rows: Array) -> F32:
     """Return the outputs of a kernel for some rows of ``x``, shape (len(rows), outputs)."""
-    return np.concatenate([kernel(x[block]) for block in _blocks(rows)] or [kernel(x[:0])])
+    project = _projection(kernel)
+    return np.concatenate([kernel.from_axes(project(x[block])) for block in _blocks(rows)] or [kernel(x[:0])])
+
+
+def _empty(kernel: Kernel, outputs: int, seed: int) -> KernelSums:
+    """Return the sums over no faces."""
+    # The centers are a sample of the faces, so the means of their columns are close to those of all faces.
+    columns = gaussian(kernel.centers, kernel.centers)
+    middle = columns.mean(axis=0)
+    return KernelSums(
+        kernel,
+        middle,
+        _leading(columns - middle, seed),
+        np.zeros(columns.shape),
+        np.zeros((len(columns), outputs)),
+        np.zeros(outputs),
+    )
+
+
+def _leading(columns: F32, seed: int) -> F32:
+    """Return directions with most of the variance of some columns, by subspace iteration.
+
+    They need not be accurate: any directions leave the sums as they are, except for rounding.
+    """
+    directions = np.random.default_rng(seed).normal(size=(len(columns), LEADING))
+    for _ in range(2):
+        directions = np.linalg.qr(columns.T @ (columns @ directions.astype(np.float32)))[0]
+    return directions.astype(np.float32)
+
+
+def _projection(kernel: Kernel) -> Callable[[F32], F32]:
+    """Return a faster :meth:`~arcage.heads.layers.Kernel.project`, for many rows.
+
+    Most columns of the projection select one column of the descriptors and need no matrix product.
+    """
+    select = np.count_nonzero(kernel.projection, axis=0) == 1
+    source = np.abs(kernel.projection[:, select]).argmax(axis=0)
+    scale = kernel.projection[source, select]
+    dense = np.ascontiguousarray(kernel.projection[:, ~select])
+
+    def project(x: F32) -> F32:
+        centered = x - kernel.mean
+        out = np.empty((len(x), len(select)), np.float32)
+        out[:, ~select] = centered @ dense
+        out[:, select] = centered[:, source] * scale
+        return out
+
+    return project
 
 
 def _kernel(
@@ -248,6 +316,8 @@ def discriminant_axes(sums: Scatter, shrinkage: float) -> F64:
 def _solve(gram: F64, moment: F64) -> F64:
     """Solve a linear system with a Gram matrix that is positive definite except for rounding errors.
 
+    Only its lower triangle is read.
+
     If centers are close together, rounding errors can make it indefinite. Its diagonal is increased until it
     is positive definite.
     """
@@ -257,7 +327,7 @@ def _solve(gram: F64, moment: F64) -> F64:
     while True:
         gram[np.diag_indices_from(gram)] += jitter
         try:
-            return np.asarray(cho_solve(cho_factor(gram), moment))
+            return np.asarray(cho_solve(cho_factor(gram, lower=True, check_finite=False), moment))
         except LinAlgError:
             jitter *= 10
 

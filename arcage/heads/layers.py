@@ -99,15 +99,16 @@ class Trees:
     def __call__(self, x: F32) -> F32:
         """Shape (n, columns) -> shape (n, 1)."""
         total = np.empty((len(x), 1), np.float32)
+        children = np.stack([self.right, self.left], axis=1).ravel()
         # The (faces, trees) matrix of a block fits into the processor's cache.
         step = max(1, (1 << 18) // max(1, len(self.roots)))
         for start in range(0, len(x), step):
-            block = x[start : start + step]
-            rows = np.arange(len(block))[:, None]
+            block = np.ascontiguousarray(x[start : start + step])
+            row = (np.arange(len(block)) * x.shape[1])[:, None]
             node = np.broadcast_to(self.roots, (len(block), len(self.roots)))
             for _ in range(int(self.depth)):
-                go_left = block[rows, self.feature[node]] <= self.threshold[node]
-                node = np.where(go_left, self.left[node], self.right[node])
+                go_left = block.take(row + self.feature.take(node)) <= self.threshold.take(node)
+                node = children.take(2 * node + go_left)
             total[start : start + step, 0] = self.value[node].sum(axis=1)
         return total
 

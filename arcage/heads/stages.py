@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -100,13 +101,13 @@ def fit_boosted(
     """
     data = dataset(features, task.target, task.weight, start)
 
-    def fit(number: int) -> tuple[tuple[Trees, ...], F32]:
-        fold = splits[number - 1]
-        rows = subset(data, fold.train)
-        held_out = subset(data, fold.test) if task.callback is not None and len(fold.test) else None
-        trees = tuple(fit_one(model, number, rows, fold.test, held_out) for model in models)
-        predicted = np.concatenate([one(features[fold.test]) for one in trees], axis=1)
-        return trees, predicted if start is None else start[fold.test, None] + predicted
+    def fit(item: tuple[BoostedModel, int]) -> tuple[Trees, F32]:
+        model, number = item
+        train, test = splits[number - 1]
+        held_out = subset(data, test) if task.callback is not None and len(test) else None
+        trees = fit_one(model, number, subset(data, train), test, held_out)
+        predicted = trees(features[test])[:, 0]
+        return trees, predicted if start is None else start[test] + predicted
 
     def fit_one(model: BoostedModel, number: int, rows: Any, test: Array, held_out: Any) -> Trees:
         def report(round_: int, error: float | None) -> None:
@@ -137,11 +138,14 @@ def fit_boosted(
         ),
         Fold(np.flatnonzero(fitted), np.arange(0)),
     ]
-    done = list(parallel_map(fit, range(1, len(splits) + 1)))
+    numbers = range(1, len(splits) + 1)
+    # The first model has the most rounds. Its fits go first, so that all cores have work until the end.
+    done = list(parallel_map(fit, list(product(models, numbers))))
     out_of_fold = np.empty((task.faces, len(models)), np.float32)
-    for fold, (_, predicted) in zip(splits, done, strict=True):
-        out_of_fold[fold.test] = predicted
-    return CrossFit(done[-1][0], out_of_fold)
+    for column in range(len(models)):
+        for fold, (_, predicted) in zip(splits, done[column * len(splits) :], strict=False):
+            out_of_fold[fold.test, column] = predicted
+    return CrossFit(tuple(trees for trees, _ in done[len(splits) - 1 :: len(splits)]), out_of_fold)
 
 
 def cross_fit(task: Task, fit: Callable[[F32, F32, F32], Linear | Trees]) -> CrossFit[Linear | Trees]:

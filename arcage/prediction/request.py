@@ -42,6 +42,9 @@ class PredictRequest:
     # See arcage.Predictor.
     pack: str = "compact"
     device: str = "auto"
+    """As for :class:`arcage.Predictor`, or ``cuda:all`` for all GPUs."""
+    workers: int | None = None
+    """Number of worker processes for many images, 1 for none; None for the default of the device."""
     heads: Path | None = None
     cache: Path | None = None
     faces: Faces = "all"

@@ -25,6 +25,7 @@ from arcage.text import counted
 from arcage.types import Prediction
 
 if TYPE_CHECKING:
+    from arcage.embedder.workers import Workers
     from arcage.output.annotate import Annotator
     from arcage.predictor import Predictor
     from arcage.report.predictions_page import Add
@@ -63,9 +64,15 @@ def predict(
     """
     check_exist({"heads": [request.heads]})
     outputs = _checked_outputs(request)
-    predictor = _predictor(request)
+    # Imported here, after all checks of the arguments, because NumPy is slow to load.
+    from arcage.embedder.engines.gpus import named_gpus
+    from arcage.embedder.workers import choose_workers
+
+    gpus = named_gpus(request.device)
+    predictor = _predictor(request, gpus[0] if gpus else request.device)
     if predictor.note:
         warn(predictor.note)
+    workers = choose_workers(request.workers, predictor.device, gpus)
     one = request.inputs.is_one_image
     # Rows on the same terminal already show the progress, and a bar would be mixed up with them.
     hidden = one or (request.out is None and sys.stdout.isatty())
@@ -80,7 +87,7 @@ def predict(
                 report(f"camera {request.webcam}: press Ctrl-C to stop; the predictions follow")
             # A bar for the frames is shown for a single video only.
             frames = progress if one and request.webcam is None else no_progress
-            stream = _Stream(predictor, request.rate, write_frame, outputs.annotator, frames)
+            stream = _Stream(predictor, workers, request.rate, write_frame, outputs.annotator, frames)
             rows = stream.images(images) if request.webcam is None else stream.camera(request.webcam)
             summary = write_predictions(
                 rows, outputs.rows, annotator=outputs.annotator, page=outputs.page, progress=advance
@@ -151,13 +158,13 @@ def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
     return write_file(out, excel=excel)
 
 
-def _predictor(request: PredictRequest) -> Predictor:
+def _predictor(request: PredictRequest, device: str) -> Predictor:
     # Imported here, after all checks of the arguments, because it is slow.
     from arcage.predictor import Predictor
 
     return Predictor(
         request.pack,
-        request.device,
+        device,
         hint="latency" if request.inputs.is_one_image else "throughput",
         heads=request.heads,
         cache=request.cache,
@@ -176,12 +183,14 @@ class _Stream:
     def __init__(
         self,
         predictor: Predictor,
+        workers: Workers,
         rate: float,
         write_frame: WriteFrame | None,
         annotator: Annotator | None,
         progress: ShowProgress,
     ) -> None:
         self._predictor = predictor
+        self._workers = workers
         self._rate = rate
         self._write_frame = write_frame
         self._annotator = annotator
@@ -215,7 +224,7 @@ class _Stream:
                 for source in group:
                     yield source, self._videos.predict(source)
             else:
-                with closing(self._predictor.stream(group)) as predictions:
+                with closing(self._predictor.stream(group, workers=self._workers)) as predictions:
                     yield from predictions
 
     def camera(self, number: int) -> Rows:

@@ -1,4 +1,4 @@
-"""Write the results of a run as they arrive, so that an interrupted run loses none."""
+"""Write the results of a run as they arrive, so that an interrupt or a GPU that fails loses none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
+from arcage.errors import DeviceError
 from arcage.output.formats import Write
 from arcage.output.summary import Summary
 from arcage.process.interrupt import interruptible, uninterrupted
@@ -38,10 +39,11 @@ def write_predictions(
     Raises:
         OutputError: an output cannot be written.
         KeyboardInterrupt: raised again after the rows of all finished images are written.
-        CacheError, DeviceError, ModelError: raised by ``predictions``.
+        DeviceError: likewise, unless ``predictions`` raised it for the first image.
+        CacheError, ModelError: raised by ``predictions``.
     """
     summary = Summary()
-    interrupt: KeyboardInterrupt | None = None
+    stopped: KeyboardInterrupt | DeviceError | None = None
     start = time.monotonic()
     # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row or lose
     # the file at the end.
@@ -60,9 +62,11 @@ def write_predictions(
                 if annotator is not None:
                     summary.drawn += annotator.draw(source, rows)
                 progress()
-        except KeyboardInterrupt as error:
-            interrupt = error
+        except (KeyboardInterrupt, DeviceError) as error:
+            if isinstance(error, DeviceError) and not summary.images:
+                raise
+            stopped = error
     summary.seconds = time.monotonic() - start
-    if interrupt is not None:
-        raise interrupt
+    if stopped is not None:
+        raise stopped
     return summary

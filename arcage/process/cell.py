@@ -14,14 +14,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
+from arcage.process.child import ending, start_python
 from arcage.process.worker import LENGTHS, write_frame
 
 START_SECONDS = 60.0
@@ -32,7 +31,19 @@ _MAX_HEADER = 1 << 20
 """Maximum length of the header of a reply, bytes."""
 _PIPE_BYTES = 1 << 18
 """Size of the pipe for replies. Four times the default of Linux."""
-_SETUP = "import sys; sys.path[:] = sys.argv[1:]; from arcage.process.worker import serve; serve()"
+_ENVIRONMENT = {
+    # glibc fills allocated memory with zeros, so that no decoder returns pixels of an earlier picture.
+    "MALLOC_PERTURB_": "255",
+    # Large blocks come from the heap, of which 64 MiB stay: the system would clear every page once more,
+    # which makes large pictures up to twice as slow.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    # Each arena takes address space, which is limited.
+    "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc reserves 1 GiB
+}
 
 
 class CellError(Exception):
@@ -157,15 +168,7 @@ class _Cell:
         self._expired = False
         self._closed = False
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _SETUP, *_import_path()],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            self._process = start_python("arcage.process.worker", _ENVIRONMENT)
         except (OSError, ValueError) as error:
             raise CellStartError(f"a worker process cannot be started: {error}") from None
         assert self._process.stdin is not None
@@ -270,11 +273,8 @@ class _Cell:
         if code == -getattr(signal, "SIGXCPU", 0):
             return CellTimeoutError("the worker process took too much processor time")
         if code == -getattr(signal, "SIGKILL", 0) and not self._expired:
-            return CellMemoryError("the worker process was killed, probably because memory ran out")
-        if code < 0:
-            with suppress(ValueError):
-                return CellDiedError(f"the worker process crashed ({signal.Signals(-code).name})")
-        return CellDiedError(f"the worker process ended with exit code {code}")
+            return CellMemoryError(f"the worker process {ending(code)}")
+        return CellDiedError(f"the worker process {ending(code)}")
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -353,37 +353,6 @@ def _failure(header: dict[str, Any]) -> CellError:
     if isinstance(header.get("failed"), str):
         return CellDiedError(f"the job failed: {header['failed'][:1000]}")
     return CellDiedError("the worker process sent something that is not a reply")
-
-
-def _import_path() -> list[str]:
-    """Return the import path of this process, without its working directory."""
-    ours = str(Path(__file__).absolute().parents[2])
-    entries = [e for e in sys.path if os.path.isabs(e) and (e == ours or not _is_working_directory(e))]
-    return entries if ours in entries else [*entries, ours]
-
-
-def _is_working_directory(path: str) -> bool:
-    try:
-        return os.path.samefile(path, os.curdir)
-    except OSError:
-        return False
-
-
-def _environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        # glibc fills allocated memory with zeros, so that no decoder returns pixels of an earlier picture.
-        "MALLOC_PERTURB_": "255",
-        # Large blocks come from the heap, of which 64 MiB stay: the system would clear every page once more,
-        # which makes large pictures up to twice as slow.
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-        "MALLOC_TOP_PAD_": str(64 << 20),
-        "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-        # Each arena takes address space, which is limited.
-        "MALLOC_ARENA_MAX": "2",
-        "OPENBLAS_NUM_THREADS": "1",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc reserves 1 GiB
-    }
 
 
 def _enlarge(pipe: IO[bytes]) -> None:

@@ -54,8 +54,8 @@ def write_frame(file: BinaryIO, header: dict[str, Any], body: Any = b"") -> None
 def serve() -> None:
     """Run jobs until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes
-    requests, replies = _private_streams()
-    _prepare_process()
+    requests, replies = private_streams()
+    prepare_process()
     jobs: dict[str, Job] = {}
     base = 0
     with suppress(BrokenPipeError):
@@ -109,7 +109,7 @@ def _find_job(name: str) -> Job:
     return job
 
 
-def _private_streams() -> tuple[BinaryIO, BinaryIO]:
+def private_streams() -> tuple[BinaryIO, BinaryIO]:
     """Return the pipes to the parent, and replace the standard streams, which a library may use."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -119,7 +119,8 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Write no memory dump if this process crashes, and be the first to end if memory runs out."""
     if _resource is not None:
         with suppress(OSError, ValueError):
             _resource.setrlimit(_resource.RLIMIT_CORE, (0, 0))

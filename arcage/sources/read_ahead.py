@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from arcage.errors import ImageHereError, RemoteError, UsageError
+from arcage.errors import ImageError, ImageHereError, RemoteError, UsageError
 from arcage.sources.servers import forget_failures
 from arcage.sources.source import Source
 from arcage.sources.url import is_url, url_server
@@ -185,9 +186,22 @@ class _Image:
             self._release()
         return data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For worker processes. Waits for the data.
+        try:
+            return partial, (_give, self())
+        except ImageError as error:
+            return partial, (_give, error)
+
     def _release(self) -> None:
         size, self._size = self._size, 0
         self._memory.add(-size)
 
     def __del__(self) -> None:
         self._release()
+
+
+def _give(result: bytes | ImageError) -> bytes:
+    if isinstance(result, ImageError):
+        raise result
+    return result

@@ -7,11 +7,13 @@ enlarged group of six and an enlarged portrait. Added grain gives the files the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from arcage.embedder.engines.base import cores
 from arcage.types import U8
 
 MEGAPIXELS = 1.0, 12.0
@@ -32,9 +34,13 @@ def make(folder: Path, count: int, crops: Sequence[Path], group: Path, portrait:
     folder.mkdir(parents=True, exist_ok=True)
     if len(list(folder.glob("*.jpg"))) == count:
         return
-    for number in range(count):
+
+    def write(number: int) -> None:
         photo = one(np.random.default_rng([seed, number]), crops, group, portrait)
         (folder / f"{number:03d}.jpg").write_bytes(_jpeg(photo))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(write, range(count)))
 
 
 def one(rng: np.random.Generator, crops: Sequence[Path], group: Path, portrait: Path) -> U8:

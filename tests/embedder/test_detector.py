@@ -13,7 +13,7 @@ from arcage.embedder.detector import DetectorForm, GraphDetector
 from arcage.embedder.detector_graph import BEST, VALUES, detector_graph
 from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine
 from arcage.embedder.packs.record import BUNDLED_FOLDER
-from arcage.errors import ModelError
+from arcage.errors import DeviceMemoryError, ModelError
 from arcage.types import F32, U8, Array
 
 
@@ -93,6 +93,27 @@ def test_mirror_images_follow_the_canvases(sizes: tuple[int, ...]) -> None:
         assert len(found) == 2 * n
         by_picture = dict(zip(found.pictures.tolist(), found.landmarks[:, 0, 0].tolist(), strict=True))
         assert by_picture == dict(enumerate(levels)) | {n + i: level + 100 for i, level in enumerate(levels)}
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_divided() -> None:
+    """Pictures keep their numbers, and mirror images follow all canvases."""
+    levels = list(range(50, 90))
+
+    def run(batch: Array) -> dict[str, Array]:
+        if len(batch) > 2:
+            raise DeviceMemoryError("full")
+        return numbered(batch, mirrored=True)
+
+    detector = make(FakeEngine(run, (1, 2, 8, 32)))
+    found = detector.candidates(canvases_of(levels), 0.01, mirrored=True)
+    expected = make(FakeEngine(lambda batch: numbered(batch, mirrored=True), (1,)))
+    one_by_one = expected.candidates(canvases_of(levels), 0.01, mirrored=True)
+    for part in (found, one_by_one):
+        assert sorted(part.pictures.tolist()) == list(range(80))
+    order, expected_order = np.argsort(found.pictures), np.argsort(one_by_one.pictures)
+    same_candidates(found.select(order), one_by_one.select(expected_order))
+    with pytest.raises(DeviceMemoryError, match="full"):
+        make(FakeEngine(run, (8,))).candidates(canvases_of(levels), 0.01, mirrored=True)
 
 
 @pytest.mark.parametrize("above", [BEST - 1, BEST, BEST + 1, 400, CELLS])

@@ -21,7 +21,7 @@ from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs import record
 from arcage.embedder.packs.record import BUNDLED_FOLDER, bundled_pack
-from arcage.errors import ModelError
+from arcage.errors import DeviceMemoryError, ModelError
 from arcage.types import U8
 
 pytestmark = pytest.mark.usefixtures("bundled")
@@ -82,6 +82,28 @@ def test_padding_of_a_batch_has_no_descriptors(extractor: Extractor, monkeypatch
     crops[:] = np.arange(1, 24)[:, None, None, None]
     assert networks.embed(crops)[:, 0].tolist() == list(range(1, 24))
     assert seen == [8, 8, 8]
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_divided(
+    extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = extractor.networks
+    seen: list[int] = []
+
+    def network(crops: U8) -> dict[str, Any]:
+        seen.append(len(crops))
+        if len(crops) > 8:
+            raise DeviceMemoryError("full")
+        return {"descriptors": crops[:, 0, 0, :1].astype(np.float32)}
+
+    first = dataclasses.replace(networks._embedders[0], network=network, dimension=1)
+    monkeypatch.setattr(networks, "_embedders", [first])
+    monkeypatch.setattr(networks, "dimension", 1)
+    monkeypatch.setattr(networks, "_batches", (8, 64))
+    crops = np.zeros((70, 112, 112, 3), np.uint8)
+    crops[:] = np.arange(70)[:, None, None, None]
+    assert networks.embed(crops)[:, 0].tolist() == list(range(70))
+    assert seen == [64, *[8] * 8, 8]
 
 
 GRAPHS = [file for file, _ in bundled_pack().detector.graphs]

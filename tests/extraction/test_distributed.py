@@ -380,6 +380,17 @@ def test_errors_are_reported(
     assert "Traceback" not in done.stderr
 
 
+@real_ray
+@pytest.mark.usefixtures("cluster")
+def test_an_image_on_which_all_actors_die_ends_the_run(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 20)
+    (tmp_path / "in" / "zz.jpg").write_bytes(ray_jobs.DEADLY)
+    extractor: Any = ray_jobs.Deadly("compact", "cpu")
+    cache = open_cache(tmp_path / "cache", extractor)
+    with pytest.raises(DeviceError, match=r"^4 actors of Ray died in the same batch of images"):
+        extract_on_ray(walk([tmp_path / "in"]), cache, extractor)
+
+
 # GPUs. These tests are the last: before them, the cluster has none.
 
 

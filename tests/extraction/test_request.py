@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fakes import FINGERPRINT, FakeExtractor, face, image
 
 from arcage.cache import Cache
+from arcage.embedder.workers import Workers
 from arcage.errors import RemoteError, UsageError
 from arcage.extraction.request import ExtractRequest, extract
 from arcage.images.limits import DecodeLimits
@@ -96,3 +98,47 @@ def test_ray_gets_the_device_and_this_machine_needs_none(monkeypatch: pytest.Mon
     extract(request(engine="ray", device="cuda", augment=1), warn=warned.append)
     assert devices == ["cuda", "cuda"]
     assert warned == ["no GPU works"]
+
+
+def test_worker_processes_and_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[tuple[str, Workers]] = []
+
+    class Recorded(FakeExtractor):
+        engine = SimpleNamespace(device="cuda", note="")
+
+        def stream(self, images: Any, lookup: Any = None, *, workers: Any = None, **_: Any) -> Any:
+            used.append((self.device, workers))
+            return super().stream(images, lookup)
+
+    monkeypatch.setattr("arcage.embedder.extractor.Extractor", Recorded)
+    monkeypatch.setattr("arcage.embedder.workers.cores", lambda: 16)
+    monkeypatch.setattr("arcage.embedder.engines.gpus.all_gpus", lambda: ("cuda:0", "cuda:1"))
+    extract(request())
+    extract(request(workers=7))
+    extract(request(device="cuda:all"))
+    extract(request(device="cuda:all", workers=3))
+    both = ("cuda:0", "cuda:1")
+    assert used == [
+        ("auto", Workers(4)),
+        ("auto", Workers(7)),
+        ("cuda:0", Workers(4, both)),
+        ("cuda:0", Workers(3, both)),
+    ]
+    with pytest.raises(UsageError, match=r"^`workers` 1 cannot use 2 GPUs"):
+        extract(request(device="cuda:all", workers=1))
+
+
+def test_ray_gives_actors_their_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[str] = []
+
+    def on_ray(sources: Any, cache: Any, extractor: Any, **_: Any) -> Summary:
+        devices.append(extractor.device)
+        return Summary()
+
+    monkeypatch.setattr("arcage.extraction.distributed.extract_on_ray", on_ray)
+    extract(request(engine="ray", device="cuda:all"))
+    assert devices == ["cuda"]
+    with pytest.raises(UsageError, match=r"^Ray gives each actor its GPU: `device` cuda, not cuda:1$"):
+        extract(request(engine="ray", device="cuda:1"))
+    with pytest.raises(UsageError, match="leave out `workers`"):
+        extract(request(engine="ray", workers=2))

@@ -17,6 +17,7 @@ from fakes import FINGERPRINT, FakeExtractor
 from folders import content, photos
 
 from arcage.cache import Cache
+from arcage.errors import DeviceError
 from arcage.extraction.run import extract_to_cache, open_cache
 from arcage.output.summary import Summary
 from arcage.sources.walk import walk
@@ -63,7 +64,10 @@ def test_a_file_that_cannot_be_opened_is_counted_and_not_cached(tmp_path: Path) 
     assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 0
 
 
-def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DeviceError])
+def test_an_interrupt_or_a_failure_of_the_gpu_keeps_what_was_finished(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     photos(tmp_path / "in", 30)
     done = 0
 
@@ -71,9 +75,9 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
         nonlocal done
         done += 1
         if done == 12:
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         run(tmp_path / "in", tmp_path / "cache", progress=stop)
     assert len(Cache(tmp_path / "cache", FINGERPRINT)) == 12
 

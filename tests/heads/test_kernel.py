@@ -148,3 +148,50 @@ def test_outputs_of_any_number_of_rows(data: tuple[np.ndarray, ...], sums: tuple
     assert len(x) > BLOCK
     np.testing.assert_allclose(outputs(kernel, x, np.arange(len(x))), kernel(x), rtol=1e-4, atol=1e-3)
     assert outputs(kernel, x, np.arange(0)).shape == (0, 2)
+
+
+def test_sums_are_those_of_double_precision(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    """All of the Gram matrix that is large is in the leading directions."""
+    x = data[0]
+    part, (train, _) = sums[1][0], sums[0][0]
+    columns = gaussian(part.kernel.project(x[train]), part.kernel.centers).astype(np.float64) - part.middle
+    expected = np.tril(columns.T @ columns)
+    rest = columns - columns @ part.leading @ part.leading.T
+    assert np.square(rest).sum() < 0.02 * np.square(columns).sum()
+    np.testing.assert_allclose(np.tril(part.gram), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_projections_of_many_rows_equal_those_of_the_layer(
+    data: tuple[np.ndarray, ...], sums: tuple[list, list[KernelSums]]
+) -> None:
+    x, kernel = data[0], sums[1][-1].solve(0.3)
+    selected = np.count_nonzero(kernel.projection, axis=0) == 1
+    assert selected.sum() == SETTINGS.context_columns
+    axes = kernel.project(x)
+    np.testing.assert_allclose(outputs(kernel, x, np.arange(N)), kernel.from_axes(axes), rtol=1e-4, atol=1e-3)
+
+
+def test_folds_that_share_axes_and_centers_are_fitted_on_their_own_training_rows(
+    data: tuple[np.ndarray, ...],
+) -> None:
+    x, _, targets = data
+    folds = [Fold(np.flatnonzero(np.arange(N) % 10 != k), np.arange(k, N, 10)) for k in range(10)]
+    parts = list(cross_kernel(*data, EQUAL, folds, SETTINGS, 0))
+    assert len(parts) == len(folds) + 1
+    for first, second in zip(parts[:-1:2], parts[1:-1:2], strict=True):
+        np.testing.assert_array_equal(first.kernel.centers, second.kernel.centers)
+    assert not np.array_equal(parts[1].kernel.centers, parts[2].kernel.centers)
+    for part, (train, test) in zip(parts, [*folds, (np.arange(N), np.arange(9))], strict=True):
+        assert part.total[-1] == len(train)
+        nothing = part.add(x, targets, EQUAL, train, sign=-1)
+        expected = nothing.add(x, targets, EQUAL, train).solve(0.3)
+        assert_alike(outputs(part.solve(0.3), x, test), outputs(expected, x, test))
+    # Neither the axes nor the centers of a fold are of its test faces: other labels leave them as they are.
+    other = targets.copy()
+    other[folds[0].test] += 100
+    again = next(cross_kernel(x, data[1], other, EQUAL, folds, SETTINGS, 0))
+    kernel, changed = parts[0].solve(0.3), again.solve(0.3)
+    np.testing.assert_array_equal(kernel.projection, changed.projection)
+    np.testing.assert_array_equal(kernel.weights, changed.weights)

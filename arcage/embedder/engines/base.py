@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
+from arcage.errors import DeviceMemoryError
 from arcage.types import U8, Array
+
+Result = TypeVar("Result")
 
 Hint = Literal["latency", "throughput"]
 """``latency``: all cores work on one call; ``throughput``: one core per call, many calls at once."""
 Precision = Literal["auto", "float32"]
 """Number format of networks that may run in reduced precision: ``auto`` is bfloat16 on processors with units
-for it, float32 on others."""
+for it, TF32 on GPUs with CUDA, and float32 on others."""
+BATCH_CANVAS = 320 * 320
+"""Size of the canvases for which the batch sizes of detectors hold, pixels."""
 
 
 def cores() -> int:
@@ -56,6 +61,49 @@ def batches(pictures: U8, sizes: Sequence[int]) -> Iterator[tuple[int, int, U8]]
         start += count
 
 
+def batch_sizes(sizes: Sequence[int], pixels: int) -> tuple[int, ...]:
+    """Return the batch sizes for canvases of ``pixels`` pixels.
+
+    No batch has more pixels than the largest one of small canvases, except of the smallest size.
+
+    Args:
+        sizes: for canvases of :data:`BATCH_CANVAS`, in ascending order.
+        pixels: height times width of a canvas.
+    """
+    limit = sizes[-1] * BATCH_CANVAS
+    return (sizes[0], *(size for size in sizes[1:] if size * pixels <= limit))
+
+
+def run_batches(pictures: U8, sizes: Sequence[int], run: Callable[[int, int, U8], Result]) -> list[Result]:
+    """Run pictures in batches of fixed sizes, as :func:`batches` divides them, and return all results.
+
+    A batch that is too large for the device's memory is divided into smaller ones.
+
+    Args:
+        pictures: shape (n, height, width, 3), uint8.
+        sizes: in ascending order.
+        run: takes the index of the first picture, the number of pictures, and the batch.
+
+    Raises:
+        DeviceMemoryError: ``run`` raised it for a batch of the smallest size.
+    """
+    results: list[Result] = []
+    for start, count, batch in batches(pictures, sizes):
+        try:
+            results.append(run(start, count, batch))
+            continue
+        except DeviceMemoryError:
+            smaller = [size for size in sizes if size < len(batch)]
+            if not smaller:
+                raise
+
+        def run_part(first: int, count: int, batch: U8, start: int = start) -> Result:
+            return run(start + first, count, batch)
+
+        results += run_batches(batch[:count], smaller, run_part)
+    return results
+
+
 def batch_axis(sizes: Sequence[int]) -> int:
     """Return the batch size for which a network is compiled; -1 if it varies between calls."""
     return sizes[0] if len(sizes) == 1 else -1
@@ -76,10 +124,8 @@ class Engine(Protocol):
     """Name and version of the runtime, for messages: ``openvino 2026.4``."""
     device: str
     """The device that runs the networks: ``cpu``, ``cuda``, ..."""
-    parallel: bool
-    """Whether several threads should call networks at once (CPU) or only one (GPU)."""
     detector_batches: tuple[int, ...]
-    """Batch sizes of detectors, as for :func:`batches`. A network with only one size is compiled for it."""
+    """Batch sizes of detectors, see :func:`batch_sizes`. A network with only one size is compiled for it."""
     embedder_batches: tuple[int, ...]
     """Batch sizes of embedders."""
     note: str

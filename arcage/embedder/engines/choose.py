@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from arcage.embedder.engines.base import Engine, Hint, Precision
+from arcage.embedder.engines.gpus import ALL_GPUS
 from arcage.errors import DeviceError
 
 
@@ -22,7 +23,7 @@ def make_engine(
             why. Only ``auto`` falls back.
         hint: what the CPU engine is optimised for.
         threads: of the CPU engine; by default one for each processor.
-        precision: of the CPU engine.
+        precision: ``float32`` turns off reduced formats.
 
     Raises:
         DeviceError: a named device is not available.
@@ -31,15 +32,20 @@ def make_engine(
 
     note = ""
     device = device.lower()
+    if device == ALL_GPUS:
+        raise DeviceError(
+            f"{ALL_GPUS} needs a process for each GPU, as `arcage extract` and `arcage predict` start them: "
+            "use one of them, such as cuda:0"
+        )
     if device != "cpu":
         from arcage.embedder.engines.onnxruntime import OnnxRuntimeEngine, installed_distributions
 
         if device != "auto":
-            return OnnxRuntimeEngine(device)
+            return OnnxRuntimeEngine(device, precision=precision)
         # Without this package there is no CUDA. Importing the runtime to ask it takes half a second.
         if "onnxruntime-gpu" in installed_distributions():
             try:
-                return OnnxRuntimeEngine("cuda")
+                return OnnxRuntimeEngine("cuda", precision=precision)
             except DeviceError as error:
                 note = f"using the CPU although onnxruntime-gpu is installed: {error}"
     engine = OpenVinoEngine(hint, threads=threads, precision=precision)

@@ -14,18 +14,21 @@ import importlib.metadata
 import io
 import os
 import re
+import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
-from arcage.embedder.engines.base import Network
+from arcage.embedder.engines.base import Network, Precision
 from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
 from arcage.embedder.engines.isolated import run_isolated
 from arcage.embedder.onnx_check import check_onnx
-from arcage.errors import DeviceError, ModelError
+from arcage.errors import DeviceError, DeviceMemoryError, ModelError
 from arcage.files import sha256_bytes
 from arcage.types import Array
 
@@ -62,9 +65,16 @@ _NUMBERED = re.compile(r"(cuda|tensorrt):(\d{1,3})")
 _CUDA_OPTIONS = {
     # The default benchmarks all algorithms for each new shape, which takes seconds.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # TF32 rounds to 10 bits. Its effect on descriptors has not been measured.
-    "use_tf32": "0",
+    # By default, each extension doubles the memory of a session.
+    "arena_extend_strategy": "kSameAsRequested",
 }
+
+_OUT_OF_MEMORY = re.compile(r"(out|enough) (of )?memory|failed to allocate|alloc\w*_failed|bad.alloc", re.I)
+"""In messages of CUDA, cuDNN, cuBLAS, DirectML and ONNX Runtime's own allocator."""
+
+_CODE = re.compile(r"\S+\.(cc|h|cu):\d+ .*?\)( const)? ")
+"""Where in ONNX Runtime's code an exception was raised: file, line and function."""
+_NOT_LOADED = re.compile(r"Failed to load ([^\s:]+)")
 
 _SILENT = 4
 """Severity of messages that end the process. Others are in the exceptions as well. Printed, they would be
@@ -108,12 +118,15 @@ class OnnxRuntimeEngine:
     Args:
         device: the short name of an execution provider: ``cuda``, ``tensorrt``, ``coreml``, ``directml``,
             ``cpu``, ...; ``cuda:1`` and ``tensorrt:1`` are the second GPU.
+        precision: ``float32`` turns TF32 off, in which CUDA multiplies numbers rounded to 10 bits and adds in
+            float32. Detectors never use it. The errors of the heads do not change even if all of an embedder
+            is computed in float16, which has 10 bits as well (``python benchmarks/accuracy/precision.py``).
 
     Raises:
         DeviceError: the provider is not installed, or does not work on this machine.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, precision: Precision = "auto") -> None:
         self.device = _ALIASES.get(device, device)
         numbered = _NUMBERED.fullmatch(self.device)
         device, number = numbered.groups() if numbered else (self.device, "0")
@@ -125,20 +138,14 @@ class OnnxRuntimeEngine:
         if device not in installed:
             raise DeviceError(_not_installed(device, installed))
         self.name = f"onnxruntime {self._ort.__version__}"
-        self.parallel = device == "cpu"
-        self.detector_batches: tuple[int, ...] = (1,) if device == "cpu" else (1, 8, 32)
+        self.detector_batches: tuple[int, ...] = (1,) if device == "cpu" else (1, 2, 8, 32)
         self.embedder_batches: tuple[int, ...] = (1, 8) if device == "cpu" else (8, 64)
-        self._turn = threading.Lock()
         self.note = ""
-        self._provider = installed[device]
-        on_gpu = {"device_id": number}
-        options = {"cuda": {**_CUDA_OPTIONS, **on_gpu}, "tensorrt": on_gpu}.get(device, {})
-        self._providers: list[Any] = [(self._provider, options)]
-        if device == "tensorrt" and "cuda" in installed:
-            self._providers.append((installed["cuda"], {**_CUDA_OPTIONS, **on_gpu}))
-        if device != "cpu":
-            # Providers leave a few operators on shapes to the CPU.
-            self._providers.append((installed["cpu"], {}))
+        self._tf32 = precision == "auto"
+        self._networks: WeakSet[_SessionNetwork] = WeakSet()
+        # Providers leave a few operators on shapes to the CPU, and TensorRT some to CUDA.
+        others = {"cpu": (), "tensorrt": ("cuda", "cpu")}.get(device, ("cpu",))
+        self._providers = [(installed[name], name, number) for name in (device, *others) if name in installed]
         self._probe()
 
     def load(
@@ -152,19 +159,23 @@ class OnnxRuntimeEngine:
     ) -> Network:
         if not trusted:
             self._try(model, shape, sha256)
+        tf32 = reduced_precision and self._tf32
         try:
-            session = self._session(model)
+            session = self.session(model, tf32=tf32)
             (image,) = session.get_inputs()
             # A named or unknown size accepts any number.
             if any(
                 isinstance(have, int) and have != want for have, want in zip(image.shape, shape, strict=True)
             ):
-                session = self._session(_with_shape(model, image.name, shape))
+                model = _with_shape(model, image.name, shape)
+                session = self.session(model, tf32=tf32)
         except (DeviceError, ModelError):
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {_last_line(error)}") from error
-        return _SessionNetwork(session, self.device, nullcontext() if self.parallel else self._turn)
+        network = _SessionNetwork(self, model, tf32, session)
+        self._networks.add(network)
+        return network
 
     def _try(self, model: bytes, shape: tuple[int, ...], sha256: str) -> None:
         """Load and run a model in a worker process, unless that went well before.
@@ -185,17 +196,29 @@ class OnnxRuntimeEngine:
         if verdict is not None:
             verdict.write(b"runs")
 
-    def _session(self, model: bytes) -> Any:
+    def session(self, model: bytes, *, tf32: bool = False) -> Any:
+        """Return a new ``onnxruntime.InferenceSession`` on the device.
+
+        Raises:
+            DeviceError: the session does not use the device.
+            Exception: ONNX Runtime rejects the model; its exceptions have no common base class.
+        """
         options = self._ort.SessionOptions()
         options.log_severity_level = _SILENT
+        providers = [(provider, _options(name, number, tf32)) for provider, name, number in self._providers]
         # By default, a failing provider is replaced by the CPU, and a message is printed to standard output,
         # among the results.
-        session = self._ort.InferenceSession(model, options, providers=self._providers, enable_fallback=0)
+        session = self._ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
         session.disable_fallback()
         used = session.get_providers()
-        if used[:1] != [self._provider]:
+        if used[:1] != [providers[0][0]]:
             raise DeviceError(f"ONNX Runtime fell back to {', '.join(used)}")
         return session
+
+    def free_memory(self) -> None:
+        """Free the memory of all sessions that are not running. They are made again when they are needed."""
+        for network in list(self._networks):
+            network.free_memory()
 
     def _probe(self) -> None:
         """Run a small network on the device.
@@ -209,40 +232,99 @@ class OnnxRuntimeEngine:
                 # Finds CUDA and cuDNN in their pip packages, and prints what is missing.
                 with contextlib.redirect_stdout(printed):
                     self._ort.preload_dlls()
-            (y,) = self._session(PROBE).run(["y"], {"x": np.full((1, 1, 1, 1), 3, np.float32)})
+            (y,) = self.session(PROBE).run(["y"], {"x": np.full((1, 1, 1, 1), 3, np.float32)})
             if y.item() != 6:
                 raise DeviceError(f"it computed 2 * 3 = {y.item()}")
         except Exception as error:  # a provider's libraries raise any type
-            reasons = [*printed.getvalue().splitlines(), _last_line(error)]
+            reasons = [*_missing(printed.getvalue()), _last_line(error).rstrip(".")]
             raise DeviceError(
-                f"the device {self.device!r} does not work: {'; '.join(r for r in reasons if r)}. "
-                + _advice(self.device)
+                f"the device {self.device!r} does not work: {'; '.join(reasons)}. {_advice(self.device)}"
             ) from error
+
+
+def _options(provider: str, number: str, tf32: bool) -> dict[str, str]:
+    """Return the options of a provider, on the GPU with this number."""
+    if provider == "cuda":
+        return {**_CUDA_OPTIONS, "use_tf32": str(int(tf32)), "device_id": number}
+    return {"device_id": number} if provider == "tensorrt" else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A session, and what to hold while it runs."""
+
+    session: Any
+    turn: AbstractContextManager[Any]
 
 
 class _SessionNetwork:
-    """A session of ONNX Runtime as a network."""
+    """A network with a session for each shape of its input.
 
-    def __init__(self, session: Any, device: str, turn: AbstractContextManager[Any]) -> None:
-        self._session = session
-        self._device = device
-        self._turn = turn
+    A convolution on CUDA remembers its preparation for one shape, that of the last run. If shapes took turns
+    in a session, each run would prepare all convolutions again, which takes longer than the run itself.
+
+    Arrays are passed to ``run``, not bound to the device before: binding copies while it holds the
+    interpreter's lock, and ``run`` copies the same bytes without it.
+
+    Args:
+        engine: makes sessions.
+        model: the ONNX file's bytes.
+        tf32: whether sessions may use TF32.
+        session: the first one.
+    """
+
+    def __init__(self, engine: OnnxRuntimeEngine, model: bytes, tf32: bool, session: Any) -> None:
+        self._engine = engine
+        self._model = model
+        self._tf32 = tf32
         self._input: str = session.get_inputs()[0].name
-        self._outputs: list[str] = [o.name for o in session.get_outputs()]
+        self._outputs: list[str] = [output.name for output in session.get_outputs()]
+        self._lock = threading.Lock()
+        self._unused: Any = session
+        self._sessions: dict[tuple[int, ...], _Session] = {}
 
     def __call__(self, batch: Array, outputs: Sequence[str] = ()) -> Mapping[str, Array]:
+        batch = np.ascontiguousarray(batch)
+        try:
+            return self._run(batch, outputs)
+        except DeviceMemoryError:
+            self._engine.free_memory()
+        return self._run(batch, outputs)
+
+    def free_memory(self) -> None:
+        with self._lock:
+            self._unused = None
+            self._sessions = {}
+
+    def _run(self, batch: Array, outputs: Sequence[str]) -> Mapping[str, Array]:
+        device = self._engine.device
         names = list(outputs) or self._outputs
         try:
-            with self._turn:
-                arrays = self._session.run(names, {self._input: np.ascontiguousarray(batch)})
+            session = self._for_shape(batch.shape)
+            with session.turn:
+                arrays = session.session.run(names, {self._input: batch})
+        except DeviceError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            if self._device == "cpu":
-                raise ModelError(f"ONNX Runtime cannot run this model: {_last_line(error)}") from error
-            raise DeviceError(
-                f"ONNX Runtime failed on {self._device!r}: {_last_line(error)}; "
+            reason = _last_line(error)
+            if not _OUT_OF_MEMORY.search(str(error)) and device == "cpu":
+                raise ModelError(f"ONNX Runtime cannot run this model: {reason}") from error
+            kind = DeviceMemoryError if _OUT_OF_MEMORY.search(str(error)) else DeviceError
+            raise kind(
+                f"ONNX Runtime failed on {device!r}: {reason}; "
                 "another program may use its memory; the device cpu needs no GPU"
             ) from error
         return dict(zip(names, arrays, strict=True))
+
+    def _for_shape(self, shape: tuple[int, ...]) -> _Session:
+        with self._lock:
+            if shape not in self._sessions:
+                session = self._unused or self._engine.session(self._model, tf32=self._tf32)
+                self._unused = None
+                # On a GPU, sessions run beside each other; not all providers allow two runs of one session.
+                turn = nullcontext() if self._engine.device == "cpu" else threading.Lock()
+                self._sessions[shape] = _Session(session, turn)
+            return self._sessions[shape]
 
 
 def _runtime() -> Any:
@@ -254,7 +336,8 @@ def _runtime() -> Any:
     # Read when the library is loaded. Without it, telemetry keeps a database in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        import onnxruntime
+        with nullcontext() if "onnxruntime" in sys.modules else _without_stderr():
+            import onnxruntime
     except ImportError as error:
         if installed_distributions():
             raise DeviceError(f"ONNX Runtime is broken ({_last_line(error)}). {_advice('cuda')}") from error
@@ -265,6 +348,24 @@ def _runtime() -> Any:
     onnxruntime.disable_telemetry_events()
     onnxruntime.set_default_logger_severity(_SILENT)
     return onnxruntime
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Discard what C code prints to standard error.
+
+    While it is imported, before its log can be set, ONNX Runtime 1.23 to 1.29 warns of each graphics card of
+    which it does not know the vendor, as virtual machines have.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _providers(runtime: Any) -> dict[str, str]:
@@ -300,6 +401,11 @@ def _advice(device: str) -> str:
         return (
             "Check that `nvidia-smi` lists a GPU, and that its driver is new enough for the CUDA version of "
             f"onnxruntime-gpu. To install the CUDA libraries: {install}"
+            + (
+                ". TensorRT is not one of them: install it as its own guide says"
+                if device == "tensorrt"
+                else ""
+            )
         )
     if device == "coreml":
         return f"It needs macOS and: {install}"
@@ -326,6 +432,16 @@ def _with_shape(model: bytes, name: str, shape: tuple[int, ...]) -> bytes:
     return bytes(changed.SerializeToString())
 
 
+def _missing(printed: str) -> list[str]:
+    """Return what ``preload_dlls`` printed, in short."""
+    lines = [line for line in printed.splitlines() if line and not line.startswith("Please follow http")]
+    missing = [found[1] for line in lines if (found := _NOT_LOADED.match(line))]
+    others = [line for line in lines if not _NOT_LOADED.match(line)]
+    return [*([f"cannot load {', '.join(missing)}"] if missing else []), *others]
+
+
 def _last_line(error: Exception) -> str:
+    """Return the last line of a message, without the place in ONNX Runtime's code and the computer's name."""
     lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    text = _CODE.sub("", lines[-1]).partition(" ; GPU=")[0] if lines else ""
+    return text or type(error).__name__

@@ -37,7 +37,6 @@ class OpenVinoEngine:
     """
 
     device = "cpu"
-    parallel = True
 
     def __init__(
         self, hint: Hint = "latency", *, threads: int | None = None, precision: Precision = "auto"

@@ -7,7 +7,15 @@ import os
 import numpy as np
 import pytest
 
-from arcage.embedder.engines.base import batch_axis, batches, cores
+from arcage.embedder.engines.base import (
+    batch_axis,
+    batch_sizes,
+    batches,
+    cores,
+    run_batches,
+)
+from arcage.errors import DeviceMemoryError
+from arcage.types import U8
 
 
 def test_cores_are_those_of_this_process_or_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +80,40 @@ def test_a_network_with_one_batch_size_is_compiled_for_it() -> None:
     assert batch_axis((1,)) == 1
     assert batch_axis((4,)) == 4
     assert batch_axis((1, 8)) == -1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (160, 160, (1, 2, 8, 32)),
+        (320, 320, (1, 2, 8, 32)),
+        (480, 640, (1, 2, 8)),
+        (640, 640, (1, 2, 8)),
+        (960, 1280, (1, 2)),
+        (1280, 1280, (1, 2)),
+        (5000, 5000, (1,)),
+    ],
+)
+def test_large_canvases_are_searched_in_small_batches(
+    height: int, width: int, expected: tuple[int, ...]
+) -> None:
+    assert batch_sizes((1, 2, 8, 32), height * width) == expected
+    assert batch_sizes((1,), height * width) == (1,)
+    assert batch_sizes((8, 64), height * width)[0] == 8
+
+
+def test_a_batch_that_does_not_fit_is_divided() -> None:
+    pictures = np.arange(45, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 1, 3), np.uint8)
+    tried: list[int] = []
+
+    def run(start: int, count: int, batch: U8) -> tuple[int, list[int]]:
+        tried.append(len(batch))
+        if len(batch) > 8:
+            raise DeviceMemoryError("full")
+        return start, batch[:count, 0, 0, 0].tolist()
+
+    results = run_batches(pictures, (1, 2, 8, 32), run)
+    assert tried == [32, 8, 8, 8, 8, 8, 8]
+    assert [i for start, part in results for i in [start, *part[1:]]] == list(range(45))
+    with pytest.raises(DeviceMemoryError, match="full"):
+        run_batches(pictures, (32,), run)

@@ -19,23 +19,33 @@ from arcage.errors import DeviceError
 def test_cuda_is_used_if_it_works(use_runtime: Callable[..., FakeRuntime]) -> None:
     runtime = use_runtime(FakeRuntime([CUDA, CPU]))
     for engine in (make_engine("cuda"), make_engine("auto")):
-        assert (engine.device, engine.parallel, engine.note) == ("cuda", False, "")
+        assert (engine.device, engine.note) == ("cuda", "")
     assert runtime.preloaded == 2
     assert runtime.runs == 2
     (name, options), cpu = runtime.asked[0]
     assert (name, cpu[0]) == (CUDA, CPU)
     assert options["cudnn_conv_algo_search"] == "HEURISTIC"
-    # Descriptors of a GPU and of a CPU share a cache, so a GPU must not round to fewer bits.
-    assert options["use_tf32"] == "0"
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
     out = engine.load(b"", (-1, 3))(np.ones((1, 3), np.float32))
     assert out["y"].tolist() == [[2, 2, 2]]
+
+
+def test_only_networks_that_allow_it_use_tf32(use_runtime: Callable[..., FakeRuntime]) -> None:
+    runtime = use_runtime(FakeRuntime([CUDA, CPU]))
+    for precision, reduced, expected in (("auto", True, "1"), ("auto", False, "0"), ("float32", True, "0")):
+        engine = make_engine("cuda", precision=precision)  # type: ignore[arg-type]
+        assert runtime.asked[-1][0][1]["use_tf32"] == "0"
+        network = engine.load(b"", (-1, 3), reduced_precision=reduced)
+        for rows in (1, 2):
+            network(np.ones((rows, 3), np.float32))
+            assert runtime.asked[-1][0][1]["use_tf32"] == expected
 
 
 def test_another_gpu_is_chosen_by_its_number(use_runtime: Callable[..., FakeRuntime]) -> None:
     runtime = use_runtime(FakeRuntime(["TensorrtExecutionProvider", CUDA, CPU]))
     for device, provider in (("cuda:1", CUDA), ("CUDA:0", CUDA), ("tensorrt:2", "TensorrtExecutionProvider")):
         engine = make_engine(device)
-        assert (engine.device, engine.parallel) == (device.lower(), False)
+        assert engine.device == device.lower()
         name, options = runtime.asked[-1][0]
         assert (name, options["device_id"]) == (provider, device[-1])
     assert runtime.asked[-1][1] == (CUDA, {**runtime.asked[0][0][1], "device_id": "2"})
@@ -80,8 +90,13 @@ def test_cuda_that_is_only_listed_is_not_used(
 def test_output_of_the_runtime_becomes_part_of_the_error(
     use_runtime: Callable[..., FakeRuntime], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    use_runtime(FakeRuntime([CUDA, CPU], works=False, preload=lambda: print("Failed to load libcudnn.so.9")))
-    with pytest.raises(DeviceError, match=r"libcudnn\.so\.9"):
+    why = "cannot open shared object file: No such file or directory"
+    text = "\n".join(f"Failed to load {name}: {name}: {why}" for name in ("libcublas.so.13", "libcudnn.so.9"))
+    text += "\nPlease follow https://onnxruntime.ai/docs/install/#cuda-and-cudnn to install CUDA."
+    use_runtime(FakeRuntime([CUDA, CPU], works=False, preload=lambda: print(text)))
+    with pytest.raises(
+        DeviceError, match=r"does not work: cannot load libcublas\.so\.13, libcudnn\.so\.9; ONNX Runtime fell"
+    ):
         make_engine("cuda")
     assert capsys.readouterr().out == ""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import graphs
@@ -23,7 +26,7 @@ from arcage.embedder.engines.onnxruntime import (
 )
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.packs.record import BUNDLED_FOLDER
-from arcage.errors import DeviceError, ModelError
+from arcage.errors import DeviceError, DeviceMemoryError, ModelError
 
 
 def test_the_probe_is_the_documented_model() -> None:
@@ -44,7 +47,7 @@ def test_the_installed_runtime_has_a_cpu() -> None:
     assert "azure" not in installed_providers()
     assert installed_distributions()
     engine = OnnxRuntimeEngine("cpu")
-    assert (engine.device, engine.parallel, engine.note) == ("cpu", True, "")
+    assert (engine.device, engine.note) == ("cpu", "")
     assert engine.name.startswith("onnxruntime 1.")
 
 
@@ -54,6 +57,81 @@ def test_a_run_that_fails_on_a_gpu_is_a_device_error(use_runtime: Callable[..., 
     runtime.factor = None  # type: ignore[assignment]
     with pytest.raises(DeviceError, match="the device cpu needs no GPU"):
         network(np.ones((1, 3), np.float32))
+
+
+def test_each_shape_has_a_session(use_runtime: Callable[..., FakeRuntime]) -> None:
+    """A session that sees two shapes in turn prepares its convolutions at each run."""
+    runtime = use_runtime(FakeRuntime([CUDA, CPU]))
+    network = make_engine("cuda").load(b"", (-1, 3))
+    before = len(runtime.asked)
+    for rows in (1, 8, 1, 8, 8, 1):
+        assert network(np.ones((rows, 3), np.float32))["y"].tolist() == [[2, 2, 2]] * rows
+    # The first session was made when the network was loaded.
+    assert len(runtime.asked) == before + 1
+    assert sorted(session.rows for session in runtime.sessions) == [1, 8]
+
+
+def test_sessions_run_at_the_same_time_but_each_only_once(use_runtime: Callable[..., FakeRuntime]) -> None:
+    both = threading.Barrier(2, timeout=20)
+    runtime = use_runtime(FakeRuntime([CUDA, CPU]))
+    network = make_engine("cuda").load(b"", (-1, 3))
+    rows = [np.ones((n, 3), np.float32) for n in (1, 2)]
+    for batch in rows:
+        network(batch)
+    runtime.during = both.wait
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(network, rows))  # each run waits for the other
+    running = threading.Semaphore(1)
+
+    def during() -> None:
+        assert running.acquire(blocking=False)
+        time.sleep(0.01)
+        running.release()
+
+    runtime.during = during
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(network, [rows[0]] * 4))
+
+
+def test_other_sessions_are_freed_if_a_batch_does_not_fit(use_runtime: Callable[..., FakeRuntime]) -> None:
+    runtime = use_runtime(FakeRuntime([CUDA, CPU], memory=10))
+    engine = make_engine("cuda")
+    one, two = (engine.load(b"", (-1, 3)) for _ in range(2))
+    assert len(one(np.ones((8, 3), np.float32))["y"]) == 8
+    assert len(two(np.ones((8, 3), np.float32))["y"]) == 8
+    assert [session.rows for session in runtime.sessions] == [8]
+    with pytest.raises(
+        DeviceMemoryError,
+        match=r"^ONNX Runtime failed on 'cuda': .*Message: Failed to allocate memory for requested buffer of "
+        "size 1073741824; another program may use its memory; the device cpu needs no GPU$",
+    ):
+        one(np.ones((11, 3), np.float32))
+    assert len(one(np.ones((10, 3), np.float32))["y"]) == 10
+
+
+def test_what_the_runtime_prints_on_import_is_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime 1.24 prints a warning for a graphics card of a virtual machine."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("import os\nos.write(2, b'W: no card0/vendor')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(DeviceError, match="its package is empty"):
+        OnnxRuntimeEngine("cpu")
+    os.write(2, b"later")
+    assert capfd.readouterr().err == "later"
+
+
+def test_messages_name_no_place_in_code_and_no_computer(use_runtime: Callable[..., FakeRuntime]) -> None:
+    code = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:129 std::conditional_t<true, void, "
+    code += "onnxruntime::common::Status> onnxruntime::CudaCall(ERRTYPE, const char*) [with ERRTYPE = x]"
+    end = " ; GPU=-1 ; hostname=alice-pc ; file=/onnxruntime_src/cuda.cc ; line=282 ; expr=cudaSetDevice(0);"
+    use_runtime(FakeRuntime([CUDA, CPU], error=f"{code} CUDA failure 100: no device is detected{end}"))
+    with pytest.raises(DeviceError, match=r"CUDA failure 100: no device is detected\. Check") as caught:
+        make_engine("cuda")
+    assert "alice" not in str(caught.value)
+    assert "_src" not in str(caught.value)
 
 
 def test_an_input_size_that_is_fixed_in_the_file_can_be_changed() -> None:
