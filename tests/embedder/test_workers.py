@@ -179,6 +179,7 @@ def test_results_are_those_of_one_process(
         for image in (face, np.concatenate([face] * 3, axis=1), np.zeros((1, 1, 3), np.uint8), face[:, ::-1])
     ]
     kinds += [kinds[0][:500], b"", picture(1, side=1)]
+    kinds += [cv2.imencode(".bmp", face)[1].tobytes()]  # decoded in a process of its own
     readers = [partial(give, kind) for kind in kinds] + [
         partial(refuse, ImageError),
         partial(refuse, ImageHereError),
