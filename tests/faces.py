@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 import numpy as np
+import pytest
 
 from arcage.heads.boosting import Boosting
 from arcage.heads.kernel import KernelSettings
@@ -17,6 +22,16 @@ FAST = Settings(
     gender=Boosting(rounds=20, leaves=7),
     context_columns=8,
 )
+
+
+def fit_quickly(patch: pytest.MonkeyPatch, **settings: Any) -> None:
+    """Let commands and estimators fit heads with ``FAST``, and those of kind ``lightgbm`` with few rounds.
+
+    The default settings take seconds for any number of faces.
+    """
+    for module in ("arcage.training.run", "arcage.heads.estimators"):
+        patch.setattr(f"{module}.Settings", partial(replace, FAST, **settings))
+    patch.setattr("arcage.heads.stages._ROUNDS", {"age": 300, "gender": 150})
 
 
 def faces(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

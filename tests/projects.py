@@ -11,7 +11,7 @@ import fakes
 import numpy as np
 import pytest
 from caches import FINGERPRINT, image, write
-from faces import DIMENSION, faces
+from faces import DIMENSION, faces, fit_quickly
 
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
@@ -81,6 +81,7 @@ def run(arcage: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("arcage.embedder.extractor.Extractor", FakeExtractor)
     monkeypatch.setattr("arcage.predictor.Extractor", FakeExtractor)
     monkeypatch.setattr("arcage.predictor.load_heads", load_heads)
+    fit_quickly(monkeypatch)
     return arcage
 
 

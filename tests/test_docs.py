@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer.main
+from faces import fit_quickly
 from typer.testing import CliRunner
 
 from arcage import __version__
@@ -299,6 +300,7 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comp
     here = tmp_path / "work"
     shutil.copytree(prepared, here)
     monkeypatch.chdir(here)
+    fit_quickly(monkeypatch, folds=3)
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
     monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path / "insightface"))
     return here

@@ -172,9 +172,13 @@ def _linear(task: Task) -> CrossFit[Linear | Trees]:
     return CrossFit(model, out_of_fold)
 
 
+_ROUNDS = {"age": 600, "gender": 400}
+"""Rounds of boosting if it is the only stage."""
+
+
 def _lightgbm(task: Task) -> CrossFit[Linear | Trees]:
-    age = task.attribute == "age"
-    model = BoostedModel("boosting", Boosting(rounds=600 if age else 400), "l1" if age else "binary")
+    objective: Objective = "l1" if task.attribute == "age" else "binary"
+    model = BoostedModel("boosting", Boosting(_ROUNDS[task.attribute]), objective)
     fitted = fit_boosted(task, task.x, None, (model,))
     return CrossFit(fitted.model[0], fitted.out_of_fold)
 

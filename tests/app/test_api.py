@@ -96,16 +96,14 @@ def test_requests_wait_for_memory(fake: None, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_photos_that_take_long_do_not_delay_others(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeExtractor, "delay", 0.3)
+    monkeypatch.setattr(FakeExtractor, "delay", 0.1)
     slow, quick = image(face(70)), image(face(20))
     monkeypatch.setattr(api, "is_quick", lambda data, limits: data == quick)
     with running() as server, ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(server.predict, slow) for _ in range(40)]
         time.sleep(0.3)
-        started = time.monotonic()
         assert server.predict(quick).rows[0]["age"] == 20
-        assert time.monotonic() - started < 1.5  # all others take at least 3 seconds
-        assert not answers[-1].done()
+        assert sum(answer.done() for answer in answers) < 20  # all others take at least 2 seconds
         assert [answer.result().rows[0]["age"] for answer in answers] == [70] * 40
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import DIMENSION, FAST, elsewhere, faces, with_labels
+from faces import DIMENSION, elsewhere, faces, with_labels
 from projects import Run
 
 from arcage.errors import ForeignFileError, HeadsError, UsageError
@@ -44,8 +44,13 @@ RUNTIMES = pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
 
 
 @pytest.fixture(scope="module")
-def boosted() -> Heads:
-    return fit_heads(*with_labels(faces(1500, 0)), fingerprint="f" * 16, settings=FAST)[0]
+def boosted(fitted: Heads) -> Heads:
+    return fitted
+
+
+@pytest.fixture(scope="module")
+def adapted(boosted: Heads) -> Heads:
+    return adapt_heads(boosted, *with_labels(elsewhere(300, 3))).heads
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +107,9 @@ def test_boosted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None
 
 
 @RUNTIMES
-def test_adapted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None:
-    heads = adapt_heads(boosted, *with_labels(elsewhere(300, 3)))[0]
+def test_adapted_heads(runtime: Runtime, boosted: Heads, adapted: Heads, tmp_path: Path) -> None:
     x = np.concatenate([faces(300, 1)[0], elsewhere(300, 2)[0]])
-    got = check(runtime, heads, x, tmp_path / "heads.onnx")
+    got = check(runtime, adapted, x, tmp_path / "heads.onnx")
     assert np.abs(got["age"] - boosted.predict(x).age)[300:].mean() > 1  # the adaptation is in it
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faces import FAST
+from faces import FAST, fit_quickly
 from projects import SHARE, fit, labelled, made_up, project, ready, run  # noqa: F401
 
 from arcage.data.labelled import LabelledFaces
 from arcage.training.fit import Fitted
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_fits() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        fit_quickly(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
