@@ -24,6 +24,7 @@ from arcage.cache import Cache
 from arcage.cli import app
 from arcage.data.join import labelled_faces
 from arcage.embedder.extractor import Extractor
+from arcage.errors import HeadsError
 from arcage.heads.boosting import Boosting
 from arcage.heads.kernel import KernelSettings
 from arcage.heads.model import Heads, Predictions
@@ -136,31 +137,38 @@ def test_an_evaluation_gives_the_same_numbers() -> None:
         assert report["overall"][key] == pytest.approx(value, rel=tolerance, nan_ok=True), key
 
 
-def test_an_extraction_continues(stored: Path, tmp_path: Path) -> None:
+def test_an_extraction_of_the_present_pipeline_leaves_the_old_descriptors_alone(
+    stored: Path, tmp_path: Path
+) -> None:
     photos = stored / "photos"
     before = {path: path.read_bytes() for path in sorted(photos.rglob("*")) if path.is_file()}
     folder = tmp_path / "images"
     folder.mkdir()
     shutil.copy(EXAMPLE, folder / "astronaut.jpg")
     (folder / "new.jpg").write_bytes(b"not an image either")
-    done = CliRunner().invoke(app, ["extract", str(folder), "--cache", str(photos)])
-    assert done.exit_code == 0, done.output
-    assert "2 images" in done.output
-    assert "1 image was in the cache" in done.output
+    present = Extractor().fingerprint
+    for known in ("", "2 images were in the cache"):
+        done = CliRunner().invoke(app, ["extract", str(folder), "--cache", str(photos)])
+        assert done.exit_code == 0, done.output
+        assert "2 images" in done.output
+        assert ("in the cache" in done.output) == bool(known)
+        assert known in done.output
     assert {path: path.read_bytes() for path in before} == before
-    cache = Cache(photos, PHOTOS)
-    assert len(cache) == FACTS["photos"]["images"] + 1
-    assert cache.verify() == ()
-    assert cache.names().names.tolist() == ["astronaut.jpg", "grey.png", "new.jpg", "text.jpg"]
-    assert Cache.fingerprints(photos) == [PHOTOS]
+    assert sorted(Cache.fingerprints(photos)) == sorted([PHOTOS, present])
+    for fingerprint, count in ((PHOTOS, FACTS["photos"]["images"]), (present, 2)):
+        cache = Cache(photos, fingerprint)
+        assert len(cache) == count
+        assert cache.verify() == ()
 
 
-def test_the_bundled_pack_and_heads_answer_as_before(expected: Any) -> None:
-    assert Extractor().fingerprint == PHOTOS
+def test_heads_are_refused_for_descriptors_of_the_other_pipeline() -> None:
+    """Descriptors changed after these were stored: the second look at a face uses a smaller canvas."""
+    present = Extractor().fingerprint
+    assert present != PHOTOS
     heads = load_heads()
-    heads.check(PHOTOS)
-    x = Cache(STORED / "photos", PHOTOS).table().descriptors(dtype=np.float32)
-    assert_same(heads.predict(x), expected, "photos/bundled")
+    heads.check(present)
+    with pytest.raises(HeadsError, match="arcage fit"):
+        heads.check(PHOTOS)
 
 
 def test_heads_are_fitted_on_a_cache_as_before(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ DecodeCells = Callable[[F32, F32, F32], tuple[F32, F32]]
 """Returns boxes, (n, 4), and landmarks, (n, 5, 2), in pixels. Takes the values of cells, (n, 14), their
 columns and rows, (n, 2), and their strides, (n, 1)."""
 
+_LARGE = 640 * 640
+"""Canvases with more pixels may be searched with fewer bits: they take most of the time of a photo, their
+faces are small, and the landmarks are refined on smaller canvases."""
 _BEST = ("scores", "cells", "values", "total")
 _ALL = ("all_scores", "all_values", "total")
 
@@ -72,7 +75,8 @@ class GraphDetector:
         Args:
             canvases: shape (n, height, width, 3), uint8, RGB. Both are 160 or more.
             threshold: minimum score, more than 0 to 1.
-            mirrored: search the mirror image of each canvas as well. It is picture n + i for canvas i.
+            mirrored: search the mirror image of each canvas as well. It is picture n + i for canvas i. Small
+                faces, which only the finest scale of the network finds, are left out.
 
         Raises:
             ModelError: the network does not accept canvases of this size, or returns something else.
@@ -100,16 +104,17 @@ class GraphDetector:
         used = np.arange(count)
         if mirrored:
             used = np.concatenate([used, len(canvases) + used])
-        out = sized.network(canvases, _BEST)
+        out = sized.network(canvases, _ALL if mirrored else _BEST)
         check_finite(_output(out, "total", rows, (1,))[used])
-        scores = _output(out, "scores", rows, (BEST,))[used]
-        if scores[:, -1].max(initial=0) < threshold:
-            picture, at = np.nonzero(scores >= threshold)
+        best = None if mirrored else _output(out, "scores", rows, (BEST,))[used]
+        if best is not None and best[:, -1].max(initial=0) < threshold:
+            picture, at = np.nonzero(best >= threshold)
             cells = _output(out, "cells", rows, (BEST,))[used][picture, at]
             values = _output(out, "values", rows, (BEST, VALUES))[used[picture], at]
-            scores = scores[picture, at]
-        else:  # a crowd
-            out = sized.network(canvases, _ALL)
+            scores = best[picture, at]
+        else:
+            if not mirrored:  # a crowd
+                out = sized.network(canvases, _ALL)
             count_of_cells = len(sized.cells)
             scores = _output(out, "all_scores", rows, (count_of_cells,))[used]
             picture, cells = np.nonzero(scores >= threshold)
@@ -125,8 +130,14 @@ class GraphDetector:
             key = height, width, mirrored
             if key not in self._sizes:
                 shape = batch_axis(self._engine.detector_batches), height, width, 3
-                network = self._engine.load(self._models[mirrored], shape, trusted=self._trusted)
-                cells, strides = _cells(height, width, self._form)
+                network = self._engine.load(
+                    self._models[mirrored],
+                    shape,
+                    reduced_precision=height * width > _LARGE,
+                    trusted=self._trusted,
+                )
+                # The network with mirror images leaves out the finest scale.
+                cells, strides = _cells(height, width, self._form.strides[mirrored:], self._form.anchors)
                 self._sizes[key] = _Sized(network, cells, strides)
             return self._sizes[key]
 
@@ -160,12 +171,12 @@ def _padded(canvases: U8, stride: int) -> U8:
     return padded
 
 
-def _cells(height: int, width: int, form: DetectorForm) -> tuple[F32, F32]:
+def _cells(height: int, width: int, scales: tuple[int, ...], anchors: int) -> tuple[F32, F32]:
     """Return the cell of each row of the outputs: column and row, (rows, 2), and stride, (rows, 1)."""
     cells, strides = [], []
-    for stride in form.strides:
+    for stride in scales:
         count, across = height // stride * (width // stride), width // stride
         rows, columns = np.divmod(np.arange(count), across)
-        cells.append(np.repeat(np.stack([columns, rows], axis=1), form.anchors, axis=0))
-        strides.append(np.full((count * form.anchors, 1), stride))
+        cells.append(np.repeat(np.stack([columns, rows], axis=1), anchors, axis=0))
+        strides.append(np.full((count * anchors, 1), stride))
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)

@@ -7,7 +7,7 @@ the best cells. The bundled detector was built with it; others are converted whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,26 +50,32 @@ class DetectorOutputs:
     std: float = 1.0
     """The network takes (pixels - mean) / std."""
 
+    def coarse(self) -> DetectorOutputs:
+        """Return the outputs without the finest scale."""
+        return replace(self, scores=self.scores[1:], boxes=self.boxes[1:], landmarks=self.landmarks[1:])
+
 
 def detector_graph(model: Any, outputs: DetectorOutputs, *, mirrored: bool) -> Any:
-    """Build a network from canvases to the best cells of each.
+    """Build a network from canvases to the scores and values of cells.
 
     Args:
         model: ``onnx.ModelProto`` of the detector, with one input (1, 3, height, width); not changed.
         outputs: what it returns.
-        mirrored: the network also searches the mirror image of each canvas. The rows of the mirror images
-            follow those of the canvases.
+        mirrored: build the network for one face on each canvas, of known size. It also searches the mirror
+            image of each canvas, whose rows follow those of the canvases, and leaves out the finest scale and
+            the best cells.
 
     Returns:
         ``onnx.ModelProto`` with the input ``canvases``, (n, height, width, 3) uint8 RGB, and the outputs
-        ``scores``, (n, 256) float32, highest first; ``cells``, (n, 256) int64; ``values``, (n, 256, 14)
-        float32; ``all_scores``, (n, cells) float32; ``all_values``, (n, cells, 14) float32; and ``total``,
-        (n, 1) float32, which is NaN or infinite if a score is.
+        ``all_scores``, (n, cells) float32; ``all_values``, (n, cells, 14) float32; ``total``, (n, 1) float32,
+        which is NaN or infinite if a score is; and those of the best cells: ``scores``, (n, 256) float32,
+        highest first; ``cells``, (n, 256) int64; ``values``, (n, 256, 14) float32.
 
     Raises:
         ModelError: the operator set is too old, or the network accepts only one canvas.
     """
     onnx = import_onnx()
+    outputs = outputs.coarse() if mirrored else outputs
     opset = operator_set(model)
     if opset < _MIN_OPSET:
         raise ModelError(
@@ -84,6 +90,8 @@ def detector_graph(model: Any, outputs: DetectorOutputs, *, mirrored: bool) -> A
     _add_input(added, image_input(built).name, outputs, mirrored)
     before = len(added.nodes)
     _add_outputs(added, outputs, opset)
+    if not mirrored:
+        _add_best(added)
 
     graph = built.graph
     graph.initializer.extend(added.constants)
@@ -95,14 +103,19 @@ def detector_graph(model: Any, outputs: DetectorOutputs, *, mirrored: bool) -> A
     n = "twice_n" if mirrored else "n"
     graph.output.extend(
         [
-            value("scores", float32, [n, BEST]),
-            value("cells", onnx.TensorProto.INT64, [n, BEST]),
-            value("values", float32, [n, BEST, VALUES]),
             value("all_scores", float32, [n, "cells_in_all"]),
             value("all_values", float32, [n, "cells_in_all", VALUES]),
             value("total", float32, [n, 1]),
         ]
     )
+    if not mirrored:
+        graph.output.extend(
+            [
+                value("scores", float32, [n, BEST]),
+                value("cells", onnx.TensorProto.INT64, [n, BEST]),
+                value("values", float32, [n, BEST, VALUES]),
+            ]
+        )
     drop_unused(graph)
     built.ir_version = max(built.ir_version, 4)
     return built
@@ -148,6 +161,9 @@ def _add_outputs(graph: GraphBuilder, outputs: DetectorOutputs, opset: int) -> N
         bounded = [graph.add("Clip", kind, np.float32(0), np.float32(1)) for kind in kinds]
         graph.add("Sqrt", graph.add("Mul", *bounded), name="all_scores")
     graph.add("Concat", *values, name="all_values", axis=1)
+
+
+def _add_best(graph: GraphBuilder) -> None:
     best = graph.onnx.helper.make_node(
         "TopK", ["all_scores", graph.constant(np.array([BEST]))], ["scores", "cells"], axis=1
     )

@@ -10,11 +10,11 @@ from arcage.embedder.align import inverse, similarity, transform, warp
 from arcage.embedder.candidates import Candidates, FaceDetector
 from arcage.types import F32, F64, U8, Array
 
-CANVAS = 320
+CANVAS = 224
 """Side of the canvas, pixels."""
-REFERENCE: F64 = np.array([[60.0, 61.2], [140.0, 61.8], [98.3, 102.5], [65.0, 137.8], [130.4, 138.1]]) + 60
+REFERENCE: F64 = np.array([[60.0, 61.2], [140.0, 61.8], [98.3, 102.5], [65.0, 137.8], [130.4, 138.1]]) + 12
 """Where the landmarks are placed for the second detection, pixels of the canvas: the average landmarks of
-UTKFace's crops with a margin of 60 pixels."""
+UTKFace's crops with a margin of 12 pixels."""
 MIN_SCORE = 0.3
 """Minimum score of a candidate. Cells next to a face's best one also detect it, with lower scores."""
 SAME_FACE = 10.0

@@ -281,12 +281,16 @@ class Heads:
             return
         own = self.manifest.get("pack")
         fit = "or fit heads on this one with `arcage fit`"
-        if not own or not pack or own == pack:
+        pipelines = (
+            f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not {fingerprint}"
+        )
+        if own and own == pack:
             raise HeadsError(
-                f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not "
-                f"{fingerprint}{f' (another version of the pack {pack})' if own == pack else ''}; choose the "
-                f"pack that they were fitted with (`pack`), {fit}"
+                f"{pipelines} (another version of the pack {pack}, or of arcage): extract their training "
+                "images again with `arcage extract`, and fit them again with `arcage fit`"
             )
+        if not own or not pack:
+            raise HeadsError(f"{pipelines}; choose the pack that they were fitted with (`pack`), {fit}")
         raise HeadsError(
             f"these heads were fitted with the model pack {own}, not with {pack}; choose it with "
             f"`pack` {own}, {fit}"

@@ -94,10 +94,10 @@ def test_a_face_at_the_border_is_searched_again_with_a_margin(yunet: FaceDetecto
     # The first view does not show it well.
     first = search_view(yunet, [image], PHOTO, 0.5)
     assert first.scores.max(initial=0) < 0.7
-    assert max((iou(found, box * ratio) for found in first.boxes), default=0) < 0.75
+    assert max((iou(found, box * ratio) for found in first.boxes), default=0) < 0.7
     (face,) = find_in(yunet, image, 0.5)
     assert face.score > 0.9
-    assert iou(face.box, box * ratio) > 0.75
+    assert iou(face.box, box * ratio) > 0.7
     # Such a box extends beyond the border.
     assert face.box[1] < 0
 
@@ -154,7 +154,7 @@ def test_canvases_of_one_shape_are_searched_together() -> None:
     assert len(found) == 0
     # Two small images; two wide photos and a high one; then all photos with a margin.
     assert detector.batches == [2, 2, 1, 3]
-    assert detector.sizes == ["320x320"] * 2 + ["640x480"] * 2 + ["480x640"] + ["320x320"] * 3
+    assert detector.sizes == ["256x256"] * 2 + ["640x480"] * 2 + ["480x640"] + ["256x256"] * 3
 
 
 def test_only_photos_without_faces_or_with_some_at_the_border_are_searched_again() -> None:

@@ -55,21 +55,23 @@ def check(
     built = detector_graph(model, outputs, mirrored=mirrored)
     onnx.checker.check_model(built)
     seen = np.concatenate([canvases, canvases[:, :, ::-1]]) if mirrored else canvases
+    # The network with mirror images lacks the finest scale and the best cells.
+    outputs = outputs.coarse() if mirrored else outputs
     expected = run_published(runtime, model, outputs, np.ascontiguousarray(seen))
     out = runtime.load(built.SerializeToString(), (-1, *canvases.shape[1:]))(canvases)
-    assert {name: str(values.dtype) for name, values in out.items()} == {
-        "scores": "float32",
-        "cells": "int64",
-        "values": "float32",
-        "all_scores": "float32",
-        "all_values": "float32",
-        "total": "float32",
-    }
+    dtypes = {"all_scores": "float32", "all_values": "float32", "total": "float32"}
+    if not mirrored:
+        dtypes |= {"scores": "float32", "cells": "int64", "values": "float32"}
+    assert {name: str(values.dtype) for name, values in out.items()} == dtypes
     n, cells = expected.shape[:2]
     assert out["all_values"].shape == (n, cells, VALUES)
     tolerance = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(out["all_scores"], expected[:, :, 0], **tolerance)
     np.testing.assert_allclose(out["all_values"], expected[:, :, 1:], **tolerance)
+    assert out["total"].shape == (n, 1)
+    assert np.isfinite(out["total"]).all()
+    if mirrored:
+        return
     # The best cells, highest score first.
     assert out["scores"].shape == out["cells"].shape == (n, BEST)
     best = -np.sort(-out["all_scores"], axis=1)[:, :BEST]
@@ -77,8 +79,6 @@ def check(
     np.testing.assert_array_equal(np.take_along_axis(out["all_scores"], out["cells"], axis=1), best)
     picked = np.take_along_axis(out["all_values"], out["cells"][:, :, None], axis=1)
     np.testing.assert_array_equal(out["values"], picked)
-    assert out["total"].shape == (n, 1)
-    assert np.isfinite(out["total"]).all()
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

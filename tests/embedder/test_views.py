@@ -13,14 +13,14 @@ from arcage.types import U8
 @pytest.mark.parametrize(
     ("width", "height", "sizes"),
     [
-        (200, 200, ["320x320"]),
-        (256, 256, ["320x320"]),
-        (257, 100, ["320x160", "320x320"]),
-        (320, 320, ["320x320", "320x320"]),
-        (640, 480, ["640x480", "320x320"]),
-        (960, 960, ["640x640", "320x320"]),
-        (961, 500, ["640x480", "1280x640", "320x320"]),
-        (2800, 4200, ["480x640", "960x1280", "320x320"]),
+        (200, 200, ["256x256"]),
+        (256, 256, ["256x256"]),
+        (257, 100, ["320x160", "256x256"]),
+        (320, 320, ["320x320", "256x256"]),
+        (640, 480, ["640x480", "256x256"]),
+        (960, 960, ["640x640", "256x256"]),
+        (961, 500, ["640x480", "1280x640", "256x256"]),
+        (2800, 4200, ["480x640", "960x1280", "256x256"]),
     ],
 )
 def test_views_of_an_image_without_faces(width: int, height: int, sizes: list[str]) -> None:
@@ -42,7 +42,7 @@ def test_a_small_image_is_enlarged_and_has_a_margin() -> None:
     detector = FakeDetector()
     find_in(detector, np.full((50, 25, 3), 255, np.uint8), 0.5)
     rows, columns = (np.flatnonzero(detector.canvases[0].any(axis=(2, i))) for i in (1, 0))
-    assert (rows[0], len(rows), columns[0], len(columns)) == (60, 200, 110, 100)
+    assert (rows[0], len(rows), columns[0], len(columns)) == (28, 200, 78, 100)
 
 
 def test_boxes_are_in_pixels_of_the_image() -> None:

@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class CountingEngine(OpenVinoEngine):
-    """OpenVINO with other batch sizes, whose calls are counted: ``320`` and ``112`` by side of the input."""
+    """OpenVINO with other batch sizes, whose calls are counted: by side of the input."""
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_without_batches_each_crop_takes_two_detections_and_one_call_of_each_emb
     engine, extractor = make((1,))
     assert [len(image.faces) for image in stream(extractor, crops[:FEW])] == [1] * FEW
     # One search, and one detection of the face together with its mirror image.
-    assert engine.calls == engine.rows == {320: 2 * FEW, 112: EMBEDDERS * FEW}
+    assert engine.calls == engine.rows == {256: FEW, 224: FEW, 112: EMBEDDERS * FEW}
 
 
 def test_in_batches_each_network_is_called_once_a_stage(make: Any, crops: list[bytes]) -> None:
@@ -126,10 +126,10 @@ def test_in_batches_each_network_is_called_once_a_stage(make: Any, crops: list[b
     engine.calls.clear()
     engine.rows.clear()
     assert [len(image.faces) for image in stream(extractor, [crops[0], *crops])] == [1] * (COUNT + 1)
-    alone = {320: 2, 112: EMBEDDERS}
+    alone = {256: 1, 224: 1, 112: EMBEDDERS}
     assert engine.calls - Counter(alone) == alone
     # One crop is padded to a batch of 8; 64 are not padded.
-    assert engine.rows == {320: 2 * (8 + COUNT), 112: EMBEDDERS * (8 + COUNT)}
+    assert engine.rows == {256: 8 + COUNT, 224: 8 + COUNT, 112: EMBEDDERS * (8 + COUNT)}
 
 
 @pytest.mark.parametrize("sizes", [(1,), (8, 64)])

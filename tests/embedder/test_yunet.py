@@ -22,12 +22,12 @@ def test_candidates_equal_those_of_opencv(yunet: FaceDetector, astronaut: U8) ->
     canvases = np.stack([first, second, np.zeros_like(first)])
     path = str(BUNDLED_FOLDER / "face_detection_yunet_2023mar.onnx")
     theirs = cv2.FaceDetectorYN.create(path, "", (640, 640), score_threshold=0.5, nms_threshold=0.4)
-    # Those of the mirror images follow.
-    found = yunet.candidates(canvases, 0.5, mirrored=True)
+    both = np.concatenate([canvases, canvases[:, :, ::-1]])
+    found = yunet.candidates(both, 0.5)
     assert (found.boxes.dtype, found.landmarks.dtype, found.scores.dtype) == (np.float32,) * 3
     found = found.select(non_maximum_suppression(found))
     assert found.pictures.tolist() == [0, 0, 1, 3, 3, 4]
-    for picture, canvas in enumerate(np.concatenate([canvases, canvases[:, :, ::-1]])):
+    for picture, canvas in enumerate(both):
         _, expected = theirs.detect(np.ascontiguousarray(canvas[:, :, ::-1]))
         ours = found.select(found.pictures == picture)
         assert len(ours) == (0 if expected is None else len(expected)) == [2, 1, 0][picture % 3]
@@ -36,6 +36,13 @@ def test_candidates_equal_those_of_opencv(yunet: FaceDetector, astronaut: U8) ->
             assert iou(ours.boxes[i], box) > 0.99
             assert np.abs(ours.landmarks[i] - row[4:14].reshape(5, 2)).max() < 0.5
             assert ours.scores[i] == pytest.approx(row[14], abs=1e-3)
+    # With mirror images, which follow, only the face of 90 pixels is found, not those of 35 and 70.
+    large = yunet.candidates(canvases, 0.5, mirrored=True)
+    large = large.select(non_maximum_suppression(large))
+    assert large.pictures.tolist() == [0, 3]
+    for i, picture in enumerate((0, 3)):
+        (box,) = found.boxes[(found.pictures == picture) & (found.sizes() > 80)]
+        assert iou(large.boxes[i], box) > 0.8
 
 
 def test_a_cell_is_decoded_as_by_hand() -> None:
