@@ -3,9 +3,9 @@
     git worktree add /tmp/before c9bf8a1
     python benchmarks/speed/gpu.py --before /tmp/before --data ../shared/data --work /tmp/speed
 
-Prints the table of docs/guide/gpu.md row by row. On 16 cores and an H200 it takes 6 to 8 minutes. A rate is
-that of the whole command without its start: a run on a few images is subtracted, in time and in number. The
-memory of the GPU is what nvidia-smi shows for the device, other programs included.
+Prints the table of docs/guide/gpu.md row by row. It is meant to take less than 8 minutes on 16 cores and an
+H200. A rate is that of the whole command without its start: a run on a few images is subtracted, in time and
+in number. The memory of the GPU is what nvidia-smi shows for the device, other programs included.
 """
 
 from __future__ import annotations

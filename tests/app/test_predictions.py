@@ -44,7 +44,8 @@ def test_ten_photos_at_once_on_the_real_networks(bundled: None, photo: bytes, co
     photos = [cv2.imencode(".png", picture)[1].tobytes() for picture in pictures] * 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(compiled))
-        alone = [Predictor(device="cpu").predict(photo) for photo in photos[:5]] * 2
+        predictor = Predictor(device="cpu")
+        alone = [predictor.predict(photo) for photo in photos[:5]] * 2
         with running(device="cpu") as server, ThreadPoolExecutor(10) as pool:
             together = list(pool.map(lambda photo: server.predict(photo).rows, photos))
     assert [len(rows) for rows in alone[:3]] == [1, 1, 2]

@@ -67,6 +67,7 @@ def test_a_photo_in_progress_does_not_delay_the_shutdown(
     process = start("app", "--port", 0, FAKE_DELAY=1)  # also for the photo that loads the networks
     assert process.stdout is not None
     port = int(process.stdout.readline().rpartition(":")[2])
+    assert Server(port)("/api").status == 200  # it handles signals only when it serves
     with ThreadPoolExecutor() as pool:
         answers = [pool.submit(Server(port).predict, image(face(33))) for _ in range(40)]
         time.sleep(0.3)

@@ -198,7 +198,7 @@ def test_an_image_without_a_face_is_searched_on_its_side_as_well_and_never_embed
 
 @needs_models
 def test_faces_of_many_images_are_embedded_together(throughput: Extractor, work: Work, astronaut: U8) -> None:
-    count = 4 * module.CHUNK
+    count = 2 * module.CHUNK
     data = crop(astronaut)
     results = list(throughput.stream((i, lambda: data) for i in range(count)))
     assert [len(image.faces) for _, image in results] == [1] * count
