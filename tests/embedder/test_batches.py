@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from detectors import cosine, side_by_side
+from detectors import cosine, resize, side_by_side
 
 from arcage.embedder import detect
 from arcage.embedder import extractor as module
@@ -104,21 +104,21 @@ def test_a_task_of_damaged_images_only(batched: Extractor) -> None:
     assert [image.status for image in together(batched, [b"", b"text", b""])] == ["unreadable"] * 3
 
 
-def test_a_crowd_beside_crops(make_batched: Any, crops: list[bytes], astronaut: U8) -> None:
+def test_a_crowd_of_400_faces_beside_crops(make_batched: Any, crops: list[bytes], astronaut: U8) -> None:
     extractor = make_batched((2, 4))
-    crowd = png(np.tile(side_by_side(astronaut, 10), (10, 1, 1)))
+    crowd = png(np.tile(resize(side_by_side(astronaut, 20), 2000, 100), (20, 1, 1)))
     images = [crops[0], crowd, crops[1]]
     results = together(extractor, images)
     assert [len(image.faces) for image in results][::2] == [1, 1]
-    assert 90 <= len(results[1].faces) <= 100
+    assert 390 <= len(results[1].faces) <= 400
     for i in (0, 2):
         assert_same(results[i], extractor.extract(images[i]))
     scores = [face.score for face in results[1].faces]
     assert scores == sorted(scores, reverse=True)
     # Each face has the descriptor of its own place: columns show one picture, every other one mirrored.
-    column = [int(face.box[[0, 2]].mean() // 200) for face in results[1].faces]
+    column = [int(face.box[[0, 2]].mean() // 100) for face in results[1].faces]
     bright = [row for row, place in zip(results[1].descriptors, column, strict=True) if place == 0]
-    assert len(bright) >= 9
+    assert len(bright) >= 19
     assert min(cosine(bright[0], other) for other in bright) > 0.97
 
 

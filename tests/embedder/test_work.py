@@ -32,13 +32,14 @@ pytestmark = [
 
 
 class CountingEngine(OpenVinoEngine):
-    """OpenVINO with other batch sizes, whose calls are counted: by side of the input."""
+    """OpenVINO with other batch sizes, whose calls are counted: by side of the input; and the bytes of inputs."""
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.detector_batches = self.embedder_batches = sizes
         self.calls: Counter[int] = Counter()
         self.rows: Counter[int] = Counter()
+        self.bytes = 0
 
     def load(self, model: bytes, shape: tuple[int, ...], **more: Any) -> Network:
         network = super().load(model, shape, **more)
@@ -46,6 +47,7 @@ class CountingEngine(OpenVinoEngine):
         def call(batch: Array, outputs: Sequence[str] = ()) -> Any:
             self.calls[shape[1]] += 1
             self.rows[shape[1]] += len(batch)
+            self.bytes += batch.nbytes
             return network(batch, outputs)
 
         return call
@@ -125,11 +127,14 @@ def test_in_batches_each_network_is_called_once_a_stage(make: Any, crops: list[b
     stream(extractor, crops[:1])
     engine.calls.clear()
     engine.rows.clear()
+    engine.bytes = 0
     assert [len(image.faces) for image in stream(extractor, [crops[0], *crops])] == [1] * (COUNT + 1)
     alone = {256: 1, 224: 1, 112: EMBEDDERS}
     assert engine.calls - Counter(alone) == alone
     # One crop is padded to a batch of 8; 64 are not padded.
     assert engine.rows == {256: 8 + COUNT, 224: 8 + COUNT, 112: EMBEDDERS * (8 + COUNT)}
+    # One byte for each colour of a pixel: floats and mirror images are made inside the graphs.
+    assert engine.bytes == 3 * sum(side**2 * rows for side, rows in engine.rows.items())
 
 
 @pytest.mark.parametrize("sizes", [(1,), (8, 64)])
