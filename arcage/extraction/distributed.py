@@ -14,6 +14,7 @@ import secrets
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,15 +199,18 @@ def extract_on_ray(
             # Four batches per actor, so that all finish at about the same time.
             size = min(_BATCH, max(1, -(-len(window) // (4 * pool.actors))))
             batches = [window[at : at + size] for at in range(0, len(window), size)]
-            data = _dataset(batches).map_batches(
-                _Actor,
-                fn_constructor_args=(extractor, str(cache.directory)),
-                fn_constructor_kwargs=stage,
-                batch_size=size,  # of the blocks as well; Ray insists on a number for actors with a GPU
-                compute=ray.data.ActorPoolStrategy(size=min(pool.actors, len(batches))),
-                max_task_retries=_RETRIES,
-                **pool.resources,
-            )
+            with warnings.catch_warnings():
+                # Ray 2.60 warns of `max_task_retries`, but has no other way to limit retries.
+                warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+                data = _dataset(batches).map_batches(
+                    _Actor,
+                    fn_constructor_args=(extractor, str(cache.directory)),
+                    fn_constructor_kwargs=stage,
+                    batch_size=size,  # of the blocks as well; Ray insists on a number for actors with a GPU
+                    compute=ray.data.ActorPoolStrategy(size=min(pool.actors, len(batches))),
+                    max_task_retries=_RETRIES,
+                    **pool.resources,
+                )
             for done in _results(ray, data):
                 for status, faces, known in zip(done["status"], done["faces"], done["known"], strict=True):
                     summary.add(window[0].path, status, int(faces))

@@ -50,7 +50,7 @@ def extract(run: Run, folder: Path, cache: Path, device: str) -> Result:
     """Extract a folder into a new cache."""
     shutil.rmtree(cache, ignore_errors=True)
     allowed = sorted(os.sched_getaffinity(0))[: run.cores]
-    command = [sys.executable, "-m", "arcage", "extract", str(folder), "--cache", str(cache)]
+    command = [sys.executable, "-P", "-m", "arcage", "extract", str(folder), "--cache", str(cache)]
     before, start = os.times(), time.perf_counter()
     done = subprocess.run(
         [*command, "--workers", str(run.workers), "--device", device],
