@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class CountingEngine(OpenVinoEngine):
-    """OpenVINO with other batch sizes, whose calls are counted: by side of the input; and the bytes of inputs."""
+    """OpenVINO with other batch sizes. Calls are counted by side of the input, and the bytes of inputs."""
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
