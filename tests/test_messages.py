@@ -151,8 +151,8 @@ def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
         Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
     assert str(caught.value) == (
         f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
-        "variant 2, 2222222222222222. Choose the `pack` that computed them, or run `arcage extract` "
-        "with the current one first."
+        "variant 2, 2222222222222222. Choose the `pack` that computed them; if an earlier version "
+        "of arcage did, run `arcage extract` again."
     )
 
 

@@ -338,6 +338,6 @@ def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, obje
     wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
         f"{directory} has no descriptors of the pipeline {wanted}, only of "
-        f"{', '.join(dict.fromkeys(others))}. Choose the `pack` that computed them, or run "
-        "`arcage extract` with the current one first."
+        f"{', '.join(dict.fromkeys(others))}. Choose the `pack` that computed them; if an earlier version of "
+        "arcage did, run `arcage extract` again."
     )

@@ -24,6 +24,8 @@ _FEW_CORES = 3
 """Up to that many cores, threads of one process are as fast as processes."""
 _PROCESSES_PER_GPU, _CORES_PER_PROCESS = 4, 4
 """Processes that feed a GPU, and cores that each of them needs."""
+_STARTS = 3
+"""Times that a process may end before it has loaded what it needs."""
 _MEMORY = 640 << 20
 """Memory for each process by default, bytes: large photos take more than crops."""
 
@@ -36,6 +38,10 @@ class Workers:
     """1: in this process, by threads. Fewer are started for few images."""
     devices: tuple[str, ...] = ()
     """The processes use them in turn. Empty: that of the extractor."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.count, int) or self.count < 1:
+            raise UsageError(f"`workers` is a whole number, 1 or more, not {self.count!r}")
 
 
 def choose_workers(wanted: int | None, device: str, gpus: Sequence[str] = ()) -> Workers:
@@ -162,13 +168,18 @@ class WorkerPool(Generic[Item]):
                 process = self._prepared(function)
         self._end(process)
 
-    def _prepared(self, function: Called) -> CallProcess:
+    def _prepared(self, function: Called, attempts: int = _STARTS) -> CallProcess:
         """Return a process that has loaded what it needs, so that its end is the fault of an item."""
+        process = None
         try:
             process = self._start(function, 1)
             process.call([])
         except ProcessDiedError as error:
             self._check_open()
+            if process is not None:
+                self._end(process)
+                if attempts > 1:
+                    return self._prepared(function, attempts - 1)
             raise ArcageError(f"a worker process {error}; `workers` 1 needs none") from error
         return process
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
-from arcage.errors import DeviceError
+from arcage.errors import ArcageError
 from arcage.output.formats import Write
 from arcage.output.summary import Summary
 from arcage.process.interrupt import interruptible, uninterrupted
@@ -39,33 +39,33 @@ def write_predictions(
     Raises:
         OutputError: an output cannot be written.
         KeyboardInterrupt: raised again after the rows of all finished images are written.
-        DeviceError: likewise, unless ``predictions`` raised it for the first image.
-        CacheError, ModelError: raised by ``predictions``.
+        ArcageError: an error of ``predictions``, likewise, unless it was raised for the first image.
     """
     summary = Summary()
-    stopped: KeyboardInterrupt | DeviceError | None = None
+    stopped: KeyboardInterrupt | ArcageError | None = None
     start = time.monotonic()
     # Only waiting for a prediction can be interrupted. Elsewhere, an interrupt could leave half a row or lose
     # the file at the end.
     with uninterrupted(), page or nullcontext() as add, rows_output as write, closing(predictions):
-        try:
-            while True:
+        while True:
+            try:
                 with interruptible():
                     prediction = next(predictions, None)
-                if prediction is None:
-                    break
-                source, rows = prediction
-                write(rows)
-                if add is not None:
-                    add(source, rows)
-                summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
-                if annotator is not None:
-                    summary.drawn += annotator.draw(source, rows)
-                progress()
-        except (KeyboardInterrupt, DeviceError) as error:
-            if isinstance(error, DeviceError) and not summary.images:
-                raise
-            stopped = error
+            except (KeyboardInterrupt, ArcageError) as error:
+                if isinstance(error, ArcageError) and not summary.images:
+                    raise
+                stopped = error
+                break
+            if prediction is None:
+                break
+            source, rows = prediction
+            write(rows)
+            if add is not None:
+                add(source, rows)
+            summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
+            if annotator is not None:
+                summary.drawn += annotator.draw(source, rows)
+            progress()
     summary.seconds = time.monotonic() - start
     if stopped is not None:
         raise stopped

@@ -130,6 +130,12 @@ def test_processes_that_always_die_are_an_error() -> None:
     pool.close()
 
 
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2"])
+def test_the_number_of_workers_is_checked(count: Any) -> None:
+    with pytest.raises(UsageError, match=r"`workers` is a whole number, 1 or more, not"):
+        Workers(count)
+
+
 def test_processes_that_cannot_be_started_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     pool: WorkerPool[int] = WorkerPool([call_jobs.negative])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import face, image
 
-from arcage.errors import DeviceError
+from arcage.errors import ArcageError, CacheError, DeviceError
 from arcage.output.formats import write_file
 from arcage.prediction.write import write_predictions
 from arcage.predictor import Predictor
@@ -61,15 +61,18 @@ def test_finished_rows_are_kept_after_an_interrupt(fake: None, tmp_path: Path) -
     assert closed == [True]
 
 
+@pytest.mark.parametrize("error", [DeviceError, CacheError, ArcageError])
 @pytest.mark.parametrize("finished", [0, 1])
-def test_finished_rows_are_kept_after_a_failure_of_the_gpu(fake: None, tmp_path: Path, finished: int) -> None:
+def test_finished_rows_are_kept_after_an_error(
+    fake: None, tmp_path: Path, finished: int, error: type[ArcageError]
+) -> None:
     (tmp_path / "out.csv").write_text("path\nold\n")
 
     def failing() -> Generator[tuple[Source, list[Prediction]]]:
         yield from list(Predictor().stream(SOURCES))[:finished]
-        raise DeviceError("the GPU has not enough memory")
+        raise error("not enough memory")
 
-    with pytest.raises(DeviceError, match="memory"):
+    with pytest.raises(error, match="memory"):
         write_predictions(failing(), write_file(tmp_path / "out.csv"))
     assert paths(tmp_path / "out.csv") == (["a.jpg", "a.jpg"] if finished else ["old"])
 

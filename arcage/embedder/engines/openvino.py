@@ -112,7 +112,10 @@ class OpenVinoEngine:
                 return self._import(np.frombuffer(made, np.uint8), properties)
             except RuntimeError as error:
                 raise _rejected(error) from error
-        compiled, network = compile_model(model, shape, properties, self._core)
+        try:
+            compiled, network = compile_model(model, shape, properties, self._core)
+        except ModelError as error:  # of a network that is part of arcage, and whose bytes were verified
+            raise ModelError(f"{error}; probably there is not enough memory: close other programs") from error
         if kept is not None:
             kept.write(compiled.export_model().getbuffer())
         return network
