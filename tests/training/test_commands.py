@@ -285,8 +285,8 @@ def test_degraded_variants_are_extracted_beside_the_faces_and_fitted_on(
         ((*EVALUATE, "--out", "nowhere/figures.json"), 3, "create the folder first"),
         ((*EVALUATE, "--cache", "nowhere"), 2, "`arcage extract` makes a cache"),
         ((*EVALUATE, "--heads", "nowhere"), 2, "arcage fit"),
-        ((*EVALUATE, "--pack", "other"), 3, "--pack"),
-        (("predict", "photos", "--heads", "heads", "--pack", "other"), 3, "--pack"),
+        ((*EVALUATE, "--pack", "other"), 3, "again with `arcage fit`"),
+        (("predict", "photos", "--heads", "heads", "--pack", "other"), 3, "again with `arcage fit`"),
         (("predict", "photos", "--heads", "nowhere"), 2, "arcage fit"),
     ],
 )
