@@ -21,8 +21,6 @@ from pathlib import Path
 import photos
 
 HERE = Path(__file__).parents[2]
-CROPS = 600
-PHOTOS = 24
 TASKS = ("one photo", "crops", "photos")
 # As after an installation, modules are compiled once, not in each run.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -51,15 +49,17 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True, help="source tree of the other version")
     parser.add_argument("--data", type=Path, required=True, help="shared data, with utkface/")
     parser.add_argument("--work", type=Path, required=True, help="folder for images and caches")
+    parser.add_argument("--crops", type=int, default=600)
+    parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    crops = options.work / "pair-crops"
+    crops = options.work / f"pair-crops-{options.crops}"
     crops.mkdir(parents=True, exist_ok=True)
-    for path in sorted((options.data / "utkface").iterdir())[:: 19023 // CROPS][:CROPS]:
+    for path in sorted((options.data / "utkface").iterdir())[:: 19023 // options.crops][: options.crops]:
         shutil.copy(path, crops)
-    large = options.work / "pair-photos"
+    large = options.work / f"pair-photos-{options.photos}"
     portrait = HERE / "examples/astronaut.jpg"
-    photos.make(large, PHOTOS, sorted(crops.iterdir()), portrait, portrait)
+    photos.make(large, options.photos, sorted(crops.iterdir()), portrait, portrait)
     cache = options.work / "pair-cache"
 
     def task(name: str, tree: Path) -> tuple[float, float]:
