@@ -81,7 +81,7 @@ def plot(path: Path, results: dict[Run, Result]) -> None:
         points += [(1, r.running) for run, r in results.items() if not one and run == Run(1, 1)]
         if points:
             axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
-    axes.set(xlabel="cores", ylabel="crops a second", ylim=0)
+    axes.set(xlabel="cores", ylabel="crops a second", ylim=0, xticks=sorted({run.cores for run in results}))
     axes.legend()
     figure.savefig(path)
 
