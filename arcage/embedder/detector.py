@@ -104,22 +104,25 @@ class GraphDetector:
         used = np.arange(count)
         if mirrored:
             used = np.concatenate([used, len(canvases) + used])
-        out = sized.network(canvases, _ALL if mirrored else _BEST)
+        every_cell = mirrored
+        out = sized.network(canvases, _ALL if every_cell else _BEST)
         check_finite(_output(out, "total", rows, (1,))[used])
-        best = None if mirrored else _output(out, "scores", rows, (BEST,))[used]
-        if best is not None and best[:, -1].max(initial=0) < threshold:
-            picture, at = np.nonzero(best >= threshold)
-            cells = _output(out, "cells", rows, (BEST,))[used][picture, at]
-            values = _output(out, "values", rows, (BEST, VALUES))[used[picture], at]
-            scores = best[picture, at]
-        else:
-            if not mirrored:  # a crowd
+        if not every_cell:
+            scores = _output(out, "scores", rows, (BEST,))[used]
+            if not scores[:, -1].max(initial=0) < threshold:  # a crowd
+                every_cell = True
                 out = sized.network(canvases, _ALL)
+        if every_cell:
             count_of_cells = len(sized.cells)
             scores = _output(out, "all_scores", rows, (count_of_cells,))[used]
             picture, cells = np.nonzero(scores >= threshold)
             values = _output(out, "all_values", rows, (count_of_cells, VALUES))[used[picture], cells]
             scores = scores[picture, cells]
+        else:
+            picture, at = np.nonzero(scores >= threshold)
+            cells = _output(out, "cells", rows, (BEST,))[used][picture, at]
+            values = _output(out, "values", rows, (BEST, VALUES))[used[picture], at]
+            scores = scores[picture, at]
         if cells.max(initial=0) >= len(sized.cells):
             raise _other_outputs()
         boxes, landmarks = self._form.decode(values, sized.cells[cells], sized.strides[cells])

@@ -12,7 +12,6 @@ import os
 import pickle
 import secrets
 import socket
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +31,7 @@ from arcage.errors import ArcageError, DeviceError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.output.summary import Summary
 from arcage.process.interrupt import keep_handlers
+from arcage.process.streams import without_stderr
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
@@ -295,8 +295,8 @@ def _ray() -> Iterator[Any]:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        # Ray installs a handler for SIGTERM.
-        with _no_stderr(), keep_handlers():
+        # Ray installs a handler for SIGTERM, and its C++ core prints that its log level was changed.
+        with without_stderr(), keep_handlers():
             ray.init(
                 address="local" if local else None,
                 log_to_driver=False,
@@ -324,20 +324,6 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()
-
-
-@contextmanager
-def _no_stderr() -> Iterator[None]:
-    # Ray's C++ core announces there that its log level was changed.
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _empty(kernel: Kernel, outputs: int, seed: int) -> KernelSums:
 def _leading(columns: F32, seed: int) -> F32:
     """Return directions with most of the variance of some columns, by subspace iteration.
 
-    They need not be accurate: any directions leave the sums as they are, except for rounding.
+    They need not be accurate: apart from rounding, the sums are the same for any directions.
     """
     directions = np.random.default_rng(seed).normal(size=(len(columns), LEADING))
     for _ in range(2):

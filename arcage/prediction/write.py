@@ -1,4 +1,4 @@
-"""Write the results of a run as they arrive, so that an interrupt or a GPU that fails loses none."""
+"""Write the results of a run as they arrive, so that an interrupt or an error loses none."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ import call_jobs
 import cv2
 import numpy as np
 import pytest
+from processes import ends
 from quick_extractor import DEADLY, MAIN, Quick, picture
 
 from arcage.cache import Cache
@@ -360,11 +361,15 @@ def wait_for_images(process: subprocess.Popen[str], log: Path, count: int) -> li
     return log.read_text().split()[1::2]
 
 
-def gone(pids: list[int]) -> bool:
-    end = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+def at_work(
+    start: Callable[..., subprocess.Popen[str]], folder: Path, log: Path
+) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return a run that has computed some images, and its two worker processes."""
+    process = start(folder, QUICK_DELAY=0.02)
+    wait_for_images(process, log, 10)
+    pids = children(process.pid)
+    assert len(pids) == 2
+    return process, pids
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux: /proc")
@@ -374,10 +379,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux: /proc")
 def test_a_worker_that_is_killed_changes_nothing(
     folder: Path, tmp_path: Path, start: Callable[..., Any]
 ) -> None:
-    process = start(folder, QUICK_DELAY=0.02)
-    wait_for_images(process, tmp_path / "log", 10)
-    pids = children(process.pid)
-    assert len(pids) == 2
+    process, pids = at_work(start, folder, tmp_path / "log")
     os.kill(pids[0], signal.SIGKILL)
     _, words = process.communicate()
     assert process.returncode == 0, words
@@ -399,7 +401,7 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(
     assert process.returncode == 130
     assert "finished results are kept" in words
     assert "Traceback" not in words
-    assert gone(pids)
+    assert all(ends(pid, 10) for pid in pids)
     # What was still with a worker is not known here.
     assert 0 < len(stored(tmp_path / "cache")) <= COUNT
     assert len(computed) >= 20
@@ -409,13 +411,10 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(
 def test_workers_end_with_a_killed_run_and_the_next_one_continues(
     folder: Path, tmp_path: Path, start: Callable[..., Any]
 ) -> None:
-    process = start(folder, QUICK_DELAY=0.02)
-    wait_for_images(process, tmp_path / "log", 10)
-    pids = children(process.pid)
-    assert len(pids) == 2
+    process, pids = at_work(start, folder, tmp_path / "log")
     process.kill()
     process.communicate()
-    assert gone(pids)
+    assert all(ends(pid, 10) for pid in pids)
     run(folder, tmp_path / "cache")
     assert set(stored(tmp_path / "cache")) == set(digests(folder))
 

@@ -188,7 +188,7 @@ def test_folds_that_share_axes_and_centers_are_fitted_on_their_own_training_rows
         nothing = part.add(x, targets, EQUAL, train, sign=-1)
         expected = nothing.add(x, targets, EQUAL, train).solve(0.3)
         assert_alike(outputs(part.solve(0.3), x, test), outputs(expected, x, test))
-    # Neither the axes nor the centers of a fold are of its test faces: other labels leave them as they are.
+    # A fold's axes and centers do not depend on its test faces: with other labels, they are the same.
     other = targets.copy()
     other[folds[0].test] += 100
     again = next(cross_kernel(x, data[1], other, EQUAL, folds, SETTINGS, 0))

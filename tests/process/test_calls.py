@@ -14,6 +14,7 @@ from typing import Any
 
 import call_jobs
 import pytest
+from processes import alive, ends
 
 from arcage.process.calls import CallProcess, ProcessDiedError
 
@@ -29,14 +30,6 @@ def process() -> Iterator[CallProcess]:
     process = start()
     yield process
     process.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("value", [None, ["ä", {1: (2.5, b"x")}], os.urandom(3_000_000)])
@@ -175,10 +168,7 @@ def test_it_ends_with_the_process_that_started_it() -> None:
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not alive(pid)
+    assert ends(pid, 10)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX: fork")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive, ends
 
 from arcage.process import cell
 from arcage.process.cell import (
@@ -42,14 +43,6 @@ def _closed() -> Iterator[None]:
 
 def echo(value: Any = None, payload: bytes = b"") -> Any:
     return run_once("cell_jobs:echo", {"value": value}, payload)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 30_000_000])
@@ -253,10 +246,7 @@ def test_workers_end_with_their_parent(job: str, then: str) -> None:
         process.wait(10)
         assert process.returncode == {"exit": 0, "exit_now": 3}.get(then, -signal.SIGKILL)
     # The processor time of an orphan is limited, to 3 seconds here.
-    deadline = time.monotonic() + (1 if then == "exit_now" else 20)
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    assert ends(pid, 1 if then == "exit_now" else 20)
 
 
 def test_starting_is_lean() -> None:

@@ -16,8 +16,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -30,6 +30,7 @@ from arcage.embedder.engines.isolated import run_isolated
 from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import DeviceError, DeviceMemoryError, ModelError
 from arcage.files import sha256_bytes
+from arcage.process.streams import without_stderr
 from arcage.types import Array
 
 DISTRIBUTIONS = (
@@ -307,9 +308,9 @@ class _SessionNetwork:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             reason = _last_line(error)
-            if not _OUT_OF_MEMORY.search(str(error)) and device == "cpu":
-                raise ModelError(f"ONNX Runtime cannot run this model: {reason}") from error
             kind = DeviceMemoryError if _OUT_OF_MEMORY.search(str(error)) else DeviceError
+            if kind is DeviceError and device == "cpu":
+                raise ModelError(f"ONNX Runtime cannot run this model: {reason}") from error
             raise kind(
                 f"ONNX Runtime failed on {device!r}: {reason}; "
                 "another program may use its memory; the device cpu needs no GPU"
@@ -336,7 +337,9 @@ def _runtime() -> Any:
     # Read when the library is loaded. Without it, telemetry keeps a database in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        with nullcontext() if "onnxruntime" in sys.modules else _without_stderr():
+        # During the import, before its log can be set, ONNX Runtime 1.23 to 1.29 warns of graphics cards of
+        # unknown vendors, as virtual machines have.
+        with nullcontext() if "onnxruntime" in sys.modules else without_stderr():
             import onnxruntime
     except ImportError as error:
         if installed_distributions():
@@ -348,24 +351,6 @@ def _runtime() -> Any:
     onnxruntime.disable_telemetry_events()
     onnxruntime.set_default_logger_severity(_SILENT)
     return onnxruntime
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Discard what C code prints to standard error.
-
-    While it is imported, before its log can be set, ONNX Runtime 1.23 to 1.29 warns of each graphics card of
-    which it does not know the vendor, as virtual machines have.
-    """
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _providers(runtime: Any) -> dict[str, str]:

@@ -28,8 +28,8 @@ class OpenVinoEngine:
 
     Embedders, and detectors on large canvases, run in bfloat16 on processors with units for it, embedders two
     to three times as fast. On small canvases, detectors run in float32: in bfloat16 their landmarks move. The
-    errors of the heads hardly change
-    (``python benchmarks/accuracy/precision.py``), so descriptors of both formats share a cache.
+    errors of the heads hardly change (``python benchmarks/accuracy/precision.py``), so descriptors of both
+    formats share a cache.
 
     Args:
         hint: ``latency`` or ``throughput``.
