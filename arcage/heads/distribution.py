@@ -1,7 +1,7 @@
 """The predictive distribution of an age: quantiles at fixed levels.
 
-Everything that is said about the uncertainty of an age comes from these quantiles: intervals of any level, and
-the probability of being younger than a threshold.
+Everything that is said about the uncertainty of an age comes from these quantiles: intervals of any level,
+and the probability of being younger than a threshold.
 """
 
 from __future__ import annotations
