@@ -387,6 +387,26 @@ class Heads:
             f"`pack` {own}, {fit}"
         )
 
+    def check_distribution(self, purpose: str) -> None:
+        """Check whether the heads have a predictive distribution of the age.
+
+        Args:
+            purpose: what needs it, for the message.
+
+        Raises:
+            HeadsError: they have none.
+        """
+        if self.age is not None and isinstance(self.age.calibration, Distribution):
+            return
+        where = "" if self.folder is None else f" in {self.folder}"
+        needs = f"{purpose} needs a distribution of the age"
+        if self.age is None:
+            raise HeadsError(f"{needs}, and the heads{where} predict no age")
+        raise HeadsError(
+            f"{needs}. The heads{where} were fitted by an older version of arcage and have the 90 % interval "
+            "only: fit them again with `arcage fit`"
+        )
+
     def predict(self, descriptors: Array) -> Predictions:
         """Predict the age and gender of n faces.
 
