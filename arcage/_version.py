@@ -19,7 +19,7 @@ NAMES_SCHEMA = 1
 
 HEADS_SCHEMA, ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA = 4, 5, 6
 """Versions of ``manifest.json`` and ``heads.npz``: for heads as fitted; for adapted ones, which readers of
-version 4 must refuse; and for those with a predictive distribution, adapted or not
+version 4 must refuse; and for those with a predictive distribution or a measure of familiarity, adapted or not
 (:mod:`arcage.heads.store`)."""
 
 HEADS_READ = (2, 3, HEADS_SCHEMA, ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA)

@@ -40,11 +40,15 @@ class Familiarity:
 
     def distance(self, x: F32) -> F32:
         """Return the squared distance to the mean of the training faces, shape (n,)."""
-        coordinates = self.whitening(x[:, self.columns])
-        return np.asarray(np.einsum("ij,ij->i", coordinates, coordinates), np.float32)
+        return squared_lengths(self.whitening(x[:, self.columns]))
 
     def share(self, distance: F32) -> F32:
         """Return the share of the training faces that are farther, shape (n,), by log-log interpolation."""
         points, shares = np.log(self.distances), np.log(self.shares)
         share = np.exp(np.interp(np.log(np.maximum(distance, TINY)), points, shares))
         return np.asarray(share, np.float32)
+
+
+def squared_lengths(x: F32) -> F32:
+    """Return the sum of the squares of each row, shape (n,)."""
+    return np.asarray(np.einsum("ij,ij->i", x, x), np.float32)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arcage.heads.familiarity import TINY, Familiarity
+from arcage.heads.familiarity import TINY, Familiarity, squared_lengths
 from arcage.heads.kernel import Fold, Scatter, scatter
 from arcage.heads.layers import Linear
 from arcage.heads.parallel import parallel_map
@@ -51,19 +51,16 @@ def fit_familiarity(x: F32, folds: Sequence[Fold]) -> FittedFamiliarity:
     parts = list(parallel_map(lambda fold: scatter(own, one, 1, equal, origin, fold.test), folds))
     total = reduce(Scatter.plus, parts)
 
-    def fit(sums: Scatter) -> Familiarity:
-        whitening = _whitening(sums, origin)
-        return Familiarity(columns, whitening, np.ones(1, np.float32), np.ones(1, np.float32))
-
     def distances(fold: tuple[Fold, Scatter]) -> F32:
-        return fit(total.plus(fold[1], sign=-1)).distance(x[fold[0].test])
+        others = total.plus(fold[1], sign=-1)
+        return squared_lengths(_whitening(others, origin)(own[fold[0].test]))
 
     distance = np.empty(len(x), np.float32)
     found = parallel_map(distances, list(zip(folds, parts, strict=True)))
     for (_, test), there in zip(folds, found, strict=True):
         distance[test] = there
-    (whole,) = parallel_map(fit, [total])
-    model = Familiarity(columns, whole.whitening, *_curve(distance))
+    (whitening,) = parallel_map(lambda sums: _whitening(sums, origin), [total])
+    model = Familiarity(columns, whitening, *_curve(distance))
     return FittedFamiliarity(model, model.share(distance))
 
 
