@@ -233,7 +233,6 @@ def evaluate(
     With --holdout, or labels with a split, only on the faces that `arcage fit` with the same share and labels
     holds out.
     """
-    from arcage.evaluation.metrics import as_table
     from arcage.output.formats import print_stdout
     from arcage.training import request, run
 
@@ -251,7 +250,7 @@ def evaluate(
     )
     metrics = run.evaluate(wanted, report=reporter(quiet), warn=say)
     if as_json or not (quiet and (out or report)):
-        print_stdout(run.as_json(metrics) if as_json else as_table(metrics))
+        print_stdout(run.as_json(metrics) if as_json else run.evaluation_text(metrics))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from arcage.data.sampling import Sampling
 from arcage.errors import UsageError
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.comparison import compare
+from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, LossCurves, Report
@@ -132,6 +133,7 @@ def fit_labelled(
         "out_of_fold": out_of_fold,
         "held_out": held_out,
         "intervals": intervals(evaluated.predictions, evaluated.labels),
+        "distribution": evaluate_distribution(evaluated.predictions, evaluated.labels),
     }
     if effects:
         thinned = (parts.weight == 0) & ~(parts.train.weight == 0)

@@ -13,6 +13,7 @@ from arcage.data.sampling import Sampling, parse_ages
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
+from arcage.evaluation.distribution import distribution_table, evaluate_distribution
 from arcage.evaluation.metrics import as_table
 from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
@@ -167,7 +168,8 @@ def evaluate(
         warn: called with damaged parts of the caches.
 
     Returns:
-        The metrics, as :func:`arcage.evaluation.metrics.evaluate`, and the counts of the images.
+        The metrics, as :func:`arcage.evaluation.metrics.evaluate`, the counts of the images, and
+        ``distribution``, as :func:`arcage.evaluation.distribution.evaluate_distribution`.
 
     Raises:
         UsageError: the request is invalid, or no labelled face is left.
@@ -191,7 +193,11 @@ def evaluate(
     if warning := _too_optimistic(heads, labelled, request.holdout):
         report(warning)
     predictions = predict_labelled(heads, faces)
-    metrics = {"images": asdict(faces.counts), **evaluate_predictions(predictions, faces.labels())}
+    metrics = {
+        "images": asdict(faces.counts),
+        **evaluate_predictions(predictions, faces.labels()),
+        "distribution": evaluate_distribution(predictions, faces.labels()),
+    }
     if request.out is not None:
         with atomic_write(request.out, "w") as file:
             file.write(as_json(metrics) + "\n")
@@ -279,6 +285,12 @@ def describe_labels(
         if missing := missing_thumbnails(faces_shown(description), request.images):
             report(missing)
     return description
+
+
+def evaluation_text(metrics: dict[str, Any]) -> str:
+    """Return the result of :func:`evaluate` as text tables."""
+    text = as_table(metrics)
+    return f"{text}\n\n{distribution_table(metrics['distribution'])}" if metrics["distribution"] else text
 
 
 def as_json(report: dict[str, Any]) -> str:
