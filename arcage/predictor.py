@@ -44,7 +44,7 @@ _BATCH_SECONDS = 1.0
 _THREADS = min(4, cores())
 """Threads for the heads; images from a cache come faster than one thread predicts them."""
 
-_NO_PREDICTIONS = Predictions(*(np.empty(0, np.float32) for _ in range(4)))
+_NO_PREDICTIONS = Predictions.empty(0)
 
 
 class Predictor:

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 from arcage.errors import HeadsError, UsageError
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
 from arcage.graphs.builder import GraphBuilder
+from arcage.heads.distribution import OLDEST, YOUNGEST
 from arcage.heads.layers import Kernel, Linear, Trees
-from arcage.heads.model import OLDEST, YOUNGEST, Adaptation, AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
 from arcage.heads.store import heads_folder, named_heads
 from arcage.types import F32, F64, Array
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from arcage.errors import HeadsError
+from arcage.heads.distribution import LEVELS, OLDEST, YOUNGEST, probability_below, quantile
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.types import F32, Array
 
-YOUNGEST, OLDEST = 0.0, 120.0
-"""Range of predicted ages, years."""
 BATCH = 4096
 """Number of faces in one step of a prediction; bounds its memory."""
+
+
+INTERVAL = 0.9
+"""Level of the interval in ``age_low`` and ``age_high``."""
+
+
+def _no_quantiles() -> F32:
+    return np.empty((0, len(LEVELS)), np.float32)
+
+
+def _no_familiarity() -> F32:
+    return np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +41,61 @@ class Predictions:
     """Bounds of the 90 % interval, years."""
     p_female: F32
     """Calibrated probability of female, 0 to 1."""
+    quantiles: F32 = field(default_factory=_no_quantiles)
+    """Shape (n, len(LEVELS)): the predictive distribution, as the ages at the probabilities
+    :data:`~arcage.heads.distribution.LEVELS`, years, non-decreasing. NaN for heads without a distribution,
+    such as those of older versions; so are these defaults."""
+    familiarity: F32 = field(default_factory=_no_familiarity)
+    """Shape (n,), 0 to 1: how well the heads know faces like this one; NaN for heads without this measure."""
+
+    def __post_init__(self) -> None:
+        for name, shape in (("quantiles", (len(self), len(LEVELS))), ("familiarity", (len(self),))):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full(shape, np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.age)
 
     def select(self, rows: Array) -> Predictions:
         """Return the predictions for some faces, given as a boolean mask or as indices."""
-        return Predictions(self.age[rows], self.age_low[rows], self.age_high[rows], self.p_female[rows])
+        return Predictions(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def quantile(self, q: float) -> F32:
+        """Return the age below which each face is with the probability ``q``, shape (n,), years.
+
+        NaN for heads without a distribution.
+
+        Raises:
+            ValueError: ``q`` is outside the range of :data:`~arcage.heads.distribution.LEVELS`.
+        """
+        return quantile(self.quantiles, q)
+
+    def interval(self, level: float = INTERVAL) -> tuple[F32, F32]:
+        """Return the bounds of the central interval that contains the age with the probability ``level``.
+
+        Heads without a distribution have the 90 % interval only, and NaN for other levels.
+
+        Args:
+            level: above 0, at most :data:`~arcage.heads.distribution.HIGHEST_LEVEL`; 0.8 for 80 %.
+
+        Returns:
+            The lower and the upper bound, each of shape (n,), years.
+
+        Raises:
+            ValueError: the level is outside this range.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"the level of an interval is a probability, not {level}")
+        if level == INTERVAL:
+            return self.age_low, self.age_high
+        return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+    def p_under(self, age: float) -> F32:
+        """Return the probability that each face is younger than ``age`` years, shape (n,), 0 to 1.
+
+        NaN for heads without a distribution.
+        """
+        return probability_below(self.quantiles, age)
 
     @classmethod
     def empty(cls, count: int) -> Predictions:

@@ -146,8 +146,8 @@ def _whole(frame: Frame, image: ImageFaces, p: Predictions) -> tuple[Frame, Imag
     if len(whole) == len(image.faces):
         return frame, image, p
     faces = tuple(image.faces[i] for i in whole)
-    columns = (column[whole] for column in (p.age, p.age_low, p.age_high, p.p_female))
-    return frame, replace(image, faces=faces, descriptors=image.descriptors[whole]), Predictions(*columns)
+    descriptors = image.descriptors[whole]
+    return frame, replace(image, faces=faces, descriptors=descriptors), p.select(np.array(whole, np.intp))
 
 
 def _rows(

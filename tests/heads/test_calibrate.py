@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from arcage.heads.calibrate import conformal
-from arcage.heads.model import OLDEST, YOUNGEST, AgeModel, Heads
+from arcage.heads.distribution import OLDEST, YOUNGEST
+from arcage.heads.model import AgeModel, Heads
 
 
 def noisy(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

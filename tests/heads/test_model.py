@@ -12,6 +12,7 @@ import pytest
 from faces import DIMENSION, faces
 
 from arcage.errors import HeadsError
+from arcage.heads.distribution import LEVELS
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.store import save_heads
 
@@ -70,6 +71,34 @@ def test_predictions_of_some_faces() -> None:
             np.testing.assert_array_equal(after, before[[0, 2]])
     empty = Predictions.empty(3)
     assert len(empty) == 3
-    for column in (empty.age, empty.age_low, empty.age_high, empty.p_female):
+    assert empty.quantiles.shape == (3, len(LEVELS))
+    for column in (empty.age, empty.age_low, empty.age_high, empty.p_female, empty.familiarity):
         assert column.dtype == np.float32
         assert np.isnan(column).all()
+
+
+def test_intervals_and_probabilities_of_a_distribution() -> None:
+    age = np.array([20, 40], np.float32)
+    quantiles = (age[:, None] + 20 * (np.array(LEVELS) - 0.5)).astype(np.float32)
+    unknown = np.full(2, np.nan, np.float32)
+    p = Predictions(
+        age, quantiles[:, 4], quantiles[:, -5], unknown, quantiles, np.array([0.2, 1], np.float32)
+    )
+    np.testing.assert_allclose(p.interval(), [age - 9, age + 9], rtol=1e-6)
+    np.testing.assert_allclose(p.interval(0.5), [age - 5, age + 5], rtol=1e-6)
+    np.testing.assert_allclose(p.quantile(0.75), age + 5, rtol=1e-6)
+    np.testing.assert_allclose(p.p_under(25), [0.75, 0], atol=0.003)
+    second = p.select(np.array([1]))
+    np.testing.assert_allclose(second.interval(0.5), [[35], [45]], rtol=1e-6)
+    assert second.familiarity == 1
+    for level in (0, 1, 80, 0.999, np.nan):
+        with pytest.raises(ValueError, match=r"level|quantile"):
+            p.interval(level)
+
+
+def test_heads_without_a_distribution_have_the_interval_of_90_percent() -> None:
+    age = np.array([20, 40], np.float32)
+    p = Predictions(age, age - 5, age + 5, age / 100)
+    np.testing.assert_array_equal(p.interval(0.9), [age - 5, age + 5])
+    assert np.isnan([*p.interval(0.5), p.quantile(0.5), p.p_under(18), p.familiarity]).all()
+    assert np.isnan(p.select(np.array([0])).quantiles).all()
