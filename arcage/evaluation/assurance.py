@@ -18,7 +18,8 @@ from arcage.evaluation.cell_error import cell_error
 from arcage.evaluation.metrics import ECE_BINS, FEW, calibration_bins, calibration_error, subgroups
 from arcage.evaluation.shares import count_shares
 from arcage.evaluation.threshold_search import ThresholdSearch, search_intervals
-from arcage.types import F32, F64, Array, Labels
+from arcage.heads.model import Predictions
+from arcage.types import F64, Array, Labels
 
 ADULT = 18
 """Age of majority, years."""
@@ -80,22 +81,14 @@ class _Rule:
 
 
 def age_assurance(
-    predicted: F32,
-    labels: Labels,
-    images: Mapping[str, int],
-    *,
-    p_under: Mapping[int, F32] | None = None,
-    seed: int = 0,
+    predictions: Predictions, labels: Labels, images: Mapping[str, int], *, seed: int = 0
 ) -> Report | None:
     """Report the errors of age checks on n faces.
 
     Args:
-        predicted: predicted ages, shape (n,), years, NaN if unknown.
-        labels: of the n faces. For the intervals, whole persons are resampled if ``labels.person`` is known,
-            and single faces otherwise.
+        predictions, labels: of the n faces. For the intervals, whole persons are resampled if
+            ``labels.person`` is known, and single faces otherwise.
         images: numbers of images: ``used``, ``no_face`` and ``unreadable``.
-        p_under: for each age in :data:`AGES` the probability of being younger, shape (n,), 0 to 1; None, or
-            NaN, if the heads give no distribution.
 
     Returns:
         None for fewer than :data:`~arcage.evaluation.metrics.FEW` minors of 13 to 17 years, or adults.
@@ -107,30 +100,31 @@ def age_assurance(
         - ``mae``: mean absolute error, averaged over cells of gender and age instead of over faces: ``years``
           for each year from 18 to 30, ``decades`` for all ages; see
           :func:`arcage.evaluation.cell_error.cell_error`
-        - ``rules``: for ``age`` and, with ``p_under``, ``p_under_18``, by threshold: the share of minors that
-          are ``accepted`` and of adults that are ``challenged``, by year of age and in total and, under
-          ``by``, by gender and group; and how far off the wrong answers are: ``too_old`` for accepted
-          minors, ``too_young`` for challenged faces of the threshold's age or older
+        - ``rules``: for ``age`` and, if the heads have a distribution, ``p_under_18``, by threshold: the
+          share of minors that are ``accepted`` and of adults that are ``challenged``, by year of age and in
+          total and, under ``by``, by gender and group; and how far off the wrong answers are: ``too_old``
+          for accepted minors, ``too_young`` for challenged faces of the threshold's age or older
         - ``needed``: for each rule the threshold that accepts at most 1 % of the minors, with the share of
           adults that it challenges; None for fewer than :data:`FEWEST_MINORS`
         - ``curves``: for each rule both shares at many thresholds
-        - ``reliability``: of ``p_under``, by age: expected calibration error (``ece``) over all faces and
-          over the ``uncertain`` ones, and the share of younger faces in bins of the probability
+        - ``reliability``: of the probability of being younger, by age: expected calibration error (``ece``)
+          over all faces and over the ``uncertain`` ones, and the share of younger faces in bins of the
+          probability
 
         A share is None for fewer than :data:`~arcage.evaluation.bootstrap.FEWEST` faces; their number is
         always given. If no face or every face counts, a bootstrap has no variation, and the interval is the
         exact one of Clopper and Pearson (Biometrika, 1934).
     """
-    known = np.isfinite(labels.age) & np.isfinite(predicted)
-    labels = labels.select(known)
+    known = np.isfinite(labels.age) & np.isfinite(predictions.age)
+    predictions, labels = predictions.select(known), labels.select(known)
     age = labels.age.astype(np.float64)
     numbers = {name: int(mask.sum()) for name, mask in _summaries(age).items()}
     if min(numbers[TEENS], numbers[ADULTS]) < FEW:
         return None
     kinds = subgroups(labels)
     members = {kind: {name: _rows(some) for name, some in kinds[kind].items()} for kind in KINDS}
-    faces = _Faces(age, predicted[known].astype(np.float64), labels.person, members, seed)
-    under = {at: p[known].astype(np.float64) for at, p in (p_under or {}).items()}
+    faces = _Faces(age, predictions.age.astype(np.float64), labels.person, members, seed)
+    under = {at: predictions.p_under(at).astype(np.float64) for at in AGES}
     under = {at: p for at, p in under.items() if np.isfinite(p).all()}
     rules = _rules(faces, under.get(ADULT))
     return {
@@ -181,9 +175,8 @@ def _rules(faces: _Faces, minor: F64 | None) -> dict[str, _Rule]:
     }
     if minor is not None:
         points = np.concatenate([[0], np.unique(np.round(np.geomspace(0.001, 1, 40), 3))])
-        rules[BY_PROBABILITY] = _Rule(
-            -minor, -1, PROBABILITIES, grid=-np.arange(1000, -1, -1) / 1000, curve=-points[::-1]
-        )
+        grid = np.concatenate([np.arange(100) / 10_000, np.arange(10, 1001) / 1000])
+        rules[BY_PROBABILITY] = _Rule(-minor, -1, PROBABILITIES, grid=-grid[::-1], curve=-points[::-1])
     return rules
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from age_checks import EACH, OLDEST, SPREAD, normal, planted, posterior, predictions_of
 
 from arcage.evaluation.assurance import (
     ADULTS,
@@ -22,47 +23,24 @@ from arcage.evaluation.assurance import (
 )
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.metrics import FEW
+from arcage.heads.distribution import LEVELS
+from arcage.heads.model import Predictions
 from arcage.types import Labels
 
 IMAGES = {"labelled": 120, "used": 90, "no_face": 6, "unreadable": 4, "contradictory": 20}
-SPREAD = 4.0
-"""Standard deviation of the planted predictions, years."""
-OLDEST = 60
-EACH = 300
-"""Faces of each year of age."""
-
-
-def normal(z: np.ndarray) -> np.ndarray:
-    """The distribution function of the standard normal distribution."""
-    return np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))(z)
-
-
-def posterior(predicted: np.ndarray, at: int) -> np.ndarray:
-    """The probability that a face of the planted faces is younger than ``at``, by Bayes' rule."""
-    years = np.arange(OLDEST)
-    likelihood = np.exp(-0.5 * ((predicted[:, None] - years) / SPREAD) ** 2)
-    return (likelihood[:, years < at].sum(axis=1) / likelihood.sum(axis=1)).astype(np.float32)
-
-
-def planted() -> tuple[np.ndarray, Labels]:
-    rng = np.random.default_rng(0)
-    age = np.repeat(np.arange(OLDEST), EACH).astype(np.float32)
-    predicted = (age + rng.normal(0, SPREAD, len(age))).astype(np.float32)
-    gender = (np.arange(len(age)) % 2).astype(np.float32)
-    return predicted, Labels(age, gender, np.where(age % 3 == 0, "a", "b"))
 
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    predicted, labels = planted()
-    under = {at: posterior(predicted, at) for at in AGES}
-    found = age_assurance(predicted, labels, IMAGES, p_under=under)
+    found = age_assurance(*planted(), IMAGES)
     assert found is not None
     return found
 
 
-def accepted_share(age: np.ndarray | float, threshold: float) -> np.ndarray:
-    return 1 - normal((threshold - np.asarray(age)) / SPREAD)
+def accepted_share(years: np.ndarray, threshold: float) -> float:
+    """Return the share of the planted faces of whole years that a threshold accepts."""
+    ages = years[:, None] + np.linspace(0, 1, 21)
+    return float((1 - normal((threshold - ages) / SPREAD)).mean())
 
 
 def test_the_share_of_each_year_is_the_planted_one(report: dict[str, Any]) -> None:
@@ -77,7 +55,7 @@ def test_the_share_of_each_year_is_the_planted_one(report: dict[str, Any]) -> No
                 MINORS: np.arange(18),
                 ADULTS: np.arange(18, OLDEST),
             }.get(name, np.array([int(name) if name.isdigit() else 0]))
-            share = float(accepted_share(years, at).mean())
+            share = accepted_share(years, at)
             if name in rows["challenged"]:
                 share = 1 - share
             assert cell["faces"] == EACH * len(years)
@@ -92,14 +70,14 @@ def test_the_share_of_each_year_is_the_planted_one(report: dict[str, Any]) -> No
 def test_the_threshold_for_one_percent(report: dict[str, Any]) -> None:
     needed = report["needed"]
     for name, years in ((TEENS, np.arange(13, 18)), (MINORS, np.arange(18))):
-        ages = np.arange(15, 40, 0.01)
-        shares = np.array([accepted_share(years, at).mean() for at in ages])
+        ages = np.arange(20, 35, 0.05)
+        shares = np.array([accepted_share(years, at) for at in ages])
         exact = ages[np.argmax(shares <= 0.01)]
         row = needed["age"]["all"][name]
         assert row["threshold"] == pytest.approx(exact, abs=1)
         assert row["threshold_interval"][0] - 0.1 <= exact <= row["threshold_interval"][1] + 0.1
         assert row["accepted"] <= 0.01 * row["minors"]
-        adults = 1 - accepted_share(np.arange(18, OLDEST), row["threshold"]).mean()
+        adults = 1 - accepted_share(np.arange(18, OLDEST), row["threshold"])
         assert row["challenged"] == pytest.approx(adults, abs=0.02)
         assert row["challenged_interval"][0] < row["challenged"] < row["challenged_interval"][1]
         # The probability is a function of the prediction, so both rules have the same best choice.
@@ -125,29 +103,28 @@ def test_probabilities_that_are_true_are_calibrated(report: dict[str, Any]) -> N
 
 
 def test_probabilities_that_are_false_are_not() -> None:
-    predicted, labels = planted()
-    some = np.arange(0, len(predicted), 7)
-    predicted, labels = predicted[some], labels.select(some)
-    overconfident = (predicted < 18).astype(np.float32)
-    shifted = posterior(predicted + 4, 18)
-    for p in (overconfident, shifted):
-        report = age_assurance(predicted, labels, IMAGES, p_under={18: p})
+    predictions, labels = planted()
+    some = np.arange(0, len(labels), 7)
+    age, labels = predictions.age[some], labels.select(some)
+    overconfident = np.repeat(age[:, None], len(LEVELS), axis=1)
+    shifted = posterior(age) + 4
+    for quantiles in (overconfident, shifted):
+        report = age_assurance(predictions_of(age, quantiles), labels, IMAGES)
         assert report is not None
         assert report["reliability"]["18"]["ece"] > 0.03
     assert report["reliability"]["18"]["uncertain"]["ece"] > 0.1
 
 
 def test_a_probability_accepts_those_it_is_low_for(report: dict[str, Any]) -> None:
-    predicted, labels = planted()
-    p = posterior(predicted, 18)
+    predictions, labels = planted()
+    p = predictions.p_under(18)
+    teens = (labels.age >= 13) & (labels.age < 18)
     for at in PROBABILITIES:
         rows = report["rules"][BY_PROBABILITY][str(at)]
-        teens = (labels.age >= 13) & (labels.age < 18)
         assert rows["accepted"][TEENS]["number"] == (p[teens] <= at).sum()
         assert rows["challenged"][ADULTS]["number"] == (p[labels.age >= 18] > at).sum()
-        # Minors are p at most of those accepted, not p of the minors.
-        assert labels.age[p <= at].min() < 18
-        assert (labels.age[p <= at] < 18).mean() <= at
+        # Minors are at most this share of those accepted, not this share of the minors.
+        assert 0 < (labels.age[p <= at] < 18).mean() <= at
 
 
 def test_the_curves_go_from_all_to_none(report: dict[str, Any]) -> None:
@@ -177,16 +154,16 @@ def test_the_report_can_be_written_as_json(report: dict[str, Any]) -> None:
 
 def few(
     teens: int = FEW, adults: int = FEW, teen: float = 16.0, person: np.ndarray | None = None
-) -> tuple[np.ndarray, Labels]:
+) -> tuple[Predictions, Labels]:
     """Return teens with predictions of 10, 11, ... years, and adults of 40 years."""
     age = np.concatenate([np.full(teens, teen), np.full(adults, 40)]).astype(np.float32)
     predicted = np.concatenate([10 + np.arange(teens), np.full(adults, 41)]).astype(np.float32)
-    return predicted, Labels(age, np.full(len(age), np.nan, np.float32), person=person)
+    return predictions_of(predicted), Labels(age, np.full(len(age), np.nan, np.float32), person=person)
 
 
 def test_by_hand() -> None:
-    predicted, labels = few()
-    report = age_assurance(predicted, labels, IMAGES)
+    predictions, labels = few()
+    report = age_assurance(predictions, labels, IMAGES)
     assert report is not None
     assert [*report["rules"]] == ["age"]
     assert report["reliability"] == {}
@@ -208,8 +185,8 @@ def test_by_hand() -> None:
     assert report["needed"]["age"]["all"][TEENS]["threshold"] is None
     below = report["rules"]["age"]["30"]
     assert below["too_young"]["largest_error"] is None
-    labels.age[-1], predicted[-1] = 31, 29
-    report = age_assurance(predicted, labels, IMAGES)
+    labels.age[-1], predictions.age[-1] = 31, 29
+    report = age_assurance(predictions, labels, IMAGES)
     assert report is not None
     young = report["rules"]["age"]["30"]["too_young"]
     assert (young["number"], young["largest_error"], young["oldest"]) == (1, -2, 31)
@@ -218,22 +195,22 @@ def test_by_hand() -> None:
 def test_nothing_for_too_few_minors_or_adults() -> None:
     for faces in (few(teens=FEW - 1), few(adults=FEW - 1), few(teen=12.9)):
         assert age_assurance(*faces, IMAGES) is None
-    assert age_assurance(np.empty(0, np.float32), Labels.empty(0), IMAGES) is None
+    assert age_assurance(Predictions.empty(0), Labels.empty(0), IMAGES) is None
 
 
 def test_faces_without_a_label_or_a_prediction_do_not_count() -> None:
-    predicted, labels = few(teens=FEW + 2)
-    predicted[0], labels.age[1] = np.nan, np.nan
-    report = age_assurance(predicted, labels, IMAGES)
+    predictions, labels = few(teens=FEW + 2)
+    predictions.age[0], labels.age[1] = np.nan, np.nan
+    report = age_assurance(predictions, labels, IMAGES)
     assert report is not None
     assert report["faces"][TEENS] == FEW
 
 
 def test_persons_are_resampled() -> None:
     # Three photos of each of ten persons are ten independent observations.
-    predicted, labels = few(person=np.concatenate([np.arange(FEW) // 3, 100 + np.arange(FEW)]))
-    predicted[:FEW] = 5
-    report = age_assurance(predicted, labels, IMAGES)
+    predictions, labels = few(person=np.concatenate([np.arange(FEW) // 3, 100 + np.arange(FEW)]))
+    predictions.age[:FEW] = 5
+    report = age_assurance(predictions, labels, IMAGES)
     assert report is not None
     assert report["drawn"] == "persons"
     low, high = report["rules"]["age"]["18"]["accepted"][TEENS]["interval"]
@@ -242,9 +219,9 @@ def test_persons_are_resampled() -> None:
 
 
 def test_few_faces_have_no_share() -> None:
-    predicted, labels = few(teens=FEW + FEWEST - 1)
+    predictions, labels = few(teens=FEW + FEWEST - 1)
     labels.age[: FEWEST - 1] = 14
-    report = age_assurance(predicted, labels, IMAGES)
+    report = age_assurance(predictions, labels, IMAGES)
     assert report is not None
     cell = report["rules"]["age"]["18"]["accepted"]["14"]
     assert (cell["faces"], cell["number"], cell["share"]) == (FEWEST - 1, 1, None)
@@ -262,19 +239,15 @@ def test_failure_to_process() -> None:
 
 def test_no_threshold_if_the_minors_are_too_few_or_cannot_be_told() -> None:
     for teens, has in ((FEWEST_MINORS - 1, False), (FEWEST_MINORS, True)):
-        predicted, labels = few(teens=teens)
-        report = age_assurance(predicted, labels, IMAGES, p_under={18: np.zeros(len(predicted), np.float32)})
+        predictions, labels = few(teens=teens)
+        certain = np.full((len(labels), len(LEVELS)), 50, np.float32)
+        report = age_assurance(predictions_of(predictions.age, certain), labels, IMAGES)
         assert report is not None
-        # One of a hundred is accepted from the highest but one, 10 + 98 years, exclusively.
+        # One of a hundred may be accepted: the one above 10 + 98 years.
         assert report["needed"]["age"]["all"][TEENS]["threshold"] == (108.1 if has else None)
-        assert report["needed"][BY_PROBABILITY]["all"][TEENS]["threshold"] is None
-
-
-def test_heads_without_a_distribution() -> None:
-    predicted, labels = few()
-    unknown = np.full(len(predicted), np.nan, np.float32)
-    report = age_assurance(predicted, labels, IMAGES, p_under=dict.fromkeys(AGES, unknown))
-    assert report == age_assurance(predicted, labels, IMAGES)
+        # All faces have the same probability: no threshold accepts an adult.
+        row = report["needed"][BY_PROBABILITY]["all"][TEENS]
+        assert row["challenged"] == (1 if has else None)
 
 
 def test_rules_in_words() -> None:

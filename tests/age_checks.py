@@ -1,0 +1,51 @@
+"""Planted predictions of ages, whose errors in age checks are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from arcage.heads.distribution import LEVELS
+from arcage.heads.model import Predictions
+from arcage.types import Labels
+
+SPREAD = 4.0
+"""Standard deviation of the planted predictions, years."""
+OLDEST = 60
+EACH = 300
+"""Faces of each year of age."""
+
+
+def normal(z: np.ndarray) -> np.ndarray:
+    """The distribution function of the standard normal distribution."""
+    return np.vectorize(lambda value: 0.5 * math.erfc(-value / math.sqrt(2)))(z)
+
+
+def posterior(predicted: np.ndarray) -> np.ndarray:
+    """Return the quantiles of the ages of the planted faces, given their predictions."""
+    # Ages are uniform, so this is a normal distribution, truncated to the planted ages.
+    first, last = (normal((end - predicted) / SPREAD)[:, None] for end in (0, OLDEST))
+    level = np.clip(first + np.array(LEVELS) * (last - first), 1e-12, 1 - 1e-12)
+    z = np.linspace(-8, 8, 4001)
+    ages = predicted[:, None] + SPREAD * np.interp(level, normal(z), z)
+    return np.clip(ages, 0, OLDEST).astype(np.float32)
+
+
+def predictions_of(age: np.ndarray, quantiles: np.ndarray | None = None) -> Predictions:
+    unknown = np.full(len(age), np.nan, np.float32)
+    if quantiles is None:
+        return Predictions(age, unknown, unknown, unknown)
+    return Predictions(age, unknown, unknown, unknown, quantiles)
+
+
+def planted(each: int = EACH) -> tuple[Predictions, Labels]:
+    """Return faces of each age from 0 to 59 years, with normal errors and the true distributions."""
+    rng = np.random.default_rng(0)
+    n = OLDEST * each
+    age = (np.repeat(np.arange(OLDEST), each) + rng.random(n)).astype(np.float32)
+    predicted = (age + rng.normal(0, SPREAD, n)).astype(np.float32)
+    gender = (np.arange(n) % 2).astype(np.float32)
+    return predictions_of(predicted, posterior(predicted)), Labels(
+        age, gender, np.where(age % 3 < 1, "a", "b")
+    )
