@@ -75,7 +75,11 @@ def same_arithmetic(*packages: str) -> bool:
 def assert_same(now: Predictions, expected: Any, prefix: str) -> None:
     exact = same_arithmetic()
     for field in fields(now):
-        after, before = getattr(now, field.name), expected[f"{prefix}/{field.name}"]
+        after = getattr(now, field.name)
+        if field.name in ("quantiles", "familiarity"):
+            assert np.isnan(after).all()
+            continue
+        before = expected[f"{prefix}/{field.name}"]
         assert after.dtype == before.dtype
         if exact:
             np.testing.assert_array_equal(after, before, field.name)
@@ -205,10 +209,12 @@ def assert_same_arrays(heads: Heads, now: Path, before: Path) -> None:
     packages made them. Sums may be computed in another order."""
     assert heads.dimension == FACTS["made-up"]["dimension"]
     with np.load(now / "heads.npz") as after, np.load(before / "heads.npz") as old:
-        assert set(after.files) >= set(old.files)
+        # Heads that are fitted now have a distribution in place of the curves of an interval.
+        names = [name for name in old.files if not name.startswith("age.interval.") or name in after.files]
+        assert set(after.files) >= set(names)
         if not same_arithmetic("scipy", "scikit-learn", "lightgbm"):
             return
-        for name in old.files:
+        for name in names:
             assert (after[name].dtype, after[name].shape) == (old[name].dtype, old[name].shape), name
             if after[name].dtype.kind == "f":
                 largest = np.abs(old[name][np.isfinite(old[name])]).max(initial=0)

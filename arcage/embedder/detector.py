@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from arcage.embedder.candidates import Candidates, check_finite, checked_candidates, joined
 from arcage.embedder.detector_graph import BEST, VALUES
 from arcage.embedder.engines.base import Engine, Network, batch_axis, batch_sizes, run_batches
+from arcage.embedder.engines.once import OncePerKey
 from arcage.errors import ModelError
 from arcage.types import F32, U8, Array
 
@@ -66,8 +66,7 @@ class GraphDetector:
         self._models = {False: plain, True: mirrored}
         self._form = form
         self._trusted = trusted
-        self._lock = threading.Lock()
-        self._sizes: dict[tuple[int, int, bool], _Sized] = {}
+        self._sizes = OncePerKey(self._load)
 
     def candidates(self, canvases: U8, threshold: float, *, mirrored: bool = False) -> Candidates:
         """Return the candidates before non-maximum suppression, in pixels of their canvas.
@@ -84,7 +83,7 @@ class GraphDetector:
         if not len(canvases):
             return joined([])
         padded = _padded(canvases, self._form.strides[-1])
-        sized = self._for_size(padded.shape[1], padded.shape[2], mirrored)
+        sized = self._sizes[padded.shape[1], padded.shape[2], mirrored]
         sizes = batch_sizes(self._engine.detector_batches, padded.shape[1] * padded.shape[2])
 
         def search(start: int, count: int, batch: U8) -> Candidates:
@@ -128,21 +127,16 @@ class GraphDetector:
         boxes, landmarks = self._form.decode(values, sized.cells[cells], sized.strides[cells])
         return checked_candidates(Candidates(boxes, landmarks, scores, picture.astype(np.intp)))
 
-    def _for_size(self, height: int, width: int, mirrored: bool) -> _Sized:
-        with self._lock:
-            key = height, width, mirrored
-            if key not in self._sizes:
-                shape = batch_axis(self._engine.detector_batches), height, width, 3
-                network = self._engine.load(
-                    self._models[mirrored],
-                    shape,
-                    reduced_precision=height * width > _LARGE,
-                    trusted=self._trusted,
-                )
-                # The network with mirror images leaves out the finest scale.
-                cells, strides = _cells(height, width, self._form.strides[mirrored:], self._form.anchors)
-                self._sizes[key] = _Sized(network, cells, strides)
-            return self._sizes[key]
+    def _load(self, size: tuple[int, int, bool]) -> _Sized:
+        height, width, mirrored = size
+        network = self._engine.load(
+            self._models[mirrored],
+            (batch_axis(self._engine.detector_batches), height, width, 3),
+            reduced_precision=height * width > _LARGE,
+            trusted=self._trusted,
+        )
+        # The network with mirror images leaves out the finest scale.
+        return _Sized(network, *_cells(height, width, self._form.strides[mirrored:], self._form.anchors))
 
 
 def _output(out: Mapping[str, Array], name: str, rows: int, shape: tuple[int, ...]) -> Array:

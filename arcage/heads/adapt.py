@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from arcage.errors import UsageError
-from arcage.heads.calibrate import conformal
+from arcage.heads.calibrate import calibrated_like
 from arcage.heads.callbacks import Report
 from arcage.heads.kernel import Fold
 from arcage.heads.layers import Linear
@@ -149,9 +149,10 @@ def adapt_heads(
     if base.age is not None and len(known):
         report(f"age: adapting to {counted(len(known), 'face')}")
         folds = split_folds(known, labels.person, Settings(seed=seed))
-        age, ends, attributes["age"] = _adapt_age(base.age, x[known], labels.age[known], folds, forget, seed)
+        age, own, attributes["age"] = _adapt_age(base.age, x[known], labels.age[known], folds, forget, seed)
         base = replace(base, age=age)
-        predictions.age[known], predictions.age_low[known], predictions.age_high[known] = ends
+        for name in ("age", "age_low", "age_high", "quantiles"):
+            getattr(predictions, name)[known] = getattr(own, name)
 
     known = np.flatnonzero(np.isfinite(labels.gender))
     if base.gender is not None and len(known):
@@ -166,8 +167,8 @@ def adapt_heads(
 
 def _adapt_age(
     model: AgeModel, x: F32, age: F32, folds: tuple[Fold, ...], forget: float | None, seed: int
-) -> tuple[AgeModel, F32, Adapted]:
-    """Return the adapted model, and out-of-fold ages with intervals, shape (3, n)."""
+) -> tuple[AgeModel, Predictions, Adapted]:
+    """Return the adapted model, and out-of-fold predictions."""
     outputs = _forward(model.stack, x)
     features = outputs.features()
     residual = (age - outputs.predictions[:, 0]).astype(np.float64)
@@ -185,12 +186,13 @@ def _adapt_age(
     limits = Limits(MAX_SHIFT, 0.0) if forget is None else Limits(forget, -np.inf)
     result = _cross_adapt(model.stack, outputs, folds, fit, limits)
     moved = outputs.predictions + result.shift
-    curves = np.stack(conformal(moved, age))
-    ages = np.empty((3, len(x)), np.float32)
+    calibration = calibrated_like(model.calibration, moved, age)
+    out = Predictions.empty(len(x))
     for train, test in folds:
-        own = np.stack(conformal(moved[train], age[train]))
-        ages[:, test] = model.blended(moved[test], result.weight[test], own)
-    return replace(model, adapted=replace(result.adaptation, curves=curves)), ages, result.adapted
+        own = calibrated_like(model.calibration, moved[train], age[train])
+        predicted = model.blended(moved[test], result.weight[test], own)
+        out.age[test], out.age_low[test], out.age_high[test], out.quantiles[test] = predicted
+    return replace(model, adapted=replace(result.adaptation, calibration=calibration)), out, result.adapted
 
 
 def _adapt_gender(
@@ -237,13 +239,13 @@ def _cross_adapt(
     # For the centers only the prediction of the kernel stage is known; the last stage changes it little.
     guess = np.repeat(stack.start(kernel_outputs)[:, None], new.predictions.shape[1], axis=1)
     old = StackOutputs(guess, kernel_outputs, np.concatenate(centers, axis=1))
-    features, no_curves = new.features(), np.empty((3, 0), np.float32)
+    features = new.features()
 
     def adapt(train: Array) -> tuple[Adaptation, float]:
         gate = _gate(new.select(train), old)
         lowest, highest = features[train].min(axis=0), features[train].max(axis=0)
         no_change = Linear(*([np.empty(0, np.float32)] * 3))
-        unfinished = Adaptation(gate, lowest, highest, no_change, no_curves)
+        unfinished = Adaptation(gate, lowest, highest, no_change)
         change, penalty = fit(train, unfinished.weight(new))
         return _limit(replace(unfinished, change=change), old, limits), penalty
 

@@ -6,6 +6,8 @@ and the probability of being younger than a threshold.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -18,6 +20,53 @@ LEVELS = (*_TAIL, 0.5, *(round(1 - level, 3) for level in reversed(_TAIL)))
 """Probabilities of the quantiles. Symmetric, and denser in the tails."""
 HIGHEST_LEVEL = 0.996
 """Highest level of an interval: from the first quantile to the last one."""
+LOW, HIGH = LEVELS.index(0.05), LEVELS.index(0.95)
+"""Columns of the bounds of the 90 % interval."""
+LEAST_SCALE = 1.0
+"""Minimum unit of the scores, years. Labels are whole years, and quantiles are fitted independently of each
+other and may cross."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distribution:
+    """The predictive distribution of an age, given the outputs of a stack.
+
+    It has the quantiles of the scores ``(age - predicted age) / scale`` for some predicted ages, which are
+    interpolated. :func:`arcage.heads.calibrate.predictive` calibrates them.
+    """
+
+    centers: F32
+    """Shape (bands,), predicted ages, years, increasing."""
+    scores: F32
+    """Shape (bands, len(LEVELS)), non-decreasing along the levels; at most 0 up to :data:`LOW` and at least 0
+    from :data:`HIGH` on, so that the predicted age is inside the 90 % interval."""
+
+    def __call__(self, predictions: F32) -> F32:
+        """Return the quantiles for outputs of a stack.
+
+        Args:
+            predictions: shape (n, 1) or (n, 3): age, and if fitted its lower and upper quantile.
+
+        Returns:
+            Shape (n, len(LEVELS)), years, from :data:`YOUNGEST` to :data:`OLDEST`.
+        """
+        age = predictions[:, :1]
+        last = len(self.centers) - 1
+        place = np.interp(age[:, 0], self.centers, np.arange(last + 1))
+        place[np.isnan(age[:, 0])] = 0
+        band = np.minimum(place.astype(np.intp), max(last - 1, 0))
+        share = (place - band).astype(np.float32)[:, None]
+        score = (1 - share) * self.scores[band] + share * self.scores[np.minimum(band + 1, last)]
+        ages = np.clip(age + score * scale(predictions)[:, None], YOUNGEST, OLDEST)
+        return np.asarray(ages, np.float32)
+
+
+def scale(predictions: F32) -> F32:
+    """Return the years that a score of 1 stands for, shape (n,): half the distance between the predicted
+    quantiles of the age, or 1 year for heads without quantiles."""
+    if predictions.shape[1] != 3:
+        return np.ones(len(predictions), np.float32)
+    return np.maximum((predictions[:, 2] - predictions[:, 1]) / 2, np.float32(LEAST_SCALE))
 
 
 def quantile(quantiles: F32, q: float) -> F32:

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from arcage.errors import HeadsError, UsageError
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
 from arcage.graphs.builder import GraphBuilder
-from arcage.heads.distribution import OLDEST, YOUNGEST
+from arcage.heads.distribution import HIGH, LEAST_SCALE, LOW, OLDEST, YOUNGEST
 from arcage.heads.layers import Kernel, Linear, Trees
-from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.model import Adaptation, AgeModel, Calibration, Curves, GenderModel, Heads, Stacked
 from arcage.heads.store import heads_folder, named_heads
 from arcage.types import F32, F64, Array
 
@@ -148,6 +148,8 @@ class _Graph(GraphBuilder):
     def interp(self, x: str, xs: Array, ys: Array) -> str:
         """Interpolate as ``np.interp`` does, [n, 1] -> [n, 1]. Separate pieces avoid cancellation."""
         xs, ys = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
+        if len(xs) == 1:
+            return self.add("Add", self.add("Mul", x, 0.0), ys[None])
         width = np.diff(xs)
         along = self.clip(self.add("Sub", x, xs[None, :-1]), 0.0, width[None])
         steps = self.add("MatMul", along, (np.diff(ys) / width)[:, None])
@@ -216,20 +218,30 @@ def _age(graph: _Graph, model: AgeModel) -> None:
         predictions = graph.add("Add", predictions, shift)
     age = graph.clip(graph.column(predictions, 0), YOUNGEST, OLDEST)
     count = len(model.stack.last)
-    own = np.stack([model.ages, model.low, model.high])
-    for end, column, extreme in ((1, count - 2 if count == 3 else 0, "Min"), (2, count - 1, "Max")):
-        quantile = graph.column(predictions, column)
-
-        def bound(curves: Array, end: int = end, quantile: str = quantile, extreme: str = extreme) -> str:
-            at = graph.interp(quantile, curves[end], curves[0])
-            return graph.clip(graph.add(extreme, at, age), YOUNGEST, OLDEST)
-
-        value = bound(own)
-        if model.adapted is not None:
-            other = graph.add("Sub", bound(model.adapted.curves), value)
-            value = graph.add(extreme, graph.add("Add", value, graph.add("Mul", weight, other)), age)
-        _flat(graph, value, AGES[end])
+    for name, high in (("age_low", False), ("age_high", True)):
+        bound = _bound(graph, model.calibration, predictions, count, high=high)
+        extreme = "Max" if high else "Min"
+        value = graph.clip(graph.add(extreme, bound, age), YOUNGEST, OLDEST)
+        if model.adapted is not None and model.adapted.calibration is not None:
+            other = _bound(graph, model.adapted.calibration, predictions, count, high=high)
+            other = graph.clip(graph.add(extreme, other, age), YOUNGEST, OLDEST)
+            change = graph.add("Mul", weight, graph.add("Sub", other, value))
+            value = graph.add(extreme, graph.add("Add", value, change), age)
+        _flat(graph, value, name)
     _flat(graph, age, AGES[0])
+
+
+def _bound(graph: _Graph, calibration: Calibration, predictions: str, count: int, *, high: bool) -> str:
+    """Return one bound of the 90 % interval, [n, 1], from the ``count`` predictions of the stack."""
+    point = graph.column(predictions, 0)
+    if isinstance(calibration, Curves):
+        quantile = graph.column(predictions, count - 1 if high or count == 1 else count - 2)
+        return graph.interp(quantile, calibration.high if high else calibration.low, calibration.ages)
+    score = graph.interp(point, calibration.centers, calibration.scores[:, HIGH if high else LOW])
+    if count == 3:
+        span = graph.add("Sub", graph.column(predictions, 2), graph.column(predictions, 1))
+        score = graph.add("Mul", score, graph.add("Max", graph.add("Mul", span, 0.5), LEAST_SCALE))
+    return graph.add("Add", point, score)
 
 
 def _gender(graph: _Graph, model: GenderModel) -> None:

@@ -12,7 +12,7 @@ from arcage.errors import UsageError
 from arcage.heads.callbacks import Callback
 from arcage.heads.fit_age import fit_age
 from arcage.heads.fit_gender import fit_gender
-from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions
+from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, ages
 from arcage.heads.settings import Settings, versions
 from arcage.heads.task import MIN_FACES, NO_WEIGHT, Attribute, Task, check_labels, make_task
 from arcage.types import F32, Array, Labels
@@ -99,9 +99,9 @@ def _fit(labels: Labels, make: Callable[[Attribute, Array], Task]) -> _Models:
         task = make("age", known_age)
         age = fit_age(task)
         age_model = age.model
-        ages = age_model.interval(age.out_of_fold)
-        predictions.age[known_age] = ages.age
-        predictions.age_low[known_age], predictions.age_high[known_age] = ages.low, ages.high
+        predicted = ages(age_model.calibration, age.out_of_fold)
+        predictions.age[known_age], predictions.quantiles[known_age] = predicted.age, predicted.quantiles
+        predictions.age_low[known_age], predictions.age_high[known_age] = predicted.low, predicted.high
 
     known = np.flatnonzero(np.isfinite(labels.gender))
     if len(known):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arcage.heads.calibrate import conformal
+from arcage.heads.calibrate import predictive
 from arcage.heads.layers import Kernel
 from arcage.heads.model import AgeModel, Stacked
 from arcage.heads.stages import (
@@ -30,7 +30,7 @@ NODES = (1, 3, 5, 8, 12, 16, 20, 24, 26, 28, 32, 36, 40, 45, 50, 55, 60, 65, 70,
 
 
 def fit_age(task: Task) -> CrossFit[AgeModel]:
-    """Fit the age model, and calibrate its intervals on the out-of-fold predictions for the faces.
+    """Fit the age model, and calibrate its distribution on the out-of-fold predictions for the faces.
 
     Returns:
         The model; and out-of-fold outputs of its stack, shape (faces, 1) or (faces, 3).
@@ -42,8 +42,8 @@ def fit_age(task: Task) -> CrossFit[AgeModel]:
         stack = Stacked((), np.empty(0, np.int64), (single.model,))
         fitted = CrossFit(stack, single.out_of_fold)
     out_of_fold = fitted.out_of_fold[: task.faces]
-    curves = conformal(out_of_fold, task.target[: task.faces])
-    return CrossFit(AgeModel(fitted.model, *curves), out_of_fold)
+    distribution = predictive(out_of_fold, task.target[: task.faces])
+    return CrossFit(AgeModel(fitted.model, distribution), out_of_fold)
 
 
 def _fit_boosted(task: Task) -> CrossFit[Stacked]:

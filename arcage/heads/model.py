@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from arcage.errors import HeadsError
-from arcage.heads.distribution import LEVELS, OLDEST, YOUNGEST, probability_below, quantile
+from arcage.heads.distribution import (
+    HIGH,
+    LEVELS,
+    LOW,
+    OLDEST,
+    YOUNGEST,
+    Distribution,
+    probability_below,
+    quantile,
+)
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.types import F32, Array
 
@@ -18,6 +27,7 @@ BATCH = 4096
 """Number of faces in one step of a prediction; bounds its memory."""
 
 
+HALF_YEAR = 0.5
 INTERVAL = 0.9
 """Level of the interval in ``age_low`` and ``age_high``."""
 
@@ -93,9 +103,12 @@ class Predictions:
     def p_under(self, age: float) -> F32:
         """Return the probability that each face is younger than ``age`` years, shape (n,), 0 to 1.
 
+        Labels are completed years: a face of 17 years and 11 months is labelled 17. So those under 18 are
+        labelled 17 or younger, which ends halfway between 17 and 18 on the scale of the predictions.
+
         NaN for heads without a distribution.
         """
-        return probability_below(self.quantiles, age)
+        return probability_below(self.quantiles, age - HALF_YEAR)
 
     @classmethod
     def empty(cls, count: int) -> Predictions:
@@ -194,9 +207,8 @@ class Adaptation:
     clipped to it, so that the correction does not extrapolate."""
     change: Linear
     """The correction, from the clipped features to what is added to the predictions."""
-    curves: F32
-    """Shape (3, points): conformal curves of the new source, as :class:`AgeModel` has them for the old one;
-    shape (3, 0) for gender."""
+    calibration: Calibration | None = None
+    """Of the new source, for ages."""
 
     def weight(self, stack: StackOutputs) -> F32:
         """Return the probability of the new source, shape (n,), 0 to 1."""
@@ -208,68 +220,88 @@ class Adaptation:
 
 
 class Ages(NamedTuple):
-    """Predicted ages with their 90 % intervals, each of shape (n,), years."""
+    """Predicted ages with their 90 % intervals, each of shape (n,), years, and with their distribution."""
 
     age: F32
     low: F32
     high: F32
+    quantiles: F32
+    """Shape (n, len(LEVELS)); NaN for heads without a distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgeModel:
-    """Age with a conformal interval.
-
-    The conformity scores of conformalised quantile regression are calibrated for each band of the true age;
-    see :func:`arcage.heads.calibrate.conformal`. Heads without quantiles use the predicted age in their
-    place.
-    """
+    """Age with a calibrated distribution, or with an interval in heads of older versions."""
 
     stack: Stacked
+    calibration: Calibration
+    adapted: Adaptation | None = None
+
+    def __call__(self, x: F32) -> Ages:
+        """Predict from descriptors, shape (n, dimension)."""
+        if self.adapted is None or self.adapted.calibration is None:
+            return ages(self.calibration, self.stack(x))
+        outputs = self.stack.forward(x)
+        weight = self.adapted.weight(outputs)
+        predictions = outputs.predictions + self.adapted.shift(outputs, weight)
+        return self.blended(predictions, weight, self.adapted.calibration)
+
+    def blended(self, predictions: F32, weight: F32, other: Calibration) -> Ages:
+        """Return ages with intervals and quantiles between those of the head's own calibration and another.
+
+        Args:
+            predictions: as for :func:`ages`.
+            weight: shape (n,), 0 to 1: of the other calibration.
+        """
+        a, b = ages(self.calibration, predictions), ages(other, predictions)
+        low, high = (
+            np.asarray(own + weight * (new - own), np.float32)
+            for own, new in ((a.low, b.low), (a.high, b.high))
+        )
+        quantiles = np.asarray(a.quantiles + weight[:, None] * (b.quantiles - a.quantiles), np.float32)
+        return Ages(a.age, np.minimum(low, a.age), np.maximum(high, a.age), quantiles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """The conformal interval of heads of older versions, calibrated for each band of the true age.
+
+    Heads without quantiles use the predicted age in their place. See
+    :func:`arcage.heads.calibrate.conformal`.
+    """
+
     ages: F32
     low: F32
     high: F32
     """The conformal curves, each of shape (points,), years, increasing. The interval begins at the age where
     ``low`` equals the predicted lower quantile, and ends where ``high`` equals the predicted upper
     quantile."""
-    adapted: Adaptation | None = None
 
-    def __call__(self, x: F32) -> Ages:
-        """Predict from descriptors, shape (n, dimension)."""
-        if self.adapted is None:
-            return self.interval(self.stack(x))
-        outputs = self.stack.forward(x)
-        weight = self.adapted.weight(outputs)
-        predictions = outputs.predictions + self.adapted.shift(outputs, weight)
-        return self.blended(predictions, weight, self.adapted.curves)
-
-    def interval(self, predictions: F32) -> Ages:
-        """Return ages with intervals from the stack's predictions, shape (n, 1) or (n, 3)."""
-        return _interval(predictions, self.ages, self.low, self.high)
-
-    def blended(self, predictions: F32, weight: F32, curves: F32) -> Ages:
-        """Return ages with intervals between those of the head's own curves and those of other curves.
-
-        Args:
-            weight: shape (n,), 0 to 1: of the other curves.
-            curves: the other curves, shape (3, points).
-        """
-        own, other = self.interval(predictions), _interval(predictions, *curves)
-        low, high = (
-            np.asarray(a + weight * (b - a), np.float32)
-            for a, b in ((own.low, other.low), (own.high, other.high))
-        )
-        return Ages(own.age, np.minimum(low, own.age), np.maximum(high, own.age))
+    def __call__(self, predictions: F32) -> tuple[F32, F32]:
+        """Return the lower and the upper bound, each of shape (n,), for predictions as in :func:`ages`."""
+        lower = np.interp(predictions[:, -2 if predictions.shape[1] == 3 else 0], self.low, self.ages)
+        upper = np.interp(predictions[:, -1], self.high, self.ages)
+        return lower.astype(np.float32), upper.astype(np.float32)
 
 
-def _interval(predictions: F32, ages: F32, low: F32, high: F32) -> Ages:
+Calibration: TypeAlias = Distribution | Curves
+
+
+def ages(calibration: Calibration, predictions: F32) -> Ages:
+    """Return ages with intervals and quantiles from a stack's predictions.
+
+    Args:
+        predictions: shape (n, 1) or (n, 3): age, and if fitted its lower and upper quantile.
+    """
     age = np.clip(predictions[:, 0], YOUNGEST, OLDEST)
     age[~np.isfinite(predictions).all(axis=1)] = np.nan  # Not 120, which is the limit.
-    lower = np.interp(predictions[:, -2 if predictions.shape[1] == 3 else 0], low, ages)
-    upper = np.interp(predictions[:, -1], high, ages)
+    if isinstance(calibration, Distribution):
+        quantiles = calibration(predictions)
+        return Ages(age, quantiles[:, LOW], quantiles[:, HIGH], quantiles)
+    lower, upper = calibration(predictions)
     # Quantiles are fitted independently of the age and may cross it.
-    lower, upper = np.minimum(lower, age), np.maximum(upper, age)
-    ends = np.clip(np.stack([lower, upper]), YOUNGEST, OLDEST).astype(np.float32)
-    return Ages(age, ends[0], ends[1])
+    ends = np.clip(np.stack([np.minimum(lower, age), np.maximum(upper, age)]), YOUNGEST, OLDEST)
+    return Ages(age, ends[0], ends[1], np.full((len(age), len(LEVELS)), np.nan, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +408,7 @@ class Heads:
             here = slice(start, start + len(x))
             with np.errstate(over="ignore", invalid="ignore"):
                 if self.age is not None:
-                    out.age[here], out.age_low[here], out.age_high[here] = self.age(x)
+                    out.age[here], out.age_low[here], out.age_high[here], out.quantiles[here] = self.age(x)
                 if self.gender is not None:
                     out.p_female[here] = self.gender(x)
         self._check_finite(out)

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_READ, HEADS_SCHEMA
+from arcage._version import ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA, HEADS_READ, HEADS_SCHEMA
 from arcage.errors import HeadsError
 from arcage.files import atomic_write, make_folder, reason
+from arcage.heads.distribution import LEVELS, Distribution
 from arcage.heads.layers import Arrays, Kernel, Layer, Linear, Trees, from_arrays, take, to_arrays
 from arcage.heads.manifest import SchemaError, read_manifest
-from arcage.heads.model import Adaptation, AgeModel, GenderModel, Heads, Stacked
+from arcage.heads.model import Adaptation, AgeModel, Calibration, Curves, GenderModel, Heads, Stacked
 from arcage.process.interrupt import uninterrupted
 from arcage.readers import npz
 from arcage.readers.npy import parse_npy
@@ -44,8 +45,8 @@ STAGES = ("stage", "stage2")
 """Names of the kernels of a stack in the file of arrays."""
 LAST = ("point", "low", "high")
 """Names of the models of the last stage."""
-LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest", "curves")
-INTERVAL = ("ages", "low", "high")
+LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest")
+CURVES, DISTRIBUTION = ("ages", "low", "high"), ("centers", "scores")
 
 
 def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = None) -> None:
@@ -63,7 +64,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     arrays: Arrays = {}
     if heads.age is not None:
         arrays |= _stack_arrays(heads.age.stack, "age")
-        arrays |= {f"age.interval.{name}": getattr(heads.age, name) for name in INTERVAL}
+        arrays |= _calibration_arrays(heads.age.calibration)
         arrays |= _adaptation_arrays(heads.age.adapted, "age")
     if heads.gender is not None:
         arrays |= _stack_arrays(heads.gender.stack, "gender")
@@ -74,7 +75,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
     data = buffer.getvalue()
     manifest = {
         **heads.manifest,
-        "schema": ADAPTED_HEADS_SCHEMA if heads.adapted else HEADS_SCHEMA,
+        "schema": _schema(heads),
         "fingerprint": heads.fingerprint,
         "dimension": heads.dimension,
         "arrays": _record(ARRAYS, data),
@@ -103,6 +104,12 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
             file.write(card)
         with atomic_write(folder / MANIFEST, "w") as file:
             file.write(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+
+
+def _schema(heads: Heads) -> int:
+    if heads.age is not None and isinstance(heads.age.calibration, Distribution):
+        return DISTRIBUTION_SCHEMA
+    return ADAPTED_HEADS_SCHEMA if heads.adapted else HEADS_SCHEMA
 
 
 def _record(file: str, data: bytes) -> dict[str, Any]:
@@ -239,13 +246,11 @@ def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
     """
     dimension = manifest["dimension"]
     age = gender = None
-    if "age.interval.ages" in arrays:
-        ages, low, high = (take(arrays, f"age.interval.{name}", "f", 1) for name in INTERVAL)
-        _check_curves([ages, low, high])
+    if (calibration := _calibration(arrays)) is not None:
         stack = _stack(arrays, "age", dimension)
         if len(stack.last) not in (1, len(LAST)):
             raise ValueError("the age head has one quantile only")
-        age = AgeModel(stack, ages, low, high, _adaptation(arrays, "age", stack))
+        age = AgeModel(stack, calibration, _adaptation(arrays, "age", stack))
     if "gender.curve" in arrays:
         curve = take(arrays, "gender.curve", "f", 1)
         if len(curve) != 2:
@@ -259,10 +264,37 @@ def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
     return Heads(manifest["fingerprint"], dimension, age, gender, manifest)
 
 
-def _check_curves(curves: Sequence[Array]) -> None:
-    """Check the curves of an interval: of the same length, not empty, and increasing."""
+def _calibration_arrays(calibration: Calibration) -> Arrays:
+    """Return the arrays of an age head's calibration."""
+    if isinstance(calibration, Curves):
+        return {f"age.interval.{name}": getattr(calibration, name) for name in CURVES}
+    return {f"age.distribution.{name}": getattr(calibration, name) for name in DISTRIBUTION}
+
+
+def _calibration(arrays: Arrays) -> Calibration | None:
+    if "age.interval.ages" in arrays:
+        return _curves([take(arrays, f"age.interval.{name}", "f", 1) for name in CURVES])
+    return _distribution(arrays, "age.distribution")
+
+
+def _curves(curves: Sequence[Array]) -> Curves:
+    """Return curves of an interval, which are of the same length, not empty, and increasing."""
     if not all(len(c) == len(curves[0]) > 0 and (c[1:] > c[:-1]).all() for c in curves):
         raise ValueError("the intervals' curves do not fit together")
+    return Curves(*curves)
+
+
+def _distribution(arrays: Arrays, prefix: str) -> Distribution | None:
+    if f"{prefix}.centers" not in arrays:
+        return None
+    centers, scores = (
+        take(arrays, f"{prefix}.{name}", "f", rank) for name, rank in zip(DISTRIBUTION, (1, 2), strict=True)
+    )
+    if not len(centers) or scores.shape != (len(centers), len(LEVELS)):
+        raise ValueError("the age head's distribution does not fit together")
+    if (centers[1:] <= centers[:-1]).any() or (scores[:, 1:] < scores[:, :-1]).any():
+        raise ValueError("the age head's distribution is not in order")
+    return Distribution(centers, scores)
 
 
 def _adaptation_arrays(adapted: Adaptation | None, prefix: str) -> Arrays:
@@ -271,21 +303,24 @@ def _adaptation_arrays(adapted: Adaptation | None, prefix: str) -> Arrays:
     arrays = {f"{prefix}.new.{name}": getattr(adapted, name) for name in LIMITS}
     for name in LINEAR:
         arrays |= to_arrays(getattr(adapted, name), f"{prefix}.new.{name}")
-    return arrays
+    if isinstance(adapted.calibration, Distribution):
+        return arrays | {f"{prefix}.new.{name}": getattr(adapted.calibration, name) for name in DISTRIBUTION}
+    none = np.empty(0, np.float32)
+    curves = [none] * 3 if adapted.calibration is None else [getattr(adapted.calibration, c) for c in CURVES]
+    return arrays | {f"{prefix}.new.curves": np.stack(curves)}
 
 
 def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | None:
-    if f"{prefix}.new.curves" not in arrays:
+    if f"{prefix}.new.lowest" not in arrays:
         return None
-    limits = {
-        name: take(arrays, f"{prefix}.new.{name}", "f", 2 if name == "curves" else 1) for name in LIMITS
-    }
+    limits = {name: take(arrays, f"{prefix}.new.{name}", "f", 1) for name in LIMITS}
     parts = {name: from_arrays(arrays, f"{prefix}.new.{name}") for name in LINEAR}
-    curves = limits["curves"]
-    if len(curves) != 3 or (prefix == "gender" and curves.size):
-        raise ValueError("the new intervals' curves do not fit together")
-    if prefix == "age":
-        _check_curves(list(curves))
+    calibration: Calibration | None = _distribution(arrays, f"{prefix}.new")
+    if calibration is None:
+        curves = take(arrays, f"{prefix}.new.curves", "f", 2)
+        if len(curves) != 3 or (prefix == "gender" and curves.size):
+            raise ValueError("the new intervals' curves do not fit together")
+        calibration = _curves(list(curves)) if prefix == "age" else None
     if not stack.kernels:
         raise ValueError(f"the {prefix} head is adapted and has no kernel stage")
     outputs = sum(len(kernel.bias) for kernel in stack.kernels)
@@ -297,7 +332,7 @@ def _adaptation(arrays: Arrays, prefix: str, stack: Stacked) -> Adaptation | Non
             raise ValueError(f"the {prefix} head's {name} does not fit")
     if any(limits[name].shape != shapes["change"][:1] for name in ("lowest", "highest")):
         raise ValueError(f"the {prefix} head's limits do not fit")
-    return Adaptation(**limits, **parts)  # type: ignore[arg-type]
+    return Adaptation(**limits, **parts, calibration=calibration)  # type: ignore[arg-type]
 
 
 def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:

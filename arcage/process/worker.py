@@ -17,6 +17,8 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from arcage.process.memory import share_heap
+
 LENGTHS = struct.Struct("<IQ")
 """The lengths of the header and the body of a frame, bytes."""
 
@@ -120,7 +122,8 @@ def private_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def prepare_process() -> None:
-    """Write no memory dump if this process crashes, and be the first to end if memory runs out."""
+    """Keep memory small, write no memory dump after a crash, and be the first to end if memory runs out."""
+    share_heap()
     if _resource is not None:
         with suppress(OSError, ValueError):
             _resource.setrlimit(_resource.RLIMIT_CORE, (0, 0))

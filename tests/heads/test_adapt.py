@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from faces import elsewhere, faces, with_labels
 
-from arcage._version import ADAPTED_HEADS_SCHEMA, HEADS_SCHEMA
+from arcage._version import DISTRIBUTION_SCHEMA
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.adapt import AdaptedHeads, adapt_heads
 from arcage.heads.fit import fit_heads
@@ -173,11 +173,11 @@ def test_adapted_heads_are_kept(base: Heads, adapted: tuple[Heads, Predictions],
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(
         p.name for p in (tmp_path / "old").iterdir()
     )
-    for folder, schema in (("old", HEADS_SCHEMA), ("new", ADAPTED_HEADS_SCHEMA)):
-        assert json.loads((tmp_path / folder / MANIFEST).read_text())["schema"] == schema
+    for folder in ("old", "new"):
+        assert json.loads((tmp_path / folder / MANIFEST).read_text())["schema"] == DISTRIBUTION_SCHEMA
     loaded = load_heads(tmp_path / "new")
     x = np.concatenate([elsewhere(100, 6)[0], faces(100, 6)[0]])
-    for field in ("age", "age_low", "age_high", "p_female"):
+    for field in ("age", "age_low", "age_high", "p_female", "quantiles"):
         now, then = (getattr(one.predict(x), field) for one in (loaded, heads))
         np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-4)
     assert loaded.adapted
@@ -192,9 +192,12 @@ def test_adapted_heads_are_kept(base: Heads, adapted: tuple[Heads, Predictions],
         ("age.new.change.linear.weights", None),
         ("age.new.lowest", np.zeros(2)),
         ("age.new.highest", None),
-        ("age.new.curves", np.zeros((3, 0))),
-        ("age.new.curves", np.zeros((3, 4))),
-        ("age.new.curves", np.zeros(4)),
+        ("age.new.scores", np.zeros((3, 0))),
+        ("age.new.scores", np.zeros(4)),
+        ("age.new.scores", None),
+        ("age.new.centers", None),
+        ("gender.new.curves", np.zeros((3, 4))),
+        ("gender.new.curves", np.zeros(4)),
         ("gender.new.gate.linear.mean", np.zeros(1)),
     ],
 )

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 from faces import DIMENSION, FAST, faces
 
-from arcage._version import HEADS_SCHEMA
+from arcage._version import DISTRIBUTION_SCHEMA, HEADS_SCHEMA
 from arcage.errors import HeadsError
 from arcage.heads.fit import fit_heads
-from arcage.heads.model import Heads
+from arcage.heads.model import Curves, Heads
 from arcage.heads.store import ARRAYS, IMAGES, MANIFEST, digests, fitted_images, load_heads, save_heads
 from arcage.types import Labels
 
@@ -35,14 +36,37 @@ def test_saved_and_loaded_heads_answer_alike(fitted: Heads, tmp_path: Path) -> N
 
 
 def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
-    """They had one kernel at most, and the same arrays otherwise."""
+    """They had one kernel at most, curves of an interval, and the same arrays otherwise."""
     x, age, gender = faces(400, 6)
     heads, _ = fit_heads(x, Labels(age, np.full_like(gender, np.nan)), fingerprint="f", settings=FAST)
+    heads = with_curves(heads)
     save_heads(heads, tmp_path, "card")
     manifest = tmp_path / MANIFEST
     manifest.write_text(manifest.read_text().replace(f'"schema": {HEADS_SCHEMA}', '"schema": 2'))
     assert json.loads(manifest.read_text())["schema"] == 2
-    np.testing.assert_allclose(load_heads(str(tmp_path)).predict(x).age, heads.predict(x).age, atol=1e-4)
+    now, then = load_heads(str(tmp_path)).predict(x), heads.predict(x)
+    for name in ("age", "age_low", "age_high"):
+        np.testing.assert_allclose(getattr(now, name), getattr(then, name), atol=1e-4)
+    assert (now.age_low < now.age_high).all()
+    assert np.isnan(now.quantiles).all()
+
+
+def with_curves(heads: Heads) -> Heads:
+    """Heads as older versions made them, with the interval of 90 % alone."""
+    assert heads.age is not None
+    curves = Curves(*(np.linspace(-50, 150, 5, dtype=np.float32) + shift for shift in (0, 8, -8)))
+    return replace(heads, age=replace(heads.age, calibration=curves))
+
+
+def test_heads_with_a_distribution_are_refused_by_older_versions(fitted: Heads, tmp_path: Path) -> None:
+    for heads, schema in ((fitted, DISTRIBUTION_SCHEMA), (replace(fitted, age=None), HEADS_SCHEMA)):
+        save_heads(heads, tmp_path, "card")
+        assert json.loads((tmp_path / MANIFEST).read_text())["schema"] == schema
+    save_heads(fitted, tmp_path, "card")
+    x = faces(50, 6)[0]
+    now, then = load_heads(tmp_path).predict(x), fitted.predict(x)
+    np.testing.assert_allclose(now.quantiles, then.quantiles, atol=0.01)
+    assert np.isfinite(now.quantiles).all()
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.5, 0.99])
@@ -77,10 +101,13 @@ def test_arrays_that_do_not_fit_together_are_refused(fitted: Heads, tmp_path: Pa
         ("age.stage.kernel.bias", arrays["age.stage.kernel.bias"][:-1]),
         ("age.stage2.kernel.landmarks", arrays["age.stage2.kernel.landmarks"][:-1]),
         ("age.columns", arrays["age.columns"] + DIMENSION),
-        ("age.interval.low", arrays["age.interval.low"][:-1]),
-        ("age.interval.high", arrays["age.interval.high"][::-1]),
+        ("age.distribution.centers", arrays["age.distribution.centers"][:-1]),
+        ("age.distribution.centers", arrays["age.distribution.centers"][::-1]),
+        ("age.distribution.scores", arrays["age.distribution.scores"][:, ::-1]),
+        ("age.distribution.scores", arrays["age.distribution.scores"][:, 1:]),
+        ("age.interval.ages", np.zeros(2, np.float32)),
         ("gender.point.trees.feature", arrays["gender.point.trees.feature"] + 1000),
-        ("age.interval.ages", np.array([{}], dtype=object)),
+        ("age.distribution.scores", np.array([{}], dtype=object)),
     ):
         buffer = io.BytesIO()
         np.savez(buffer, **{**arrays, key: value})
@@ -138,8 +165,11 @@ def changed(heads: Heads, folder: Path, change: dict[str, Any] | None = None, da
         ("age.columns", lambda a: a[None]),
         ("age.columns", lambda a: a - 100),
         ("age.columns", lambda a: np.resize(a, 10_000)),
-        ("age.interval.low", lambda a: a * np.nan),
-        ("age.interval.ages", None),
+        ("age.distribution.scores", lambda a: a * np.nan),
+        ("age.distribution.scores", lambda a: a[0]),
+        ("age.distribution.scores", None),
+        ("age.distribution.centers", None),
+        ("age.distribution.centers", lambda a: a[:0]),
         ("age.low.trees.roots", None),
         ("gender.curve", np.ones(3)),
         ("gender.curve", np.array([np.inf, 0])),
@@ -163,7 +193,7 @@ def test_a_missing_quantile_and_a_missing_stage_are_refused(fitted: Heads, tmp_p
     save_heads(fitted, tmp_path / "good", "card")
     with np.load(tmp_path / "good" / ARRAYS) as loaded:
         names = list(loaded)
-    for part in ("age.high", "age.low", "age.stage", "age.point", "age.interval"):
+    for part in ("age.high", "age.low", "age.stage", "age.point", "age.distribution"):
         lost = {name: None for name in names if name.startswith(f"{part}.")}
         assert lost
         with pytest.raises(HeadsError, match="damaged"):
@@ -185,9 +215,10 @@ def test_huge_numbers_in_heads_give_an_error_and_no_answer(
 
 def test_curves_of_huge_numbers_are_compared_without_warnings(fitted: Heads, tmp_path: Path) -> None:
     curves = {f"age.interval.{name}": np.array([-1e308, 1e308]) for name in ("ages", "low", "high")}
-    assert load_heads(changed(fitted, tmp_path, curves)).age is not None
+    heads = with_curves(fitted)
+    assert load_heads(changed(heads, tmp_path, curves)).age is not None
     with pytest.raises(HeadsError, match="curves do not fit together"):
-        load_heads(changed(fitted, tmp_path, {name: -curve for name, curve in curves.items()}))
+        load_heads(changed(heads, tmp_path, {name: -curve for name, curve in curves.items()}))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(99)])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 import os
 import stat
 import sys
@@ -104,6 +105,16 @@ class CompiledFile:
     @property
     def _key(self) -> bytes:
         return hashlib.sha256(_MARK + self.made_from.encode()).digest()
+
+
+def forget(blob: U8) -> None:
+    """Give back the memory of a blob from :meth:`CompiledFile.read`. What is used later is read again.
+
+    The blob must not have been written to.
+    """
+    mapped = blob.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def check_compiled(path: Path) -> Literal["right", "damaged", "unknown"]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arcage.embedder.engines.base import Hint, Network, Precision, cores
-from arcage.embedder.engines.compiled import CompiledFile, compiled_folder
+from arcage.embedder.engines.compiled import CompiledFile, compiled_folder, forget
 from arcage.embedder.engines.isolated import run_isolated
 from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import ModelError
@@ -127,7 +127,10 @@ class OpenVinoEngine:
             RuntimeError: the runtime rejects it.
         """
         tensor = self._tensor(blob, shared_memory=True)
-        return _CompiledNetwork(self._core.import_model(tensor, "CPU", properties), self._streams, tensor)
+        compiled = self._core.import_model(tensor, "CPU", properties)
+        # The runtime has arranged the weights in memory of its own, and reads little of the blob from now on.
+        forget(blob)
+        return _CompiledNetwork(compiled, self._streams, tensor)
 
 
 def compile_model(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mapped import mapped_memory
 
-from arcage.embedder.engines.compiled import CompiledFile, check_compiled
+from arcage.embedder.engines.compiled import CompiledFile, check_compiled, forget
 
 BLOB = np.random.default_rng(1).bytes(1_000_000)  # several reads
 
@@ -28,6 +30,18 @@ def test_a_blob_is_read_as_it_was_written(kept: CompiledFile) -> None:
     assert found is not None
     assert found.tobytes() == BLOB
     assert check_compiled(kept.path) == "right"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_memory_of_a_blob_is_given_back_and_the_blob_remains(kept: CompiledFile) -> None:
+    found = kept.read()
+    assert found is not None
+    assert found.tobytes() == BLOB
+    assert mapped_memory(kept.path)["Rss"] > 900
+    forget(found)
+    assert mapped_memory(kept.path)["Rss"] == 0
+    assert found.tobytes() == BLOB
+    forget(np.frombuffer(BLOB, np.uint8))  # of a blob that was just compiled
 
 
 def test_every_single_damage_is_noticed(kept: CompiledFile) -> None:

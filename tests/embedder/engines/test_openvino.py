@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from detectors import cosine
+from mapped import mapped_memory
 
 from arcage.embedder.engines import openvino
 from arcage.embedder.engines.base import Precision
@@ -154,6 +155,24 @@ def test_a_compiled_network_is_kept_for_the_next_run(tmp_path: Path, monkeypatch
     answers(threads=2)
     assert len(compiled) == 2
     assert len(list((tmp_path / "arcage" / "openvino").iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_runtime_does_not_write_to_the_blob_of_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pack = bundled_pack()
+    model = pack.read(pack.embedders[0])
+    crops = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), np.uint8)
+    expected = OpenVinoEngine().load(model, crops.shape)(crops)["descriptors"]
+    network = OpenVinoEngine().load(model, crops.shape)
+    np.testing.assert_array_equal(network(crops)["descriptors"], expected)
+    (kept,) = (tmp_path / "arcage" / "openvino").iterdir()
+    memory = mapped_memory(kept)
+    # What is written to a mapped file would be lost with its memory.
+    assert memory["Private_Dirty"] == memory["Anonymous"] == 0
+    assert memory["Size"] > 5_000
 
 
 def test_a_folder_for_compiled_networks_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
