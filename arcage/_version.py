@@ -19,8 +19,8 @@ NAMES_SCHEMA = 1
 
 HEADS_SCHEMA, ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA = 4, 5, 6
 """Versions of ``manifest.json`` and ``heads.npz``: for heads as fitted; for adapted ones, which readers of
-version 4 must refuse; and for those with a predictive distribution, adapted or not
-(:mod:`arcage.heads.store`)."""
+version 4 must refuse; and for those with a predictive distribution or a measure of familiarity, adapted or
+not (:mod:`arcage.heads.store`)."""
 
 HEADS_READ = (2, 3, HEADS_SCHEMA, ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA)
 """The versions of heads that are read. 2 and 3 have at most one kernel; ages up to 5 have curves."""

@@ -68,6 +68,8 @@ def predict(
     min_face: options.MinFace = 40,
     max_width: options.MaxWidth = math.inf,
     min_confidence: options.MinConfidence = 0.5,
+    interval: options.Interval = 90,
+    under: options.Under = None,
     max_memory: options.MaxMemory = "1GiB",
     max_seconds: options.MaxSeconds = 10,
     annotate: options.Annotate = None,
@@ -114,6 +116,8 @@ def predict(
         min_face=min_face,
         max_width=max_width,
         min_confidence=min_confidence,
+        interval=interval,
+        under=tuple(dict.fromkeys(under or ())),
         limits=parse_limits(max_memory, max_seconds),
     )
     summary = run.predict(wanted, report=reporter(quiet), warn=say, progress=_progress(quiet))

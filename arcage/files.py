@@ -190,13 +190,14 @@ def refuse_foreign(mark: bytes, *paths: Path) -> None:
             raise ForeignFileError(path)
 
 
-def check_csv(path: Path, columns: Sequence[str], content: str) -> None:
+def check_csv(path: Path, columns: Sequence[str], content: str, more: str = "") -> None:
     """Check that a CSV file with these columns may be written to ``path``.
 
     Args:
         path: file, which need not exist.
         columns: names of the columns.
         content: what the file contains, for the error: "the labels".
+        more: as for :func:`csv_mark`.
 
     Raises:
         UsageError: the name does not end in ``.csv``.
@@ -204,12 +205,18 @@ def check_csv(path: Path, columns: Sequence[str], content: str) -> None:
     """
     if path.suffix.lower() != ".csv":
         raise UsageError(f"{content} are written as CSV: {path} must end in .csv")
-    refuse_foreign(csv_mark(columns), path)
+    refuse_foreign(csv_mark(columns, more), path)
 
 
-def csv_mark(columns: Sequence[str]) -> bytes:
-    """Return the mark of a CSV file with exactly these columns, for :func:`refuse_foreign`."""
-    return rb"\A(\xef\xbb\xbf)?" + ",".join(columns).encode() + rb"\r?\n"
+def csv_mark(columns: Sequence[str], more: str = "") -> bytes:
+    """Return the mark of a CSV file with exactly these columns, for :func:`refuse_foreign`.
+
+    Args:
+        columns: names of the columns.
+        more: a regular expression for the names of columns that may follow.
+    """
+    optional = f"(,({more}))*" if more else ""
+    return rb"\A(\xef\xbb\xbf)?" + (",".join(columns) + optional).encode() + rb"\r?\n"
 
 
 def _has_mark(path: Path, mark: bytes) -> bool:

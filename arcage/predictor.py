@@ -23,6 +23,7 @@ from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.embedder.workers import Workers
 from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
+from arcage.heads.distribution import HIGHEST_LEVEL, OLDEST, YOUNGEST
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
@@ -63,15 +64,19 @@ class Predictor:
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
         min_face: minimum face width in pixels, 8 or more; lower values take longer on large images.
-        max_width: years; an age whose 90 % interval is wider is None, and the interval stays.
+        max_width: years; an age whose interval is wider is None, and the interval stays.
         min_confidence: 0.5 to 1; a gender with a lower probability is None, and ``p_female`` stays.
+        interval: level of the interval in ``age_low`` and ``age_high``, percent: 1 to 99.6.
+        under: whole ages, years. For each, such as 18, ``more`` of a prediction has the probability of being
+            younger: ``p_under_18``.
         limits: limits of memory and time of decoding an image.
         min_sure: deprecated name of ``min_confidence``.
 
     Raises:
         UsageError: an argument has an invalid value, or there is no such pack.
         ModelError: the pack is incomplete.
-        HeadsError: the heads are damaged, or were fitted with another pack.
+        HeadsError: the heads are damaged, were fitted with another pack, or lack what ``interval`` and
+            ``under`` need.
     """
 
     # More than eight parameters: they are the options of `arcage predict`, each optional and by keyword.
@@ -88,6 +93,8 @@ class Predictor:
         min_face: int = DEFAULT_MIN_FACE,
         max_width: float = math.inf,
         min_confidence: float = 0.5,
+        interval: float = 90,
+        under: Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
         min_sure: float | None = None,
     ) -> None:
@@ -102,13 +109,23 @@ class Predictor:
             raise UsageError(f"max_width is a number of years, not {max_width}")
         if not 0.5 <= min_confidence <= 1:
             raise UsageError(f"min_confidence is between 0.5 and 1, not {min_confidence}")
+        if not 1 <= interval <= 100 * HIGHEST_LEVEL:
+            raise UsageError(f"interval is between 1 and {100 * HIGHEST_LEVEL:g}, not {interval:g}")
+        if wrong := [age for age in under if age != int(age) or not YOUNGEST < age <= OLDEST]:
+            raise UsageError(f"under is a whole number of years from 1 to {OLDEST:.0f}, not {wrong[0]}")
         self._faces = faces
         self._min_score = min_score
         self._max_width = max_width
         self._min_confidence = min_confidence
+        self._interval = interval
+        self._under = tuple(dict.fromkeys(map(int, under)))
         self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
+        if interval != 90:
+            self._heads.check_distribution(f"`interval` {interval:g}")
+        if self._under:
+            self._heads.check_distribution("`under`")
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.multi_frame = 0
@@ -239,7 +256,13 @@ class Predictor:
 
     def estimates(self, predictions: Predictions) -> list[Estimate]:
         """Return the estimate of each face, without values that are too uncertain to show."""
-        return estimates(predictions, max_width=self._max_width, min_confidence=self._min_confidence)
+        return estimates(
+            predictions,
+            max_width=self._max_width,
+            min_confidence=self._min_confidence,
+            interval=self._interval,
+            under=self._under,
+        )
 
     def predict_pixels(
         self, pictures: Iterable[tuple[Item, U8]], *, chunk: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -102,7 +102,7 @@ class Labels:
 class Prediction:
     """Age and gender of one face. An image without a face, or an unreadable one, is one prediction as well.
 
-    The fields, in this order, are the columns of all output formats. Missing values are None.
+    The fields except ``more``, in this order, are the columns of all output formats. Missing values are None.
     """
 
     path: str
@@ -121,7 +121,7 @@ class Prediction:
     age: float | None
     """Age, years. None if the heads were fitted without ages, or the interval is wider than requested."""
     age_low: float | None
-    """Lower end of the 90 % interval of the age, years."""
+    """Lower end of the interval of the age, years: of 90 %, unless another level was asked for."""
     age_high: float | None
     """Upper end of the interval."""
     gender: Literal["female", "male"] | None
@@ -132,3 +132,6 @@ class Prediction:
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
     """Why the image is unreadable."""
+    more: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+    """The columns that were asked for in addition, by name, such as ``p_under_18``: the probability of being
+    younger than 18 years, 0 to 1. Empty without a face."""

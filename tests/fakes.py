@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
+from arcage.heads.distribution import LEVELS
 from arcage.heads.model import Predictions
 from arcage.images.decoder import decode
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
@@ -121,7 +122,10 @@ def _picture(data: bytes, limits: DecodeLimits) -> dict[str, Any]:
 
 
 class FakeHeads:
-    """Stand-in for heads: predicts the age and p_female that a descriptor contains."""
+    """Stand-in for heads: predicts the age and p_female that a descriptor contains.
+
+    The distribution is uniform within 10 years around the age; the interval of 90 % is another one.
+    """
 
     fingerprint = FINGERPRINT
     calls: ClassVar[list[int]] = []
@@ -130,10 +134,14 @@ class FakeHeads:
         if fingerprint != FINGERPRINT:
             raise HeadsError(f"these heads were fitted on {FINGERPRINT}, not on {fingerprint}")
 
+    def check_distribution(self, purpose: str) -> None:
+        pass
+
     def predict(self, descriptors: Any) -> Any:
         self.calls.append(len(descriptors))
         age, p_female = np.asarray(descriptors, np.float32).T
-        return Predictions(age, age - 5, age + 7.5, p_female)
+        quantiles = age[:, None] + 20 * np.subtract(LEVELS, 0.5).astype(np.float32)
+        return Predictions(age, age - 5, age + 7.5, p_female, quantiles)
 
 
 def load_heads(folder: Path | None = None) -> FakeHeads:

@@ -30,6 +30,7 @@ import arcage
 from arcage import Prediction, Predictor
 from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
+from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -98,6 +99,53 @@ def test_the_minimum_score(fake: None, least: float, count: int) -> None:
 
 def test_hidden_faces_are_not_chosen(fake: None) -> None:
     assert ages(Predictor(faces="largest", min_score=0.95).predict(THREE)) == [20]
+
+
+def test_intervals_of_any_level_and_probabilities_of_being_younger(fake: None) -> None:
+    (row,) = Predictor(interval=80, under=[18, 25, 18]).predict(image(face(20)))
+    assert (row.age, row.age_low, row.age_high) == (20, pytest.approx(12), pytest.approx(28))
+    # Under 18 ends at 17.5; see Predictions.p_under.
+    assert row.more == {"p_under_18": pytest.approx(0.375), "p_under_25": pytest.approx(0.725)}
+    assert hash(row) == hash(replace(row))
+    (row,) = Predictor(under=[18], max_width=12).predict(image(face(20)))
+    assert (row.age, row.age_low) == (None, 15)
+    assert Predictor(interval=50, max_width=12).predict(image(face(20)))[0].age == 20
+    assert Predictor(under=[18]).predict(image())[0].more == {}
+    assert Predictor().predict(image(face(20)))[0].more == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"interval": 0.8}, "interval is between 1 and 99.6, not 0.8"),
+        ({"interval": 99.9}, "interval is between"),
+        ({"interval": math.nan}, "interval is between"),
+        ({"under": [17.5]}, "under is a whole number of years from 1 to 120, not 17.5"),
+        ({"under": [18, 0]}, "not 0"),
+        ({"under": [121]}, "not 121"),
+    ],
+)
+def test_levels_and_ages_that_make_no_sense_are_refused(
+    fake: None, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        Predictor(**settings)
+
+
+def test_heads_without_a_distribution_say_what_they_lack(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = load_heads(Path(__file__).parent / "stored" / "heads" / "boosted")
+    monkeypatch.setattr(
+        FakeHeads, "check_distribution", lambda self, purpose: old.check_distribution(purpose)
+    )
+    for settings, words in (
+        ({"interval": 80}, "`interval` 80 needs a"),
+        ({"under": [18]}, "`under` needs a"),
+    ):
+        with pytest.raises(HeadsError, match=f"{words}.*arcage fit"):
+            Predictor(**settings)  # type: ignore[arg-type]
+    assert Predictor(interval=90).predict(image(face(20)))[0].age_low == 15
+    with pytest.raises(HeadsError, match="predict no age"):
+        replace(old, age=None).check_distribution("`under`")
 
 
 @pytest.mark.parametrize(("widest", "age_shown"), [(12.4, False), (12.5, True), (math.inf, True)])

@@ -175,7 +175,20 @@ MinScore = Annotated[
 ]
 MaxWidth = Annotated[
     float,
-    typer.Option(min=0, metavar="YEARS", help="Hide ages whose 90 % interval is wider than this."),
+    typer.Option(min=0, metavar="YEARS", help="Hide ages whose interval is wider than this."),
+]
+Interval = Annotated[
+    float,
+    typer.Option(min=1, max=99.6, metavar="PERCENT", help="Level of the interval in age_low and age_high."),
+]
+Under = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1,
+        max=120,
+        metavar="YEARS",
+        help="Add a column with the probability of being younger, such as p_under_18; repeatable.",
+    ),
 ]
 MinConfidence = Annotated[
     float,

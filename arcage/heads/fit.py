@@ -11,10 +11,11 @@ import numpy as np
 from arcage.errors import UsageError
 from arcage.heads.callbacks import Callback
 from arcage.heads.fit_age import fit_age
+from arcage.heads.fit_familiarity import fit_familiarity
 from arcage.heads.fit_gender import fit_gender
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, ages
 from arcage.heads.settings import Settings, versions
-from arcage.heads.task import MIN_FACES, NO_WEIGHT, Attribute, Task, check_labels, make_task
+from arcage.heads.task import MIN_FACES, NO_WEIGHT, Attribute, Task, check_labels, make_task, split_folds
 from arcage.types import F32, Array, Labels
 
 MAX_WEIGHT_RATIO = 1e6
@@ -75,8 +76,13 @@ def fit_heads(
         )
 
     models = _fit(labels, make)
+    rows = np.flatnonzero(np.isfinite(age) | np.isfinite(gender))
+    own = x if len(rows) == len(x) else x[rows]
+    familiarity = fit_familiarity(own, split_folds(rows, labels.person, settings))
+    models.out_of_fold.familiarity[:] = familiarity.model(x)
+    models.out_of_fold.familiarity[rows] = familiarity.out_of_fold
     manifest = {"settings": settings.as_json(), "versions": versions()}
-    heads = Heads(fingerprint, x.shape[1], models.age, models.gender, manifest)
+    heads = Heads(fingerprint, x.shape[1], models.age, models.gender, manifest, familiarity=familiarity.model)
     return FittedHeads(heads, models.out_of_fold)
 
 

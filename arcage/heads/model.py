@@ -20,6 +20,7 @@ from arcage.heads.distribution import (
     probability_below,
     quantile,
 )
+from arcage.heads.familiarity import Familiarity
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.types import F32, Array
 
@@ -56,7 +57,8 @@ class Predictions:
     :data:`~arcage.heads.distribution.LEVELS`, years, non-decreasing. NaN for heads without a distribution,
     such as those of older versions; so are these defaults."""
     familiarity: F32 = field(default_factory=_no_familiarity)
-    """Shape (n,), 0 to 1: how well the heads know faces like this one; NaN for heads without this measure."""
+    """Shape (n,), 0 to 1: the share of the training faces that are farther from the average of them; see
+    :mod:`arcage.heads.familiarity`. NaN for heads without this measure."""
 
     def __post_init__(self) -> None:
         for name, shape in (("quantiles", (len(self), len(LEVELS))), ("familiarity", (len(self),))):
@@ -346,6 +348,8 @@ class Heads:
     """Training data, settings, versions and metrics; the model card shows the same."""
     folder: Path | None = None
     """The folder that the heads were loaded from."""
+    familiarity: Familiarity | None = None
+    """None for heads of older versions."""
 
     @property
     def adapted(self) -> bool:
@@ -387,6 +391,26 @@ class Heads:
             f"`pack` {own}, {fit}"
         )
 
+    def check_distribution(self, purpose: str) -> None:
+        """Check whether the heads have a predictive distribution of the age.
+
+        Args:
+            purpose: what needs it, for the message.
+
+        Raises:
+            HeadsError: they have none.
+        """
+        if self.age is not None and isinstance(self.age.calibration, Distribution):
+            return
+        where = "" if self.folder is None else f" in {self.folder}"
+        needs = f"{purpose} needs a distribution of the age"
+        if self.age is None:
+            raise HeadsError(f"{needs}, and the heads{where} predict no age")
+        raise HeadsError(
+            f"{needs}. The heads{where} were fitted by an older version of arcage and have the 90 % interval "
+            "only: fit them again with `arcage fit`"
+        )
+
     def predict(self, descriptors: Array) -> Predictions:
         """Predict the age and gender of n faces.
 
@@ -411,6 +435,8 @@ class Heads:
                     out.age[here], out.age_low[here], out.age_high[here], out.quantiles[here] = self.age(x)
                 if self.gender is not None:
                     out.p_female[here] = self.gender(x)
+                if self.familiarity is not None:
+                    out.familiarity[here] = self.familiarity(x)
         self._check_finite(out)
         return out
 
@@ -419,6 +445,7 @@ class Heads:
         answers: list[Array] = []
         answers += [out.age, out.age_low, out.age_high] if self.age is not None else []
         answers += [out.p_female] if self.gender is not None else []
+        answers += [out.familiarity] if self.familiarity is not None else []
         wrong = np.zeros(len(out), bool)
         for answer in answers:
             wrong |= np.isnan(answer)

@@ -22,6 +22,7 @@ from arcage._version import ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA, HEADS_REA
 from arcage.errors import HeadsError
 from arcage.files import atomic_write, make_folder, reason
 from arcage.heads.distribution import LEVELS, Distribution
+from arcage.heads.familiarity import Familiarity
 from arcage.heads.layers import Arrays, Kernel, Layer, Linear, Trees, from_arrays, take, to_arrays
 from arcage.heads.manifest import SchemaError, read_manifest
 from arcage.heads.model import Adaptation, AgeModel, Calibration, Curves, GenderModel, Heads, Stacked
@@ -47,6 +48,7 @@ LAST = ("point", "low", "high")
 """Names of the models of the last stage."""
 LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest")
 CURVES, DISTRIBUTION = ("ages", "low", "high"), ("centers", "scores")
+FAMILIARITY = ("distances", "shares")
 
 
 def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = None) -> None:
@@ -70,6 +72,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
         arrays |= _stack_arrays(heads.gender.stack, "gender")
         arrays["gender.curve"] = np.array([heads.gender.slope, heads.gender.offset])
         arrays |= _adaptation_arrays(heads.gender.adapted, "gender")
+    arrays |= _familiarity_arrays(heads.familiarity)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     data = buffer.getvalue()
@@ -107,7 +110,8 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
 
 
 def _schema(heads: Heads) -> int:
-    if heads.age is not None and isinstance(heads.age.calibration, Distribution):
+    distribution = heads.age is not None and isinstance(heads.age.calibration, Distribution)
+    if distribution or heads.familiarity is not None:
         return DISTRIBUTION_SCHEMA
     return ADAPTED_HEADS_SCHEMA if heads.adapted else HEADS_SCHEMA
 
@@ -259,9 +263,39 @@ def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
         if len(stack.last) != 1:
             raise ValueError("the gender head has quantiles")
         gender = GenderModel(stack, float(curve[0]), float(curve[1]), _adaptation(arrays, "gender", stack))
+    familiarity = _familiarity(arrays, dimension)
     if arrays:
         raise ValueError(f"the array {min(arrays)} belongs to no head")
-    return Heads(manifest["fingerprint"], dimension, age, gender, manifest)
+    return Heads(manifest["fingerprint"], dimension, age, gender, manifest, familiarity=familiarity)
+
+
+def _familiarity_arrays(familiarity: Familiarity | None) -> Arrays:
+    if familiarity is None:
+        return {}
+    arrays = {f"familiarity.{name}": getattr(familiarity, name) for name in ("columns", *FAMILIARITY)}
+    return arrays | to_arrays(familiarity.whitening, "familiarity.whitening")
+
+
+def _familiarity(arrays: Arrays, dimension: int) -> Familiarity | None:
+    if "familiarity.columns" not in arrays:
+        return None
+    columns = _columns(arrays, "familiarity", dimension)
+    whitening = from_arrays(arrays, "familiarity.whitening")
+    if not isinstance(whitening, Linear) or whitening.weights.shape != (len(columns), len(columns)):
+        raise ValueError("the measure of familiarity does not fit together")
+    distances, shares = (take(arrays, f"familiarity.{name}", "f", 1) for name in FAMILIARITY)
+    if not len(distances) == len(shares) > 0 or distances[0] <= 0 or shares[0] > 1 or shares[-1] <= 0:
+        raise ValueError("the measure of familiarity has no curve from distances to shares")
+    if (distances[1:] <= distances[:-1]).any() or (shares[1:] >= shares[:-1]).any():
+        raise ValueError("the curve of the measure of familiarity is not in order")
+    return Familiarity(columns, whitening, distances, shares)
+
+
+def _columns(arrays: Arrays, prefix: str, dimension: int) -> Array:
+    columns = take(arrays, f"{prefix}.columns", "i", 1)
+    if len(columns) > dimension or (len(columns) and not 0 <= columns.min() <= columns.max() < dimension):
+        raise ValueError(f"the {prefix} head uses columns outside the descriptor")
+    return columns
 
 
 def _calibration_arrays(calibration: Calibration) -> Arrays:
@@ -346,12 +380,10 @@ def _stack_arrays(stack: Stacked, prefix: str) -> Arrays:
 
 def _stack(arrays: Arrays, prefix: str, dimension: int) -> Stacked:
     kernels = _layers(arrays, prefix, STAGES, Kernel)
-    columns = take(arrays, f"{prefix}.columns", "i", 1)
+    columns = _columns(arrays, prefix, dimension)
     last = _layers(arrays, prefix, LAST, Linear, Trees)
     if not last:
         raise ValueError(f"the {prefix} head is incomplete")
-    if len(columns) > dimension or (len(columns) and not 0 <= columns.min() <= columns.max() < dimension):
-        raise ValueError(f"the {prefix} head uses columns outside the descriptor")
     inputs = sum(len(kernel.bias) for kernel in kernels) + len(columns) if kernels else dimension
     if any(len(kernel.mean) != dimension for kernel in kernels):
         raise ValueError(f"the {prefix} head is for another dimension")

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import IO, Any, Literal, NoReturn, cast
 
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
-from arcage.output.rows import COLUMNS, DECIMALS, json_row, text_cells, values
+from arcage.output.rows import COLUMNS, DECIMALS, MORE_COLUMNS, json_row, more_values, text_cells, values
 from arcage.output.table import write_table
 from arcage.process.streams import discard_output
 from arcage.text import csv_writer, visible, visible_json
@@ -58,7 +59,10 @@ def check_rows_file(path: Path) -> None:
         import pyarrow.parquet as pq
 
         try:
-            own = pq.read_schema(path).names == list(COLUMNS)
+            names = pq.read_schema(path).names
+            own = names[: len(COLUMNS)] == list(COLUMNS) and all(
+                re.fullmatch(MORE_COLUMNS, name) for name in names[len(COLUMNS) :]
+            )
         except (pa.ArrowException, OSError):
             own = False
         if not own:
@@ -66,17 +70,18 @@ def check_rows_file(path: Path) -> None:
 
 
 _MARKS = {
-    "csv": csv_mark(COLUMNS),
+    "csv": csv_mark(COLUMNS, MORE_COLUMNS),
     # A table with additional keys was not written by arcage.
     "jsonl": rb"\A\{"
     + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in COLUMNS)
+    + rb'(, "(%b)": (null|[-+.e\d]+))*' % MORE_COLUMNS.encode()
     + rb"\}\r?(\n|\Z)",
     "parquet": rb"PAR1\Z",
 }
 
 
 @contextmanager
-def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
+def write_file(path: Path, *, excel: bool = False, more: Sequence[str] = ()) -> Iterator[Write]:
     """Write a file of rows in the format of its suffix.
 
     The file is complete or not written at all: it replaces ``path`` when the ``with`` block ends, and an
@@ -84,6 +89,7 @@ def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
 
     Args:
         excel: begin CSV with a byte-order mark, without which Excel does not recognise UTF-8.
+        more: names of additional columns.
 
     Raises:
         UsageError: the suffix is unknown.
@@ -91,17 +97,24 @@ def write_file(path: Path, *, excel: bool = False) -> Iterator[Write]:
     """
     format_ = format_of(path)
     if format_ == "parquet":
-        with atomic_write(path) as file, _parquet(file) as write:
+        with atomic_write(path) as file, _parquet(file, more) as write:
             yield write
     else:
         with atomic_write(path, "w") as text:
             cast(io.TextIOWrapper, text).reconfigure(errors=_UNDECODABLE)
-            yield write_text(text, "excel-csv" if excel and format_ == "csv" else format_)
+            yield write_text(text, "excel-csv" if excel and format_ == "csv" else format_, more)
 
 
 @contextmanager
-def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iterator[Write]:
+def write_stdout(
+    format_: Literal["table", "csv", "excel-csv", "jsonl"], *, more: Sequence[str] = (), interval: float = 90
+) -> Iterator[Write]:
     """Write rows to standard output and flush after each call.
+
+    Args:
+        format_: of the rows.
+        more: names of additional columns.
+        interval: level of the interval for the heading of a table, percent.
 
     Raises:
         OutputError: standard output cannot be written.
@@ -111,7 +124,7 @@ def write_stdout(format_: Literal["table", "csv", "excel-csv", "jsonl"]) -> Iter
         # Data is read by other programs; a table keeps the encoding of the terminal.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     with _flushed_stdout():
-        write = write_text(sys.stdout, format_)
+        write = write_text(sys.stdout, format_, more, interval)
 
     def write_through(rows: Sequence[Prediction]) -> None:
         with _flushed_stdout():
@@ -152,45 +165,48 @@ def raise_stdout_error(error: OSError) -> NoReturn:
 _UNDECODABLE = "backslashreplace"
 
 
-def write_text(file: IO[str], format_: Format) -> Write:
-    """Return a function that writes rows in a text format into an open file; write the header at once."""
+def write_text(file: IO[str], format_: Format, more: Sequence[str] = (), interval: float = 90) -> Write:
+    """Return a function that writes rows in a text format into an open file; write the header at once.
+
+    The other arguments are those of :func:`write_stdout`.
+    """
     if format_ == "jsonl":
-        return _jsonl(file)
+        return _jsonl(file, more)
     if format_ == "excel-csv":
         file.write("\ufeff")
-    return write_table(file) if format_ == "table" else _csv(file)
+    return write_table(file, more, interval) if format_ == "table" else _csv(file, more)
 
 
-def _csv(file: IO[str]) -> Write:
+def _csv(file: IO[str], more: Sequence[str]) -> Write:
     # A terminal is for people: it receives no control characters of a file name.
     screen = file.isatty()
     writer = csv_writer(lambda line: file.write(f"{visible(line[:-1])}\n" if screen else line))
-    writer.writerow(COLUMNS)
-    cells = text_cells(COLUMNS)
+    writer.writerow((*COLUMNS, *more))
+    cells = text_cells(COLUMNS, more)
     return lambda rows: writer.writerows(map(cells, rows))
 
 
-def _jsonl(file: IO[str]) -> Write:
+def _jsonl(file: IO[str], more: Sequence[str]) -> Write:
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:
-            file.write(visible_json(json.dumps(json_row(row), ensure_ascii=False)) + "\n")
+            file.write(visible_json(json.dumps(json_row(row, more), ensure_ascii=False)) + "\n")
 
     return write
 
 
 @contextmanager
-def _parquet(file: IO[bytes]) -> Iterator[Write]:
+def _parquet(file: IO[bytes], more: Sequence[str]) -> Iterator[Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from arcage.cache.arrow import printable
 
-    schema = _schema(pa)
+    schema = _schema(pa, more)
     waiting: list[Prediction] = []
     writer: Any = pq.ParquetWriter(file, schema, compression="zstd")
 
     def flush() -> None:
-        columns = zip(*map(values, waiting), strict=True)
+        columns = zip(*((*values(row), *more_values(row, more)) for row in waiting), strict=True)
         arrays = [
             pa.array([printable(cell) if isinstance(cell, str) else cell for cell in column], field.type)
             for column, field in zip(columns, schema, strict=True)
@@ -215,12 +231,12 @@ def _parquet(file: IO[bytes]) -> Iterator[Write]:
         raise
 
 
-def _schema(pa: Any) -> Any:
+def _schema(pa: Any, more: Sequence[str]) -> Any:
     number, whole, text = pa.float32(), pa.int32(), pa.string()
     types = {
         **dict.fromkeys(COLUMNS, text),
         **dict.fromkeys(("face", "faces"), whole),
-        **dict.fromkeys(DECIMALS, number),
+        **dict.fromkeys((*DECIMALS, *more), number),
     }
     never_null = {"path", "faces", "status"}
-    return pa.schema([pa.field(name, types[name], nullable=name not in never_null) for name in COLUMNS])
+    return pa.schema([pa.field(name, types[name], nullable=name not in never_null) for name in types])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -12,10 +12,14 @@ import numpy as np
 
 from arcage.heads.model import Predictions
 from arcage.text import to_spreadsheet
-from arcage.types import Face, Prediction
+from arcage.types import Array, Face, Prediction
 
-COLUMNS = tuple(field.name for field in fields(Prediction))
-"""Columns of every output, in order."""
+COLUMNS = tuple(field.name for field in fields(Prediction) if field.name != "more")
+"""Columns of every output, in order. Those that are asked for in addition follow."""
+MORE_COLUMNS = r"p_under_\d+"
+"""A regular expression for the names of additional columns."""
+MORE_DECIMALS = 4
+"""Decimals of additional columns in text formats."""
 DECIMALS = {
     **dict.fromkeys(("x1", "y1", "x2", "y2", "age", "age_low", "age_high"), 1),
     "det_score": 3,
@@ -36,32 +40,50 @@ class Estimate:
     """Years."""
     age_low: float | None
     age_high: float | None
-    """Ends of the 90 % interval, years."""
+    """Ends of the interval, years."""
     p_female: float | None
     """0 to 1."""
     gender: Literal["female", "male"] | None
+    more: Mapping[str, float | None] = field(default_factory=dict)
+    """See :class:`~arcage.types.Prediction`."""
+
+
+def under_column(age: int) -> str:
+    """Return the name of the column for the probability of being younger than ``age`` years."""
+    return f"p_under_{age}"
 
 
 def estimates(
-    predictions: Predictions, *, max_width: float = math.inf, min_confidence: float = 0.5
+    predictions: Predictions,
+    *,
+    max_width: float = math.inf,
+    min_confidence: float = 0.5,
+    interval: float = 90,
+    under: Sequence[int] = (),
 ) -> list[Estimate]:
     """Return the estimate of each face.
 
     Args:
         predictions: of n faces.
-        max_width: hide ages whose 90 % interval is wider than this, years. The interval stays.
+        max_width: hide ages whose interval is wider than this, years. The interval stays.
         min_confidence: hide genders with a lower probability, 0.5 to 1. ``p_female`` stays.
+        interval: level of the interval, percent.
+        under: ages, for the probabilities of being younger.
     """
     p = predictions
+    age_low, age_high = p.interval(interval / 100)
+    more = {under_column(threshold): _values(p.p_under(threshold)) for threshold in under}
     confident = np.maximum(p.p_female, 1 - p.p_female) >= min_confidence
-    age = np.where(p.age_high - p.age_low <= max_width, p.age, np.nan)
-    columns = [
-        [None if math.isnan(value) else value for value in column.tolist()]
-        for column in (age, p.age_low, p.age_high, p.p_female)
-    ]
+    age = np.where(age_high - age_low <= max_width, p.age, np.nan)
+    columns = [_values(column) for column in (age, age_low, age_high, p.p_female)]
     female = (p.p_female >= 0.5).tolist()
     genders = [("female" if f else "male") if c else None for f, c in zip(female, confident, strict=True)]
-    return list(map(Estimate, *columns, genders))
+    rows = [dict(zip(more, row, strict=True)) for row in zip(*more.values(), strict=True)]
+    return list(map(Estimate, *columns, genders, rows or [{}] * len(p)))
+
+
+def _values(column: Array) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in column.tolist()]
 
 
 def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate) -> Prediction:
@@ -91,6 +113,7 @@ def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate)
         p_female=estimate.p_female,
         status="ok",
         error=None,
+        more=estimate.more,
     )
 
 
@@ -101,28 +124,41 @@ def row_without_face(path: str, error: str | None = None) -> Prediction:
     return Prediction(**{**row, "path": path, "faces": 0, "status": status, "error": error or None})
 
 
-def text_cells(columns: Sequence[str]) -> Callable[[Prediction], list[str]]:
-    """Return a function that renders these columns of a row as cells of CSV; empty for None.
+def text_cells(columns: Sequence[str], more: Sequence[str] = ()) -> Callable[[Prediction], list[str]]:
+    """Return a function that renders these columns of a row as cells of CSV, and then additional ones; empty
+    for None.
 
     Texts that a spreadsheet would run get an apostrophe, see :func:`arcage.text.to_spreadsheet`.
     """
     cells: Callable[[Prediction], tuple[Any, ...]] = attrgetter(*columns)
     # z: no minus sign before a zero.
     formats = [f"z.{DECIMALS[name]}f" if name in DECIMALS else "" for name in columns]
+    formats += [f"z.{MORE_DECIMALS}f"] * len(more)
 
     def render(row: Prediction) -> list[str]:
         return [
             to_spreadsheet(cell) if isinstance(cell, str) else "" if cell is None else format(cell, spec)
-            for cell, spec in zip(cells(row), formats, strict=True)
+            for cell, spec in zip((*cells(row), *more_values(row, more)), formats, strict=True)
         ]
 
     return render
 
 
-def json_row(row: Prediction) -> dict[str, Any]:
-    """Return the columns of a row by name, with numbers rounded to :data:`DECIMALS`."""
+def more_values(row: Prediction, more: Sequence[str]) -> list[float | None]:
+    """Return the values of additional columns of a row."""
+    return [row.more.get(name) for name in more]
+
+
+def json_row(row: Prediction, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the columns of a row by name, and then additional ones, with numbers rounded to
+    :data:`DECIMALS`."""
     return {
         # + 0.0: no minus sign before a zero.
         name: value if places is None or value is None else round(value, places) + 0.0
-        for name, value, places in zip(COLUMNS, values(row), _PLACES, strict=True)
+        for name, value, places in zip(
+            (*COLUMNS, *more),
+            (*values(row), *more_values(row, more)),
+            (*_PLACES, *[MORE_DECIMALS] * len(more)),
+            strict=True,
+        )
     }

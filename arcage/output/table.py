@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from arcage.text import gender_text, visible
+from arcage.text import gender_text, percent, visible
 from arcage.types import Prediction
 
 _NARROW = 70
@@ -17,12 +17,19 @@ _LEAST = 11
 _BOLD, _YELLOW = "1", "33"
 
 
-def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
+def write_table(
+    file: IO[str], more: Sequence[str] = (), interval: float = 90
+) -> Callable[[Sequence[Prediction]], None]:
     """Write the header of a table into an open text file; return a function that writes rows.
 
     The table is as wide as the terminal. Long names lose their start. Unprintable characters, which may move
     the cursor or change the direction of text, are escaped, and so are characters that the file's encoding
     lacks.
+
+    Args:
+        file: receives the table.
+        more: names of additional columns, which hold probabilities.
+        interval: level of the interval, percent.
     """
     width = shutil.get_terminal_size().columns if file.isatty() else None
     narrow = width is not None and width < _NARROW
@@ -30,7 +37,8 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
     encoding = getattr(file, "encoding", None) or "utf-8"
 
     # The path comes last, because its width is not known in advance.
-    header = f"{'age':>5}  {'90 %':<7}  {'gender':<12}  "
+    header = f"{'age':>5}  {f'{interval:g} %':<7}  {'gender':<12}  "
+    header += "".join(f"{_heading(name):<{_width(name)}}  " for name in more)
     header += "" if narrow else f"{'face':<7}  {'score':<5}  "
     room = None if width is None else max(_LEAST, width - len(header))
     file.write(f"{header}image\n")
@@ -48,17 +56,29 @@ def write_table(file: IO[str]) -> Callable[[Sequence[Prediction]], None]:
                 return f"{start}{path}: {error}"
             return f"{start}{short}\n{'':7}{error}"
         age = paint("    -" if row.age is None else f"{row.age:5.1f}", _BOLD)
-        interval = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
+        bounds = "-" if row.age_low is None else f"{row.age_low:.0f}-{row.age_high:.0f}"
         gender = "-" if row.gender is None or row.p_female is None else gender_text(row.p_female)
+        gender = f"{gender:<12}"
+        for name in more:
+            p = row.more.get(name)
+            gender += f"  {'-' if p is None else percent(p):<{_width(name)}}"
         face = f"#{row.face} of {row.faces}"
         rest = "" if narrow else f"{face:<7}  {row.det_score:<5.2f}  "
-        return f"{age}  {interval:<7}  {gender:<12}  {rest}{short}"
+        return f"{age}  {bounds:<7}  {gender}  {rest}{short}"
 
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:
             file.write(line(row) + "\n")
 
     return write
+
+
+def _heading(name: str) -> str:
+    return name.removeprefix("p_").replace("_", " ")
+
+
+def _width(name: str) -> int:
+    return max(len(_heading(name)), len(percent(0.999)))
 
 
 def wants_colour(file: IO[str]) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from arcage.errors import UsageError
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
+from arcage.output.rows import under_column
 from arcage.sources.inputs import Inputs, named_inputs
 
 if TYPE_CHECKING:
@@ -52,7 +54,14 @@ class PredictRequest:
     min_face: int = 40
     max_width: float = math.inf
     min_confidence: float = 0.5
+    interval: float = 90
+    under: Sequence[int] = ()
     limits: DecodeLimits = DEFAULT_LIMITS
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """The names of the additional columns."""
+        return tuple(map(under_column, self.under))
 
 
 def images_or_webcam(

@@ -134,7 +134,7 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
         from arcage.report.predictions_page import check_page_file, write_page
 
         check_replaceable(request.report, check_page_file, overwrite=request.overwrite)
-        page = write_page(request.report, str(request.inputs), request.limits)
+        page = write_page(request.report, str(request.inputs), request.limits, interval=request.interval)
     frames: AbstractContextManager[WriteFrame | None] = nullcontext()
     if request.frames is not None:
         from arcage.video.write import check_frames_file, write_frames
@@ -142,7 +142,7 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
         check_replaceable(request.frames, check_frames_file, overwrite=request.overwrite)
         if request.out is not None and os.path.realpath(request.out) == os.path.realpath(request.frames):
             raise UsageError(f"`out` and `frames` are both {request.out}: give two names")
-        frames = write_frames(request.frames)
+        frames = write_frames(request.frames, request.more)
     return _Outputs(rows, annotator, page, frames)
 
 
@@ -150,12 +150,16 @@ def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
     """Choose the format of the rows."""
     out, format_ = request.out, request.format
     if out is None:
-        return write_stdout(format_ or ("table" if sys.stdout.isatty() else "csv"))
+        return write_stdout(
+            format_ or ("table" if sys.stdout.isatty() else "csv"),
+            more=request.more,
+            interval=request.interval,
+        )
     excel = format_ == "excel-csv"
     if format_ is not None and ("csv" if excel else format_) != format_of(out):
         raise UsageError(f"`out` {out} sets the format; leave out `format` {format_}")
     check_replaceable(out, check_rows_file, overwrite=request.overwrite)
-    return write_file(out, excel=excel)
+    return write_file(out, excel=excel, more=request.more)
 
 
 def _predictor(request: PredictRequest, device: str) -> Predictor:
@@ -173,6 +177,8 @@ def _predictor(request: PredictRequest, device: str) -> Predictor:
         min_face=request.min_face,
         max_width=request.max_width,
         min_confidence=request.min_confidence,
+        interval=request.interval,
+        under=request.under,
         limits=request.limits,
     )
 

@@ -44,7 +44,9 @@ def check_page_file(path: Path) -> None:
 
 
 @contextmanager
-def write_page(path: Path, title: str, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Add]:
+def write_page(
+    path: Path, title: str, limits: DecodeLimits = DEFAULT_LIMITS, *, interval: float = 90
+) -> Iterator[Add]:
     """Write a self-contained page; yields a function that adds the rows of an image.
 
     Rows are written to disk at once, so memory does not grow with their number. An image with a face is read
@@ -55,11 +57,12 @@ def write_page(path: Path, title: str, limits: DecodeLimits = DEFAULT_LIMITS) ->
         path: replaced when the ``with`` block ends without an exception.
         title: name of the images.
         limits: limits of decoding an image.
+        interval: level of the interval, percent.
 
     Raises:
         OutputError: the page cannot be written.
     """
-    before, after = _shell(title)
+    before, after = _shell(title, interval)
     with atomic_write(path, "w") as file:
         file.write(before)
         separator = ""
@@ -91,12 +94,12 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _shell(title: str) -> tuple[str, str]:
+def _shell(title: str, interval: float) -> tuple[str, str]:
     """Return the page before and after its rows."""
     here = Path(__file__)
     style = STYLE.read_text("utf-8") + here.with_suffix(".css").read_text("utf-8")
     script = here.with_suffix(".js").read_text("utf-8")
-    body = here.with_suffix(".html").read_text("utf-8")
+    body = here.with_suffix(".html").read_text("utf-8").replace("90 %", f"{interval:g} %")
     # Even if a file name could inject markup, it would neither run nor load anything.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from arcage.heads.distribution import LEVELS
 from arcage.types import Face
 
 _DECIMALS = (1, 1, 1, 4)
@@ -42,24 +43,29 @@ class Person:
 
     ``u`` is the variance that belongs to the width of a frame's interval. ``v`` is computed from the
     distance between the quartiles. A still picture shown for an hour (v = 0) and a single second (n = 1)
-    narrow nothing.
+    narrow nothing. The quantiles of the distribution move towards the age by the same factor.
     """
 
     def __init__(self) -> None:
         self.face: Face
         """In the frame with the highest detector score."""
         self._values: list[Counter[float]] = [Counter() for _ in _DECIMALS]
+        self._quantiles: list[Counter[float]] = [Counter() for _ in LEVELS]
         self._score = -1.0
         self._second = -1
         self._seconds = 0
 
-    def add(self, face: Face, values: Sequence[float], seconds: float) -> None:
+    def add(
+        self, face: Face, values: Sequence[float], seconds: float, quantiles: Sequence[float] = ()
+    ) -> None:
         """Add one frame.
 
         Args:
             face: in this frame.
             values: age, age_low, age_high, p_female; NaN if the heads do not predict it.
             seconds: time since the start of the video; never decreases from call to call.
+            quantiles: of the age, at the probabilities :data:`~arcage.heads.distribution.LEVELS`; empty or
+                NaN for heads without a distribution.
         """
         if face.score > self._score:
             self.face, self._score = face, face.score
@@ -69,15 +75,28 @@ class Person:
         for counter, value, decimals in zip(self._values, values, _DECIMALS, strict=True):
             if not math.isnan(value):
                 counter[round(value, decimals)] += 1
+        if quantiles and not math.isnan(quantiles[0]):
+            for counter, value in zip(self._quantiles, quantiles, strict=True):
+                counter[round(value, _DECIMALS[0])] += 1
 
     def estimate(self) -> tuple[float, float, float, float]:
         """Return age, age_low, age_high and p_female; NaN without values."""
-        (age, spread), (low, _), (high, _), (p_female, _) = map(_middle, self._values)
+        age, low, high, p_female = (_middle(counter)[0] for counter in self._values)
+        factor = self._factor()
+        return age, age - factor * (age - low), age + factor * (high - age), p_female
+
+    def quantiles(self) -> list[float]:
+        """Return the quantiles of the age; NaN without values."""
+        age, factor = _middle(self._values[0])[0], self._factor()
+        return [age + factor * (_middle(counter)[0] - age) for counter in self._quantiles]
+
+    def _factor(self) -> float:
+        """Return the factor by which the interval is narrowed."""
+        (_, spread), (low, _), (high, _) = map(_middle, self._values[:3])
         u = ((high - low) / (2 * _SIGMAS)) ** 2
         v = (spread / _QUARTILES) ** 2
         share = min(v / u, MAX_REDUCTION) if u > 0 else 0.0
-        factor = math.sqrt(1 - share * (1 - 1 / self._seconds))
-        return age, age - factor * (age - low), age + factor * (high - age), p_female
+        return math.sqrt(1 - share * (1 - 1 / self._seconds))
 
 
 def _middle(counter: Counter[float]) -> tuple[float, float]:

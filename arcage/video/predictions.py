@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from arcage.errors import ImageError
+from arcage.heads.distribution import LEVELS
 from arcage.heads.model import Predictions
 from arcage.output.annotate import Annotator
 from arcage.output.rows import Estimate, face_row, row_without_face
@@ -120,13 +121,18 @@ class Videos:
         numbers = tracker.assign(boxes, image.descriptors[:, self._predictor.identity])
         persons += [Person() for _ in range(len(persons), len(tracker))]
         values = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1).tolist()
-        for number, face, row in zip(numbers, image.faces, values, strict=True):
-            persons[number].add(face, row, frame.seconds)
+        for number, face, row, quantiles in zip(
+            numbers, image.faces, values, p.quantiles.tolist(), strict=True
+        ):
+            persons[number].add(face, row, frame.seconds, quantiles)
         return numbers
 
     def _estimates(self, persons: Sequence[Person]) -> list[Estimate]:
         values = np.array([person.estimate() for person in persons], np.float32).reshape(-1, 4)
-        return self._predictor.estimates(Predictions(*values.T))
+        quantiles = np.array([person.quantiles() for person in persons], np.float32)
+        age, low, high, p_female = values.T
+        predictions = Predictions(age, low, high, p_female, quantiles.reshape(-1, len(LEVELS)))
+        return self._predictor.estimates(predictions)
 
     def _drawing(self, source: Source, rate: float) -> AbstractContextManager[WriteFrame | None]:
         if self._annotator is None:

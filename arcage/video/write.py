@@ -15,7 +15,7 @@ from arcage.errors import ImageError, OutputError
 from arcage.files import atomic_path, atomic_write, check_csv, make_folder, reason
 from arcage.images.silence import silence_decoders
 from arcage.output.annotate import COMMENT, draw
-from arcage.output.rows import COLUMNS, text_cells
+from arcage.output.rows import COLUMNS, MORE_COLUMNS, text_cells
 from arcage.process.interrupt import interruptible, uninterrupted
 from arcage.text import csv_writer, to_spreadsheet
 from arcage.types import Prediction
@@ -40,14 +40,18 @@ def check_frames_file(path: Path) -> None:
     Raises:
         UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
-    check_csv(path, FRAME_COLUMNS, "the rows of frames")
+    check_csv(path, FRAME_COLUMNS, "the rows of frames", MORE_COLUMNS)
 
 
 @contextmanager
-def write_frames(path: Path) -> Iterator[WriteFrame]:
+def write_frames(path: Path, more: Sequence[str] = ()) -> Iterator[WriteFrame]:
     """Write a CSV file with a row for each face in each frame, in :data:`FRAME_COLUMNS`.
 
     The file replaces ``path`` when the block ends, also after Ctrl-C.
+
+    Args:
+        path: file.
+        more: names of additional columns.
 
     Raises:
         OutputError: the file cannot be written.
@@ -56,23 +60,26 @@ def write_frames(path: Path) -> Iterator[WriteFrame]:
     with uninterrupted(), atomic_write(path, "w") as file:
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors="backslashreplace")
-        file.write(_lines([FRAME_COLUMNS]))
+        file.write(_lines([(*FRAME_COLUMNS, *more)]))
+        cells = text_cells(_FACE_COLUMNS, more)
         try:
             with interruptible():
-                yield lambda frame, rows: _write(file.write, frame, rows)
+                yield lambda frame, rows: _write(file.write, cells, frame, rows)
         except KeyboardInterrupt as error:
             interrupt = error
     if interrupt is not None:
         raise interrupt
 
 
-_cells = text_cells(_FACE_COLUMNS)
-
-
-def _write(write: Callable[[str], object], frame: Frame, rows: Sequence[Prediction]) -> None:
+def _write(
+    write: Callable[[str], object],
+    cells: Callable[[Prediction], list[str]],
+    frame: Frame,
+    rows: Sequence[Prediction],
+) -> None:
     write(
         _lines(
-            [(to_spreadsheet(r.path), frame.number, f"{frame.seconds:.3f}", r.face, *_cells(r)) for r in rows]
+            [(to_spreadsheet(r.path), frame.number, f"{frame.seconds:.3f}", r.face, *cells(r)) for r in rows]
         )
     )
 

@@ -34,6 +34,10 @@ def test_each_kind_learns_and_covers(kind: str) -> None:
     assert 0.86 <= covered <= 0.95
     assert (predictions.age_low <= predictions.age).all()
     assert (predictions.age <= predictions.age_high).all()
+    # Whatever the kind, new faces are as familiar as those of the fit, and others are not.
+    for familiarity in (predictions.familiarity, out_of_fold.familiarity):
+        assert [(familiarity < share).mean() for share in (0.1, 0.5)] == pytest.approx([0.1, 0.5], abs=0.05)
+    assert (heads.predict(x + 3).familiarity < 1e-3).all()
     # Calibrated: among those called female with 70 to 90 %, about 80 % are.
     some = (predictions.p_female > 0.7) & (predictions.p_female < 0.9)
     assert abs(gender[some].mean() - predictions.p_female[some].mean()) < 0.1
@@ -99,6 +103,18 @@ def test_what_a_fit_computes_grows_with_the_faces_and_no_faster(monkeypatch: pyt
         # Three models of age and one of gender, the latter without doubtful labels.
         assert 3.5 * folds * n < counts["trees"] <= 4 * folds * n
     assert all(out_of_fold[1000][name] <= 2.2 * out_of_fold[500][name] for name in counts)
+
+
+def test_faces_without_weight_are_not_familiar() -> None:
+    """Familiar is what the heads were fitted on."""
+    x, labels = with_labels(faces(600, 3))
+    x[:100] += 2
+    weight = np.ones(600, np.float32)
+    assert np.median(fit_heads(x, labels, fingerprint="f", settings=FAST).out_of_fold.familiarity[:100]) > 0.1
+    weight[:100] = 0
+    _, out_of_fold = fit_heads(x, labels, fingerprint="f", settings=FAST, weight=weight)
+    assert (out_of_fold.familiarity[:100] < 1e-3).all()
+    assert np.median(out_of_fold.familiarity[100:]) == pytest.approx(0.5, abs=0.05)
 
 
 def test_one_attribute_alone() -> None:

@@ -27,7 +27,7 @@ def test_saved_and_loaded_heads_answer_alike(fitted: Heads, tmp_path: Path) -> N
     save_heads(fitted, tmp_path / "h", "card")
     loaded = load_heads(tmp_path / "h")
     x = faces(200, 3)[0]
-    for name in ("age", "age_low", "age_high", "p_female"):
+    for name in ("age", "age_low", "age_high", "p_female", "familiarity"):
         np.testing.assert_allclose(
             getattr(loaded.predict(x), name), getattr(fitted.predict(x), name), rtol=1e-5, atol=1e-4
         )
@@ -39,7 +39,7 @@ def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
     """They had one kernel at most, curves of an interval, and the same arrays otherwise."""
     x, age, gender = faces(400, 6)
     heads, _ = fit_heads(x, Labels(age, np.full_like(gender, np.nan)), fingerprint="f", settings=FAST)
-    heads = with_curves(heads)
+    heads = replace(with_curves(heads), familiarity=None)
     save_heads(heads, tmp_path, "card")
     manifest = tmp_path / MANIFEST
     manifest.write_text(manifest.read_text().replace(f'"schema": {HEADS_SCHEMA}', '"schema": 2'))
@@ -49,6 +49,7 @@ def test_heads_of_older_versions_are_read(tmp_path: Path) -> None:
         np.testing.assert_allclose(getattr(now, name), getattr(then, name), atol=1e-4)
     assert (now.age_low < now.age_high).all()
     assert np.isnan(now.quantiles).all()
+    assert np.isnan(now.familiarity).all()
 
 
 def with_curves(heads: Heads) -> Heads:
@@ -59,7 +60,12 @@ def with_curves(heads: Heads) -> Heads:
 
 
 def test_heads_with_a_distribution_are_refused_by_older_versions(fitted: Heads, tmp_path: Path) -> None:
-    for heads, schema in ((fitted, DISTRIBUTION_SCHEMA), (replace(fitted, age=None), HEADS_SCHEMA)):
+    gender = replace(fitted, age=None)
+    for heads, schema in (
+        (fitted, DISTRIBUTION_SCHEMA),
+        (gender, DISTRIBUTION_SCHEMA),  # for its measure of familiarity
+        (replace(gender, familiarity=None), HEADS_SCHEMA),
+    ):
         save_heads(heads, tmp_path, "card")
         assert json.loads((tmp_path / MANIFEST).read_text())["schema"] == schema
     save_heads(fitted, tmp_path, "card")
@@ -177,6 +183,18 @@ def changed(heads: Heads, folder: Path, change: dict[str, Any] | None = None, da
         ("other", np.zeros(3)),
         ("age.point.linear.mean", np.zeros(3, np.float32)),
         ("age.new.curves", np.zeros((3, 1), np.float32)),
+        ("familiarity.columns", None),
+        ("familiarity.columns", lambda a: a[:-1]),
+        ("familiarity.columns", lambda a: a + 10_000),
+        ("familiarity.whitening.linear.weights", lambda a: a[:, :-1]),
+        ("familiarity.whitening.linear.weights", None),
+        ("familiarity.distances", None),
+        ("familiarity.distances", lambda a: a[::-1]),
+        ("familiarity.distances", lambda a: a - a[0]),
+        ("familiarity.distances", lambda a: a[:-1]),
+        ("familiarity.shares", lambda a: a[::-1]),
+        ("familiarity.shares", lambda a: a * 2),
+        ("familiarity.shares", lambda a: a - a[-1]),
     ],
 )
 def test_arrays_of_any_other_form_are_refused(fitted: Heads, tmp_path: Path, name: str, value: Any) -> None:

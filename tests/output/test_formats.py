@@ -13,8 +13,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from arcage.errors import OutputError, UsageError
-from arcage.output.formats import format_of, print_stdout, write_file, write_stdout, write_text
+from arcage.errors import ForeignFileError, OutputError, UsageError
+from arcage.output.formats import (
+    check_rows_file,
+    format_of,
+    print_stdout,
+    write_file,
+    write_stdout,
+    write_text,
+)
 from arcage.output.rows import COLUMNS
 from arcage.text import gender_text
 from arcage.types import Prediction
@@ -54,6 +61,35 @@ def test_the_columns_are_the_contract() -> None:
     assert ",".join(COLUMNS) == (
         "path,face,faces,x1,y1,x2,y2,det_score,age,age_low,age_high,gender,p_female,status,error"
     )
+
+
+def test_additional_columns_follow_the_others(tmp_path: Path) -> None:
+    rows = [replace(FACE, more={"p_under_18": 0.123456, "p_under_25": 0.5}), NO_FACE]
+    more = ("p_under_18", "p_under_25")
+    paths = [tmp_path / f"out.{suffix}" for suffix in ("csv", "jsonl", "parquet")]
+    for path in paths:
+        with write_file(path, more=more) as write:
+            write(rows)
+        check_rows_file(path)
+    header, first, second = csv.reader(paths[0].read_text().splitlines())
+    assert header == [*COLUMNS, *more]
+    assert (first[-2:], second[-2:]) == (["0.1235", "0.5000"], ["", ""])
+    lines = [json.loads(line) for line in paths[1].read_text().splitlines()]
+    assert [list(line) for line in lines] == [header] * 2
+    assert [line["p_under_18"] for line in lines] == [0.1235, None]
+    table = pq.read_table(paths[2])
+    assert table.column_names == header
+    assert table["p_under_18"].to_pylist() == [pytest.approx(0.123456), None]
+
+
+@pytest.mark.parametrize("name", ["p_under", "salary", "p_under_18x"])
+def test_tables_with_other_columns_are_not_replaced(tmp_path: Path, name: str) -> None:
+    for suffix in ("csv", "jsonl", "parquet"):
+        path = tmp_path / f"out.{suffix}"
+        with write_file(path, more=[name]) as write:
+            write([FACE])
+        with pytest.raises(ForeignFileError):
+            check_rows_file(path)
 
 
 def test_csv(tmp_path: Path) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from arcage.heads.distribution import LEVELS
 from arcage.heads.model import Predictions
 from arcage.output.rows import (
     COLUMNS,
+    MORE_COLUMNS,
     Estimate,
     estimates,
     face_row,
     json_row,
     row_without_face,
     text_cells,
+    under_column,
 )
 from arcage.types import Face
 
@@ -44,6 +49,22 @@ def test_estimates_of_missing_attributes_are_none() -> None:
         Estimate(30, 20, 40, None, None),
     ]
     assert estimates(predictions()) == []
+
+
+def test_estimates_of_a_distribution() -> None:
+    quantiles = np.array([[30, 60]], np.float32).T + 20 * np.subtract(LEVELS, 0.5).astype(np.float32)
+    p = replace(predictions((30, 20, 35, 0.75), (60, 50, 65, 0.25)), quantiles=quantiles)
+    first, second = estimates(p, interval=50, under=[31])
+    assert (first.age_low, first.age_high) == (25, 35)
+    assert first.more == {"p_under_31": pytest.approx(0.525)}
+    assert second.more == {"p_under_31": pytest.approx(0, abs=0.002)}
+    row = face_row("a.jpg", 1, 3, FACE, first)
+    more = ["p_under_31", "p_under_18"]
+    assert text_cells(["face", "age"], more)(row) == ["1", "30.0", "0.5250", ""]
+    assert list(json_row(row, more).items())[-2:] == [("p_under_31", 0.525), ("p_under_18", None)]
+    assert list(json_row(row)) == list(COLUMNS)
+    assert under_column(18) == "p_under_18"
+    assert re.fullmatch(MORE_COLUMNS, under_column(18))
 
 
 def test_the_row_of_a_face() -> None:

@@ -160,3 +160,15 @@ def test_on_a_real_terminal(tmp_path: Path, colour: bool) -> None:
     assert rows[0] == f"    -  {yellow}no face              {end}  ./x\\x1b[31m.jpg"
     assert rows[1].startswith(f"{bold} 33.0{end}  ")
     assert rows[1].endswith("  ./日本 é.jpg")
+
+
+def test_another_level_and_probabilities_have_headings() -> None:
+    table = io.StringIO()
+    row = replace(FACE, more={"p_under_18": 0.03, "p_under_25": None})
+    write_table(table, ["p_under_18", "p_under_25"], 99.5)([row, NO_FACE])
+    header, first, second = table.getvalue().splitlines()
+    assert header.split("  ")[1:3] == ["age", "99.5 %"]
+    for heading, cell in (("under 18", "3 %"), ("under 25", "- ")):
+        assert first[header.index(heading) :].startswith(cell)
+    # Names begin in the same column.
+    assert header.index("image") == first.index("a/b.jpg") == second.index("c.jpg")

@@ -197,3 +197,16 @@ def test_limits_that_make_no_sense(arcage: Any, command: str) -> None:
     done = arcage(command, *more, "--max-seconds", "0")
     assert done.exit_code == 2
     assert "--max-seconds takes a number of 0.1 or more" in done.stderr
+
+
+def test_additional_columns_and_another_level_reach_all_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted: dict[str, Any] = {"interval": 80, "under": (18, 35)}
+    predict(request(out=Path("out.csv"), report=Path("page.html"), **wanted))
+    first, second = csv.DictReader(Path("out.csv").read_text().splitlines())
+    assert (first["age_low"], first["p_under_18"], first["p_under_35"]) == ("22.0", "0.0017", "0.7250")
+    assert second["p_under_18"] == ""
+    assert "80 % interval" in Path("page.html").read_text()
+    # It is its own file, also if the columns differ.
+    predict(request(out=Path("out.csv")))
+    predict(request(format="table", **wanted))
+    assert re.match(r"  age  80 %     gender        under 18  under 35  face", capsys.readouterr().out)

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from arcage.heads.distribution import LEVELS
 from arcage.types import Face
 from arcage.video import person as person_module
 from arcage.video.person import Person
@@ -74,3 +75,21 @@ def test_heads_without_age_predict_none_for_persons() -> None:
     *age, p_female = one_of((nan, nan, nan, 0.7), (nan, nan, nan, 0.7)).estimate()
     assert all(math.isnan(value) for value in age)
     assert p_female == 0.7
+
+
+def test_quantiles_of_the_frames_are_averaged_and_narrowed_like_the_interval() -> None:
+    spread = 20 * np.subtract(LEVELS, 0.5)
+    made = Person()
+    here = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
+    for n, age in enumerate([28.0, 29.0, 31.0, 32.0] * 4):
+        made.add(here, (age, age - 9, age + 9, 0.9), n, list(age + spread))
+    age, low, high, _ = made.estimate()
+    quantiles = made.quantiles()
+    assert (np.diff(quantiles) >= 0).all()
+    assert high - low < 17
+    assert quantiles[LEVELS.index(0.05)] == pytest.approx(low, abs=0.06)
+    assert quantiles[LEVELS.index(0.95)] == pytest.approx(high, abs=0.06)
+    assert quantiles[LEVELS.index(0.5)] == pytest.approx(age, abs=0.06)
+    without = one_of((30.0, 20.0, 50.0, 0.9))
+    assert np.isnan(without.quantiles()).all()
+    assert len(without.quantiles()) == len(LEVELS)
