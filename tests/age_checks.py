@@ -25,7 +25,7 @@ def normal(z: np.ndarray) -> np.ndarray:
 def posterior(predicted: np.ndarray) -> np.ndarray:
     """Return the quantiles of the ages of the planted faces, given their predictions."""
     # Ages are uniform, so this is a normal distribution, truncated to the planted ages.
-    first, last = (normal((end - predicted) / SPREAD)[:, None] for end in (0, OLDEST))
+    first, last = (normal((end - 0.5 - predicted) / SPREAD)[:, None] for end in (0, OLDEST))
     level = np.clip(first + np.array(LEVELS) * (last - first), 1e-12, 1 - 1e-12)
     z = np.linspace(-8, 8, 4001)
     ages = predicted[:, None] + SPREAD * np.interp(level, normal(z), z)
@@ -42,10 +42,8 @@ def predictions_of(age: np.ndarray, quantiles: np.ndarray | None = None) -> Pred
 def planted(each: int = EACH) -> tuple[Predictions, Labels]:
     """Return faces of each age from 0 to 59 years, with normal errors and the true distributions."""
     rng = np.random.default_rng(0)
-    n = OLDEST * each
-    age = (np.repeat(np.arange(OLDEST), each) + rng.random(n)).astype(np.float32)
-    predicted = (age + rng.normal(0, SPREAD, n)).astype(np.float32)
-    gender = (np.arange(n) % 2).astype(np.float32)
-    return predictions_of(predicted, posterior(predicted)), Labels(
-        age, gender, np.where(age % 3 < 1, "a", "b")
-    )
+    age = np.repeat(np.arange(OLDEST), each).astype(np.float32)
+    # The faces of 17 years look 16.5 to 17.5 years old.
+    predicted = (age + rng.uniform(-0.5, 0.5, len(age)) + rng.normal(0, SPREAD, len(age))).astype(np.float32)
+    gender = (np.arange(len(age)) % 2).astype(np.float32)
+    return predictions_of(predicted, posterior(predicted)), Labels(age, gender, np.where(age % 3, "b", "a"))

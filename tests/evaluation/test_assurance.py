@@ -39,7 +39,7 @@ def report() -> dict[str, Any]:
 
 def accepted_share(years: np.ndarray, threshold: float) -> float:
     """Return the share of the planted faces of whole years that a threshold accepts."""
-    ages = years[:, None] + np.linspace(0, 1, 21)
+    ages = years[:, None] + np.linspace(-0.5, 0.5, 21)
     return float((1 - normal((threshold - ages) / SPREAD)).mean())
 
 
