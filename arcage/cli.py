@@ -228,7 +228,8 @@ def evaluate(
     overwrite: options.Overwrite = False,
     quiet: options.QuietTable = False,
 ) -> None:
-    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
+    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group; and how many
+    minors and adults an age check would accept and challenge.
 
     With --holdout, or labels with a split, only on the faces that `arcage fit` with the same share and labels
     holds out.

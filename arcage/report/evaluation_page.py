@@ -10,6 +10,7 @@ from arcage.audit.records import picture_key
 from arcage.evaluation.bootstrap import FEWEST
 from arcage.evaluation.distribution import BANDINGS, TABLE
 from arcage.evaluation.metrics import COLUMNS, FEW, SUBGROUPS, as_text
+from arcage.report.assurance_section import assurance_section
 from arcage.report.elements import (
     NO_THUMBNAILS,
     comparison_lines,
@@ -42,6 +43,7 @@ def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[st
         _tables(report),
         _sampling(report["measured"]["heads"]["sampling"]),
         _plots(plots),
+        assurance_section(report["age_assurance"], report["measured"]["labels"], plots),
         _worst_faces(report["worst_faces"], thumbnails),
     ]
     return document(f"arcage report: {labels}", f"Age and gender heads on {labels}", sections, "report.json")

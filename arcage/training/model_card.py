@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from arcage.evaluation.assurance import BY_PROBABILITY
+from arcage.evaluation.assurance_text import APPARENT, LIMITS, as_text
 from arcage.evaluation.comparison import AFTER, verdicts
 from arcage.evaluation.distribution import distribution_table
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
@@ -38,8 +40,8 @@ several images: {ambiguous:,}.
 ADAPTED = """These heads were adapted from the heads {base}, which were fitted on {faces} ({labels}). \
 Predictions for faces that resemble those above are corrected.
 """
-UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly \
-estimated, some labels are wrong, and its groups differ widely in size.
+UTKFACE = f"""UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Some of its labels are \
+wrong, and its groups differ widely in size. {APPARENT}
 """
 RESEARCH_ONLY = "The model pack's weights are for non-commercial research only.\n"
 BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, \
@@ -77,6 +79,14 @@ In parentheses: {level} confidence intervals from {resamples:,} bootstrap sample
 fewer than {few} faces are not considered.
 
 {lines}
+"""
+AGE_CHECKS = """## Age checks
+
+Minors who would be accepted and adults who would be challenged, by the predicted age{probability}.
+
+{table}
+
+{limits}
 """
 UNKNOWN_PERSONS = (
     "faces (no person is known by name: if persons appear more than once, the intervals are too narrow)"
@@ -224,6 +234,16 @@ def _worst(manifest: Manifest) -> list[str]:
     return [text]
 
 
+def _age_checks(manifest: Manifest) -> list[str]:
+    """Return the errors of age checks, if the faces have minors and adults enough."""
+    checks = manifest.get("age_assurance")
+    if not checks:
+        return []
+    by_probability = any(BY_PROBABILITY in row["text"] for row in checks["rules"])
+    probability = " or by the probability of being under 18" if by_probability else ""
+    return [AGE_CHECKS.format(probability=probability, table=code_block(as_text(checks)), limits=LIMITS)]
+
+
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
     metrics = [
         f"{label} {format_number(style, row[metric])}{_between(ends[metric], style)}"
@@ -250,6 +270,7 @@ SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
     _distribution,
     _sampling,
     _worst,
+    _age_checks,
     _uses,
 )
 """The sections of the card, in order; each returns zero or more paragraphs that end in a newline."""

@@ -12,6 +12,8 @@ from arcage.cache import Cache, CacheTable, join_tables
 from arcage.data.sampling import Sampling, parse_ages
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
+from arcage.evaluation import assurance_text
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
 from arcage.evaluation.distribution import distribution_table, evaluate_distribution
 from arcage.evaluation.metrics import as_table
@@ -168,8 +170,9 @@ def evaluate(
         warn: called with damaged parts of the caches.
 
     Returns:
-        The metrics, as :func:`arcage.evaluation.metrics.evaluate`, the counts of the images, and
-        ``distribution``, as :func:`arcage.evaluation.distribution.evaluate_distribution`.
+        The metrics, as :func:`arcage.evaluation.metrics.evaluate`; the counts of the images;
+        ``distribution``, see :func:`arcage.evaluation.distribution.evaluate_distribution`; and
+        ``age_assurance``, see :func:`arcage.evaluation.assurance.age_assurance`.
 
     Raises:
         UsageError: the request is invalid, or no labelled face is left.
@@ -193,10 +196,12 @@ def evaluate(
     if warning := _too_optimistic(heads, labelled, request.holdout):
         report(warning)
     predictions = predict_labelled(heads, faces)
+    images = asdict(faces.counts)
     metrics = {
-        "images": asdict(faces.counts),
+        "images": images,
         **evaluate_predictions(predictions, faces.labels()),
         "distribution": evaluate_distribution(predictions, faces.labels()),
+        "age_assurance": age_assurance(predictions, faces.labels(), images),
     }
     if request.out is not None:
         with atomic_write(request.out, "w") as file:
@@ -288,14 +293,11 @@ def describe_labels(
 
 
 def evaluation_text(metrics: dict[str, Any]) -> str:
-    """Return the result of :func:`evaluate` as text tables."""
-    text = as_table(metrics)
-    return f"{text}\n\n{distribution_table(metrics['distribution'])}" if metrics["distribution"] else text
-
-
-def as_json(report: dict[str, Any]) -> str:
-    """Return a report as indented JSON."""
-    return visible_json(json.dumps(report, indent=2, allow_nan=False))
+    """Format the result of :func:`evaluate` as a table, and a few lines on age checks."""
+    checks = metrics["age_assurance"]
+    lines = [distribution_table(metrics["distribution"])] if metrics["distribution"] else []
+    lines += [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
+    return "\n\n".join([as_table(metrics), *lines])
 
 
 def _named_heads(name: str, extractor: embedder.Extractor) -> Heads:
