@@ -292,8 +292,13 @@ def describe_labels(
     return description
 
 
+def as_json(report: dict[str, Any]) -> str:
+    """Return a report as indented JSON."""
+    return visible_json(json.dumps(report, indent=2, allow_nan=False))
+
+
 def evaluation_text(metrics: dict[str, Any]) -> str:
-    """Format the result of :func:`evaluate` as a table, and a few lines on age checks."""
+    """Format the result of :func:`evaluate` as tables, and a few lines on age checks."""
     checks = metrics["age_assurance"]
     lines = [distribution_table(metrics["distribution"])] if metrics["distribution"] else []
     lines += [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
