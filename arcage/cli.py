@@ -230,12 +230,12 @@ def evaluate(
     overwrite: options.Overwrite = False,
     quiet: options.QuietTable = False,
 ) -> None:
-    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
+    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group; and how many
+    minors and adults an age check would accept and challenge.
 
     With --holdout, or labels with a split, only on the faces that `arcage fit` with the same share and labels
     holds out.
     """
-    from arcage.evaluation.metrics import as_table
     from arcage.output.formats import print_stdout
     from arcage.training import request, run
 
@@ -253,7 +253,7 @@ def evaluate(
     )
     metrics = run.evaluate(wanted, report=reporter(quiet), warn=say)
     if as_json or not (quiet and (out or report)):
-        print_stdout(run.as_json(metrics) if as_json else as_table(metrics))
+        print_stdout(run.as_json(metrics) if as_json else run.evaluation_text(metrics))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from pages import Page, picture
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.model import Heads, Predictions
 from arcage.report.evaluation_report import HTML, Evaluation, write_report
@@ -65,9 +66,11 @@ def answer(faces: LabelledFaces) -> Predictions:
 def report_on(
     folder: Path, faces: LabelledFaces, answers: Predictions, **options: Any
 ) -> tuple[dict[str, Any], Page]:
+    images, labels = asdict(faces.counts), replace(faces.labels(), source=None)
     report = {
-        "images": asdict(faces.counts),
-        **evaluate(answers, replace(faces.labels(), source=None)),
+        "images": images,
+        **evaluate(answers, labels),
+        "age_assurance": age_assurance(answers, labels, images),
     }
     prepare(folder)
     images = options.pop("images", ())

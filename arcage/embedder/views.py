@@ -63,8 +63,14 @@ def reduced(image: U8, long_side: int) -> U8:
     scale = long_side / max(height, width)
     if scale >= 1:
         return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    # OpenCV halves a picture ten times as fast as it averages it to another size.
+    while image.shape[0] >= 2 * high and image.shape[1] >= 2 * wide:
+        image = np.asarray(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    # Interpolation would skip pixels of a line, which cannot be halved.
+    average = image.shape[0] >= 2 * high or image.shape[1] >= 2 * wide
+    interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (wide, high), interpolation=interpolation), np.uint8)
 
 
 def search_view(detector: FaceDetector, images: Sequence[U8], view: View, threshold: float) -> Candidates:

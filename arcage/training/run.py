@@ -12,7 +12,10 @@ from arcage.cache import Cache, CacheTable, join_tables
 from arcage.data.sampling import Sampling, parse_ages
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
+from arcage.evaluation import assurance_text
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
+from arcage.evaluation.distribution import distribution_table, evaluate_distribution
 from arcage.evaluation.metrics import as_table
 from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
@@ -167,7 +170,9 @@ def evaluate(
         warn: called with damaged parts of the caches.
 
     Returns:
-        The metrics, as :func:`arcage.evaluation.metrics.evaluate`, and the counts of the images.
+        The metrics, as :func:`arcage.evaluation.metrics.evaluate`; the counts of the images;
+        ``distribution``, see :func:`arcage.evaluation.distribution.evaluate_distribution`; and
+        ``age_assurance``, see :func:`arcage.evaluation.assurance.age_assurance`.
 
     Raises:
         UsageError: the request is invalid, or no labelled face is left.
@@ -191,7 +196,13 @@ def evaluate(
     if warning := _too_optimistic(heads, labelled, request.holdout):
         report(warning)
     predictions = predict_labelled(heads, faces)
-    metrics = {"images": asdict(faces.counts), **evaluate_predictions(predictions, faces.labels())}
+    images = asdict(faces.counts)
+    metrics = {
+        "images": images,
+        **evaluate_predictions(predictions, faces.labels()),
+        "distribution": evaluate_distribution(predictions, faces.labels()),
+        "age_assurance": age_assurance(predictions, faces.labels(), images),
+    }
     if request.out is not None:
         with atomic_write(request.out, "w") as file:
             file.write(as_json(metrics) + "\n")
@@ -284,6 +295,14 @@ def describe_labels(
 def as_json(report: dict[str, Any]) -> str:
     """Return a report as indented JSON."""
     return visible_json(json.dumps(report, indent=2, allow_nan=False))
+
+
+def evaluation_text(metrics: dict[str, Any]) -> str:
+    """Format the result of :func:`evaluate` as tables, and a few lines on age checks."""
+    checks = metrics["age_assurance"]
+    lines = [distribution_table(metrics["distribution"])] if metrics["distribution"] else []
+    lines += [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
+    return "\n\n".join([as_table(metrics), *lines])
 
 
 def _named_heads(name: str, extractor: embedder.Extractor) -> Heads:

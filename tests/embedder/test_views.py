@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from detectors import FakeDetector, find_in
@@ -93,6 +94,18 @@ def test_an_image_is_reduced_and_never_enlarged() -> None:
     assert views.reduced(image, 90).shape == (30, 90, 3)
     assert views.reduced(image, 900) is image
     assert views.reduced(image[:1], 90).shape == (1, 90, 3)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (500, 350), (1001, 799), (2047, 1025), (4, 3000), (3000, 1)])
+def test_a_reduced_image_is_an_average_and_nothing_moves(shape: tuple[int, int]) -> None:
+    y, x = np.indices(shape)
+    smooth = np.repeat((20 + 100 * y / shape[0] + 100 * x / shape[1])[..., None], 3, axis=2).astype(np.uint8)
+    found = views.reduced(smooth, 200)
+    expected = cv2.resize(smooth, found.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(found.astype(int) - expected).max() <= 1  # half a pixel is 0.25 to 0.5
+    assert abs(found.mean() - expected.mean()) < 0.2
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    assert views.reduced(noise, 200).std() < 0.75 * noise.std()
 
 
 @pytest.mark.parametrize(

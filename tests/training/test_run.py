@@ -11,9 +11,10 @@ import pytest
 from projects import SHARE
 
 from arcage.errors import ForeignFileError, UsageError
+from arcage.evaluation.metrics import as_table
 from arcage.heads.store import load_heads
 from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
-from arcage.training.run import as_json, compare, describe_labels, evaluate, fit
+from arcage.training.run import as_json, compare, describe_labels, evaluate, evaluation_text, fit
 
 LABELLED: dict[str, Any] = {"caches": [Path("cache")], "labels": ["utkface"]}
 
@@ -66,6 +67,18 @@ def test_evaluate(ready: Path) -> None:
     assert not any("too optimistic" in line for line in reported)
     evaluate(EvaluateRequest(**LABELLED, heads=Path("heads")), report=reported.append)
     assert "too optimistic; use other faces, or fit and evaluate with the same `holdout`" in reported[-1]
+
+
+def test_the_text_of_an_evaluation(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = EvaluateRequest(**LABELLED, heads=Path("heads"))
+    metrics = evaluate(request)
+    assert metrics["age_assurance"] is None
+    assert evaluation_text(metrics) == as_table(metrics)
+    monkeypatch.setattr("arcage.evaluation.assurance.FEW", 1)
+    metrics = evaluate(request)
+    table, checks = evaluation_text(metrics).split("\n\n")
+    assert table == as_table(metrics)
+    assert checks.startswith("Age checks: ")
 
 
 def test_nothing_is_held_out(ready: Path) -> None:
