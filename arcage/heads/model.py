@@ -80,7 +80,10 @@ class Predictions:
         """
         hidden = np.where(rows, np.float32(np.nan), np.float32(0))
         return Predictions(
-            *(column + hidden for column in (self.age, self.age_low, self.age_high, self.p_female)),
+            self.age + hidden,
+            self.age_low + hidden,
+            self.age_high + hidden,
+            self.p_female + hidden,
             self.quantiles + hidden[:, None],
             self.familiarity,
         )
