@@ -8,8 +8,8 @@ fold. Two ways are compared, each with several strengths:
 - weights: faces of rare ages weigh more in the fit, by the smoothed density of the labelled ages to the power
   of minus the strength (LDS; Yang et al., Delving into Deep Imbalanced Regression, ICML 2021)
 - quantiles: the answer is not the median of the predictive distribution but a higher quantile, at
-  0.5 + strength / 2 * P(65 or older). It minimises E|answer - age| - strength * P(65 or older) * answer, so as
-  far as the distribution is right, no other answer costs less over all for the same bias of the old
+  0.5 + strength / 2 * P(65 or older). It minimises E|answer - age| - strength * P(65 or older) * answer, so,
+  as far as the distribution is right, no other answer costs less over all for the same bias of the old
 
 Writes old-age.json and, with matplotlib, old-age.png. Each fit is kept in --out, and not repeated.
 """
