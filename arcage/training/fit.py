@@ -16,6 +16,7 @@ from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.assurance_text import summary
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.comparison import compare
+from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, LossCurves, Report
@@ -135,6 +136,7 @@ def fit_labelled(
         "out_of_fold": out_of_fold,
         "held_out": held_out,
         "intervals": intervals(evaluated.predictions, evaluated.labels),
+        "distribution": evaluate_distribution(evaluated.predictions, evaluated.labels),
         "age_assurance": checks and summary(checks),
     }
     if effects:

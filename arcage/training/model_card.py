@@ -8,6 +8,7 @@ from typing import Any
 from arcage.evaluation.assurance import BY_PROBABILITY
 from arcage.evaluation.assurance_text import APPARENT, LIMITS, as_text
 from arcage.evaluation.comparison import AFTER, verdicts
+from arcage.evaluation.distribution import distribution_table
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
 from arcage.report.sampling import sampling_text
 from arcage.text import code_block, code_span, counted, format_number, markdown, percent
@@ -59,6 +60,15 @@ CALIBRATED = (
     " Intervals and `p_female` were calibrated on these predictions, so coverage and ECE are right by "
     "construction here."
 )
+DISTRIBUTION = """## Distribution of the age
+
+Width: of the 90 % interval, years. CRPS: continuous ranked probability score, years. Percentages: share of \
+ages inside the interval of that level. The distribution is calibrated among faces that get about the same \
+prediction, so coverage holds by predicted age. By true age it cannot hold as well: predictions of the \
+oldest and the youngest are drawn towards the middle.
+
+{table}
+"""
 SAMPLING = """## Selection of the training faces
 
 {words}
@@ -201,6 +211,11 @@ def _sampling(manifest: Manifest) -> list[str]:
     return [SAMPLING.format(words=code_block(sampling_text(sampling)))] if sampling else []
 
 
+def _distribution(manifest: Manifest) -> list[str]:
+    report = manifest.get("distribution")
+    return [DISTRIBUTION.format(table=code_block(distribution_table(report)))] if report else []
+
+
 def _worst(manifest: Manifest) -> list[str]:
     """Return the overall metrics and those of the worst groups, with confidence intervals."""
     report, ends = manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]
@@ -252,6 +267,7 @@ SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
     _sources,
     _before_and_after,
     _metrics,
+    _distribution,
     _sampling,
     _worst,
     _age_checks,

@@ -15,6 +15,7 @@ from arcage.errors import UsageError
 from arcage.evaluation import assurance_text
 from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
+from arcage.evaluation.distribution import distribution_table, evaluate_distribution
 from arcage.evaluation.metrics import as_table
 from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
@@ -169,7 +170,8 @@ def evaluate(
         warn: called with damaged parts of the caches.
 
     Returns:
-        The metrics, as :func:`arcage.evaluation.metrics.evaluate`; the counts of the images; and
+        The metrics, as :func:`arcage.evaluation.metrics.evaluate`; the counts of the images;
+        ``distribution``, see :func:`arcage.evaluation.distribution.evaluate_distribution`; and
         ``age_assurance``, see :func:`arcage.evaluation.assurance.age_assurance`.
 
     Raises:
@@ -198,6 +200,7 @@ def evaluate(
     metrics = {
         "images": images,
         **evaluate_predictions(predictions, faces.labels()),
+        "distribution": evaluate_distribution(predictions, faces.labels()),
         "age_assurance": age_assurance(predictions, faces.labels(), images),
     }
     if request.out is not None:
@@ -295,9 +298,10 @@ def as_json(report: dict[str, Any]) -> str:
 
 
 def evaluation_text(metrics: dict[str, Any]) -> str:
-    """Format the result of :func:`evaluate` as a table, and a few lines on age checks."""
+    """Format the result of :func:`evaluate` as tables, and a few lines on age checks."""
     checks = metrics["age_assurance"]
-    lines = [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
+    lines = [distribution_table(metrics["distribution"])] if metrics["distribution"] else []
+    lines += [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
     return "\n\n".join([as_table(metrics), *lines])
 
 

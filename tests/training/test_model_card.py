@@ -34,6 +34,8 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
         "MS-Celeb-1M",
         "Held-out faces",
         f"({FOLDS} folds)",
+        "## Distribution of the age",
+        "predicted age 20-29",
         "## Intended use and limitations",
     ):
         assert words in card
