@@ -27,13 +27,15 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         report: as returned by :func:`arcage.evaluation.assurance.age_assurance`.
 
     Returns:
-        ``level``, ``faces``, ``mae`` (that of the years from 18 to 30, without its cells), ``rules`` and
-        ``needed``: each a list with the ``text`` of a rule and the cells of :data:`TEENS` and :data:`ADULTS`.
+        ``level``, ``faces``, ``mae`` (that of the years from 18 to 30, without its cells), ``ece`` (of the
+        probability of being younger, by age), ``rules`` and ``needed``: each a list with the ``text`` of a
+        rule and the cells of :data:`TEENS` and :data:`ADULTS`.
     """
     return {
         "level": report["level"],
         "faces": report["faces"],
         "mae": {name: report["mae"]["years"][name] for name in ("mae", "interval", "cells_used")},
+        "ece": {at: row["ece"] for at, row in report["reliability"].items()},
         "rules": [
             {
                 "text": rule_text(rule, threshold),
@@ -73,6 +75,11 @@ def as_text(summed: dict[str, Any]) -> str:
         text += (
             f"\nMAE from 18 to 30 years, averaged over {counted(mae['cells_used'], 'cell')} of gender and "
             f"year: {mae['mae']:.2f}{ends}"
+        )
+    if ece := summed["ece"]:
+        text += (
+            f"\nExpected calibration error of the probability of being under {', '.join(ece)}: "
+            f"{', '.join(percent(value, 1) for value in ece.values())}"
         )
     return text
 

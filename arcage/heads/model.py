@@ -72,6 +72,22 @@ class Predictions:
         """Return the predictions for some faces, given as a boolean mask or as indices."""
         return Predictions(*(getattr(self, column.name)[rows] for column in fields(self)))
 
+    def without(self, rows: Array) -> Predictions:
+        """Return the predictions with everything but the familiarity set to NaN for some faces.
+
+        Args:
+            rows: shape (n,), bool.
+        """
+        hidden = np.where(rows, np.float32(np.nan), np.float32(0))
+        return Predictions(
+            self.age + hidden,
+            self.age_low + hidden,
+            self.age_high + hidden,
+            self.p_female + hidden,
+            self.quantiles + hidden[:, None],
+            self.familiarity,
+        )
+
     def quantile(self, q: float) -> F32:
         """Return the age below which each face is with the probability ``q``, shape (n,), years.
 
@@ -417,6 +433,22 @@ class Heads:
             f"{needs}. The heads{where} were fitted by an older version of arcage and have the 90 % interval "
             "only: fit them again with `arcage fit`"
         )
+
+    def check_familiarity(self, purpose: str) -> None:
+        """Check whether the heads have a measure of familiarity.
+
+        Args:
+            purpose: what needs it, for the message.
+
+        Raises:
+            HeadsError: they have none.
+        """
+        if self.familiarity is None:
+            where = "" if self.folder is None else f" in {self.folder}"
+            raise HeadsError(
+                f"{purpose} needs a measure of familiarity. The heads{where} were fitted by an older version "
+                "of arcage and have none: fit them again with `arcage fit`"
+            )
 
     def predict(self, descriptors: Array) -> Predictions:
         """Predict the age and gender of n faces.

@@ -48,7 +48,10 @@ def test_each_rule_has_a_line(text: list[str]) -> None:
     for line in text[10:12]:
         assert " of 300, at most 1 %" in line
     assert text[12].startswith("MAE from 18 to 30 years, averaged over 26 cells of gender and year: 3.")
-    assert len(text) == 13
+    assert text[13].startswith(
+        "Expected calibration error of the probability of being under 18, 21, 25, 30: "
+    )
+    assert len(text) == 14
 
 
 def test_few_faces_and_older_heads() -> None:
