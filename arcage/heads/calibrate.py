@@ -54,8 +54,9 @@ def predictive(predictions: F32, age: F32) -> Distribution:
 
     centers = np.unique(np.quantile(predicted, (np.arange(count) + 0.5) / count).astype(np.float32))
     table = np.empty((len(centers), len(LEVELS)), np.float32)
+    own = rank(predicted)
     for row, middle in enumerate(rank(centers)):
-        distance = np.abs(rank(predicted) - middle) * count / OVERLAP
+        distance = np.abs(own - middle) * count / OVERLAP
         weight = np.maximum(1 - distance, 0) if len(centers) > 1 else np.ones(len(age))
         table[row] = weighted_quantiles(score[weight > 0], weight[weight > 0])
     return Distribution(centers, contains_age(table))
