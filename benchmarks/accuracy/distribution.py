@@ -54,7 +54,7 @@ def from_interval(p: Predictions) -> F32:
 
 
 def reliability(predictions: Predictions, age: F32) -> dict[int, dict[str, Any]]:
-    """Return the expected calibration error of ``p_under`` for each threshold, and the largest difference of a
+    """Return the expected calibration error of ``p_under`` by threshold, and the largest difference of a
     bin of at least 100 faces, with a bootstrap interval."""
     out = {}
     for threshold in THRESHOLDS:
