@@ -28,7 +28,7 @@ from arcage.evaluation.distribution import crps, distribution_table, evaluate_di
 from arcage.files import read_bytes
 from arcage.heads.distribution import LEVELS, OLDEST, YOUNGEST
 from arcage.heads.model import Heads, Predictions
-from arcage.heads.recalibrate import recalibrate_heads
+from arcage.heads.recalibrate import calibrated_heads
 from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
 from arcage.training.evaluate import predict_labelled
@@ -111,7 +111,7 @@ def calibrations(heads: Heads, x: F32, labels: Labels, count: int, draws: int) -
     for draw in range(draws):
         order = np.random.default_rng(draw).permutation(len(x))
         chosen, others = order[:count], order[count:]
-        one = recalibrate_heads(heads, x[chosen], labels.select(chosen)).heads
+        one = calibrated_heads(heads, x[chosen], labels.select(chosen))
         rows["calibrated"].append(means(one.predict(x[others]), labels.select(others)))
         wider = widened(before.select(chosen), labels.age[chosen], before.select(others))
         rows["widened"].append(means(wider, labels.select(others)))
