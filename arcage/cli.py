@@ -68,6 +68,7 @@ def predict(
     min_face: options.MinFace = 40,
     max_width: options.MaxWidth = math.inf,
     min_confidence: options.MinConfidence = 0.5,
+    min_familiarity: options.MinFamiliarity = 0,
     interval: options.Interval = 90,
     under: options.Under = None,
     max_memory: options.MaxMemory = "1GiB",
@@ -116,6 +117,7 @@ def predict(
         min_face=min_face,
         max_width=max_width,
         min_confidence=min_confidence,
+        min_familiarity=min_familiarity,
         interval=interval,
         under=tuple(dict.fromkeys(under or ())),
         limits=parse_limits(max_memory, max_seconds),
@@ -207,6 +209,43 @@ def fit(
         result = run.fit(
             wanted, report=lambda text: progress.message(with_flags(text)), warn=say, callback=progress
         )
+    if not quiet:
+        print_stdout(result.text)
+        for note in result.notes:
+            say(note)
+
+
+@app.command()
+def calibrate(
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    out: options.HeadsTo,
+    columns: options.Columns = None,
+    heads: options.HeadsFolder = None,
+    seed: options.Seed = 0,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Calibrate heads for a source of faces, given 50 to 500 labelled faces from it.
+
+    Corrects the distribution of the age, with its intervals, and p_female; nothing else is fitted again.
+    Prints coverage and errors before and after, and what is guaranteed for so many labels.
+    """
+    from arcage.output.formats import print_stdout
+    from arcage.training import request, run
+
+    wanted = request.CalibrateRequest(
+        caches=cache,
+        labels=labels,
+        columns=columns or (),
+        pack=pack,
+        out=out,
+        heads=heads,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    result = run.calibrate(wanted, report=reporter(quiet), warn=say)
     if not quiet:
         print_stdout(result.text)
         for note in result.notes:
