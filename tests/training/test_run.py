@@ -97,6 +97,21 @@ def test_compare(ready: Path) -> None:
     assert [line[:3] for line in reported if "too optimistic" in line] == ["A: ", "B: "]
 
 
+def test_training_faces_are_recognised_whatever_the_labels_are_called(ready: Path) -> None:
+    """Otherwise a comparison would praise the heads that know the faces."""
+    lines = ["path,age,gender"]
+    for photo in sorted(Path("photos").rglob("*_*")):
+        age, gender, *_ = photo.name.split("_")
+        lines.append(f"{photo.name},{age},{gender}")
+    Path("mine.csv").write_text("\n".join(lines))
+    mine: dict[str, Any] = {"caches": [Path("cache")], "labels": ["mine.csv"]}
+    reported: list[str] = []
+    evaluate(EvaluateRequest(**mine, heads=Path("heads")), report=reported.append)
+    assert re.search("the heads were fitted on [0-9]+ of these [0-9]+ faces: the metrics are", reported[-1])
+    warnings = compare(CompareRequest(**mine, heads_a="heads", heads_b="heads"))["warnings"]
+    assert [text.startswith("the heads were fitted on ") for text in warnings.values()] == [True, True]
+
+
 def test_describe(ready: Path) -> None:
     warned: list[str] = []
     description = describe_labels(DescribeRequest(**LABELLED), warn=warned.append)
