@@ -68,6 +68,7 @@ def predict(
     min_face: options.MinFace = 40,
     max_width: options.MaxWidth = math.inf,
     min_confidence: options.MinConfidence = 0.5,
+    min_familiarity: options.MinFamiliarity = 0,
     interval: options.Interval = 90,
     under: options.Under = None,
     max_memory: options.MaxMemory = "1GiB",
@@ -116,6 +117,7 @@ def predict(
         min_face=min_face,
         max_width=max_width,
         min_confidence=min_confidence,
+        min_familiarity=min_familiarity,
         interval=interval,
         under=tuple(dict.fromkeys(under or ())),
         limits=parse_limits(max_memory, max_seconds),
@@ -214,6 +216,43 @@ def fit(
 
 
 @app.command()
+def calibrate(
+    cache: options.CacheFolders,
+    labels: options.Labels,
+    out: options.HeadsTo,
+    columns: options.Columns = None,
+    heads: options.HeadsFolder = None,
+    seed: options.Seed = 0,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Calibrate heads for a source of faces, given 50 to 500 labelled faces from it.
+
+    Corrects the distribution of the age, with its intervals, and p_female; nothing else is fitted again.
+    Prints coverage and errors before and after, and what is guaranteed for so many labels.
+    """
+    from arcage.output.formats import print_stdout
+    from arcage.training import request, run
+
+    wanted = request.CalibrateRequest(
+        caches=cache,
+        labels=labels,
+        columns=columns or (),
+        pack=pack,
+        out=out,
+        heads=heads,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    result = run.calibrate(wanted, report=reporter(quiet), warn=say)
+    if not quiet:
+        print_stdout(result.text)
+        for note in result.notes:
+            say(note)
+
+
+@app.command()
 def evaluate(
     cache: options.CacheFolders,
     labels: options.Labels,
@@ -228,12 +267,12 @@ def evaluate(
     overwrite: options.Overwrite = False,
     quiet: options.QuietTable = False,
 ) -> None:
-    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group.
+    """Report the heads' errors on labelled faces: overall, by age band, by gender and by group; and how many
+    minors and adults an age check would accept and challenge.
 
     With --holdout, or labels with a split, only on the faces that `arcage fit` with the same share and labels
     holds out.
     """
-    from arcage.evaluation.metrics import as_table
     from arcage.output.formats import print_stdout
     from arcage.training import request, run
 
@@ -251,7 +290,7 @@ def evaluate(
     )
     metrics = run.evaluate(wanted, report=reporter(quiet), warn=say)
     if as_json or not (quiet and (out or report)):
-        print_stdout(run.as_json(metrics) if as_json else as_table(metrics))
+        print_stdout(run.as_json(metrics) if as_json else run.evaluation_text(metrics))
 
 
 @app.command()

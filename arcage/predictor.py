@@ -66,6 +66,8 @@ class Predictor:
         min_face: minimum face width in pixels, 8 or more; lower values take longer on large images.
         max_width: years; an age whose interval is wider is None, and the interval stays.
         min_confidence: 0.5 to 1; a gender with a lower probability is None, and ``p_female`` stays.
+        min_familiarity: 0 to 1; of a less familiar face, all that is predicted is None, and ``familiarity``
+            stays. Faces below :data:`arcage.heads.familiarity.UNFAMILIAR` are unlike the training faces.
         interval: level of the interval in ``age_low`` and ``age_high``, percent: 1 to 99.6.
         under: whole ages, years. For each, such as 18, ``more`` of a prediction has the probability of being
             younger: ``p_under_18``.
@@ -93,6 +95,7 @@ class Predictor:
         min_face: int = DEFAULT_MIN_FACE,
         max_width: float = math.inf,
         min_confidence: float = 0.5,
+        min_familiarity: float = 0.0,
         interval: float = 90,
         under: Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
@@ -109,6 +112,8 @@ class Predictor:
             raise UsageError(f"max_width is a number of years, not {max_width}")
         if not 0.5 <= min_confidence <= 1:
             raise UsageError(f"min_confidence is between 0.5 and 1, not {min_confidence}")
+        if not 0 <= min_familiarity <= 1:
+            raise UsageError(f"min_familiarity is between 0 and 1, not {min_familiarity}")
         if not 1 <= interval <= 100 * HIGHEST_LEVEL:
             raise UsageError(f"interval is between 1 and {100 * HIGHEST_LEVEL:g}, not {interval:g}")
         if wrong := [age for age in under if age != int(age) or not YOUNGEST < age <= OLDEST]:
@@ -117,11 +122,14 @@ class Predictor:
         self._min_score = min_score
         self._max_width = max_width
         self._min_confidence = min_confidence
+        self._min_familiarity = min_familiarity
         self._interval = interval
         self._under = tuple(dict.fromkeys(map(int, under)))
         self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
+        if min_familiarity:
+            self._heads.check_familiarity("`min_familiarity`")
         if interval != 90:
             self._heads.check_distribution(f"`interval` {interval:g}")
         if self._under:
@@ -260,6 +268,7 @@ class Predictor:
             predictions,
             max_width=self._max_width,
             min_confidence=self._min_confidence,
+            min_familiarity=self._min_familiarity,
             interval=self._interval,
             under=self._under,
         )

@@ -132,6 +132,9 @@ class Prediction:
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
     """Why the image is unreadable."""
+    familiarity: float | None = None
+    """The share of the training faces that are farther from the average of them than this face, 0 to 1. None
+    if the heads lack this measure."""
     more: Mapping[str, float | None] = field(default_factory=dict, hash=False)
     """The columns that were asked for in addition, by name, such as ``p_under_18``: the probability of being
     younger than 18 years, 0 to 1. Empty without a face."""

@@ -129,6 +129,8 @@ class FakeHeads:
 
     fingerprint = FINGERPRINT
     calls: ClassVar[list[int]] = []
+    familiarity = float("nan")
+    """Of all faces; NaN for heads without this measure."""
 
     def check(self, fingerprint: str, pack: str = "") -> None:
         if fingerprint != FINGERPRINT:
@@ -137,11 +139,16 @@ class FakeHeads:
     def check_distribution(self, purpose: str) -> None:
         pass
 
+    def check_familiarity(self, purpose: str) -> None:
+        if np.isnan(self.familiarity):
+            raise HeadsError(f"{purpose} needs a measure of familiarity")
+
     def predict(self, descriptors: Any) -> Any:
         self.calls.append(len(descriptors))
         age, p_female = np.asarray(descriptors, np.float32).T
         quantiles = age[:, None] + 20 * np.subtract(LEVELS, 0.5).astype(np.float32)
-        return Predictions(age, age - 5, age + 7.5, p_female, quantiles)
+        familiarity = np.full(len(age), self.familiarity, np.float32)
+        return Predictions(age, age - 5, age + 7.5, p_female, quantiles, familiarity)
 
 
 def load_heads(folder: Path | None = None) -> FakeHeads:

@@ -14,6 +14,7 @@ from pages import Page, picture
 from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.model import Heads, Predictions
 from arcage.report.evaluation_report import HTML, Evaluation, write_report
@@ -59,15 +60,19 @@ def answer(faces: LabelledFaces) -> Predictions:
     wrong = np.arange(n) % 5 == 0
     sure = np.linspace(0.95, 0.6, n).astype(np.float32)
     female = (faces.gender == 1) ^ wrong
-    return Predictions(guess, guess - 8, guess + 8, np.where(female, sure, 1 - sure).astype(np.float32))
+    p_female = np.where(female, sure, 1 - sure).astype(np.float32)
+    familiarity = np.geomspace(1e-6, 1, n).astype(np.float32)
+    return Predictions(guess, guess - 8, guess + 8, p_female, familiarity=familiarity)
 
 
 def report_on(
     folder: Path, faces: LabelledFaces, answers: Predictions, **options: Any
 ) -> tuple[dict[str, Any], Page]:
+    images, labels = asdict(faces.counts), replace(faces.labels(), source=None)
     report = {
-        "images": asdict(faces.counts),
-        **evaluate(answers, replace(faces.labels(), source=None)),
+        "images": images,
+        **evaluate(answers, labels),
+        "age_assurance": age_assurance(answers, labels, images),
     }
     prepare(folder)
     images = options.pop("images", ())

@@ -48,6 +48,34 @@ def picture() -> np.ndarray:
     return cv2.GaussianBlur(noise, (0, 0), 3)
 
 
+def test_weights_by_the_density_of_ages(load: Any) -> None:
+    weights = load("old_age").density_weights
+    age = np.concatenate([np.full(900, 30), np.full(90, 60), [99]]).astype(np.float32)
+    assert set(weights(age, 0).tolist()) == {1}
+    one = weights(age, 1)
+    assert (one[0], one[-1]) == (1, 20)
+    # The density far from other ages is proportional to the number of faces.
+    assert one[950] == pytest.approx(10)
+    assert weights(age, 0.5)[950] == pytest.approx(10**0.5)
+
+
+def test_a_higher_quantile_for_faces_that_may_be_old(load: Any) -> None:
+    from arcage.heads.distribution import LEVELS
+    from arcage.heads.model import Predictions
+
+    old_age = load("old_age")
+    # Ages are even between 10 years below and above the median.
+    median = np.array([30, 64.5, 90], np.float32)
+    quantiles = (median[:, None] + 20 * (np.array(LEVELS) - 0.5)).astype(np.float32)
+    predictions = Predictions(median + 1, *[np.full(3, np.nan, np.float32)] * 3, quantiles)
+    # P(65 or older) is 0, one half and 1, so the levels are 0.5, 0.6 and 0.7.
+    assert old_age.higher(predictions, 0.4) == pytest.approx(median + 1 + [0, 2, 4], abs=0.02)
+    assert old_age.higher(predictions, 0) == pytest.approx(median + 1)
+    age = np.full(20, 70.0)
+    row = old_age.row("quantiles", 0.4, age + 3, age + 1, age)
+    assert (row["cost"][0], row["bias_old"][0], row["mae"][0], row["predicted_old"]) == (2, 3, 3, 20)
+
+
 def test_fairface_by_hand(load: Any) -> None:
     truth = {
         "a.jpg": ("0-2", "female"),

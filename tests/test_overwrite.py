@@ -26,7 +26,7 @@ from arcage.report.plots import new_axes, png
 from arcage.report.predictions_page import check_page_file, write_page
 from arcage.training.folder import check_heads_folder
 from arcage.types import Prediction
-from arcage.video.write import check_frames_file, write_frames
+from arcage.video.write import FRAME_COLUMNS, check_frames_file, write_frames
 
 Run = Callable[..., Any]
 ROWS = [
@@ -54,6 +54,22 @@ def test_rows_are_recognised(tmp_path: Path, suffix: str, rows: list[Prediction]
     with write_file(path) as write:
         write(rows)
     check_rows_file(path)
+
+
+def test_rows_and_frames_of_older_versions_are_recognised(tmp_path: Path) -> None:
+    """They had no familiarity."""
+    old = COLUMNS[: COLUMNS.index("familiarity")]
+    assert (*old, "familiarity") == COLUMNS
+    (tmp_path / "a.csv").write_text(",".join(old) + "\n")
+    (tmp_path / "b.csv").write_text(",".join([*old, "p_under_18"]) + "\n")
+    line = '"path": "a", ' + ", ".join(f'"{name}": null' for name in old[1:])
+    (tmp_path / "a.jsonl").write_text(f"{{{line}}}\n")
+    pq.write_table(pa.table({name: [1] for name in old}), tmp_path / "a.parquet")
+    for name in ("a.csv", "b.csv", "a.jsonl", "a.parquet"):
+        check_rows_file(tmp_path / name)
+    frames = ",".join(FRAME_COLUMNS[: FRAME_COLUMNS.index("familiarity")])
+    (tmp_path / "frames.csv").write_text(frames + "\n")
+    check_frames_file(tmp_path / "frames.csv")
 
 
 def test_rows_that_an_editor_has_saved_are_recognised(tmp_path: Path) -> None:

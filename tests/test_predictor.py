@@ -167,6 +167,20 @@ def test_a_low_confidence_hides_the_gender(fake: None, least: float) -> None:
         assert after == dataclasses.replace(before, gender=before.gender if sure else None)
 
 
+def test_a_low_familiarity_hides_what_is_predicted(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HeadsError, match="`min_familiarity` needs a measure of familiarity"):
+        Predictor(min_familiarity=0.5)
+    assert [row.familiarity for row in Predictor().predict(THREE)] == [None] * 3
+    monkeypatch.setattr(FakeHeads, "familiarity", 0.25)
+    plain = Predictor().predict(THREE)
+    assert Predictor(min_familiarity=0.25).predict(THREE) == plain
+    nothing = dict.fromkeys(("age", "age_low", "age_high", "gender", "p_female"))
+    for before, after in zip(plain, Predictor(min_familiarity=0.5).predict(THREE), strict=True):
+        assert before.age is not None
+        assert before.familiarity == 0.25
+        assert after == dataclasses.replace(before, **nothing)  # type: ignore[arg-type]
+
+
 def test_arguments_are_checked(fake: None) -> None:
     with pytest.raises(UsageError, match="all, largest, center"):
         Predictor(faces="smallest")  # type: ignore[arg-type]
@@ -176,6 +190,8 @@ def test_arguments_are_checked(fake: None) -> None:
         Predictor(max_width=math.nan)
     with pytest.raises(UsageError, match=r"between 0\.5 and 1"):
         Predictor(min_confidence=0.4)
+    with pytest.raises(UsageError, match="min_familiarity is between 0 and 1"):
+        Predictor(min_familiarity=-0.1)
     with pytest.raises(HeadsError):
         Predictor(pack="another")
 

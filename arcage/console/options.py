@@ -194,6 +194,12 @@ MinConfidence = Annotated[
     float,
     typer.Option(min=0.5, max=1, help="Hide genders whose probability is lower than this."),
 ]
+MinFamiliarity = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Hide what is predicted for faces that are less like the training faces than this."
+    ),
+]
 Annotate = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Write images and videos with boxes and labels into DIR."),

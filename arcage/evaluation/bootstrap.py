@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,21 +77,40 @@ def interval(columns: F64, persons: Array | None = None, *, seed: int = 0) -> F6
     """
     sums = np.column_stack([np.ones(len(columns)), columns])
     if persons is not None:
-        index = np.unique(persons, return_inverse=True)[1]
-        sums = np.stack([np.bincount(index, weights=column) for column in sums.T], axis=1)
-    n = len(sums)
-    if n < FEWEST:
+        sums = sums_by_person(sums, persons)
+    if len(sums) < FEWEST:
         return None
+    means = np.concatenate(
+        [(drawn := times @ sums)[:, 1:] / drawn[:, :1] for times in resamples(len(sums), seed=seed)]
+    )
+    return percentile_ends(means)
+
+
+def sums_by_person(columns: F64, persons: Array) -> F64:
+    """Return the sums of the columns over the faces of each person, shape (persons, k)."""
+    index = np.unique(persons, return_inverse=True)[1]
+    return np.stack([np.bincount(index, weights=column) for column in columns.T], axis=1)
+
+
+def resamples(count: int, *, seed: int = 0) -> Iterator[F64]:
+    """Yield how often each of ``count`` persons is drawn in each bootstrap sample.
+
+    The products with sums over the faces of each person give the sums of the samples without copying a face.
+
+    Yields:
+        Arrays of shape (samples, count), :data:`RESAMPLES` samples in all.
+    """
     rng = np.random.default_rng(seed)
-    means = np.empty((RESAMPLES, columns.shape[1]))
-    step = max(1, _AT_ONCE // n)
+    step = max(1, _AT_ONCE // count)
     for start in range(0, RESAMPLES, step):
-        count = min(step, RESAMPLES - start)
-        # The sums of each person and how often they are drawn give the mean without copying any face.
-        draws = rng.integers(0, n, (count, n)) + n * np.arange(count)[:, None]
-        times = np.bincount(draws.ravel(), minlength=count * n).reshape(count, n)
-        drawn = times.astype(np.float64) @ sums
-        means[start : start + count] = drawn[:, 1:] / drawn[:, :1]
+        samples = min(step, RESAMPLES - start)
+        draws = rng.integers(0, count, (samples, count)) + count * np.arange(samples)[:, None]
+        times = np.bincount(draws.ravel(), minlength=samples * count)
+        yield times.reshape(samples, count).astype(np.float64)
+
+
+def percentile_ends(values: F64) -> F64:
+    """Return the percentile interval of each column of bootstrap values, (samples, k) -> (k, 2)."""
     tail = 50 * (1 - LEVEL)
-    ends: F64 = np.percentile(means, [tail, 100 - tail], axis=0).T
+    ends: F64 = np.percentile(values, [tail, 100 - tail], axis=0).T
     return ends

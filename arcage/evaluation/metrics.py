@@ -9,7 +9,7 @@ import numpy as np
 
 from arcage.heads.model import Predictions
 from arcage.text import format_number, visible
-from arcage.types import F32, F64, Array, Labels
+from arcage.types import F64, Array, Labels
 
 BAND = 10
 """Width of an age band, years."""
@@ -125,7 +125,7 @@ def compute_metrics(predictions: Predictions, labels: Labels) -> Metrics:
     out["n_gender"] = int(known.sum())
     if known.any():
         out.update({name: float(columns[name][known].mean()) for name in GENDER_MEANS})
-        out["ece"] = _calibration_error(predictions.p_female[known].astype(np.float64), labels.gender[known])
+        out["ece"] = calibration_error(predictions.p_female[known].astype(np.float64), labels.gender[known])
     return out
 
 
@@ -157,11 +157,17 @@ def calibration_bins(p: Array) -> Array:
     return np.asarray(np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1))
 
 
-def _calibration_error(p: F64, gender: F32) -> float:
+def calibration_error(p: F64, outcome: Array) -> float:
+    """Return the expected calibration error of probabilities (Guo et al., ICML 2017).
+
+    Args:
+        p: shape (n,), 0 to 1, n at least 1.
+        outcome: shape (n,), 1 where the event happened, 0 elsewhere.
+    """
     bins = calibration_bins(p)
     return float(
         sum(
-            abs((p[bins == b] - gender[bins == b]).sum()) / len(p)
+            abs((p[bins == b] - outcome[bins == b]).sum()) / len(p)
             for b in range(ECE_BINS)
             if (bins == b).any()
         )

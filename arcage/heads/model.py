@@ -72,6 +72,22 @@ class Predictions:
         """Return the predictions for some faces, given as a boolean mask or as indices."""
         return Predictions(*(getattr(self, column.name)[rows] for column in fields(self)))
 
+    def without(self, rows: Array) -> Predictions:
+        """Return the predictions with everything but the familiarity set to NaN for some faces.
+
+        Args:
+            rows: shape (n,), bool.
+        """
+        hidden = np.where(rows, np.float32(np.nan), np.float32(0))
+        return Predictions(
+            self.age + hidden,
+            self.age_low + hidden,
+            self.age_high + hidden,
+            self.p_female + hidden,
+            self.quantiles + hidden[:, None],
+            self.familiarity,
+        )
+
     def quantile(self, q: float) -> F32:
         """Return the age below which each face is with the probability ``q``, shape (n,), years.
 
@@ -238,15 +254,22 @@ class AgeModel:
     stack: Stacked
     calibration: Calibration
     adapted: Adaptation | None = None
+    shift: Linear | None = None
+    """What is added to the predictions of heads that are calibrated for a source: a line from the predicted
+    age, shape (n, 1) -> (n, 1). Adapted heads have none."""
 
     def __call__(self, x: F32) -> Ages:
         """Predict from descriptors, shape (n, dimension)."""
         if self.adapted is None or self.adapted.calibration is None:
-            return ages(self.calibration, self.stack(x))
+            return ages(self.calibration, self.shifted(self.stack(x)))
         outputs = self.stack.forward(x)
         weight = self.adapted.weight(outputs)
         predictions = outputs.predictions + self.adapted.shift(outputs, weight)
         return self.blended(predictions, weight, self.adapted.calibration)
+
+    def shifted(self, outputs: F32) -> F32:
+        """Return the predictions for outputs of the stack."""
+        return outputs if self.shift is None else outputs + self.shift(outputs[:, :1])
 
     def blended(self, predictions: F32, weight: F32, other: Calibration) -> Ages:
         """Return ages with intervals and quantiles between those of the head's own calibration and another.
@@ -410,6 +433,22 @@ class Heads:
             f"{needs}. The heads{where} were fitted by an older version of arcage and have the 90 % interval "
             "only: fit them again with `arcage fit`"
         )
+
+    def check_familiarity(self, purpose: str) -> None:
+        """Check whether the heads have a measure of familiarity.
+
+        Args:
+            purpose: what needs it, for the message.
+
+        Raises:
+            HeadsError: they have none.
+        """
+        if self.familiarity is None:
+            where = "" if self.folder is None else f" in {self.folder}"
+            raise HeadsError(
+                f"{purpose} needs a measure of familiarity. The heads{where} were fitted by an older version "
+                "of arcage and have none: fit them again with `arcage fit`"
+            )
 
     def predict(self, descriptors: Array) -> Predictions:
         """Predict the age and gender of n faces.

@@ -15,7 +15,16 @@ from typing import IO, Any, Literal, NoReturn, cast
 
 from arcage.errors import ForeignFileError, OutputError, UsageError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
-from arcage.output.rows import COLUMNS, DECIMALS, MORE_COLUMNS, json_row, more_values, text_cells, values
+from arcage.output.rows import (
+    COLUMNS,
+    DECIMALS,
+    MORE_COLUMNS,
+    OLD_COLUMNS,
+    json_row,
+    more_values,
+    text_cells,
+    values,
+)
 from arcage.output.table import write_table
 from arcage.process.streams import discard_output
 from arcage.text import csv_writer, visible, visible_json
@@ -60,8 +69,8 @@ def check_rows_file(path: Path) -> None:
 
         try:
             names = pq.read_schema(path).names
-            own = names[: len(COLUMNS)] == list(COLUMNS) and all(
-                re.fullmatch(MORE_COLUMNS, name) for name in names[len(COLUMNS) :]
+            own = names[: len(OLD_COLUMNS)] == list(OLD_COLUMNS) and all(
+                re.fullmatch(MORE_COLUMNS, name) for name in names[len(OLD_COLUMNS) :]
             )
         except (pa.ArrowException, OSError):
             own = False
@@ -70,10 +79,10 @@ def check_rows_file(path: Path) -> None:
 
 
 _MARKS = {
-    "csv": csv_mark(COLUMNS, MORE_COLUMNS),
+    "csv": csv_mark(OLD_COLUMNS, MORE_COLUMNS),
     # A table with additional keys was not written by arcage.
     "jsonl": rb"\A\{"
-    + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in COLUMNS)
+    + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in OLD_COLUMNS)
     + rb'(, "(%b)": (null|[-+.e\d]+))*' % MORE_COLUMNS.encode()
     + rb"\}\r?(\n|\Z)",
     "parquet": rb"PAR1\Z",

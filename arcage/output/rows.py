@@ -16,14 +16,17 @@ from arcage.types import Array, Face, Prediction
 
 COLUMNS = tuple(field.name for field in fields(Prediction) if field.name != "more")
 """Columns of every output, in order. Those that are asked for in addition follow."""
-MORE_COLUMNS = r"p_under_\d+"
-"""A regular expression for the names of additional columns."""
+OLD_COLUMNS = COLUMNS[: COLUMNS.index("familiarity")]
+"""Columns of every output of older versions."""
+MORE_COLUMNS = r"familiarity|p_under_\d+"
+"""A regular expression for the names of columns that may follow :data:`OLD_COLUMNS`."""
 MORE_DECIMALS = 4
 """Decimals of additional columns in text formats."""
 DECIMALS = {
     **dict.fromkeys(("x1", "y1", "x2", "y2", "age", "age_low", "age_high"), 1),
     "det_score": 3,
     "p_female": 4,
+    "familiarity": 6,
 }
 """Decimals of numbers in text formats. Parquet keeps full precision."""
 
@@ -44,6 +47,8 @@ class Estimate:
     p_female: float | None
     """0 to 1."""
     gender: Literal["female", "male"] | None
+    familiarity: float | None = None
+    """0 to 1."""
     more: Mapping[str, float | None] = field(default_factory=dict)
     """See :class:`~arcage.types.Prediction`."""
 
@@ -58,6 +63,7 @@ def estimates(
     *,
     max_width: float = math.inf,
     min_confidence: float = 0.5,
+    min_familiarity: float = 0,
     interval: float = 90,
     under: Sequence[int] = (),
 ) -> list[Estimate]:
@@ -67,10 +73,13 @@ def estimates(
         predictions: of n faces.
         max_width: hide ages whose interval is wider than this, years. The interval stays.
         min_confidence: hide genders with a lower probability, 0.5 to 1. ``p_female`` stays.
+        min_familiarity: hide all that is predicted for less familiar faces, 0 to 1. ``familiarity`` stays.
         interval: level of the interval, percent.
         under: ages, for the probabilities of being younger.
     """
     p = predictions
+    if min_familiarity > 0:
+        p = p.without(p.familiarity < min_familiarity)
     age_low, age_high = p.interval(interval / 100)
     more = {under_column(threshold): _values(p.p_under(threshold)) for threshold in under}
     confident = np.maximum(p.p_female, 1 - p.p_female) >= min_confidence
@@ -79,7 +88,7 @@ def estimates(
     female = (p.p_female >= 0.5).tolist()
     genders = [("female" if f else "male") if c else None for f, c in zip(female, confident, strict=True)]
     rows = [dict(zip(more, row, strict=True)) for row in zip(*more.values(), strict=True)]
-    return list(map(Estimate, *columns, genders, rows or [{}] * len(p)))
+    return list(map(Estimate, *columns, genders, _values(p.familiarity), rows or [{}] * len(p)))
 
 
 def _values(column: Array) -> list[float | None]:
@@ -113,6 +122,7 @@ def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate)
         p_female=estimate.p_female,
         status="ok",
         error=None,
+        familiarity=estimate.familiarity,
         more=estimate.more,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from arcage.heads.familiarity import UNFAMILIAR
 from arcage.text import counted
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class Summary:
     unreadable: int = 0
     faces: int = 0
     """Faces in the output."""
+    unfamiliar: int = 0
+    """Faces that are unlike the training faces; see :data:`arcage.heads.familiarity.UNFAMILIAR`."""
     from_cache: int = 0
     """Images whose descriptors were in the cache."""
     multi_frame: int = 0
@@ -67,11 +70,17 @@ class Summary:
             return [f"no images found in {asked}"]
         if quiet:
             return []
-        counts = [str(self)] if self.images > 1 else []
-        if not self.multi_frame:
-            return counts
-        have = "an image has" if self.multi_frame == 1 else f"{self.multi_frame:,} images have"
-        return [*counts, f"{have} more than one picture (an animation or pages): the first was read"]
+        out = [str(self)] if self.images > 1 else []
+        if self.multi_frame:
+            have = "an image has" if self.multi_frame == 1 else f"{self.multi_frame:,} images have"
+            out.append(f"{have} more than one picture (an animation or pages): the first was read")
+        if self.unfamiliar:
+            are = "1 face is" if self.unfamiliar == 1 else f"{self.unfamiliar:,} faces are"
+            out.append(
+                f"{are} unlike the faces that the heads were fitted on (familiarity below {UNFAMILIAR:.5f}): "
+                "do not rely on what is predicted for them"
+            )
+        return out
 
     def exit_code(self, *, only: str | None = None, strict: bool = False, shard: bool = False) -> int:
         """Return 1 if the run counts as failed, otherwise 0.

@@ -54,6 +54,7 @@ class PredictRequest:
     min_face: int = 40
     max_width: float = math.inf
     min_confidence: float = 0.5
+    min_familiarity: float = 0
     interval: float = 90
     under: Sequence[int] = ()
     limits: DecodeLimits = DEFAULT_LIMITS

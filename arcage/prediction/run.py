@@ -177,6 +177,7 @@ def _predictor(request: PredictRequest, device: str) -> Predictor:
         min_face=request.min_face,
         max_width=request.max_width,
         min_confidence=request.min_confidence,
+        min_familiarity=request.min_familiarity,
         interval=request.interval,
         under=request.under,
         limits=request.limits,

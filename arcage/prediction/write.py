@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 from arcage.errors import ArcageError
+from arcage.heads.familiarity import UNFAMILIAR
 from arcage.output.formats import Write
 from arcage.output.summary import Summary
 from arcage.process.interrupt import interruptible, uninterrupted
@@ -63,6 +64,9 @@ def write_predictions(
             if add is not None:
                 add(source, rows)
             summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
+            summary.unfamiliar += sum(
+                row.familiarity is not None and row.familiarity < UNFAMILIAR for row in rows
+            )
             if annotator is not None:
                 summary.drawn += annotator.draw(source, rows)
             progress()

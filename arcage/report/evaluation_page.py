@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from arcage.audit.records import picture_key
 from arcage.evaluation.bootstrap import FEWEST
+from arcage.evaluation.distribution import BANDINGS, TABLE
 from arcage.evaluation.metrics import COLUMNS, FEW, SUBGROUPS, as_text
+from arcage.report.assurance_section import assurance_section
 from arcage.report.elements import (
     NO_THUMBNAILS,
     comparison_lines,
@@ -41,6 +43,7 @@ def evaluation_page(report: dict[str, Any], plots: Plots, thumbnails: Mapping[st
         _tables(report),
         _sampling(report["measured"]["heads"]["sampling"]),
         _plots(plots),
+        assurance_section(report["age_assurance"], report["measured"]["labels"], plots),
         _worst_faces(report["worst_faces"], thumbnails),
     ]
     return document(f"arcage report: {labels}", f"Age and gender heads on {labels}", sections, "report.json")
@@ -151,19 +154,48 @@ def _tables(report: dict[str, Any]) -> str:
         "most five years. Covered: share of ages inside the 90 % interval; width in years. Gender: accuracy. "
         f"ECE: calibration error of p_female. Pale rows have fewer than {FEW} faces.</p>"
     )
-    return "\n".join(out)
+    return "\n".join([*out, *_distribution(report.get("distribution"))])
 
 
-def _table(rows: dict[str, Any], intervals: dict[str, Any], word: str) -> str:
-    heads = "".join(f"<th>{html_text(heading)}</th>" for heading, _, _ in COLUMNS)
+def _distribution(report: dict[str, Any] | None) -> list[str]:
+    """Return the tables of the predictive distribution, in bands of the true and of the predicted age."""
+    if not report:
+        return []
+    out = ["<h2>Distribution of the age</h2>"]
+    for banding, words in BANDINGS.items():
+        out.append(f"<h3>By {words}</h3>")
+        rows, intervals = report[banding], report["intervals"][banding]
+        if banding == "true_age":
+            rows = {"all": report["overall"], **rows}
+            intervals = {"all": report["intervals"]["overall"], **intervals}
+        out.append(_table(rows, intervals, words, TABLE))
+    out.append(
+        '<p class="note">CRPS: continuous ranked probability score, in years, lower is better; for a '
+        "prediction without uncertainty it is the absolute error. Width of the 90 % interval, in years. The "
+        "other columns: share of ages inside the interval of that level. The distribution is calibrated "
+        "among faces that get about the same prediction, so coverage holds by predicted age. By true age it "
+        "cannot hold as well: the oldest and the youngest are covered less often, because predictions are "
+        "drawn towards the middle.</p>"
+    )
+    return out
+
+
+def _table(
+    rows: dict[str, Any],
+    intervals: dict[str, Any],
+    word: str,
+    columns: Sequence[tuple[str, str, str]] = COLUMNS,
+) -> str:
+    heads = "".join(f"<th>{html_text(heading)}</th>" for heading, _, _ in columns)
     body = []
     for name, row in rows.items():
         cells = "".join(
             f"<td>{as_text(row, key, style)}"
             f'<div class="ci">{_interval(intervals[name].get(key), style)}</div></td>'
-            for _, key, style in COLUMNS
+            for _, key, style in columns
         )
-        few = ' class="few"' if max(row["n_age"], row["n_gender"]) < FEW else ""
+        faces = max(row[key] for _, key, style in columns if style == "{:,}")
+        few = ' class="few"' if faces < FEW else ""
         body.append(f"<tr{few}><th>{html_text(name)}</th>{cells}</tr>")
     return (
         f'<div class="wide"><table><thead><tr><th>{html_text(word)}</th>{heads}</tr></thead>'

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from arcage.evaluation.metrics import FEW
-from arcage.report.plots import Colours, legend, new_axes, png
+from arcage.report.plots import Colours, bars, hollow, legend, new_axes, png
 from arcage.types import F32
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MANY = 1500
 """Minimum number of faces to draw their density instead of single points."""
@@ -46,6 +43,11 @@ CAPTIONS = {
         "Gender accuracy of the most certain faces",
         "Only the faces with p_female farthest from one half are kept.",
     ),
+    "kept_by_familiarity": (
+        "Age error of the most familiar faces",
+        "Only the faces that are most like the training faces are kept. The line rises at its end if "
+        "leaving out the least familiar faces lowers the error of the others.",
+    ),
 }
 """Title and caption of each plot, in the order of the page."""
 
@@ -72,6 +74,9 @@ def draw_plots(report: dict[str, Any], predicted: F32, age: F32, colours: Colour
         plots["reliability"] = _reliability(curves["reliability"], colours)
         rows = [(100 * row["share"], 100 * row["gender_accuracy"]) for row in curves["kept_by_confidence"]]
         plots["kept_by_confidence"] = _kept(rows, "most certain", "gender accuracy (%)", colours)
+    if curves["kept_by_familiarity"]:
+        rows = [(100 * row["share"], row["mae"]) for row in curves["kept_by_familiarity"]]
+        plots["kept_by_familiarity"] = _kept(rows, "most familiar", "MAE (years)", colours)
     return plots
 
 
@@ -110,10 +115,10 @@ def _error_by_age(rows: list[dict[str, Any]], colours: Colours) -> bytes:
         ("bias", "mean signed error (bias)", colours.second, "s"),
     ):
         y = [row[key] for row in rows]
-        _bars(axes, x, [row[f"{key}_interval"] for row in rows], colour)
+        bars(axes, x, [row[f"{key}_interval"] for row in rows], colour)
         axes.plot(x, y, color=colour, marker=marker, markersize=4.5, label=label)
         few = [row["faces"] < FEW for row in rows]
-        _hollow(axes, few, x, y, colour, colours.ground, marker)
+        hollow(axes, few, x, y, colour, colours.ground, marker)
     axes.axhline(0, color=colours.text, linewidth=0.8)
     axes.set(xlabel="labelled age (years)", ylabel="error (years)", xlim=(0, None))
     legend(axes)
@@ -125,10 +130,10 @@ def _coverage(bands: dict[str, Any], intervals: dict[str, Any], colours: Colours
     x = np.arange(len(bands))
     share = [100 * row["coverage"] for row in bands.values()]
     ends = [intervals[name]["coverage"] for name in bands]
-    _bars(above, x, [None if e is None else [100 * e[0], 100 * e[1]] for e in ends], colours.first)
+    bars(above, x, [None if e is None else [100 * e[0], 100 * e[1]] for e in ends], colours.first)
     above.plot(x, share, "o", color=colours.first, markersize=4.5)
     few = [row["n_age"] < FEW for row in bands.values()]
-    _hollow(above, few, x, share, colours.first, colours.ground)
+    hollow(above, few, x, share, colours.first, colours.ground)
     above.axhline(100 * NOMINAL, color=colours.second, linewidth=1.2, label="nominal: 90 %")
     lowest = min([*share, *(100 * e[0] for e in ends if e), 80])
     above.set(ylabel="covered (%)", ylim=(max(lowest - 3, -3), 101.5))
@@ -146,10 +151,10 @@ def _reliability(rows: list[dict[str, Any]], colours: Colours) -> bytes:
     share = [100 * row["female"] for row in rows]
     ends = [row["female_interval"] for row in rows]
     above.plot([0, 100], [0, 100], color=colours.second, linewidth=1.2, label="perfect calibration")
-    _bars(above, x, [None if e is None else [100 * e[0], 100 * e[1]] for e in ends], colours.first)
+    bars(above, x, [None if e is None else [100 * e[0], 100 * e[1]] for e in ends], colours.first)
     above.plot(x, share, "o", color=colours.first, markersize=4.5, label="faces in a bin")
     few = [row["faces"] < FEW for row in rows]
-    _hollow(above, few, x, share, colours.first, colours.ground)
+    hollow(above, few, x, share, colours.first, colours.ground)
     above.set(xlim=(-2, 102), ylim=(-4, 104), ylabel="labelled female (%)")
     legend(above)
     edges = np.array([100 * row["from"] for row in rows])
@@ -170,23 +175,3 @@ def _kept(rows: list[tuple[float, float]], order: str, ylabel: str, colours: Col
     axes.set(xlim=(0, 101), xlabel=f"share of faces kept, {order} first (%)", ylabel=ylabel)
     legend(axes)
     return png(figure)
-
-
-def _bars(axes: Axes, x: Any, ends: list[list[float] | None], colour: str) -> None:
-    """Draw confidence intervals as vertical lines; ``ends`` has None where there is no interval."""
-    for at, both in zip(x, ends, strict=True):
-        if both is not None:
-            axes.plot([at, at], both, color=colour, linewidth=1.3, alpha=0.8, solid_capstyle="butt")
-
-
-def _hollow(axes: Axes, few: list[bool], x: Any, y: Any, colour: str, ground: str, marker: str = "o") -> None:
-    """Draw the points of few faces hollow, because they are uncertain."""
-    axes.plot(
-        np.asarray(x)[few],
-        np.asarray(y)[few],
-        color=colour,
-        linestyle="",
-        marker=marker,
-        markersize=4.5,
-        markerfacecolor=ground,
-    )

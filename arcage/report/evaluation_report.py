@@ -15,10 +15,12 @@ from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.metrics import worst_subgroups
 from arcage.files import atomic_write, refuse_foreign
 from arcage.heads.model import Heads, Predictions
+from arcage.report.assurance_plots import CAPTIONS as ASSURANCE_CAPTIONS
+from arcage.report.assurance_plots import draw_assurance_plots
 from arcage.report.evaluation_page import evaluation_page
 from arcage.report.evaluation_plots import CAPTIONS, draw_plots
 from arcage.report.plot_data import curves
-from arcage.report.plots import PNG_MARK, Plots
+from arcage.report.plots import PNG_MARK, Colours, Plots
 from arcage.report.sampling import sampling_text
 from arcage.report.thumbnail import thumbnails
 from arcage.report.worst import worst_faces
@@ -55,7 +57,8 @@ def check_report_files(folder: Path) -> None:
     """
     refuse_foreign(HTML_MARK, folder / HTML)
     refuse_foreign(rb'\A\{\s*"measured": \{', folder / JSON)
-    refuse_foreign(PNG_MARK, *(folder / f"{name}.png" for name in CAPTIONS))
+    names = (*CAPTIONS, *ASSURANCE_CAPTIONS)
+    refuse_foreign(PNG_MARK, *(folder / f"{name}.png" for name in names))
 
 
 def write_report(folder: Path, evaluation: Evaluation, *, images: Sequence[Path] = ()) -> dict[str, Any]:
@@ -86,10 +89,15 @@ def write_report(folder: Path, evaluation: Evaluation, *, images: Sequence[Path]
         "worst_faces": worst,
     }
     text = json.dumps(full, indent=2, allow_nan=False)
-    plots = Plots.draw(lambda colours: draw_plots(full, predictions.age, faces.age, colours))
+
+    def draw(colours: Colours) -> dict[str, bytes]:
+        checks = draw_assurance_plots(full["age_assurance"], colours)
+        return draw_plots(full, predictions.age, faces.age, colours) | checks
+
+    plots = Plots.draw(draw)
     for name, png in plots.light.items():
-        with atomic_write(folder / f"{name}.png") as file:
-            file.write(png)
+        with atomic_write(folder / f"{name}.png") as picture:
+            picture.write(png)
     with atomic_write(folder / JSON, "w") as file:
         file.write(text + "\n")
     with atomic_write(folder / HTML, "w") as file:

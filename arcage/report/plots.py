@@ -134,6 +134,26 @@ def legend(axes: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
 
+def bars(axes: Any, x: Any, ends: list[list[float] | None], colour: str) -> None:
+    """Draw confidence intervals as vertical lines; ``ends`` has None where there is no interval."""
+    for at, both in zip(x, ends, strict=True):
+        if both is not None:
+            axes.plot([at, at], both, color=colour, linewidth=1.3, alpha=0.8, solid_capstyle="butt")
+
+
+def hollow(axes: Any, few: list[bool], x: Any, y: Any, colour: str, ground: str, marker: str = "o") -> None:
+    """Draw the points of few faces hollow, because they are uncertain."""
+    axes.plot(
+        [at for at, is_few in zip(x, few, strict=True) if is_few],
+        [at for at, is_few in zip(y, few, strict=True) if is_few],
+        color=colour,
+        linestyle="",
+        marker=marker,
+        markersize=4.5,
+        markerfacecolor=ground,
+    )
+
+
 def png(figure: Any) -> bytes:
     """Encode a figure as PNG."""
     buffer = io.BytesIO()

@@ -11,6 +11,7 @@ from arcage.data.labelled import LabelledFaces
 from arcage.errors import UsageError
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.comparison import compare
+from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.adapt import MAX_SHIFT, AdaptedHeads, adapt_heads
 from arcage.heads.callbacks import Report
@@ -89,6 +90,7 @@ def adapt_labelled(
         "out_of_fold": evaluate(adapted.out_of_fold, labels),
         "held_out": evaluate(predictions, evaluated_labels) if len(held_out) else None,
         "intervals": intervals(predictions, evaluated_labels),
+        "distribution": evaluate_distribution(predictions, evaluated_labels),
         "adapted": {
             "from": options.base_name,
             "training": section(base, "training"),

@@ -12,8 +12,11 @@ from arcage.cache import CacheTable
 from arcage.data.labelled import LabelledFaces
 from arcage.data.sampling import Sampling
 from arcage.errors import UsageError
+from arcage.evaluation.assurance import age_assurance
+from arcage.evaluation.assurance_text import summary
 from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.comparison import compare
+from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import evaluate
 from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, LossCurves, Report
@@ -124,6 +127,7 @@ def fit_labelled(
     report("confidence intervals")
     fitted = parts.fitted
     training = training_section(fitted, parts.held_out, options.labels, options.holdout, faces.has_split)
+    checks = age_assurance(evaluated.predictions, evaluated.labels, training["images"])
     manifest = {
         **heads.manifest,
         **pack_section(options.pack),
@@ -132,6 +136,8 @@ def fit_labelled(
         "out_of_fold": out_of_fold,
         "held_out": held_out,
         "intervals": intervals(evaluated.predictions, evaluated.labels),
+        "distribution": evaluate_distribution(evaluated.predictions, evaluated.labels),
+        "age_assurance": checks and summary(checks),
     }
     if effects:
         thinned = (parts.weight == 0) & ~(parts.train.weight == 0)

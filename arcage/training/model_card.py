@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from arcage.evaluation.assurance import BY_PROBABILITY
+from arcage.evaluation.assurance_text import APPARENT, LIMITS, as_text
 from arcage.evaluation.comparison import AFTER, verdicts
+from arcage.evaluation.distribution import distribution_table
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
 from arcage.report.sampling import sampling_text
 from arcage.text import code_block, code_span, counted, format_number, markdown, percent
+from arcage.training.calibration_text import as_text as calibration_text
 
 Manifest = dict[str, Any]
 
@@ -37,13 +41,21 @@ several images: {ambiguous:,}.
 ADAPTED = """These heads were adapted from the heads {base}, which were fitted on {faces} ({labels}). \
 Predictions for faces that resemble those above are corrected.
 """
-UTKFACE = """UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Its ages are partly \
-estimated, some labels are wrong, and its groups differ widely in size.
+UTKFACE = f"""UTKFace (Zhang et al., CVPR 2017) is for non-commercial research only. Some of its labels are \
+wrong, and its groups differ widely in size. {APPARENT}
 """
 RESEARCH_ONLY = "The model pack's weights are for non-commercial research only.\n"
 BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, \
 as stated by their publishers, see NOTICE.md) were trained by third parties. The embedders were trained \
 on MS-Celeb-1M, a data set that has since been withdrawn.
+"""
+CALIBRATED_FOR = """## Calibration for a source
+
+These heads are the heads {base}, calibrated on {faces} ({labels}) of another source: the distribution of \
+the age with its intervals, and `p_female`. Use them for faces of this source. After: each face by a \
+calibration without it. The other sections are about the heads before this calibration.
+
+{table}
 """
 METRICS = """## {title}
 
@@ -57,6 +69,15 @@ CALIBRATED = (
     " Intervals and `p_female` were calibrated on these predictions, so coverage and ECE are right by "
     "construction here."
 )
+DISTRIBUTION = """## Distribution of the age
+
+Width: of the 90 % interval, years. CRPS: continuous ranked probability score, years. Percentages: share of \
+ages inside the interval of that level. The distribution is calibrated among faces that get about the same \
+prediction, so coverage holds by predicted age. By true age it cannot hold as well: predictions of the \
+oldest and the youngest are drawn towards the middle.
+
+{table}
+"""
 SAMPLING = """## Selection of the training faces
 
 {words}
@@ -67,6 +88,14 @@ In parentheses: {level} confidence intervals from {resamples:,} bootstrap sample
 fewer than {few} faces are not considered.
 
 {lines}
+"""
+AGE_CHECKS = """## Age checks
+
+Minors who would be accepted and adults who would be challenged, by the predicted age{probability}.
+
+{table}
+
+{limits}
 """
 UNKNOWN_PERSONS = (
     "faces (no person is known by name: if persons appear more than once, the intervals are too narrow)"
@@ -191,6 +220,24 @@ def _sampling(manifest: Manifest) -> list[str]:
     return [SAMPLING.format(words=code_block(sampling_text(sampling)))] if sampling else []
 
 
+def _calibrated(manifest: Manifest) -> list[str]:
+    report = manifest.get("calibrated")
+    if not report:
+        return []
+    text = CALIBRATED_FOR.format(
+        base=markdown(report["from"]),
+        faces=counted(report["faces"], "labelled face"),
+        labels=markdown(report["labels"]),
+        table=code_block(calibration_text(report)),
+    )
+    return [text]
+
+
+def _distribution(manifest: Manifest) -> list[str]:
+    report = manifest.get("distribution")
+    return [DISTRIBUTION.format(table=code_block(distribution_table(report)))] if report else []
+
+
 def _worst(manifest: Manifest) -> list[str]:
     """Return the overall metrics and those of the worst groups, with confidence intervals."""
     report, ends = manifest["held_out"] or manifest["out_of_fold"], manifest["intervals"]
@@ -207,6 +254,16 @@ def _worst(manifest: Manifest) -> list[str]:
         lines="\n".join(lines),
     )
     return [text]
+
+
+def _age_checks(manifest: Manifest) -> list[str]:
+    """Return the errors of age checks, if the faces have minors and adults enough."""
+    checks = manifest.get("age_assurance")
+    if not checks:
+        return []
+    by_probability = any(BY_PROBABILITY in row["text"] for row in checks["rules"])
+    probability = " or by the probability of being under 18" if by_probability else ""
+    return [AGE_CHECKS.format(probability=probability, table=code_block(as_text(checks)), limits=LIMITS)]
 
 
 def _line(title: str, row: dict[str, Any], ends: dict[str, Any], chosen: list[str]) -> str:
@@ -231,9 +288,12 @@ SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
     _training,
     _sources,
     _before_and_after,
+    _calibrated,
     _metrics,
+    _distribution,
     _sampling,
     _worst,
+    _age_checks,
     _uses,
 )
 """The sections of the card, in order; each returns zero or more paragraphs that end in a newline."""

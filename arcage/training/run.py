@@ -1,4 +1,4 @@
-"""Fit, adapt, evaluate and compare heads as a user asked, from caches and labels to results."""
+"""Fit, adapt, calibrate, evaluate and compare heads as a user asked, from caches and labels to results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from arcage.cache import Cache, CacheTable, join_tables
 from arcage.data.sampling import Sampling, parse_ages
 from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
+from arcage.evaluation import assurance_text
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.comparison import AFTER, as_text, verdicts
+from arcage.evaluation.distribution import distribution_table, evaluate_distribution
 from arcage.evaluation.metrics import as_table
 from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
@@ -27,13 +30,22 @@ from arcage.report.prepare import check_report, missing_thumbnails
 from arcage.report.sampling import sampling_text
 from arcage.text import counted, visible_json
 from arcage.training.adapt import adapt_labelled
+from arcage.training.calibrate import calibrate_labelled
+from arcage.training.calibration_text import as_text as calibration_text
+from arcage.training.calibration_text import calibrated_on
 from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.fit import fit_labelled
 from arcage.training.folder import check_heads_folder
 from arcage.training.load import Labelled, LabelledRequest, Say, load_labelled, select_held_out
-from arcage.training.options import AdaptOptions, FitOptions
+from arcage.training.options import AdaptOptions, CalibrateOptions, FitOptions
 from arcage.training.overlap import fitted_words
-from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
+from arcage.training.request import (
+    CalibrateRequest,
+    CompareRequest,
+    DescribeRequest,
+    EvaluateRequest,
+    FitRequest,
+)
 
 EVALUATION_MARK = rb'\A\{\s*"images": \{\s*"labelled": '
 
@@ -96,6 +108,41 @@ def fit(
     where = "held-out faces" if fitted.held_out else "training faces, out of fold"
     return FitResult(
         text, (f"above: errors on {where}; the heads and their model card are in {request.out}",)
+    )
+
+
+def calibrate(
+    request: CalibrateRequest, *, report: Say = lambda _: None, warn: Say = lambda _: None
+) -> FitResult:
+    """Calibrate heads on labelled faces of a source, and write them with their model card.
+
+    Args:
+        request: the labelled faces and the heads.
+        report: called with messages about the labels and the progress.
+        warn: called with damaged parts of a cache.
+
+    Raises:
+        UsageError: the request is invalid, the heads cannot be calibrated, or too few faces are labelled.
+        ForeignFileError: the folder holds files that arcage did not write.
+        CacheError, HeadsError, OutputError: a cache, the heads or the output cannot be read or written.
+    """
+    check_exist({**request.paths(), "heads": [request.heads]})
+    check_replaceable(request.out, check_heads_folder, overwrite=request.overwrite)
+    extractor = embedder.Extractor(request.pack)
+    heads = load_heads(request.heads)
+    heads.check(extractor.fingerprint, extractor.pack.name)
+    labelled = load_labelled(request, extractor, report=report, warn=warn)
+    options = CalibrateOptions(
+        base=heads,
+        base_name="bundled" if request.heads is None else request.heads.name,
+        labels=labelled.labels,
+        out=request.out,
+        seed=request.seed,
+    )
+    result = calibrate_labelled(labelled.faces, options, report=report)
+    where = f"the calibrated heads and their model card are in {request.out}"
+    return FitResult(
+        calibration_text(result.report), (*result.notes, f"{calibrated_on(result.report)}; {where}")
     )
 
 
@@ -167,7 +214,9 @@ def evaluate(
         warn: called with damaged parts of the caches.
 
     Returns:
-        The metrics, as :func:`arcage.evaluation.metrics.evaluate`, and the counts of the images.
+        The metrics, as :func:`arcage.evaluation.metrics.evaluate`; the counts of the images;
+        ``distribution``, see :func:`arcage.evaluation.distribution.evaluate_distribution`; and
+        ``age_assurance``, see :func:`arcage.evaluation.assurance.age_assurance`.
 
     Raises:
         UsageError: the request is invalid, or no labelled face is left.
@@ -191,7 +240,13 @@ def evaluate(
     if warning := _too_optimistic(heads, labelled, request.holdout):
         report(warning)
     predictions = predict_labelled(heads, faces)
-    metrics = {"images": asdict(faces.counts), **evaluate_predictions(predictions, faces.labels())}
+    images = asdict(faces.counts)
+    metrics = {
+        "images": images,
+        **evaluate_predictions(predictions, faces.labels()),
+        "distribution": evaluate_distribution(predictions, faces.labels()),
+        "age_assurance": age_assurance(predictions, faces.labels(), images),
+    }
     if request.out is not None:
         with atomic_write(request.out, "w") as file:
             file.write(as_json(metrics) + "\n")
@@ -284,6 +339,14 @@ def describe_labels(
 def as_json(report: dict[str, Any]) -> str:
     """Return a report as indented JSON."""
     return visible_json(json.dumps(report, indent=2, allow_nan=False))
+
+
+def evaluation_text(metrics: dict[str, Any]) -> str:
+    """Format the result of :func:`evaluate` as tables, and a few lines on age checks."""
+    checks = metrics["age_assurance"]
+    lines = [distribution_table(metrics["distribution"])] if metrics["distribution"] else []
+    lines += [] if checks is None else [assurance_text.as_text(assurance_text.summary(checks))]
+    return "\n\n".join([as_table(metrics), *lines])
 
 
 def _named_heads(name: str, extractor: embedder.Extractor) -> Heads:

@@ -14,6 +14,7 @@ from arcage.types import Face
 _DECIMALS = (1, 1, 1, 4)
 """Decimals of age, age_low, age_high and p_female, as in the output. Equal values are counted together, so
 memory does not grow with the length of the video."""
+_FAMILIARITY_DECIMALS = 6
 _SIGMAS = 1.645
 """Half the width of the 90 % interval of a normal distribution, in standard deviations."""
 _QUARTILES = 1.349
@@ -29,8 +30,8 @@ persons, which does not make the prediction more certain.
 class Person:
     """Combines the frames of one person.
 
-    Age, its interval and p_female are interquartile means: the mean of the middle half of the frames. A few
-    frames with a blurred or occluded face do not change it.
+    Age, its interval, p_female and familiarity are interquartile means: the mean of the middle half of the
+    frames. A few frames with a blurred or occluded face do not change it.
 
     The interval is narrowed, but not by the square root of the number of frames, because frames are not
     independent. One part of the error is the same in all frames (the person looks older or younger to the
@@ -51,12 +52,18 @@ class Person:
         """In the frame with the highest detector score."""
         self._values: list[Counter[float]] = [Counter() for _ in _DECIMALS]
         self._quantiles: list[Counter[float]] = [Counter() for _ in LEVELS]
+        self._familiarity: Counter[float] = Counter()
         self._score = -1.0
         self._second = -1
         self._seconds = 0
 
     def add(
-        self, face: Face, values: Sequence[float], seconds: float, quantiles: Sequence[float] = ()
+        self,
+        face: Face,
+        values: Sequence[float],
+        seconds: float,
+        quantiles: Sequence[float] = (),
+        familiarity: float = math.nan,
     ) -> None:
         """Add one frame.
 
@@ -66,6 +73,7 @@ class Person:
             seconds: time since the start of the video; never decreases from call to call.
             quantiles: of the age, at the probabilities :data:`~arcage.heads.distribution.LEVELS`; empty or
                 NaN for heads without a distribution.
+            familiarity: NaN for heads without this measure.
         """
         if face.score > self._score:
             self.face, self._score = face, face.score
@@ -78,6 +86,8 @@ class Person:
         if quantiles and not math.isnan(quantiles[0]):
             for counter, value in zip(self._quantiles, quantiles, strict=True):
                 counter[round(value, _DECIMALS[0])] += 1
+        if not math.isnan(familiarity):
+            self._familiarity[round(familiarity, _FAMILIARITY_DECIMALS)] += 1
 
     def estimate(self) -> tuple[float, float, float, float]:
         """Return age, age_low, age_high and p_female; NaN without values."""
@@ -89,6 +99,10 @@ class Person:
         """Return the quantiles of the age; NaN without values."""
         age, factor = _middle(self._values[0])[0], self._factor()
         return [age + factor * (_middle(counter)[0] - age) for counter in self._quantiles]
+
+    def familiarity(self) -> float:
+        """Return the familiarity; NaN without values."""
+        return _middle(self._familiarity)[0]
 
     def _factor(self) -> float:
         """Return the factor by which the interval is narrowed."""

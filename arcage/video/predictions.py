@@ -121,17 +121,18 @@ class Videos:
         numbers = tracker.assign(boxes, image.descriptors[:, self._predictor.identity])
         persons += [Person() for _ in range(len(persons), len(tracker))]
         values = np.stack([p.age, p.age_low, p.age_high, p.p_female], axis=1).tolist()
-        for number, face, row, quantiles in zip(
-            numbers, image.faces, values, p.quantiles.tolist(), strict=True
+        for number, face, row, quantiles, familiarity in zip(
+            numbers, image.faces, values, p.quantiles.tolist(), p.familiarity.tolist(), strict=True
         ):
-            persons[number].add(face, row, frame.seconds, quantiles)
+            persons[number].add(face, row, frame.seconds, quantiles, familiarity)
         return numbers
 
     def _estimates(self, persons: Sequence[Person]) -> list[Estimate]:
         values = np.array([person.estimate() for person in persons], np.float32).reshape(-1, 4)
         quantiles = np.array([person.quantiles() for person in persons], np.float32)
+        familiarity = np.array([person.familiarity() for person in persons], np.float32)
         age, low, high, p_female = values.T
-        predictions = Predictions(age, low, high, p_female, quantiles.reshape(-1, len(LEVELS)))
+        predictions = Predictions(age, low, high, p_female, quantiles.reshape(-1, len(LEVELS)), familiarity)
         return self._predictor.estimates(predictions)
 
     def _drawing(self, source: Source, rate: float) -> AbstractContextManager[WriteFrame | None]:

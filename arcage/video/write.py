@@ -24,8 +24,10 @@ from arcage.video.read import Frame, open_video
 WriteFrame = Callable[[Frame, Sequence[Prediction]], None]
 """Takes a frame and its faces; ``face`` is the number of the person."""
 
-_FACE_COLUMNS = COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")]
-FRAME_COLUMNS = ("path", "frame", "seconds", "person", *_FACE_COLUMNS)
+_OLD_FACE_COLUMNS = COLUMNS[COLUMNS.index("x1") : COLUMNS.index("status")]
+_FACE_COLUMNS = (*_OLD_FACE_COLUMNS, "familiarity")
+_OLD_FRAME_COLUMNS = ("path", "frame", "seconds", "person", *_OLD_FACE_COLUMNS)
+FRAME_COLUMNS = (*_OLD_FRAME_COLUMNS, "familiarity")
 
 _LONGEST = 10.0
 """Maximum time that a frame is shown, seconds: the timestamps of a damaged video may span years."""
@@ -40,7 +42,7 @@ def check_frames_file(path: Path) -> None:
     Raises:
         UsageError: the name does not end in ``.csv``, or arcage did not write the existing file.
     """
-    check_csv(path, FRAME_COLUMNS, "the rows of frames", MORE_COLUMNS)
+    check_csv(path, _OLD_FRAME_COLUMNS, "the rows of frames", MORE_COLUMNS)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from arcage.cache import Cache
 from arcage.data.join import labelled_faces
 from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
+from arcage.evaluation import assurance_text
+from arcage.evaluation.assurance import age_assurance
 from arcage.evaluation.metrics import as_table, evaluate
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
@@ -45,6 +47,7 @@ def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
         # Labels are whole years, so a prediction of 25.4 years has an error of 0.4 at least.
         "whole_years": {"mae": float(error.mean()), "cs5": float((error <= 5).mean())},
         **evaluate(predictions, held_out.labels()),
+        "age_assurance": age_assurance(predictions, held_out.labels(), asdict(faces.counts)),
     }
 
 
@@ -90,6 +93,8 @@ def say(result: dict[str, Any]) -> None:
     if "whole_years" in result:
         whole = result["whole_years"]
         print(f"ages rounded to whole years: MAE {number(whole['mae'])}, CS@5 {share(whole['cs5'])}")
+    if result.get("age_assurance"):
+        print(assurance_text.as_text(assurance_text.summary(result["age_assurance"])))
 
 
 def summary(results: list[dict[str, Any]]) -> str:

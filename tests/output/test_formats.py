@@ -42,6 +42,7 @@ FACE = Prediction(
     p_female=0.97125,
     status="ok",
     error=None,
+    familiarity=0.25,
 )
 NO_FACE = Prediction("c.jpg", None, 0, *[None] * 10, "no_face", None)  # type: ignore[arg-type]
 UNREADABLE = replace(NO_FACE, path="d.jpg", status="unreadable", error="empty file")
@@ -59,7 +60,7 @@ def written(path: Path, *rows: Prediction) -> Path:
 
 def test_the_columns_are_the_contract() -> None:
     assert ",".join(COLUMNS) == (
-        "path,face,faces,x1,y1,x2,y2,det_score,age,age_low,age_high,gender,p_female,status,error"
+        "path,face,faces,x1,y1,x2,y2,det_score,age,age_low,age_high,gender,p_female,status,error,familiarity"
     )
 
 
@@ -96,9 +97,9 @@ def test_csv(tmp_path: Path) -> None:
     path = written(tmp_path / "out.csv", FACE, NO_FACE, UNREADABLE)
     assert path.read_bytes().decode().split("\n") == [
         ",".join(COLUMNS),
-        "a/b.jpg,0,2,0.0,2.2,100.1,200.0,0.988,34.2,27.0,42.0,female,0.9712,ok,",
-        "c.jpg,,0,,,,,,,,,,,no_face,",
-        "d.jpg,,0,,,,,,,,,,,unreadable,empty file",
+        "a/b.jpg,0,2,0.0,2.2,100.1,200.0,0.988,34.2,27.0,42.0,female,0.9712,ok,,0.250000",
+        "c.jpg,,0,,,,,,,,,,,no_face,,",
+        "d.jpg,,0,,,,,,,,,,,unreadable,empty file,",
         "",
     ]
 
@@ -130,6 +131,7 @@ def test_jsonl(tmp_path: Path) -> None:
         "p_female": 0.9712,
         "status": "ok",
         "error": None,
+        "familiarity": 0.25,
     }
     assert rows[1]["age"] is None
     assert rows[1]["error"] == "empty file"
@@ -141,7 +143,8 @@ def test_parquet_is_typed_and_nullable(tmp_path: Path) -> None:
     table = pq.read_table(path)
     types = {field.name: str(field.type) for field in table.schema}
     numbers = dict.fromkeys(
-        ("x1", "y1", "x2", "y2", "det_score", "age", "age_low", "age_high", "p_female"), "float"
+        ("x1", "y1", "x2", "y2", "det_score", "age", "age_low", "age_high", "p_female", "familiarity"),
+        "float",
     )
     texts = dict.fromkeys(("path", "gender", "status", "error"), "string")
     assert types == {**numbers, **texts, "face": "int32", "faces": "int32"}
@@ -260,7 +263,7 @@ def test_control_characters_in_text_formats() -> None:
     write_text(csv_text, "csv")([replace(NO_FACE, path=name)])
     write_text(screen, "csv")([replace(NO_FACE, path=name)])
     write_text(lines, "jsonl")([replace(NO_FACE, path=name)])
-    assert csv_text.getvalue().splitlines()[1] == f"'{name},,0,,,,,,,,,,,no_face,"
+    assert csv_text.getvalue().splitlines()[1] == f"'{name},,0,,,,,,,,,,,no_face,,"
     assert screen.getvalue().splitlines()[1].startswith(r"'=cmd|\x1b]0x\x07\u202e.jpg,,0,")
     assert json.loads(lines.getvalue())["path"] == name
     assert r'"=cmd|\u001b]0x\u0007\u202e.jpg"' in lines.getvalue()

@@ -42,6 +42,19 @@ def test_estimates_hide_uncertain_values() -> None:
     assert [e.age for e in estimates(p)] == [30, 40, 50]
 
 
+def test_estimates_hide_all_that_is_predicted_for_unfamiliar_faces() -> None:
+    """The familiarity says why, as the width of an interval and p_female do for theirs."""
+    nan = math.nan
+    p = predictions((30, 20, 35, 0.75), (40, 30, 60, 0.25), (50, 45, 55, 0.5))
+    p = replace(p, familiarity=np.array([0.5, 1e-6, nan], np.float32))
+    shown, hidden, unknown = estimates(p, min_familiarity=0.5, under=[18])
+    assert shown == estimates(p, under=[18])[0]
+    assert (shown.age, shown.familiarity) == (30, 0.5)
+    assert hidden == Estimate(None, None, None, None, None, pytest.approx(1e-6), {"p_under_18": None})
+    assert (unknown.age, unknown.familiarity) == (50, None)
+    assert estimates(p)[1].age == 40
+
+
 def test_estimates_of_missing_attributes_are_none() -> None:
     nan = math.nan
     assert estimates(predictions((nan, nan, nan, 0.25), (30, 20, 40, nan))) == [
@@ -68,10 +81,10 @@ def test_estimates_of_a_distribution() -> None:
 
 
 def test_the_row_of_a_face() -> None:
-    row = face_row("a.jpg", 1, 3, FACE, Estimate(30, 20, 35, 0.75, "female"))
+    row = face_row("a.jpg", 1, 3, FACE, Estimate(30, 20, 35, 0.75, "female", 4.1e-5))
     assert text_cells(COLUMNS)(row) == [
         *("a.jpg", "1", "3", "1.0", "2.0", "30.2", "40.0", "0.750"),
-        *("30.0", "20.0", "35.0", "female", "0.7500", "ok", ""),
+        *("30.0", "20.0", "35.0", "female", "0.7500", "ok", "", "0.000041"),
     ]
     assert json_row(row)["x2"] == 30.2
     assert list(json_row(row)) == list(COLUMNS)

@@ -48,3 +48,11 @@ def test_messages() -> None:
     many = Summary(ok=2000, multi_frame=1200)
     assert many.messages("in/") == [str(many), f"1,200 images have {words}"]
     assert many.messages("in/", quiet=True) == []
+    words = (
+        "unlike the faces that the heads were fitted on (familiarity below 0.00005): do not rely on what is "
+        "predicted for them"
+    )
+    assert Summary(ok=1, unfamiliar=1).messages("a.gif") == [f"1 face is {words}"]
+    several = Summary(ok=900, multi_frame=1, unfamiliar=1200)
+    assert several.messages("in/")[-1] == f"1,200 faces are {words}"
+    assert len(several.messages("in/")) == 3

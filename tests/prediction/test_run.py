@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fakes import FakeExtractor, face, image
+from fakes import FakeExtractor, FakeHeads, face, image
 
 from arcage.errors import DeviceError, ForeignFileError, RemoteError, UsageError
 from arcage.prediction.request import PredictRequest, images_or_webcam
@@ -43,6 +43,16 @@ def test_rows_go_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
         "no_face",
     ]
     assert capsys.readouterr().out == ""
+
+
+def test_unfamiliar_faces_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert predict(request(out=Path("out.csv"))).unfamiliar == 0
+    monkeypatch.setattr(FakeHeads, "familiarity", 1e-5)
+    summary = predict(request(out=Path("out.csv"), min_familiarity=0.5))
+    assert summary.unfamiliar == 1
+    first, second = csv.DictReader(Path("out.csv").read_text().splitlines())
+    assert (first["status"], first["age"], first["p_female"]) == ("ok", "", "")
+    assert (first["familiarity"], second["familiarity"]) == ("0.000010", "")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from age_checks import planted
 from labelled_sets import labelled, made_up
 from reports import Made, answer, make, report_on
 
 from arcage.audit.describe import describe
+from arcage.evaluation.assurance import age_assurance
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,13 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     columns = {"age": age.tolist(), "gender": gender.tolist(), "group": groups}
     faces, cache = labelled(tmp_path_factory.mktemp("described"), x, columns)
     return describe(faces, cache.names())
+
+
+@pytest.fixture(scope="session")
+def checks() -> dict[str, Any]:
+    """Return a report on age checks; one of the groups has a hostile name."""
+    predictions, labels = planted(60)
+    labels = replace(labels, group=np.where(np.arange(len(labels)) % 3, "<b>a</b>", "b"))
+    report = age_assurance(predictions, labels, {"used": 90, "no_face": 6, "unreadable": 4})
+    assert report is not None
+    return report

@@ -39,7 +39,7 @@ def test_the_files(made: Made) -> None:
     plain = evaluate(answer(faces), replace(faces.labels(), source=None))
     assert {part: full[part] for part in plain} == plain
     assert full.keys() - plain.keys() == {
-        *("images", "measured", "intervals", "worst_sets", "curves", "worst_faces"),
+        *("images", "measured", "intervals", "worst_sets", "curves", "worst_faces", "age_assurance"),
     }
 
 
@@ -52,7 +52,7 @@ def test_equal_results_give_equal_files(made: Made, tmp_path: Path) -> None:
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-AGE_PLOTS = {"scatter", "error_by_age", "coverage", "kept_by_width"}
+AGE_PLOTS = {"scatter", "error_by_age", "coverage", "kept_by_width", "kept_by_familiarity"}
 
 
 def test_without_an_attribute(made: Made, tmp_path: Path) -> None:
@@ -79,6 +79,20 @@ def test_without_an_attribute(made: Made, tmp_path: Path) -> None:
     assert "Plots" not in page.texts
 
 
+def test_age_checks(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = made[0]
+    assert made[1]["age_assurance"] is None
+    assert "Age checks" not in made[2].texts
+    monkeypatch.setattr("arcage.evaluation.assurance.FEW", 1)
+    age = np.where(np.arange(len(faces)) < 30, 15, 40).astype(np.float32)
+    full, page = report_on(tmp_path, replace(faces, age=age), answer(faces))
+    assert full["age_assurance"]["faces"] == {"13-17": 30, "under 18": 30, "18 and older": 30}
+    assert "Age checks" in page.texts
+    # Heads of an older version have no distribution.
+    drawn = {path.stem for path in tmp_path.glob("*.png")}
+    assert drawn == {*CAPTIONS, "accepted_by_age", "accepted_or_challenged"}
+
+
 def test_one_face(made: Made, tmp_path: Path) -> None:
     one = made[0].select(np.arange(len(made[0])) == 0)
     answers = Predictions(*(getattr(answer(made[0]), f.name)[:1] for f in fields(Predictions)))
@@ -91,7 +105,8 @@ def test_one_face(made: Made, tmp_path: Path) -> None:
 
 def test_heads_with_an_empty_manifest(made: Made, tmp_path: Path) -> None:
     faces, answers = made[0], answer(made[0])
-    report = {"images": {}, **evaluate(answers, replace(faces.labels(), source=None))}
+    metrics = evaluate(answers, replace(faces.labels(), source=None))
+    report = {"images": {}, **metrics, "age_assurance": None}
     prepare(tmp_path)
     evaluation = Evaluation(report, answers, faces, replace(HEADS, manifest={}), labels="x.csv")
     write_report(tmp_path, evaluation)

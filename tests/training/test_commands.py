@@ -200,6 +200,12 @@ def test_several_sets_in_one_fit(ready: Path, run: Run, tmp_path: Path) -> None:
     table_ = [line.split()[0] for line in done.stdout.splitlines()]
     assert table_[-2:] == ["more.csv", "utkface"]
     done = run(*evaluate, *one, *two, "--holdout", 0.2, "--report", tmp_path / "r", "--images", "photos")
+    measured = json.loads(done.stdout)["distribution"]
+    assert measured["overall"]["n"] == sum(row["n"] for row in measured["true_age"].values())
+    assert 0.5 < measured["overall"]["coverage_90"] < 1
+    page = (tmp_path / "r" / "report.html").read_text("utf-8")
+    for words in ("Distribution of the age", "By true age", "By predicted age", "CRPS"):
+        assert words in page
     sources = json.loads(done.stdout)["sources"]
     assert set(sources) == {"more.csv", "utkface"}
     assert sources["more.csv"]["n_age"] == 30

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from projects import (
-    PACK,
-    fit,
-)
+import pytest
+from projects import PACK, SHARE, fit
 
 from arcage.data.labelled import LabelledFaces
+from arcage.evaluation.assurance_text import APPARENT, LIMITS
 from arcage.heads.settings import FOLDS
 from arcage.heads.store import CARD, MANIFEST
 from arcage.training.fit import Fitted
+from arcage.training.model_card import model_card
 
 
 def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
@@ -34,10 +34,12 @@ def test_the_model_card(boosted: tuple[Fitted, Path]) -> None:
         "MS-Celeb-1M",
         "Held-out faces",
         f"({FOLDS} folds)",
+        "## Distribution of the age",
+        "predicted age 20-29",
         "## Intended use and limitations",
     ):
         assert words in card
-    assert "research only.\n" not in card.replace("for non-commercial research only. Its ages", "")
+    assert "research only.\n" not in card.replace("for non-commercial research only. Some of its", "")
     groups = report["groups"]
     worst = max(groups, key=lambda group: groups[group]["mae"])
     low, high = fitted.heads.manifest["intervals"]["groups"][worst]["mae"]
@@ -78,3 +80,19 @@ def test_markup_in_names_is_escaped(everyone: LabelledFaces, tmp_path: Path) -> 
     assert "](javascript" not in "".join([*blocks, rest]).replace(r"\](", "")
     assert r"[a](javascript:b)\n# c" in card
     assert "\n# c" not in card
+
+
+def test_age_checks(everyone: LabelledFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcage.evaluation.assurance.FEW", 1)
+    fitted = fit(everyone, tmp_path, holdout=SHARE)
+    card = (tmp_path / CARD).read_text("utf-8")
+    checks = fitted.heads.manifest["age_assurance"]
+    assert f"Age checks: {checks['faces']['13-17']} faces of 13-17 years" in card
+    assert LIMITS in card
+    assert APPARENT in card
+    # Heads of an older version have none.
+    manifest = {name: value for name, value in fitted.heads.manifest.items() if name != "age_assurance"}
+    assert "Age checks" not in model_card(manifest)
+    monkeypatch.undo()
+    assert fit(everyone, tmp_path / "few").heads.manifest["age_assurance"] is None
+    assert "Age checks" not in (tmp_path / "few" / CARD).read_text("utf-8")

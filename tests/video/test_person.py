@@ -50,6 +50,14 @@ def test_one_wrong_frame_has_no_effect() -> None:
     assert 0.8 < p_female < 0.9
 
 
+def test_the_familiarity_is_that_of_most_frames() -> None:
+    made = one_of((30.0, 20.0, 50.0, 0.9))
+    assert math.isnan(made.familiarity())
+    for familiarity in (0.5, 0.5, 0.5, math.nan, 1e-6):
+        made.add(made.face, (30.0, 20.0, 50.0, 0.9), 1, familiarity=familiarity)
+    assert made.familiarity() == 0.5
+
+
 def test_the_interval_narrows_with_the_spread_of_the_frames() -> None:
     # A still picture of any length gives the same estimate as a photo.
     still = one_of((30.0, 20.0, 50.0, 0.9), frames=500)

@@ -97,6 +97,7 @@ def test_the_frames_are_csv(arcage: Callable[..., Any], tmp_path: Path) -> None:
         "age_high": "37.5",
         "gender": "female",
         "p_female": "0.8999",
+        "familiarity": "",
     }
     result = arcage("predict", path, "--frames", tmp_path / "frames.txt")
     assert result.exit_code == 2
