@@ -1,6 +1,7 @@
 """Caches and heads that an earlier version wrote are read as that version read them.
 
-``tests/stored/make.py`` says which commit wrote them and what is in them.
+``tests/stored/make.py`` says which commit wrote them and what is in them; ``make_distribution.py`` made
+``distribution/``.
 """
 
 from __future__ import annotations
@@ -129,6 +130,20 @@ def test_heads_predict_as_before(name: str, expected: Any) -> None:
     x = Cache(STORED / "made-up", "made-up").table().descriptors(dtype=np.float32)
     assert_same(heads.predict(x), expected, f"heads/{name}/all")
     assert_same(heads.predict(x[:1]), expected, f"heads/{name}/one")
+
+
+@pytest.mark.parametrize("name", ["fitted", "adapted", "calibrated"])
+def test_heads_with_a_distribution_predict_as_before(name: str) -> None:
+    faces = labelled_faces(Cache(STORED / "made-up", "made-up-1"), "utkface")
+    predictions = load_heads(STORED / "distribution" / name).predict(faces.descriptors())
+    with np.load(STORED / "distribution" / "expected.npz") as expected:
+        for field in fields(predictions):
+            after, before = getattr(predictions, field.name), expected[f"{name}/{field.name}"]
+            assert (after.dtype, after.shape) == (before.dtype, before.shape)
+            close = np.isclose(after, before, rtol=1e-4, atol=1e-3)
+            assert close.mean() > 0.95, field.name
+            if same_arithmetic():
+                np.testing.assert_array_equal(after, before, field.name)
 
 
 def test_an_evaluation_gives_the_same_numbers() -> None:

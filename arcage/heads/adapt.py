@@ -133,10 +133,10 @@ def adapt_heads(
     Raises:
         UsageError: the heads cannot be adapted, or there are too few labelled faces.
     """
-    if base.adapted:
+    if base.adapted or (base.age is not None and base.age.shift is not None):
         raise UsageError(
-            "these heads are adapted already: start again from those that they were adapted from, with all "
-            "of your faces (several `labels` are joined)"
+            "these heads are adapted or calibrated for a source already: start again from those that they "
+            "were made from, with all of your faces (several `labels` are joined)"
         )
     labels = labels.without(
         [name for name, head in (("age", base.age), ("gender", base.gender)) if head is None]
@@ -175,13 +175,13 @@ def _adapt_age(
 
     def fit(rows: Array, weight: F32) -> Correction:
         def solve(subset: Array, penalty: float) -> Linear:
-            return _robust_ridge(features[subset], residual[subset], penalty)
+            return robust_ridge(features[subset], residual[subset], penalty)
 
         def loss(subset: Array, change: Linear) -> float:
             remaining = residual[subset] - weight[subset] * change(features[subset])[:, 0]
             return float(np.abs(remaining).sum())
 
-        return _choose(rows, solve, loss, seed)
+        return choose_penalty(rows, solve, loss, seed)
 
     limits = Limits(MAX_SHIFT, 0.0) if forget is None else Limits(forget, -np.inf)
     result = _cross_adapt(model.stack, outputs, folds, fit, limits)
@@ -207,13 +207,13 @@ def _adapt_gender(
 
     def fit(rows: Array, weight: F32) -> Correction:
         def solve(subset: Array, penalty: float) -> Linear:
-            return _logistic(features[subset], odds[subset], sign[subset], penalty)
+            return logistic_ridge(features[subset], odds[subset], sign[subset], penalty)
 
         def loss(subset: Array, change: Linear) -> float:
             moved = odds[subset] + weight[subset] * change(features[subset])[:, 0]
             return float(np.logaddexp(0, -sign[subset] * moved).sum())
 
-        return _choose(rows, solve, loss, seed)
+        return choose_penalty(rows, solve, loss, seed)
 
     # The prior odds are sufficient: gender accuracy on the old source decreased with none of the sources
     # tried.
@@ -305,7 +305,7 @@ def _gate(new: StackOutputs, old: StackOutputs) -> Linear:
     return Linear(mean.astype(np.float32), weights, bias)
 
 
-def _choose(
+def choose_penalty(
     rows: Array,
     solve: Callable[[Array, float], Linear],
     loss: Callable[[Array, Linear], float],
@@ -319,7 +319,7 @@ def _choose(
     return Correction(solve(rows, penalty), penalty)
 
 
-def _robust_ridge(x: F32, target: F64, penalty: float) -> Linear:
+def robust_ridge(x: F32, target: F64, penalty: float) -> Linear:
     """Fit ridge regression with Huber's loss (1964) on standardised columns.
 
     A squared loss would give the few faces with a wrong label too much influence. The method is iteratively
@@ -339,7 +339,7 @@ def _robust_ridge(x: F32, target: F64, penalty: float) -> Linear:
     return _linear(columns, weights)
 
 
-def _logistic(x: F32, odds: F64, sign: F64, penalty: float) -> Linear:
+def logistic_ridge(x: F32, odds: F64, sign: F64, penalty: float) -> Linear:
     """Fit what logistic regression on standardised columns adds to log-odds. An infinite penalty gives
     zero."""
     from scipy.optimize import minimize

@@ -54,16 +54,23 @@ def predictive(predictions: F32, age: F32) -> Distribution:
 
     centers = np.unique(np.quantile(predicted, (np.arange(count) + 0.5) / count).astype(np.float32))
     table = np.empty((len(centers), len(LEVELS)), np.float32)
+    own = rank(predicted)
     for row, middle in enumerate(rank(centers)):
-        distance = np.abs(rank(predicted) - middle) * count / OVERLAP
+        distance = np.abs(own - middle) * count / OVERLAP
         weight = np.maximum(1 - distance, 0) if len(centers) > 1 else np.ones(len(age))
-        table[row] = _weighted_quantiles(score[weight > 0], weight[weight > 0])
-    table[:, : LOW + 1] = np.minimum(table[:, : LOW + 1], 0)
-    table[:, HIGH:] = np.maximum(table[:, HIGH:], 0)
-    return Distribution(centers, table)
+        table[row] = weighted_quantiles(score[weight > 0], weight[weight > 0])
+    return Distribution(centers, contains_age(table))
 
 
-def _weighted_quantiles(score: F64, weight: F64) -> F64:
+def contains_age(scores: F32) -> F32:
+    """Return scores with which the predicted age is inside the 90 % interval, shape (bands, levels)."""
+    out = scores.copy()
+    out[:, : LOW + 1] = np.minimum(out[:, : LOW + 1], 0)
+    out[:, HIGH:] = np.maximum(out[:, HIGH:], 0)
+    return out
+
+
+def weighted_quantiles(score: F64, weight: F64) -> F64:
     """Return the conformal quantiles of weighted scores at :data:`LEVELS`, shape (levels,)."""
     from scipy.special import ndtri
 

@@ -213,6 +213,9 @@ class _Graph(GraphBuilder):
 def _age(graph: _Graph, model: AgeModel) -> None:
     stack = graph.stack(model.stack)
     predictions, weight = stack.predictions, ""
+    if model.shift is not None:
+        shift = graph.linear(model.shift, graph.column(predictions, 0))
+        predictions = graph.add("Add", predictions, shift)
     if model.adapted is not None:
         weight, shift = graph.adaptation(model.adapted, stack)
         predictions = graph.add("Add", predictions, shift)

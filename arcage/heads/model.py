@@ -254,15 +254,22 @@ class AgeModel:
     stack: Stacked
     calibration: Calibration
     adapted: Adaptation | None = None
+    shift: Linear | None = None
+    """What is added to the predictions of heads that are calibrated for a source: a line from the predicted
+    age, shape (n, 1) -> (n, 1). Adapted heads have none."""
 
     def __call__(self, x: F32) -> Ages:
         """Predict from descriptors, shape (n, dimension)."""
         if self.adapted is None or self.adapted.calibration is None:
-            return ages(self.calibration, self.stack(x))
+            return ages(self.calibration, self.shifted(self.stack(x)))
         outputs = self.stack.forward(x)
         weight = self.adapted.weight(outputs)
         predictions = outputs.predictions + self.adapted.shift(outputs, weight)
         return self.blended(predictions, weight, self.adapted.calibration)
+
+    def shifted(self, outputs: F32) -> F32:
+        """Return the predictions for outputs of the stack."""
+        return outputs if self.shift is None else outputs + self.shift(outputs[:, :1])
 
     def blended(self, predictions: F32, weight: F32, other: Calibration) -> Ages:
         """Return ages with intervals and quantiles between those of the head's own calibration and another.

@@ -47,6 +47,7 @@ STAGES = ("stage", "stage2")
 LAST = ("point", "low", "high")
 """Names of the models of the last stage."""
 LINEAR, LIMITS = ("gate", "change"), ("lowest", "highest")
+SHIFT = "age.shift"
 CURVES, DISTRIBUTION = ("ages", "low", "high"), ("centers", "scores")
 FAMILIARITY = ("distances", "shares")
 
@@ -68,6 +69,7 @@ def save_heads(heads: Heads, folder: Path, card: str, images: Array | None = Non
         arrays |= _stack_arrays(heads.age.stack, "age")
         arrays |= _calibration_arrays(heads.age.calibration)
         arrays |= _adaptation_arrays(heads.age.adapted, "age")
+        arrays |= {} if heads.age.shift is None else to_arrays(heads.age.shift, SHIFT)
     if heads.gender is not None:
         arrays |= _stack_arrays(heads.gender.stack, "gender")
         arrays["gender.curve"] = np.array([heads.gender.slope, heads.gender.offset])
@@ -254,7 +256,9 @@ def _heads(manifest: dict[str, Any], arrays: Arrays) -> Heads:
         stack = _stack(arrays, "age", dimension)
         if len(stack.last) not in (1, len(LAST)):
             raise ValueError("the age head has one quantile only")
-        age = AgeModel(stack, calibration, _adaptation(arrays, "age", stack))
+        age = AgeModel(stack, calibration, _adaptation(arrays, "age", stack), _shift(arrays))
+        if age.shift is not None and age.adapted is not None:
+            raise ValueError("the age head is both adapted and calibrated for a source")
     if "gender.curve" in arrays:
         curve = take(arrays, "gender.curve", "f", 1)
         if len(curve) != 2:
@@ -329,6 +333,13 @@ def _distribution(arrays: Arrays, prefix: str) -> Distribution | None:
     if (centers[1:] <= centers[:-1]).any() or (scores[:, 1:] < scores[:, :-1]).any():
         raise ValueError("the age head's distribution is not in order")
     return Distribution(centers, scores)
+
+
+def _shift(arrays: Arrays) -> Linear | None:
+    shift = from_arrays(arrays, SHIFT)
+    if shift is not None and not (isinstance(shift, Linear) and shift.weights.shape == (1, 1)):
+        raise ValueError("the age head's shift does not fit")
+    return shift
 
 
 def _adaptation_arrays(adapted: Adaptation | None, prefix: str) -> Arrays:

@@ -8,6 +8,7 @@ from typing import Any
 from arcage.evaluation.assurance import (
     ADULT,
     ADULTS,
+    BY_PROBABILITY,
     FEWEST_MINORS,
     KINDS,
     MINORS,
@@ -55,10 +56,12 @@ def assurance_section(report: dict[str, Any] | None, labels: str, plots: Plots) 
 
 def _method(report: dict[str, Any]) -> str:
     faces, failures = report["faces"], report["failure_to_process"]
+    has_probability = BY_PROBABILITY in report["rules"]
+    also = f", or its probability of being under {ADULT} at most one" if has_probability else ""
     return (
-        "A check accepts a face if its predicted age is at least a threshold, or if its probability of being "
-        f"under {ADULT} is at most a threshold, and challenges the others. These are "
-        f"{faces[MINORS]:,} minors, {faces[TEENS]:,} of them of {TEENS} years, and {faces[ADULTS]:,} adults. "
+        f"A check accepts a face if its predicted age is at least a threshold{also}, and challenges the "
+        f"others. These are {faces[MINORS]:,} minors, {faces[TEENS]:,} of them of {TEENS} years, and "
+        f"{faces[ADULTS]:,} adults. "
         "Younger children are easy, and would hide the errors on the others. Of "
         f"{counted(failures['faces'], 'image')}, {failures['no_face']:,} had no face and "
         f"{failures['unreadable']:,} could not be read. Shares of fewer than {FEWEST} faces are not given, "

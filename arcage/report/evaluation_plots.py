@@ -43,6 +43,11 @@ CAPTIONS = {
         "Gender accuracy of the most certain faces",
         "Only the faces with p_female farthest from one half are kept.",
     ),
+    "kept_by_familiarity": (
+        "Age error of the most familiar faces",
+        "Only the faces that are most like the training faces are kept. The line rises at its end if "
+        "leaving out the least familiar faces lowers the error of the others.",
+    ),
 }
 """Title and caption of each plot, in the order of the page."""
 
@@ -69,6 +74,9 @@ def draw_plots(report: dict[str, Any], predicted: F32, age: F32, colours: Colour
         plots["reliability"] = _reliability(curves["reliability"], colours)
         rows = [(100 * row["share"], 100 * row["gender_accuracy"]) for row in curves["kept_by_confidence"]]
         plots["kept_by_confidence"] = _kept(rows, "most certain", "gender accuracy (%)", colours)
+    if curves["kept_by_familiarity"]:
+        rows = [(100 * row["share"], row["mae"]) for row in curves["kept_by_familiarity"]]
+        plots["kept_by_familiarity"] = _kept(rows, "most familiar", "MAE (years)", colours)
     return plots
 
 

@@ -38,11 +38,14 @@ def curves(
         ``kept_by_width`` and ``kept_by_confidence``: MAE and gender accuracy on growing shares of the faces,
         from the most certain ones, by the width of the interval and by the distance of ``p_female`` from one
         half.
+        ``kept_by_familiarity``: the MAE from the most familiar faces; empty for heads without this measure.
     """
     known = np.isfinite(age) & np.isfinite(predictions.age)
     error = predictions.age[known].astype(np.float64) - age[known]
     width = (predictions.age_high - predictions.age_low)[known].astype(np.float64)
     who = None if persons is None else persons[known]
+    familiarity = predictions.familiarity[known].astype(np.float64)
+    measured = np.isfinite(familiarity)
     known_gender = np.isfinite(gender) & np.isfinite(predictions.p_female)
     p, female = predictions.p_female[known_gender].astype(np.float64), gender[known_gender].astype(np.float64)
     right = ((p >= 0.5) == (female == 1)).astype(np.float64)
@@ -52,6 +55,7 @@ def curves(
         "reliability": _reliability(p, female, who_gender),
         "kept_by_width": _kept(width, np.abs(error), "mae"),
         "kept_by_confidence": _kept(-np.abs(p - 0.5), right, "gender_accuracy"),
+        "kept_by_familiarity": _kept(-familiarity[measured], np.abs(error)[measured], "mae"),
     }
 
 

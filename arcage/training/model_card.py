@@ -12,6 +12,7 @@ from arcage.evaluation.distribution import distribution_table
 from arcage.evaluation.metrics import FEW, SUBGROUPS, as_table, worst_subgroups
 from arcage.report.sampling import sampling_text
 from arcage.text import code_block, code_span, counted, format_number, markdown, percent
+from arcage.training.calibration_text import as_text as calibration_text
 
 Manifest = dict[str, Any]
 
@@ -47,6 +48,14 @@ RESEARCH_ONLY = "The model pack's weights are for non-commercial research only.\
 BUNDLED = """The bundled face networks (YuNet: MIT; MobileFaceNet: MIT or Apache-2.0; SFace: Apache-2.0, \
 as stated by their publishers, see NOTICE.md) were trained by third parties. The embedders were trained \
 on MS-Celeb-1M, a data set that has since been withdrawn.
+"""
+CALIBRATED_FOR = """## Calibration for a source
+
+These heads are the heads {base}, calibrated on {faces} ({labels}) of another source: the distribution of \
+the age with its intervals, and `p_female`. Use them for faces of this source. After: each face by a \
+calibration without it. The other sections are about the heads before this calibration.
+
+{table}
 """
 METRICS = """## {title}
 
@@ -211,6 +220,19 @@ def _sampling(manifest: Manifest) -> list[str]:
     return [SAMPLING.format(words=code_block(sampling_text(sampling)))] if sampling else []
 
 
+def _calibrated(manifest: Manifest) -> list[str]:
+    report = manifest.get("calibrated")
+    if not report:
+        return []
+    text = CALIBRATED_FOR.format(
+        base=markdown(report["from"]),
+        faces=counted(report["faces"], "labelled face"),
+        labels=markdown(report["labels"]),
+        table=code_block(calibration_text(report)),
+    )
+    return [text]
+
+
 def _distribution(manifest: Manifest) -> list[str]:
     report = manifest.get("distribution")
     return [DISTRIBUTION.format(table=code_block(distribution_table(report)))] if report else []
@@ -266,6 +288,7 @@ SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
     _training,
     _sources,
     _before_and_after,
+    _calibrated,
     _metrics,
     _distribution,
     _sampling,

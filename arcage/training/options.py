@@ -1,4 +1,4 @@
-"""Options of a fit or an adaptation: everything except the faces."""
+"""Options of a fit, an adaptation or a calibration: everything except the faces."""
 
 from __future__ import annotations
 
@@ -61,4 +61,18 @@ class AdaptOptions:
     """Names of the label sets of the reference faces."""
     forget: float | None = None
     """See :func:`arcage.heads.adapt.adapt_heads`."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrateOptions:
+    """Options of a calibration for a source of faces."""
+
+    base: Heads
+    """The heads to calibrate."""
+    base_name: str
+    """Their name in the model card."""
+    labels: str
+    out: Path
+    """``labels`` and ``out`` as in :class:`FitOptions`."""
     seed: int = 0

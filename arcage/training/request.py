@@ -95,6 +95,19 @@ class EvaluateRequest(LabelledRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateRequest(LabelledRequest):
+    """Labelled faces of a source, and the heads to calibrate on them."""
+
+    out: Path
+    """Folder for the calibrated heads."""
+    heads: Path | None = None
+    """Folder of the heads; None for the bundled ones."""
+    seed: int = 0
+    overwrite: bool = False
+    """Replace files that arcage did not write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompareRequest(LabelledRequest):
     """Labelled faces, and two heads to compare on them."""
 

@@ -1,4 +1,4 @@
-"""Fit, adapt, evaluate and compare heads as a user asked, from caches and labels to results."""
+"""Fit, adapt, calibrate, evaluate and compare heads as a user asked, from caches and labels to results."""
 
 from __future__ import annotations
 
@@ -30,13 +30,22 @@ from arcage.report.prepare import check_report, missing_thumbnails
 from arcage.report.sampling import sampling_text
 from arcage.text import counted, visible_json
 from arcage.training.adapt import adapt_labelled
+from arcage.training.calibrate import calibrate_labelled
+from arcage.training.calibration_text import as_text as calibration_text
+from arcage.training.calibration_text import calibrated_on
 from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.fit import fit_labelled
 from arcage.training.folder import check_heads_folder
 from arcage.training.load import Labelled, LabelledRequest, Say, load_labelled, select_held_out
-from arcage.training.options import AdaptOptions, FitOptions
+from arcage.training.options import AdaptOptions, CalibrateOptions, FitOptions
 from arcage.training.overlap import fitted_words
-from arcage.training.request import CompareRequest, DescribeRequest, EvaluateRequest, FitRequest
+from arcage.training.request import (
+    CalibrateRequest,
+    CompareRequest,
+    DescribeRequest,
+    EvaluateRequest,
+    FitRequest,
+)
 
 EVALUATION_MARK = rb'\A\{\s*"images": \{\s*"labelled": '
 
@@ -99,6 +108,41 @@ def fit(
     where = "held-out faces" if fitted.held_out else "training faces, out of fold"
     return FitResult(
         text, (f"above: errors on {where}; the heads and their model card are in {request.out}",)
+    )
+
+
+def calibrate(
+    request: CalibrateRequest, *, report: Say = lambda _: None, warn: Say = lambda _: None
+) -> FitResult:
+    """Calibrate heads on labelled faces of a source, and write them with their model card.
+
+    Args:
+        request: the labelled faces and the heads.
+        report: called with messages about the labels and the progress.
+        warn: called with damaged parts of a cache.
+
+    Raises:
+        UsageError: the request is invalid, the heads cannot be calibrated, or too few faces are labelled.
+        ForeignFileError: the folder holds files that arcage did not write.
+        CacheError, HeadsError, OutputError: a cache, the heads or the output cannot be read or written.
+    """
+    check_exist({**request.paths(), "heads": [request.heads]})
+    check_replaceable(request.out, check_heads_folder, overwrite=request.overwrite)
+    extractor = embedder.Extractor(request.pack)
+    heads = load_heads(request.heads)
+    heads.check(extractor.fingerprint, extractor.pack.name)
+    labelled = load_labelled(request, extractor, report=report, warn=warn)
+    options = CalibrateOptions(
+        base=heads,
+        base_name="bundled" if request.heads is None else request.heads.name,
+        labels=labelled.labels,
+        out=request.out,
+        seed=request.seed,
+    )
+    result = calibrate_labelled(labelled.faces, options, report=report)
+    where = f"the calibrated heads and their model card are in {request.out}"
+    return FitResult(
+        calibration_text(result.report), (*result.notes, f"{calibrated_on(result.report)}; {where}")
     )
 
 

@@ -18,6 +18,7 @@ from arcage.heads.export import AGES, FEMALE, export_heads, write_onnx
 from arcage.heads.fit import fit_heads
 from arcage.heads.layers import Trees
 from arcage.heads.model import Heads
+from arcage.heads.recalibrate import recalibrate_heads
 from arcage.heads.settings import Settings
 from arcage.types import F32, Labels
 
@@ -51,6 +52,11 @@ def boosted(fitted: Heads) -> Heads:
 @pytest.fixture(scope="module")
 def adapted(boosted: Heads) -> Heads:
     return adapt_heads(boosted, *with_labels(elsewhere(300, 3))).heads
+
+
+@pytest.fixture(scope="module")
+def recalibrated(boosted: Heads) -> Heads:
+    return recalibrate_heads(boosted, *with_labels(elsewhere(200, 3))).heads
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,13 @@ def test_boosted_heads(runtime: Runtime, boosted: Heads, tmp_path: Path) -> None
     alone = runtime(tmp_path / "heads.onnx", x[:1])
     np.testing.assert_allclose(alone["age"], got["age"][:1], atol=0.01)
     check(runtime, boosted, 30 * x, tmp_path / "far.onnx")
+
+
+@RUNTIMES
+def test_calibrated_heads(runtime: Runtime, recalibrated: Heads, tmp_path: Path) -> None:
+    assert recalibrated.age is not None
+    assert recalibrated.age.shift is not None
+    check(runtime, recalibrated, elsewhere(300, 5)[0], tmp_path / "heads.onnx")
 
 
 @RUNTIMES

@@ -52,7 +52,7 @@ def test_equal_results_give_equal_files(made: Made, tmp_path: Path) -> None:
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-AGE_PLOTS = {"scatter", "error_by_age", "coverage", "kept_by_width"}
+AGE_PLOTS = {"scatter", "error_by_age", "coverage", "kept_by_width", "kept_by_familiarity"}
 
 
 def test_without_an_attribute(made: Made, tmp_path: Path) -> None:

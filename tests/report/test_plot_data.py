@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,5 +27,9 @@ def test_the_curves_by_hand() -> None:
     # From the narrowest: widths 2, 2.5 and 18 with errors 2, 3 and 1.
     assert [(r["faces"], r["mae"]) for r in got["kept_by_width"]] == [(1, 2), (2, 2.5), (3, 2)]
     assert got["kept_by_width"][-1]["share"] == 1
+    assert got["kept_by_familiarity"] == []
+    known = replace(seen, familiarity=np.array([0.1, 0.5, 1e-6, 1], np.float32))
+    kept = curves(known, age, age)["kept_by_familiarity"]
+    assert [(r["faces"], r["mae"]) for r in kept] == [(1, 2), (2, 1.5), (3, 2)]
     kept = [r["gender_accuracy"] for r in got["kept_by_confidence"]]
     assert kept == pytest.approx([1, 1, 2 / 3, 0.5])
