@@ -209,6 +209,74 @@ def test_degradations_by_hand(load: Any, picture: np.ndarray) -> None:
     assert turned[0, 0].tolist() == [0, 0, 0]
 
 
+def test_repeatability_by_hand(load: Any) -> None:
+    repeatability = load("repeatability")
+    variants = len(repeatability.NAMES)
+    place = {cause: repeatability.NAMES.index(cause) for cause in repeatability.CAUSES}
+    age = np.full((12, variants), 30.0)
+    p_female = np.full((12, variants), 0.25)
+    # The mirror image of every face is two years older; the crop of one face has another gender.
+    age[:, place["mirror"]] += 2
+    p_female[3, place["crop"]] = 0.75
+    # No face is found in a small variant of another face: it is no flip.
+    age[5, place["scale"]] = p_female[5, place["scale"]] = np.nan
+    report = repeatability.by_cause(age, p_female)
+    assert report["mirror"]["sd"] == pytest.approx([2**0.5] * 3)
+    assert report["mirror"]["sd_p90"] == pytest.approx([2**0.5] * 3)
+    assert report["all"]["sd"][0] == pytest.approx(2 / variants**0.5, rel=0.01)
+    for cause in ("scale", "JPEG", "turn", "light"):
+        assert report[cause]["sd"] == [0, 0, 0]
+        assert report[cause]["flips"] == [0, 0, 0]
+    assert report["crop"]["flips"][0] == report["all"]["flips"][0] == pytest.approx(1 / 12)
+    assert [report[cause]["without_face"] for cause in ("all", "scale", "crop")] == [1, 1, 0]
+    assert {row["n"] for row in report.values()} == {12}
+
+
+def test_persons_with_few_photos_are_left_out(load: Any) -> None:
+    person = np.array([f"person {i % 12}" for i in range(60)] + ["rare"] * 4 + [""] * 9)
+    age = np.where(np.arange(len(person)) < 12, 50.0, 40.0)
+    female = person == "person 1"
+    female[:3] = ~female[:3]  # the first photo of three persons
+    report = load("repeatability").by_person(age, female, person)
+    assert (report["n"], report["photos"]) == (12, 60)
+    assert report["sd"] == pytest.approx([20**0.5] * 3)
+    assert report["flips"][0] == pytest.approx(3 / 60)
+
+
+def test_variants_are_predicted_in_their_places(load: Any, picture: np.ndarray) -> None:
+    from arcage.heads.model import Predictions
+
+    repeatability = load("repeatability")
+
+    class Extractor:
+        def stream(self, items: Any) -> Any:
+            for place, read in items:
+                image = decode(read())
+                found = image.shape[1] != round(picture.shape[1] / 2)
+                face = SimpleNamespace(box=np.array([0, 0, 10, 10]))
+                yield (
+                    place,
+                    SimpleNamespace(
+                        faces=[face] if found else [],
+                        descriptors=np.array([image.shape[:2]], np.float32),
+                        width=image.shape[1],
+                        height=image.shape[0],
+                    ),
+                )
+
+    class Heads:
+        def predict(self, x: np.ndarray) -> Predictions:
+            return Predictions(x[:, 1], x[:, 0], x[:, 0], x[:, 0])
+
+    age, height = repeatability.predict_variants([picture, picture[:, :30]], Extractor(), Heads())
+    shown = dict(zip(repeatability.NAMES, zip(age[0], height[0], strict=True), strict=True))
+    assert shown["original"] == shown["JPEG"] == shown["light"] == shown["mirror"] == (50, 40)
+    assert shown["scale"] == (75, 60)  # the last one
+    assert np.isnan(age[0]).tolist() == [i == repeatability.NAMES.index("scale") for i in range(12)]
+    assert (age[1, 0], height[1, 0]) == (30, 40)
+    assert age[0, 1] < 50
+
+
 def test_the_cache_at_small_sizes(
     load: Any, bundled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

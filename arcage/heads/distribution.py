@@ -51,14 +51,19 @@ class Distribution:
             Shape (n, len(LEVELS)), years, from :data:`YOUNGEST` to :data:`OLDEST`.
         """
         age = predictions[:, :1]
-        last = len(self.centers) - 1
-        place = np.interp(age[:, 0], self.centers, np.arange(last + 1))
-        place[np.isnan(age[:, 0])] = 0
-        band = np.minimum(place.astype(np.intp), max(last - 1, 0))
-        share = (place - band).astype(np.float32)[:, None]
-        score = (1 - share) * self.scores[band] + share * self.scores[np.minimum(band + 1, last)]
+        score = self.scores_at(age[:, 0])
         ages = np.clip(age + score * scale(predictions)[:, None], YOUNGEST, OLDEST)
         return np.asarray(ages, np.float32)
+
+    def scores_at(self, age: F32) -> F32:
+        """Return the quantiles of the scores for predicted ages, shape (n,) -> (n, len(LEVELS))."""
+        last = len(self.centers) - 1
+        place = np.interp(age, self.centers, np.arange(last + 1))
+        place[np.isnan(age)] = 0
+        band = np.minimum(place.astype(np.intp), max(last - 1, 0))
+        share = (place - band).astype(np.float32)[:, None]
+        low, high = self.scores[band], self.scores[np.minimum(band + 1, last)]
+        return np.asarray((1 - share) * low + share * high, np.float32)
 
 
 def scale(predictions: F32) -> F32:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from arcage.errors import UsageError
 from arcage.heads.adapt import choose_penalty, logistic_ridge, robust_ridge
 from arcage.heads.calibrate import contains_age, weighted_quantiles
 from arcage.heads.callbacks import Report
-from arcage.heads.distribution import HIGH, LOW, Distribution, scale
+from arcage.heads.distribution import HIGH, LEVELS, LOW, Distribution, scale
 from arcage.heads.kernel import Fold
 from arcage.heads.layers import Linear
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, ages
@@ -29,6 +30,8 @@ INNER_FOLDS = 5
 """Folds for the residuals that the distribution is calibrated on."""
 LEAST_SLOPE = 0.01
 """Minimum factor of the log-odds of the gender: a calibration does not turn answers round."""
+LEAST_SPREAD = 0.1
+"""Minimum distance of the ends of a 90 % interval from the predicted age, in units of the scores."""
 CONFIDENCE = 0.95
 
 
@@ -142,21 +145,50 @@ def _put(predictions: Predictions, rows: Array, model: AgeModel, outputs: F32) -
 def _calibrated_age(model: AgeModel, outputs: F32, age: F32, folds: list[Fold], seed: int) -> AgeModel:
     """Return the model with a shift and a distribution for these faces.
 
-    The distribution keeps how the spread of the base heads depends on the face and on its predicted age. Its
-    scores, in units of this spread, are calibrated on residuals of shifts that were fitted without the face.
+    The distribution keeps how that of the base heads depends on the face and on its predicted age. Its levels
+    are calibrated, on residuals of shifts that were fitted without the face: if every tenth face is younger
+    than the old quantile at 0.02, this quantile becomes that at 0.1.
     """
     base = model.calibration
     assert isinstance(base, Distribution)
-    half_width = (base.scores[:, HIGH] - base.scores[:, LOW]) / 2
-
-    score = np.empty(len(age))
+    found = np.empty(len(age))
     for train, test in folds:
         moved = replace(model, shift=_shift(outputs[train], age[train], seed)).shifted(outputs[test])
-        unit = scale(moved) * np.interp(moved[:, 0], base.centers, half_width)
-        score[test] = (age[test] - moved[:, 0]) / np.maximum(unit, 1e-6)
-    quantiles = weighted_quantiles(score, np.ones(len(age)))
-    table = contains_age((half_width[:, None] * quantiles).astype(np.float32))
-    return replace(model, shift=_shift(outputs, age, seed), calibration=Distribution(base.centers, table))
+        score = (age[test] - moved[:, 0]) / scale(moved)
+        found[test] = [_normal(*both) for both in zip(base.scores_at(moved[:, 0]), score, strict=True)]
+    levels = weighted_quantiles(found, np.ones(len(age)))
+    table = np.stack([_from_normal(row, levels) for row in base.scores]).astype(np.float32)
+    distribution = Distribution(base.centers, contains_age(table))
+    return replace(model, shift=_shift(outputs, age, seed), calibration=distribution)
+
+
+_INNER = slice(LOW, HIGH + 1)
+_NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS[_INNER]])
+"""Quantiles of the standard normal distribution at the levels of the 90 % interval."""
+
+
+def _normal(quantiles: F32, score: float) -> float:
+    """Map a score to the standard normal distribution, with the quantiles of its own distribution.
+
+    Outside the 90 % interval, both are proportional: there, quantiles of few faces are not reliable.
+    """
+    inner = quantiles[_INNER]
+    for end in (0, -1):
+        limit = inner[end] if abs(inner[end]) > LEAST_SPREAD else np.copysign(LEAST_SPREAD, _NORMAL[end])
+        if (score - limit) * _NORMAL[end] > 0:
+            return float(score / limit * _NORMAL[end])
+    return float(np.interp(score, inner, _NORMAL))
+
+
+def _from_normal(quantiles: F32, normal: F64) -> F64:
+    """Map values of the standard normal distribution to scores; the inverse of :func:`_normal`."""
+    inner = quantiles[_INNER]
+    out = np.interp(normal, _NORMAL, inner)
+    for end in (0, -1):
+        beyond = (normal - _NORMAL[end]) * _NORMAL[end] > 0
+        limit = inner[end] if abs(inner[end]) > LEAST_SPREAD else np.copysign(LEAST_SPREAD, _NORMAL[end])
+        out[beyond] = limit * normal[beyond] / _NORMAL[end]
+    return np.maximum.accumulate(out)
 
 
 def _shift(outputs: F32, age: F32, seed: int) -> Linear:

@@ -13,15 +13,18 @@ from arcage.evaluation.metrics import compute_metrics
 from arcage.heads.callbacks import Report
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.recalibrate import CONFIDENCE, expected_coverage, recalibrate_heads
-from arcage.heads.store import digests, fitted_images, save_heads
+from arcage.heads.store import CARD, digests, fitted_images, save_heads
+from arcage.readers.regular_file import read_regular
 from arcage.report.boosting_curves import write_curves
 from arcage.text import percent
 from arcage.training.calibration_text import ROWS
 from arcage.training.folder import check_writable
-from arcage.training.model_card import model_card
+from arcage.training.model_card import calibrated_card
 from arcage.training.options import CalibrateOptions
 from arcage.training.overlap import fitted_words
 from arcage.types import Labels
+
+_MAX_CARD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +68,21 @@ def calibrate_labelled(
     heads = replace(result.heads, manifest={**base.manifest, "calibrated": measured}, folder=None)
     before = fitted_images(base)
     images = None if before is None else np.unique([*before, *digests(faces.keys())], axis=0)
-    save_heads(heads, options.out, model_card(heads.manifest), images)
+    save_heads(heads, options.out, calibrated_card(measured, _card(base)), images)
     write_curves(options.out, [])  # Remove those of previous heads.
     fitted = fitted_words(base, faces, options.labels, 0, faces.has_split)
     notes = (f"the heads {fitted}: calibrate on other faces",) if fitted else ()
     return CalibrateResult(heads, measured, notes)
+
+
+def _card(heads: Heads) -> str:
+    """Return the model card of heads; empty if it cannot be read."""
+    if heads.folder is None:
+        return ""
+    try:
+        return read_regular(heads.folder / CARD, _MAX_CARD).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def _metrics(predictions: Predictions, labels: Labels) -> dict[str, float | int | None]:

@@ -23,10 +23,13 @@ _METRICS = (
     ("gender_accuracy", "gender", "{:.1%}"),
 )
 
-TITLE = """# Model card: age and gender heads
-
+HEADING = "# Model card: age and gender heads\n"
+TITLE = (
+    HEADING
+    + """
 Kind: {kind}; seed {seed}; model pack {pack} ({models}); made with arcage {version}.{search}
 """
+)
 SEARCH = (
     " The settings were chosen among {trials} by {folds}-fold cross-validation on the training faces, so the "
     "metrics of the training faces below are slightly optimistic."
@@ -120,6 +123,23 @@ def model_card(manifest: Manifest) -> str:
     """Write the model card, Markdown, of heads with the manifest that a fit or an adaptation makes."""
     sections = [text for section in SECTIONS for text in section(manifest)]
     return "\n".join(sections)
+
+
+def calibrated_card(report: dict[str, Any], before: str) -> str:
+    """Write the model card, Markdown, of heads that are calibrated for a source.
+
+    Args:
+        report: see :class:`arcage.training.calibrate.CalibrateResult`.
+        before: the card of the heads before; empty if it is not known.
+    """
+    text = CALIBRATED_FOR.format(
+        base=markdown(report["from"]),
+        faces=counted(report["faces"], "labelled face"),
+        labels=markdown(report["labels"]),
+        table=code_block(calibration_text(report)),
+    )
+    title, _, rest = before.partition("\n")
+    return "\n".join([HEADING, text, rest.lstrip() if title == HEADING.strip() else USES])
 
 
 def _title(manifest: Manifest) -> list[str]:
@@ -220,19 +240,6 @@ def _sampling(manifest: Manifest) -> list[str]:
     return [SAMPLING.format(words=code_block(sampling_text(sampling)))] if sampling else []
 
 
-def _calibrated(manifest: Manifest) -> list[str]:
-    report = manifest.get("calibrated")
-    if not report:
-        return []
-    text = CALIBRATED_FOR.format(
-        base=markdown(report["from"]),
-        faces=counted(report["faces"], "labelled face"),
-        labels=markdown(report["labels"]),
-        table=code_block(calibration_text(report)),
-    )
-    return [text]
-
-
 def _distribution(manifest: Manifest) -> list[str]:
     report = manifest.get("distribution")
     return [DISTRIBUTION.format(table=code_block(distribution_table(report)))] if report else []
@@ -288,7 +295,6 @@ SECTIONS: tuple[Callable[[Manifest], list[str]], ...] = (
     _training,
     _sources,
     _before_and_after,
-    _calibrated,
     _metrics,
     _distribution,
     _sampling,

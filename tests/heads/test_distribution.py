@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from arcage.heads.distribution import HIGHEST_LEVEL, LEVELS, probability_below, quantile
+from arcage.heads.distribution import HIGHEST_LEVEL, LEVELS, Distribution, probability_below, quantile
 
 MEANS = np.array([30, 45, 60], np.float32)
 NORMAL = (MEANS[:, None] + 5 * norm.ppf(LEVELS)).astype(np.float32)
@@ -65,3 +65,14 @@ def test_unknown_distributions_stay_unknown() -> None:
     assert np.isnan(quantile(unknown, 0.5)).all()
     assert np.isnan(probability_below(unknown, 18)).all()
     assert probability_below(np.empty((0, len(LEVELS)), np.float32), 18).shape == (0,)
+
+
+def test_scores_between_two_predicted_ages_are_interpolated() -> None:
+    scores = np.stack([np.subtract(LEVELS, 0.5), 3 * np.subtract(LEVELS, 0.5)]).astype(np.float32)
+    distribution = Distribution(np.array([20, 40], np.float32), scores)
+    found = distribution.scores_at(np.array([10, 20, 30, 40, 90], np.float32))
+    np.testing.assert_allclose(found[:, -1], np.multiply(scores[0, -1], [1, 1, 2, 3, 3]), rtol=1e-6)
+    predictions = np.array([[30, 24, 32], [30, 30.5, 30]], np.float32)
+    # The scale is half the distance of the quantiles, and at least one year.
+    ages = distribution(predictions)
+    np.testing.assert_allclose(ages[:, -1], 30 + 2 * scores[0, -1] * np.array([4, 1]), rtol=1e-6)

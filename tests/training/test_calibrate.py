@@ -63,6 +63,11 @@ def test_the_command(camera: Path, run: Run, tmp_path: Path) -> None:
         "CRPS",
     ):
         assert words in card
+    # The card of the heads before follows, without its title.
+    before = (Path("general") / CARD).read_text("utf-8")
+    assert card.startswith("# Model card: age and gender heads\n\n## Calibration")
+    assert card.endswith(before.partition("\n")[2].lstrip())
+    assert card.count("# Model card") == 1
     heads, images = load_heads(out), fitted_images(load_heads(out))
     assert images is not None
     assert len(images) > 150
