@@ -5,7 +5,7 @@
 
 __version__ = "0.1.0"
 
-PIPELINE_SCHEMA = 3
+PIPELINE_SCHEMA = 4
 """Version of what the pipeline computes: raised if the same networks give other descriptors for the same
 image. It is part of the fingerprint, so new descriptors go to another folder of the cache, and heads have to
 be fitted again. :mod:`arcage.embedder.extractor` records it. Variants have a number of their own,

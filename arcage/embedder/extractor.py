@@ -22,7 +22,7 @@ import numpy as np
 
 from arcage._version import PIPELINE_SCHEMA
 from arcage.embedder import align, degrade, detect, rotated, views
-from arcage.embedder.candidates import Candidates, joined
+from arcage.embedder.candidates import Candidates
 from arcage.embedder.engines.base import Engine, Hint, Precision, cores
 from arcage.embedder.engines.choose import make_engine
 from arcage.embedder.landmarks import refine
@@ -524,12 +524,8 @@ class Extractor:
         """Return the faces of the images, by image and then highest score first, and their crops."""
         detector = self.networks.detector
         found = detect.find_faces(detector, images, THRESHOLD, self.min_face)
+        found = rotated.set_turned(detector, images, found, THRESHOLD, self.min_face)
         found = rotated.set_upright(detector, images, found)
-        without = sorted(set(range(len(images))).difference(found.pictures.tolist()))
-        if without:
-            turned = rotated.find_rotated(detector, [images[i] for i in without], THRESHOLD)
-            found = joined([found, turned.numbered(without)])
-            found = found.select(np.argsort(found.pictures, kind="stable"))
         found = replace(found, landmarks=refine(detector, images, found))
         if not self.variant:
             return found, align.align(images, found.pictures, found.landmarks)

@@ -10,15 +10,15 @@ import numpy as np
 from arcage.embedder import detect
 from arcage.embedder.align import inverse, transform, warp
 from arcage.embedder.candidates import Candidates, FaceDetector, joined
-from arcage.embedder.views import reduced
+from arcage.embedder.views import View, reduced, search_view
 from arcage.types import F32, U8
 
 UPRIGHT_SCORE = 0.91
 """Minimum detector score of faces that are taken as upright. Of 1,058 faces rotated by 90, 180 or 270
 degrees, all that were found had a lower score, as have 1.5 % of the upright faces of UTKFace."""
-SEARCH_SIZE = 320
-"""Long side of an image that is searched on its side, pixels. Most images in which no upright face is found
-have no rotated one either, so the second search has to be fast."""
+SEARCH = View(320, 260)
+"""The view of images that are searched in other orientations. It is small, because most images without a face
+that is surely upright have no turned one either, and has a margin, because the image may be a tight crop."""
 SIDE = 160
 """Side of the square of each orientation, pixels; the face takes up half of it."""
 _ORIGINS = np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float64) * SIDE
@@ -35,79 +35,118 @@ MAX_OFFSET = 37.5
 """Maximum distance of the landmarks' centre from the centre of the square, pixels."""
 
 
+def set_turned(
+    detector: FaceDetector, images: Sequence[U8], found: Candidates, threshold: float, min_face: int
+) -> Candidates:
+    """Return the faces of each image in its best orientation: of those that are turned, other faces.
+
+    In a photo on its side, a detector finds no face, or something beside it; in one upside down, it finds
+    faces with a low score. Images without a face that is surely upright are therefore searched in the other
+    orientations, in the view :data:`SEARCH`. If one of them is clearly better, its faces replace
+    those of the image.
+
+    Args:
+        detector: finds the candidates of canvases.
+        images: each (height, width, 3), uint8, RGB.
+        found: the result of :func:`~arcage.embedder.detect.find_faces`, whose arguments ``threshold`` and
+            ``min_face`` are.
+
+    Returns:
+        The faces in pixels of the images as they are, by image and then highest score first.
+    """
+    best = _best_scores(found, len(images))
+    doubtful: list[int] = np.flatnonzero(best < UPRIGHT_SCORE).tolist()
+    if not doubtful:
+        return found
+    scenes = [_scene(images[i]) for i in doubtful]
+    turns = np.zeros(len(images), int)
+    least = np.maximum(best + MIN_GAIN, MIN_BEST_SCORE)
+    highest = least.copy()
+    turned = [_turned(scene, quarters) for quarters in (1, 2, 3) for scene in scenes]
+    there = _best_scores(search_view(detector, turned, SEARCH, threshold), len(turned)).reshape(3, -1)
+    for quarters, best_there in enumerate(there, 1):
+        scores = np.zeros(len(images), np.float32)
+        scores[doubtful] = best_there
+        better = scores >= highest
+        turns[better], highest[better] = quarters, scores[better]
+    parts = []
+    for i, quarters in enumerate(turns.tolist()):
+        if quarters:
+            faces = detect.find_faces(detector, [_turned(images[i], quarters)], threshold, min_face)
+            # Reduced, a face in profile may look like one on its side.
+            if _best_scores(faces, 1)[0] >= least[i]:
+                parts.append(_turned_back(faces, images[i], quarters).numbered([i]))
+            else:
+                turns[i] = 0
+    together = joined([found.select(turns[found.pictures] == 0), *parts])
+    return together.select(np.argsort(together.pictures, kind="stable"))
+
+
+def _best_scores(faces: Candidates, pictures: int) -> F32:
+    """Return the highest score of a face on each picture, shape (pictures,); 0 without a face."""
+    best = np.zeros(pictures, np.float32)
+    np.maximum.at(best, faces.pictures, faces.scores)
+    return best
+
+
+def _turned(image: U8, quarters: int) -> U8:
+    return np.ascontiguousarray(np.rot90(image, quarters))
+
+
+def _turned_back(faces: Candidates, image: U8, quarters: int) -> Candidates:
+    """Return the faces of a turned image in pixels of the image."""
+    height, width = image.shape[:2]
+    # x = width - 1 - y' and y = x' for one quarter.
+    matrix = {
+        1: [[0, -1, width - 1], [1, 0, 0]],
+        2: [[-1, 0, width - 1], [0, -1, height - 1]],
+        3: [[0, 1, 0], [-1, 0, height - 1]],
+    }[quarters]
+    back = np.broadcast_to(np.array(matrix, np.float64), (len(faces), 2, 3))
+    corners = transform(faces.boxes.reshape(-1, 2, 2), back)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    points = transform(faces.landmarks, back).astype(np.float32)
+    return Candidates(boxes, points, faces.scores, faces.pictures)
+
+
 def set_upright(detector: FaceDetector, images: Sequence[U8], found: Candidates) -> Candidates:
     """Return the faces with the landmarks of their upright orientation.
 
-    A detector also finds faces upside down, with a lower score, and mistakes the mouth for the eyes. Faces
-    with a low score are therefore detected in four orientations; if another one is clearly better, its
-    landmarks are used.
+    The orientation of a single face may differ from that of its image. Faces with a low score are therefore
+    detected in four orientations; if another one is clearly better, its landmarks are used.
 
     Args:
         detector: the detector that found the faces.
         images: each (height, width, 3), uint8, RGB.
-        found: a result of :func:`~arcage.embedder.detect.find_faces`.
+        found: a result of :func:`set_turned`.
     """
     doubtful = np.flatnonzero(found.scores < UPRIGHT_SCORE)
     if not len(doubtful):
         return found
     landmarks = found.landmarks.copy()
-    landmarks[doubtful] = _best_orientations(detector, images, found.select(doubtful))[0]
+    landmarks[doubtful] = _best_orientations(detector, images, found.select(doubtful))
     return replace(found, landmarks=landmarks)
-
-
-def find_rotated(detector: FaceDetector, images: Sequence[U8], threshold: float) -> Candidates:
-    """Return the faces of images without upright faces, by image and then highest score first.
-
-    The images, reduced to :data:`SEARCH_SIZE` pixels, are searched on their side, where faces are upright or
-    upside down. Faces without a clearly best orientation are left out.
-
-    Args:
-        detector: finds the candidates of canvases.
-        images: each (height, width, 3), uint8, RGB.
-        threshold: minimum detector score, 0 to 1.
-    """
-    if not images:
-        return joined([])
-    scenes = [_scene(image) for image in images]
-    rotated = [np.ascontiguousarray(np.rot90(scene)) for scene in scenes]
-    found = detect.find_faces(detector, rotated, threshold)
-    landmarks, scores = _best_orientations(detector, rotated, found)
-    good = np.flatnonzero(scores >= MIN_BEST_SCORE)
-    found, landmarks = found.select(good), landmarks[good]
-    # From the rotated image to the original: x = width - 1 - y', y = x'.
-    back = np.zeros((len(images), 2, 3))
-    for matrix, image, scene in zip(back, images, scenes, strict=True):
-        x, y = image.shape[1] / scene.shape[1], image.shape[0] / scene.shape[0]
-        matrix[:] = [0, -x, (scene.shape[1] - 1) * x], [y, 0, 0]
-    back = back[found.pictures]
-    corners = transform(found.boxes.reshape(-1, 2, 2), back)
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
-    points = transform(landmarks, back).astype(np.float32)
-    return Candidates(boxes, points, found.scores, found.pictures)
 
 
 def _scene(image: U8) -> U8:
     # Large photos are subsampled: reading all pixels would take longer than the search.
-    step = max(1, max(image.shape[:2]) // (4 * SEARCH_SIZE))
-    return reduced(np.ascontiguousarray(image[::step, ::step]), SEARCH_SIZE)
+    step = max(1, max(image.shape[:2]) // (4 * SEARCH.content))
+    return reduced(np.ascontiguousarray(image[::step, ::step]), SEARCH.content)
 
 
-def _best_orientations(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> tuple[F32, F32]:
-    """Return the landmarks of the best orientation of each face, (n, 5, 2), and its score, (n,).
+def _best_orientations(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> F32:
+    """Return the landmarks of the best orientation of each face, (n, 5, 2).
 
-    Without a clearly best orientation, these are the landmarks of the face, and the score of its own.
+    Without a clearly best orientation, these are the landmarks of the face.
     """
     parts = [
         _orient(detector, images, faces.select(np.arange(start, min(start + _AT_ONCE, len(faces)))))
         for start in range(0, len(faces), _AT_ONCE)
     ]
-    return (
-        np.concatenate([faces.landmarks[:0], *(landmarks for landmarks, _ in parts)]),
-        np.concatenate([faces.scores[:0], *(scores for _, scores in parts)]),
-    )
+    return np.concatenate(parts)
 
 
-def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> tuple[F32, F32]:
+def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> F32:
     low, high = faces.boxes[:, :2].astype(np.float64), faces.boxes[:, 2:].astype(np.float64)
     scale = SIDE / 2 / np.maximum(1.0, np.sqrt(np.prod(np.maximum(high - low, 0), axis=1)))
     matrices = np.zeros((len(faces), 2, 3))
@@ -137,7 +176,4 @@ def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> 
         again = best >= turns
         upright[again] = np.stack([SIDE - 1 - upright[again, :, 1], upright[again, :, 0]], axis=2)
     landmarks = transform(upright, inverse(matrices)).astype(np.float32)
-    return (
-        np.where(turned[:, None, None], landmarks, faces.landmarks),
-        np.where(turned, highest, scores[:, 0]),
-    )
+    return np.where(turned[:, None, None], landmarks, faces.landmarks)

@@ -120,22 +120,33 @@ def report(predictor: Predictor, paths: Sequence[Path], name: str) -> None:
             same = [number for number in rows if number in upright]
             moved = [abs(rows[number][0] - upright[number][0]) for number in same]
             gender = np.mean([(rows[n][3] >= 0.5) == (upright[n][3] >= 0.5) for n in same])
-            words += f", age moves by {np.mean(moved):.2f} years, gender as upright {gender:.1%}"
+            near = sum(change <= 2 for change in moved) / len(upright)
+            words += (
+                f", age moves by {np.mean(moved):.2f} years, at most 2 for {near:.1%} of those found upright"
+            )
+            words += f", gender as upright {gender:.1%}"
         print(words, flush=True)
 
 
 def changed(detector: FaceDetector, paths: Sequence[Path], name: str) -> None:
-    faces = doubtful = 0
+    faces = doubtful = searched = 0
     others = []
     for path in paths:
         image = read(path)
         found = find_faces(detector, [image], THRESHOLD)
         faces += len(found)
         doubtful += int((found.scores < rotated.UPRIGHT_SCORE).sum())
-        upright = rotated.set_upright(detector, [image], found)
-        moved = (upright.landmarks != found.landmarks).any(axis=(1, 2))
-        others += [f"{path.name} {np.round(box).astype(int).tolist()}" for box in found.boxes[moved]]
-    words = f"{faces} faces, {doubtful} checked for rotation, {len(others)} set upright"
+        turned = rotated.set_turned(detector, [image], found, THRESHOLD, detect.DEFAULT_MIN_FACE)
+        searched += found.scores.max(initial=0) < rotated.UPRIGHT_SCORE
+        if not np.array_equal(turned.boxes, found.boxes):
+            others.append(path.name)
+        upright = rotated.set_upright(detector, [image], turned)
+        moved = (upright.landmarks != turned.landmarks).any(axis=(1, 2))
+        others += [f"{path.name} {np.round(box).astype(int).tolist()}" for box in turned.boxes[moved]]
+    words = (
+        f"{len(paths)} images, {searched} searched in all orientations; {faces} faces, {doubtful} checked "
+        f"for rotation; {len(others)} turned"
+    )
     print(f"{name}, upright: {words}", *others, flush=True)
 
 

@@ -14,7 +14,7 @@ from arcage.embedder import rotated as module
 from arcage.embedder.candidates import Candidates, FaceDetector, joined
 from arcage.embedder.detect import find_faces
 from arcage.embedder.extractor import Extractor
-from arcage.embedder.rotated import UPRIGHT_SCORE, find_rotated, set_upright
+from arcage.embedder.rotated import UPRIGHT_SCORE, set_turned, set_upright
 from arcage.types import U8, Array, Face
 
 TOLERANCE = 12
@@ -44,9 +44,10 @@ class CountingDetector:
         return self.detector.candidates(canvases, threshold, mirrored=mirrored)
 
 
-def find_rotated_in(detector: FaceDetector, image: U8) -> list[Face]:
-    """Return the faces of one image without upright faces."""
-    return faces_of(find_rotated(detector, [image], 0.5))
+def turned_in(detector: FaceDetector, images: list[U8], found: Candidates | None = None) -> Candidates:
+    """Return the faces of images in their best orientations."""
+    found = find_faces(detector, images, 0.5) if found is None else found
+    return set_turned(detector, images, found, 0.5, 40)
 
 
 def upright_in(detector: FaceDetector, image: U8, faces: list[Face]) -> list[Face]:
@@ -65,30 +66,90 @@ def test_an_upright_face_stays_as_it_is_and_costs_nothing(yunet: FaceDetector, a
     assert counting.runs == [1]
 
 
+def test_a_picture_with_an_upright_face_is_not_turned(yunet: FaceDetector, astronaut: U8) -> None:
+    found = find_faces(yunet, [astronaut], 0.5)
+    counting = CountingDetector(yunet)
+    assert set_turned(counting, [astronaut], found, 0.5, 40) is found
+    assert counting.runs == []
+    # With a low score it is searched in three more orientations, and stays unchanged.
+    low = replace(found, scores=np.float32([UPRIGHT_SCORE - 0.01]))
+    same_candidates(set_turned(counting, [astronaut], low, 0.5, 40), low)
+    assert counting.runs
+    assert set_turned(counting, [], found.select(np.arange(0)), 0.5, 40).pictures.size == 0
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_rotated_face_has_the_landmarks_of_the_upright_one(
-    quarters: int, yunet: FaceDetector, astronaut: U8
+@pytest.mark.parametrize("side", [200, 512, 1024, 2000])
+def test_a_turned_picture_has_the_faces_of_the_upright_one(
+    quarters: int, side: int, yunet: FaceDetector, astronaut: U8
 ) -> None:
-    image = rotate(astronaut, quarters)
-    found = find_in(yunet, image, 0.5) or find_rotated_in(yunet, image)
-    (face,) = upright_in(yunet, image, found)
-    assert np.abs(back(face.landmarks, quarters) - LANDMARKS).max() < TOLERANCE
-    assert np.abs(back(face.box.reshape(2, 2), quarters).mean(axis=0) - [223.5, 119]).max() < 15
+    image = cv2.resize(astronaut, (side, side), interpolation=cv2.INTER_AREA)[: side * 3 // 4]
+    upright = find_faces(yunet, [image], 0.5)
+    assert len(upright) == 1
+    turned = rotate(image, quarters)
+    found = turned_in(yunet, [turned])
+    assert len(found) == 1
+    width = image.shape[1] - 1
+    height = image.shape[0] - 1
+    for points, expected in (
+        (found.landmarks[0], upright.landmarks[0]),
+        (found.boxes.reshape(2, 2), upright.boxes.reshape(2, 2)),
+    ):
+        # From the upright picture to the turned one.
+        x, y = expected.T
+        there = {1: (y, width - x), 2: (width - x, height - y), 3: (height - y, x)}[quarters]
+        assert np.abs(np.sort(points, axis=0) - np.sort(np.stack(there, axis=1), axis=0)).max() < 0.01
+    assert found.scores == pytest.approx(upright.scores, abs=1e-4)
 
 
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-def test_a_picture_without_upright_faces_is_rotated(
-    quarters: int, yunet: FaceDetector, astronaut: U8
-) -> None:
-    # At twice the size, the picture is reduced for the search.
-    large = cv2.resize(astronaut, (1024, 1024), interpolation=cv2.INTER_LINEAR)
-    for size, image in ((1, astronaut), (2, large)):
-        rotated = rotate(image, quarters)
-        for face in find_rotated_in(yunet, rotated):
-            points = back(face.landmarks, quarters, 512 * size) / size
-            assert np.abs(points - LANDMARKS).max() < TOLERANCE
-        if quarters % 2:
-            assert len(find_rotated_in(yunet, rotated)) == 1
+def test_pictures_of_all_orientations_together(yunet: FaceDetector, astronaut: U8) -> None:
+    head = astronaut[20:240, 110:330]
+    wide = np.full((300, 520, 3), 120, np.uint8)
+    wide[10:230, 20:240], wide[40:260, 270:490] = rotate(head, 1), rotate(head, 1)
+    images = [
+        rotate(astronaut, 1),
+        np.zeros((1, 1, 3), np.uint8),
+        astronaut,
+        wide,
+        np.full((200, 100, 3), 255, np.uint8),
+        rotate(cv2.resize(astronaut, (1024, 1024)), 3),
+        rotate(astronaut, 2),
+    ]
+    found = turned_in(yunet, images)
+    assert found.pictures.tolist() == [0, 2, 3, 3, 5, 6]
+    for i, image in enumerate(images):
+        same_candidates(found.select(found.pictures == i), turned_in(yunet, [image]).numbered([i]))
+    for i, quarters, side in ((0, 1, 512), (2, 0, 512), (5, 3, 1024), (6, 2, 512)):
+        (face,) = faces_of(found, i)
+        assert np.abs(back(face.landmarks, quarters, side) * 512 / side - LANDMARKS).max() < TOLERANCE
+
+
+def test_something_beside_a_face_on_its_side_is_replaced(yunet: FaceDetector, astronaut: U8) -> None:
+    image = rotate(astronaut, 1)
+    wrong = as_candidates([Face(np.float32([400, 400, 460, 470]), np.float32([[1, 2]] * 5), 0.6)])
+    (face,) = faces_of(turned_in(yunet, [image], wrong))
+    assert np.abs(back(face.landmarks, 1) - LANDMARKS).max() < TOLERANCE
+
+
+class OnlyReduced:
+    """Finds a good face on small canvases whose bright line lies down, and a doubtful one on all others."""
+
+    def candidates(self, canvases: U8, threshold: float, *, mirrored: bool = False) -> Candidates:
+        count, height, width, _ = canvases.shape
+        rows, columns = (canvases[..., 0].max(axis=axis) > 200 for axis in (2, 1))
+        good = (columns.sum(axis=1) > rows.sum(axis=1)) & (height * width < 400 * 400)
+        boxes = np.tile(np.float32([100, 100, 150, 150]), (count, 1))
+        scores = np.where(good, np.float32(0.95), np.float32(0.7))
+        return Candidates(boxes, np.full((count, 5, 2), 120, np.float32), scores, np.arange(count))
+
+
+def test_an_orientation_that_is_better_only_reduced_is_not_chosen() -> None:
+    image = np.zeros((600, 600, 3), np.uint8)
+    image[200:500, 300:310] = 255
+    detector = OnlyReduced()
+    found = find_faces(detector, [image], 0.5)
+    assert found.scores == pytest.approx([0.7])
+    same_candidates(set_turned(detector, [image], found, 0.5, 40), found)
 
 
 def test_some_faces_of_a_picture_are_rotated(yunet: FaceDetector, astronaut: U8) -> None:
@@ -107,11 +168,13 @@ def test_doubtful_faces_of_several_images_are_turned_together(
 ) -> None:
     images = [astronaut, *(rotate(astronaut, quarters) for quarters in (1, 2, 3))]
     images += [cv2.resize(rotate(astronaut, 2), (800, 800))]
-    sideways = [find_rotated(yunet, [image], 0.5) for image in images]
+    # The landmarks of the detector where it finds them, and of an upright face beside them.
+    boxes = turned_in(yunet, images)
+    seen = find_faces(yunet, images, 0.5)
     found = joined(
         [
-            (find_faces(yunet, [image], 0.5) if i in (0, 2, 4) else other).numbered([i])
-            for i, (image, other) in enumerate(zip(images, sideways, strict=True))
+            (seen if i in (0, 2, 4) else boxes).select((seen if i in (0, 2, 4) else boxes).pictures == i)
+            for i in range(5)
         ]
     )
     assert found.pictures.tolist() == [0, 1, 2, 3, 4]
@@ -136,27 +199,6 @@ def test_doubtful_faces_of_several_images_are_turned_together(
     assert sum(counting.runs) == 3
 
 
-def test_several_pictures_are_rotated_together(yunet: FaceDetector, astronaut: U8) -> None:
-    wide = np.full((300, 520, 3), 120, np.uint8)
-    head = astronaut[20:240, 110:330]
-    wide[10:230, 20:240], wide[40:260, 270:490] = rotate(head, 1), rotate(head, 3)
-    images = [
-        rotate(astronaut, 1),
-        np.zeros((1, 1, 3), np.uint8),
-        wide,
-        np.full((200, 100, 3), 255, np.uint8),
-        rotate(cv2.resize(astronaut, (1024, 1024)), 3),
-    ]
-    found = find_rotated(yunet, images, 0.5)
-    assert found.pictures.tolist() == [0, 2, 2, 4]
-    for i, image in enumerate(images):
-        same_candidates(found.select(found.pictures == i), find_rotated(yunet, [image], 0.5).numbered([i]))
-    (first,), (last,) = faces_of(found, 0), faces_of(found, 4)
-    assert np.abs(back(first.landmarks, 1) - LANDMARKS).max() < TOLERANCE
-    assert np.abs(back(last.landmarks, 3, 1024) / 2 - LANDMARKS).max() < TOLERANCE
-    assert len(find_rotated(yunet, [], 0.5)) == 0
-
-
 def test_the_descriptor_of_a_rotated_face_is_that_of_the_upright_one(
     extractor: Extractor, astronaut: U8
 ) -> None:
@@ -174,4 +216,4 @@ def test_pictures_without_a_face(yunet: FaceDetector) -> None:
         np.full((1, 3000, 3), 255, np.uint8),
         np.full((200, 100, 3), 255, np.uint8),
     ):
-        assert find_rotated_in(yunet, image) == []
+        assert len(turned_in(yunet, [image])) == 0
