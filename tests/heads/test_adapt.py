@@ -221,7 +221,7 @@ def test_damaged_adaptations_are_refused(
 
 def test_what_cannot_be_adapted(base: Heads, adapted: tuple[Heads, Predictions]) -> None:
     new = with_labels(elsewhere(200, 3))
-    with pytest.raises(UsageError, match="adapted already: start again from those"):
+    with pytest.raises(UsageError, match="for a source already: start again from those"):
         adapt_heads(adapted[0], *new)
     linear = fit_heads(*with_labels(faces(200, 0)), fingerprint="f", settings=Settings(kind="linear"))[0]
     with pytest.raises(UsageError, match="only boosted heads can be adapted"):
