@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class ForeignText:
 
     def run(self, case: Case) -> Verdict:
         path, error = case.truth
-        row = Prediction(path, *[*ROW.__getstate__()][1:-1], error=error)  # type: ignore[misc]
+        row = replace(ROW, path=path, error=error)
         self._check_csv(row)
         self._check_lines(row)
         self._check_shown(row)
