@@ -116,7 +116,7 @@ class Predictor:
             raise UsageError(f"min_familiarity is between 0 and 1, not {min_familiarity}")
         if not 1 <= interval <= 100 * HIGHEST_LEVEL:
             raise UsageError(f"interval is between 1 and {100 * HIGHEST_LEVEL:g}, not {interval:g}")
-        if wrong := [age for age in under if age != int(age) or not YOUNGEST < age <= OLDEST]:
+        if wrong := [age for age in under if not (YOUNGEST < age <= OLDEST and age == int(age))]:
             raise UsageError(f"under is a whole number of years from 1 to {OLDEST:.0f}, not {wrong[0]}")
         self._faces = faces
         self._min_score = min_score

@@ -49,6 +49,8 @@ CALLS = [
         "--search takes a number; see `arcage fit --help`",
     ),
     ("predict --webcam -1", "--webcam takes a whole number of 0 or more; see `arcage predict --help`"),
+    ("predict --under 0 y", "--under takes a whole number from 1 to 120; see `arcage predict --help`"),
+    ("predict --under 18.5 y", "--under takes a whole number from 1 to 120; see `arcage predict --help`"),
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
         "predict y --format x",
@@ -62,7 +64,10 @@ CALLS = [
         "fit --cache x --labels y --out z --only q",
         "--only takes age or gender; see `arcage fit --help`",
     ),
-    ("predict --nope", "no such option --nope (did you mean --annotate?); see `arcage predict --help`"),
+    (
+        "predict --nope",
+        "no such option --nope (did you mean --annotate or --under?); see `arcage predict --help`",
+    ),
     ("--nope", "no such option --nope; see `arcage --help`"),
     ("predict --out", "--out needs a value"),
     ("predict y --quiet=3", "--quiet takes no value"),

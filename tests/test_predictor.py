@@ -123,6 +123,8 @@ def test_intervals_of_any_level_and_probabilities_of_being_younger(fake: None) -
         ({"under": [17.5]}, "under is a whole number of years from 1 to 120, not 17.5"),
         ({"under": [18, 0]}, "not 0"),
         ({"under": [121]}, "not 121"),
+        ({"under": [math.nan]}, "not nan"),
+        ({"under": [math.inf]}, "not inf"),
     ],
 )
 def test_levels_and_ages_that_make_no_sense_are_refused(

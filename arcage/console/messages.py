@@ -107,6 +107,8 @@ def _accepted(error: Any) -> str:
     kind, info = get_args(declared[error.param.name])
     if get_origin(kind) in (Union, UnionType):
         kind = get_args(kind)[0]
+    if get_origin(kind) is list:  # Repeatable: the message is about one value.
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return alternatives(get_args(kind))
     number = {int: "a whole number", float: "a number"}.get(kind, "")

@@ -22,7 +22,7 @@ from arcage.heads.kernel import Fold
 from arcage.heads.layers import Linear
 from arcage.heads.model import AgeModel, GenderModel, Heads, Predictions, ages
 from arcage.heads.settings import FOLDS, Settings
-from arcage.heads.task import check_labels, split_folds
+from arcage.heads.task import check_labels, same_age, split_folds
 from arcage.text import counted
 from arcage.types import F32, F64, Array, Labels
 
@@ -55,7 +55,8 @@ def recalibrate_heads(
         report: called with progress messages.
 
     Raises:
-        UsageError: the heads are adapted or calibrated already, or there are too few labelled faces.
+        UsageError: the heads are adapted or calibrated already, too few faces are labelled, or almost all of
+            them have the same age.
         HeadsError: the heads have no distribution.
     """
     heads = calibrated_heads(base, x, labels, seed=seed, report=report)
@@ -87,6 +88,8 @@ def calibrated_heads(
         )
     labels = _of_attributes(base, labels)
     check_labels(labels, FOLDS)
+    if same := same_age(labels):
+        raise UsageError(same)
     heads = base
     if base.age is not None and len(known := np.flatnonzero(np.isfinite(labels.age))):
         base.check_distribution("a calibration")

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from arcage.errors import UsageError
+from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, Step
 from arcage.heads.kernel import Fold
 from arcage.heads.settings import Settings
@@ -162,3 +163,15 @@ def why_not_fitted(attribute: Attribute, labels: Labels, folds: int, min_faces: 
             f"({persons}): add more of them, or leave them out"
         )
     return ""
+
+
+def same_age(labels: Labels) -> str:
+    """Return that almost all faces have the same age, in words: every interval would be that age alone.
+
+    Empty if they do not, or if no face has an age.
+    """
+    years, counts = np.unique(labels.age[np.isfinite(labels.age)], return_counts=True)
+    if not len(years) or counts.max() < COVERAGE * counts.sum():
+        return ""
+    who = "all" if len(years) == 1 else f"{counts.max():,} of {counts.sum():,}"
+    return f"{who} labelled faces have the same age, {years[counts.argmax()]:g}: add other ages"

@@ -37,7 +37,9 @@ def write_table(
     encoding = getattr(file, "encoding", None) or "utf-8"
 
     # The path comes last, because its width is not known in advance.
-    header = f"{'age':>5}  {f'{interval:g} %':<7}  {'gender':<12}  "
+    level = f"{interval:g} %"
+    bounded = max(7, len(level))
+    header = f"{'age':>5}  {level:<{bounded}}  {'gender':<12}  "
     header += "".join(f"{_heading(name):<{_width(name)}}  " for name in more)
     header += "" if narrow else f"{'face':<7}  {'score':<5}  "
     room = None if width is None else max(_LEAST, width - len(header))
@@ -64,7 +66,7 @@ def write_table(
             gender += f"  {'-' if p is None else percent(p):<{_width(name)}}"
         face = f"#{row.face} of {row.faces}"
         rest = "" if narrow else f"{face:<7}  {row.det_score:<5.2f}  "
-        return f"{age}  {bounds:<7}  {gender}  {rest}{short}"
+        return f"{age}  {bounds:<{bounded}}  {gender}  {rest}{short}"
 
     def write(rows: Sequence[Prediction]) -> None:
         for row in rows:

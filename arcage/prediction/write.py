@@ -64,9 +64,7 @@ def write_predictions(
             if add is not None:
                 add(source, rows)
             summary.add(source.path, rows[0].status, sum(row.face is not None for row in rows))
-            summary.unfamiliar += sum(
-                row.familiarity is not None and row.familiarity < UNFAMILIAR for row in rows
-            )
+            summary.unfamiliar += sum(map(_is_unfamiliar, rows))
             if annotator is not None:
                 summary.drawn += annotator.draw(source, rows)
             progress()
@@ -74,3 +72,9 @@ def write_predictions(
     if stopped is not None:
         raise stopped
     return summary
+
+
+def _is_unfamiliar(row: Prediction) -> bool:
+    """Return whether something is shown for a face that is unlike the training faces."""
+    shown = row.age_low is not None or row.p_female is not None
+    return shown and row.familiarity is not None and row.familiarity < UNFAMILIAR

@@ -103,9 +103,10 @@ def adapt_labelled(
     heads = replace(adapted.heads, manifest=manifest, folder=None)
     before = fitted_images(base)
     images = None if before is None else np.unique([*before, *digests(train.keys())], axis=0)
+    # Before the folder is written: it may be that of the base heads.
+    notes = _notes(options, evaluated, faces.has_split, note, adapted)
     save_heads(heads, options.out, model_card(manifest), images)
     write_curves(options.out, [])  # Remove those of previous heads.
-    notes = _notes(options, evaluated, faces.has_split, note, adapted)
     return AdaptResult(heads, new, compared, notes)
 
 

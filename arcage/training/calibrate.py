@@ -68,9 +68,10 @@ def calibrate_labelled(
     heads = replace(result.heads, manifest={**base.manifest, "calibrated": measured}, folder=None)
     before = fitted_images(base)
     images = None if before is None else np.unique([*before, *digests(faces.keys())], axis=0)
+    # Before the folder is written: it may be that of the base heads.
+    fitted = fitted_words(base, faces, options.labels, 0, faces.has_split)
     save_heads(heads, options.out, calibrated_card(measured, _card(base)), images)
     write_curves(options.out, [])  # Remove those of previous heads.
-    fitted = fitted_words(base, faces, options.labels, 0, faces.has_split)
     notes = (f"the heads {fitted}: calibrate on other faces",) if fitted else ()
     return CalibrateResult(heads, measured, notes)
 

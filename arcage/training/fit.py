@@ -18,14 +18,13 @@ from arcage.evaluation.bootstrap import intervals
 from arcage.evaluation.comparison import compare
 from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import evaluate
-from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, LossCurves, Report
 from arcage.heads.fit import FittedHeads, fit_heads
 from arcage.heads.model import Heads, Predictions
 from arcage.heads.search import TRIALS, search
 from arcage.heads.settings import Settings
 from arcage.heads.store import digests, save_heads
-from arcage.heads.task import Attribute, why_not_fitted
+from arcage.heads.task import Attribute, same_age, why_not_fitted
 from arcage.report.boosting_curves import write_curves
 from arcage.text import percent
 from arcage.training.evaluate import predict_labelled
@@ -188,11 +187,7 @@ def _not_fitted(train: LabelledFaces, folds: int) -> dict[str, str]:
         if np.isfinite(column).any()
     }
     labelled = len(reasons)
-    years, counts = np.unique(train.age[np.isfinite(train.age)], return_counts=True)
-    # Every interval would be that age alone.
-    if len(years) and counts.max() >= COVERAGE * counts.sum():
-        who = "all" if len(years) == 1 else f"{counts.max():,} of {counts.sum():,}"
-        same = f"{who} labelled faces have the same age, {years[counts.argmax()]:g}: add other ages"
+    if same := same_age(labels):
         reasons["age"] = reasons["age"] or same
     found: dict[str, str] = {attribute: reason for attribute, reason in reasons.items() if reason}
     if found and len(found) == labelled:

@@ -162,12 +162,13 @@ def test_on_a_real_terminal(tmp_path: Path, colour: bool) -> None:
     assert rows[1].endswith("  ./日本 é.jpg")
 
 
-def test_another_level_and_probabilities_have_headings() -> None:
+@pytest.mark.parametrize("level", [99.5, 33.3333])
+def test_another_level_and_probabilities_have_headings(level: float) -> None:
     table = io.StringIO()
     row = replace(FACE, more={"p_under_18": 0.03, "p_under_25": None})
-    write_table(table, ["p_under_18", "p_under_25"], 99.5)([row, NO_FACE])
+    write_table(table, ["p_under_18", "p_under_25"], level)([row, NO_FACE])
     header, first, second = table.getvalue().splitlines()
-    assert header.split("  ")[1:3] == ["age", "99.5 %"]
+    assert header.split("  ")[1:3] == ["age", f"{level:g} %"]
     for heading, cell in (("under 18", "3 %"), ("under 25", "- ")):
         assert first[header.index(heading) :].startswith(cell)
     # Names begin in the same column.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,3 +157,10 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
     assert failed.exit_code == 2
     assert "no face of the reference set is left" in failed.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_the_old_heads_can_be_replaced(sources: Path, run: Run, tmp_path: Path) -> None:
+    shutil.copytree("boosted", tmp_path / "own")
+    done = run(*MINE[:1], "--from", tmp_path / "own", *MINE[3:], "--out", tmp_path / "own")
+    assert done.exit_code == 0, done.stderr
+    assert load_heads(tmp_path / "own").adapted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import fakes
@@ -91,3 +92,23 @@ def test_what_cannot_be_calibrated_is_told(camera: Path, run: Run, tmp_path: Pat
     done = run(*CALIBRATE[:1], "--heads", tmp_path / "once", *CALIBRATE[3:], "--out", tmp_path / "twice")
     assert done.exit_code == 2
     assert "calibrated for a source already" in done.stderr
+
+
+def test_the_heads_themselves_can_be_replaced(camera: Path, run: Run, tmp_path: Path) -> None:
+    shutil.copytree("general", tmp_path / "own")
+    done = run(*CALIBRATE[:1], "--heads", tmp_path / "own", *CALIBRATE[3:], "--out", tmp_path / "own")
+    assert done.exit_code == 0, done.stderr
+    assert "calibrated on 150 labelled faces" in done.stderr
+    assert load_heads(tmp_path / "own").manifest["calibrated"]["from"] == "own"
+
+
+@pytest.mark.parametrize(("others", "who"), [(0, "all"), (15, "135 of 150")])
+def test_one_age_is_refused(camera: Path, run: Run, tmp_path: Path, others: int, who: str) -> None:
+    names = sorted(path.name for path in Path("camera").iterdir())
+    rows = [f"{photo},{40 + n if n < others else 30}" for n, photo in enumerate(names)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["path,age", *rows]) + "\n", "utf-8")
+    done = run(*CALIBRATE[:-1], labels, "--out", tmp_path / "h")
+    assert done.exit_code == 2
+    assert f"{who} labelled faces have the same age, 30: add other ages" in done.stderr
+    assert not (tmp_path / "h").exists()
