@@ -187,7 +187,7 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     put(extractor_module, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
     put(rotated, "set_upright", ROTATED)
-    put(rotated, "find_rotated", ROTATED)
+    put(rotated, "set_turned", ROTATED)
     put(extractor_module, "refine", SECOND)
     put(landmarks, "warp", SECOND)
     put(align, "align", ALIGN)

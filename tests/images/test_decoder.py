@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import random
 import re
@@ -213,10 +214,10 @@ def test_the_error_names_a_missing_extra(arcage: Callable[..., Any], tmp_path: P
     (tmp_path / "b.heic").write_bytes(save(BIG, "HEIF"))
     result = arcage("predict", tmp_path)
     assert result.exit_code == 0
-    rows = result.stdout.splitlines()[1:]
-    assert [row.rsplit(",", 2)[1] for row in rows] == ["unreadable"] * 2
-    assert rows[0].endswith("raw files need an extra: pip install 'arcage[formats]'")
-    assert rows[1].endswith("HEIC needs an extra: pip install 'arcage[formats]'")
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    assert [row["status"] for row in rows] == ["unreadable"] * 2
+    assert rows[0]["error"].endswith("raw files need an extra: pip install 'arcage[formats]'")
+    assert rows[1]["error"].endswith("HEIC needs an extra: pip install 'arcage[formats]'")
 
 
 def test_a_missing_extra_is_not_cached(
