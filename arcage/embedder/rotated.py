@@ -11,7 +11,7 @@ from arcage.embedder import detect
 from arcage.embedder.align import inverse, transform, warp
 from arcage.embedder.candidates import Candidates, FaceDetector, joined
 from arcage.embedder.views import View, reduced, search_view
-from arcage.types import F32, U8
+from arcage.types import F32, F64, U8
 
 UPRIGHT_SCORE = 0.91
 """Minimum detector score of faces that are taken as upright. Of 1,058 faces rotated by 90, 180 or 270
@@ -52,7 +52,7 @@ def set_turned(
             ``min_face`` are.
 
     Returns:
-        The faces in pixels of the images as they are, by image and then highest score first.
+        The faces in pixels of the original images, by image and then highest score first.
     """
     best = _best_scores(found, len(images))
     doubtful: list[int] = np.flatnonzero(best < UPRIGHT_SCORE).tolist()
@@ -95,18 +95,21 @@ def _turned(image: U8, quarters: int) -> U8:
 
 def _turned_back(faces: Candidates, image: U8, quarters: int) -> Candidates:
     """Return the faces of a turned image in pixels of the image."""
-    height, width = image.shape[:2]
-    # x = width - 1 - y' and y = x' for one quarter.
-    matrix = {
-        1: [[0, -1, width - 1], [1, 0, 0]],
-        2: [[-1, 0, width - 1], [0, -1, height - 1]],
-        3: [[0, 1, 0], [-1, 0, height - 1]],
-    }[quarters]
-    back = np.broadcast_to(np.array(matrix, np.float64), (len(faces), 2, 3))
-    corners = transform(faces.boxes.reshape(-1, 2, 2), back)
+    corners, points = faces.boxes.reshape(-1, 2, 2).astype(np.float64), faces.landmarks.astype(np.float64)
+    for turns in range(quarters, 0, -1):
+        width = image.shape[turns % 2]  # of the image after one turn less
+        corners, points = _quarter_back(corners, width), _quarter_back(points, width)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
-    points = transform(faces.landmarks, back).astype(np.float32)
-    return Candidates(boxes, points, faces.scores, faces.pictures)
+    return Candidates(boxes, points.astype(np.float32), faces.scores, faces.pictures)
+
+
+def _quarter_back(points: F64, width: int) -> F64:
+    """Return points, (..., 2), of a picture that was turned by a quarter in pixels of the picture before.
+
+    Args:
+        width: of the picture before.
+    """
+    return np.stack([width - 1 - points[..., 1], points[..., 0]], axis=-1)
 
 
 def set_upright(detector: FaceDetector, images: Sequence[U8], found: Candidates) -> Candidates:
@@ -172,8 +175,8 @@ def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> 
     highest = scores[rows, best]
     turned = (best > 0) & (highest >= MIN_BEST_SCORE) & (highest >= scores[:, 0] + MIN_GAIN)
     upright = points[rows, best]
-    for turns in (1, 2, 3):  # from a rotated square to the previous one: x = side - 1 - y', y = x'
+    for turns in (1, 2, 3):
         again = best >= turns
-        upright[again] = np.stack([SIDE - 1 - upright[again, :, 1], upright[again, :, 0]], axis=2)
+        upright[again] = _quarter_back(upright[again], SIDE)
     landmarks = transform(upright, inverse(matrices)).astype(np.float32)
     return np.where(turned[:, None, None], landmarks, faces.landmarks)

@@ -69,7 +69,7 @@ class _Rule:
     sign: int
     """1, or -1 if the score is minus what the threshold is shown for."""
     reported: tuple[float, ...]
-    """Thresholds that are reported, as they are shown."""
+    """The reported thresholds, with the sign with which they are shown."""
     grid: F64
     """Thresholds of the score, increasing, among which the one for :data:`TARGET` is chosen."""
     curve: F64

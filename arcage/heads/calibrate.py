@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from arcage.heads.distribution import HIGH, LEVELS, LOW, OLDEST, YOUNGEST, Distribution, scale
-from arcage.heads.model import Calibration, Curves
+from arcage.heads.model import INTERVAL, Calibration, Curves
 from arcage.heads.parallel import one_thread
 from arcage.types import F32, F64
 
-COVERAGE = 0.9
 MAX_BANDS = 24
 FACES_PER_BAND = 120
 """Minimum number of faces in a band: the bounds of an interval are 5 % quantiles of their scores."""
@@ -127,12 +126,12 @@ def _extended(curve: F64) -> F32:
 
 
 def _upper_quantile(scores: F32) -> float:
-    """Return the conformal quantile of scores: a new score is below it with probability (1 + COVERAGE) / 2.
+    """Return the conformal quantile of scores: a new score is below it with probability (1 + INTERVAL) / 2.
 
     This is the quantile of split conformal prediction, which counts n + 1 scores, interpolated between
     scores.
     """
-    return float(np.quantile(scores, (1 + COVERAGE) / 2, method="weibull"))
+    return float(np.quantile(scores, (1 + INTERVAL) / 2, method="weibull"))
 
 
 def platt(score: F32, gender: F32) -> tuple[float, float]:

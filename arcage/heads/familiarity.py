@@ -18,7 +18,7 @@ UNFAMILIAR = 5e-5
 """Faces with a lower familiarity are unlike the training faces: one training face in 20,000 is as far from
 the average. Of ordinary photos from other cameras, at most 2 % are below (docs/evidence/method.md)."""
 TINY = 1e-30
-"""Least squared distance, so that it has a logarithm."""
+"""Lower limit of the squared distances, whose logarithm is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

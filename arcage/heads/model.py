@@ -26,9 +26,8 @@ from arcage.types import F32, Array
 
 BATCH = 4096
 """Number of faces in one step of a prediction; bounds its memory."""
-
-
 HALF_YEAR = 0.5
+"""How far :meth:`Predictions.p_under` lowers its threshold, years: labels are completed years."""
 INTERVAL = 0.9
 """Level of the interval in ``age_low`` and ``age_high``."""
 
@@ -380,6 +379,11 @@ class Heads:
         return any(head is not None and head.adapted is not None for head in (self.age, self.gender))
 
     @property
+    def _where(self) -> str:
+        """The folder of the heads, for messages: `` in heads/``; empty without one."""
+        return "" if self.folder is None else f" in {self.folder}"
+
+    @property
     def pipeline_name(self) -> str:
         """The pipeline whose descriptors the heads take, as in ``pack compact``."""
         pack = self.manifest.get("pack")
@@ -425,13 +429,12 @@ class Heads:
         """
         if self.age is not None and isinstance(self.age.calibration, Distribution):
             return
-        where = "" if self.folder is None else f" in {self.folder}"
         needs = f"{purpose} needs a distribution of the age"
         if self.age is None:
-            raise HeadsError(f"{needs}, and the heads{where} predict no age")
+            raise HeadsError(f"{needs}, and the heads{self._where} predict no age")
         raise HeadsError(
-            f"{needs}. The heads{where} were fitted by an older version of arcage and have the 90 % interval "
-            "only: fit them again with `arcage fit`"
+            f"{needs}. The heads{self._where} were fitted by an older version of arcage and have the 90 % "
+            "interval only: fit them again with `arcage fit`"
         )
 
     def check_familiarity(self, purpose: str) -> None:
@@ -444,10 +447,9 @@ class Heads:
             HeadsError: they have none.
         """
         if self.familiarity is None:
-            where = "" if self.folder is None else f" in {self.folder}"
             raise HeadsError(
-                f"{purpose} needs a measure of familiarity. The heads{where} were fitted by an older version "
-                "of arcage and have none: fit them again with `arcage fit`"
+                f"{purpose} needs a measure of familiarity. The heads{self._where} were fitted by an older "
+                "version of arcage and have none: fit them again with `arcage fit`"
             )
 
     def predict(self, descriptors: Array) -> Predictions:
@@ -489,8 +491,8 @@ class Heads:
         for answer in answers:
             wrong |= np.isnan(answer)
         if wrong.any():
-            where = "" if self.folder is None else f" in {self.folder}"
             raise HeadsError(
-                f"the heads{where} give no answer for {np.count_nonzero(wrong):,} of {len(out):,} faces: "
-                "they or the descriptors are damaged; fit the heads again, or extract into another cache"
+                f"the heads{self._where} give no answer for {np.count_nonzero(wrong):,} of {len(out):,} "
+                "faces: they or the descriptors are damaged; fit the heads again, or extract into another "
+                "cache"
             )

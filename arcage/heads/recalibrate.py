@@ -1,4 +1,4 @@
-"""Calibrate heads for a source of faces, given 50 to 500 labelled faces from it. The stages stay as they are.
+"""Calibrate heads for a source of faces, given 50 to 500 labelled faces from it. The stages do not change.
 
 Three things are fitted: a line from the predicted age to what is added to it; the quantiles of the
 distribution; and the logistic curve of the gender.

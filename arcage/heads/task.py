@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from arcage.errors import UsageError
-from arcage.heads.calibrate import COVERAGE
 from arcage.heads.callbacks import Callback, Step
 from arcage.heads.kernel import Fold
+from arcage.heads.model import INTERVAL
 from arcage.heads.settings import Settings
 from arcage.text import counted
 from arcage.types import F32, Array, Labels
@@ -171,7 +171,7 @@ def same_age(labels: Labels) -> str:
     Empty if they do not, or if no face has an age.
     """
     years, counts = np.unique(labels.age[np.isfinite(labels.age)], return_counts=True)
-    if not len(years) or counts.max() < COVERAGE * counts.sum():
+    if not len(years) or counts.max() < INTERVAL * counts.sum():
         return ""
     who = "all" if len(years) == 1 else f"{counts.max():,} of {counts.sum():,}"
     return f"{who} labelled faces have the same age, {years[counts.argmax()]:g}: add other ages"

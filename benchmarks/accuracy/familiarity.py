@@ -42,7 +42,7 @@ COVERAGES = (1.0, 0.95, 0.9, 0.75, 0.5)
 
 
 class NotTurned(Extractor):
-    """An extractor that leaves faces as they are detected, as if their orientation was not noticed."""
+    """An extractor that does not correct the orientation of faces."""
 
     def _find_faces(self, images: list[U8], sha256s: list[str]) -> tuple[Candidates, U8]:
         detector = self.networks.detector

@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class OncePerKey(Generic[Key, Value]):
-    """The values of a function, each made by the first thread that asks for it.
+    """Calls a function once for each key, in the first thread that asks for its value.
 
     Threads that ask for the same value wait for it; others do not. A failure is not kept: the next call tries
     again.
