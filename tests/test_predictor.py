@@ -32,6 +32,7 @@ from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
+from arcage.output.selection import Selection
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
@@ -116,6 +117,15 @@ def test_intervals_of_any_level_and_probabilities_of_being_younger(fake: None) -
     assert Predictor(interval=50, max_width=12).predict(image(face(20)))[0].age == 20
     assert Predictor(under=[18]).predict(image())[0].more == {}
     assert Predictor().predict(image(face(20)))[0].more == {}
+
+
+def test_another_selection_of_the_same_networks(fake: None) -> None:
+    predictor = Predictor(faces="center")
+    other = predictor.with_selection(Selection(faces="largest", under=(18,)))
+    assert ages(other.predict(THREE)) == [40]
+    assert ages(predictor.predict(THREE)) == [60]
+    assert list(other.predict(THREE)[0].more) == ["p_under_18"]
+    assert other._extractor is predictor._extractor
 
 
 @pytest.mark.parametrize(
