@@ -88,7 +88,8 @@ def test_the_row_of_a_face() -> None:
     ]
     assert json_row(row)["x2"] == 30.2
     assert row.image_size is None
-    assert face_row("a.jpg", 1, 3, FACE, Estimate(30, 20, 35, 0.75, "female"), (64, 48)).image_size == (64, 48)
+    estimate = Estimate(30, 20, 35, 0.75, "female")
+    assert face_row("a.jpg", 1, 3, FACE, estimate, (64, 48)).image_size == (64, 48)
     assert list(json_row(row)) == list(COLUMNS)
 
 
