@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -243,13 +243,9 @@ class Predictor:
                 for (_, image), faces in zip(batch, selected, strict=True)
             ]
             found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
-        rows = iter(found)
+        estimates = iter(found)
         return [
-            (
-                source,
-                [face_row(source.path, i, count, image.faces[i], next(rows)) for i in faces]
-                or [row_without_face(source.path, image.error if image.status == "unreadable" else None)],
-            )
+            (source, _rows(source.path, image, count, faces, estimates))
             for (source, image), count, faces in zip(batch, counts, selected, strict=True)
         ]
 
@@ -301,6 +297,17 @@ class Predictor:
             return [int(np.argmax(np.prod(high - low, axis=1)))]
         centre = np.array([image.width, image.height]) / 2
         return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
+
+
+def _rows(
+    path: str, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
+) -> list[Prediction]:
+    """Return the rows of one image; each of the ``faces`` takes the next estimate."""
+    if image.status == "unreadable":
+        return [row_without_face(path, image.error)]
+    size = image.width, image.height
+    rows = [face_row(path, i, count, image.faces[i], next(estimates), size) for i in faces]
+    return rows or [row_without_face(path, image_size=size)]
 
 
 def _identity(picture: U8) -> U8:
