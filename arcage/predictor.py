@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,13 +22,12 @@ from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.embedder.workers import Workers
-from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
-from arcage.heads.distribution import HIGHEST_LEVEL, OLDEST, YOUNGEST
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
-from arcage.output.rows import Estimate, estimates, face_row, row_without_face
+from arcage.output.rows import Estimate, face_row, row_without_face
+from arcage.output.selection import Faces, Selection
 from arcage.sources.given import GivenImage, source_of
 from arcage.sources.source import Source
 from arcage.types import U8, ImageFaces, Prediction
@@ -35,9 +35,6 @@ from arcage.types import U8, ImageFaces, Prediction
 Item = TypeVar("Item")
 EMBEDDING = 512
 """Number of columns of the identity embedding of ArcFace-family networks."""
-
-Faces = Literal["all", "largest", "center"]
-"""``largest``: the face with the largest box; ``center``: the face nearest to the centre of the image."""
 
 _BATCH_ROWS = 512
 """Rows that the heads predict at once: this takes them little longer than a single row."""
@@ -105,36 +102,19 @@ class Predictor:
         if min_sure is not None:
             warnings.warn("min_sure is now called min_confidence", DeprecationWarning, stacklevel=2)
             min_confidence = min_sure
-        if faces not in get_args(Faces):
-            raise UsageError(f"faces is one of {', '.join(get_args(Faces))}, not {faces!r}")
-        if not 0 <= min_score <= 1:
-            raise UsageError(f"min_score is between 0 and 1, not {min_score}")
-        if not max_width >= 0:
-            raise UsageError(f"max_width is a number of years, not {max_width}")
-        if not 0.5 <= min_confidence <= 1:
-            raise UsageError(f"min_confidence is between 0.5 and 1, not {min_confidence}")
-        if not 0 <= min_familiarity <= 1:
-            raise UsageError(f"min_familiarity is between 0 and 1, not {min_familiarity}")
-        if not 1 <= interval <= 100 * HIGHEST_LEVEL:
-            raise UsageError(f"interval is between 1 and {100 * HIGHEST_LEVEL:g}, not {interval:g}")
-        if wrong := [age for age in under if not (YOUNGEST < age <= OLDEST and age == int(age))]:
-            raise UsageError(f"under is a whole number of years from 1 to {OLDEST:.0f}, not {wrong[0]}")
-        self._faces = faces
-        self._min_score = min_score
-        self._max_width = max_width
-        self._min_confidence = min_confidence
-        self._min_familiarity = min_familiarity
-        self._interval = interval
-        self._under = tuple(dict.fromkeys(map(int, under)))
+        self._selection = Selection(
+            faces=faces,
+            min_score=min_score,
+            max_width=max_width,
+            min_confidence=min_confidence,
+            min_familiarity=min_familiarity,
+            interval=interval,
+            under=under,
+        )
         self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
         self._heads = load_heads(heads)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
-        if min_familiarity:
-            self._heads.check_familiarity("`min_familiarity`")
-        if interval != 90:
-            self._heads.check_distribution(f"`interval` {interval:g}")
-        if self._under:
-            self._heads.check_distribution("`under`")
+        self._selection.check(self._heads)
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.multi_frame = 0
@@ -144,6 +124,17 @@ class Predictor:
         # Another process may have another working directory.
         directory = self._directory.absolute() if self._directory is not None else None
         return {**self.__dict__, "_directory": directory, "_cache": None}
+
+    def with_selection(self, selection: Selection) -> Predictor:
+        """Return a predictor with another selection of faces and values, which shares the networks and heads.
+
+        Raises:
+            HeadsError: the heads lack what the selection needs.
+        """
+        selection.check(self._heads)
+        other = copy.copy(self)
+        other._selection = selection
+        return other
 
     @property
     def note(self) -> str:
@@ -258,26 +249,15 @@ class Predictor:
                 for (_, image), faces in zip(batch, selected, strict=True)
             ]
             found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
-        rows = iter(found)
+        estimates = iter(found)
         return [
-            (
-                source,
-                [face_row(source.path, i, count, image.faces[i], next(rows)) for i in faces]
-                or [row_without_face(source.path, image.error if image.status == "unreadable" else None)],
-            )
+            (source, _rows(source.path, image, count, faces, estimates))
             for (source, image), count, faces in zip(batch, counts, selected, strict=True)
         ]
 
     def estimates(self, predictions: Predictions) -> list[Estimate]:
         """Return the estimate of each face, without values that are too uncertain to show."""
-        return estimates(
-            predictions,
-            max_width=self._max_width,
-            min_confidence=self._min_confidence,
-            min_familiarity=self._min_familiarity,
-            interval=self._interval,
-            under=self._under,
-        )
+        return self._selection.estimates(predictions)
 
     def predict_pixels(
         self, pictures: Iterable[tuple[Item, U8]], *, chunk: int
@@ -311,18 +291,29 @@ class Predictor:
 
     def _count(self, image: ImageFaces) -> int:
         """Return the number of faces with the minimum score; they come first."""
-        return sum(face.score >= self._min_score for face in image.faces)
+        return sum(face.score >= self._selection.min_score for face in image.faces)
 
     def _select(self, image: ImageFaces, count: int) -> list[int]:
         """Return the indices of the faces to predict, among the first ``count`` faces of an image."""
-        if self._faces == "all" or count < 2:
+        if self._selection.faces == "all" or count < 2:
             return list(range(count))
         boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
         low, high = boxes[:, :2], boxes[:, 2:]
-        if self._faces == "largest":
+        if self._selection.faces == "largest":
             return [int(np.argmax(np.prod(high - low, axis=1)))]
         centre = np.array([image.width, image.height]) / 2
         return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
+
+
+def _rows(
+    path: str, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
+) -> list[Prediction]:
+    """Return the rows of one image; each of the ``faces`` takes the next estimate."""
+    if image.status == "unreadable":
+        return [row_without_face(path, image.error)]
+    size = image.width, image.height
+    rows = [face_row(path, i, count, image.faces[i], next(estimates), size) for i in faces]
+    return rows or [row_without_face(path, image_size=size)]
 
 
 def _identity(picture: U8) -> U8:

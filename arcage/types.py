@@ -102,7 +102,7 @@ class Labels:
 class Prediction:
     """Age and gender of one face. An image without a face, or an unreadable one, is one prediction as well.
 
-    The fields except ``more``, in this order, are the columns of all output formats. Missing values are None.
+    The fields before ``more``, in this order, are the columns of all tables. Missing values are None.
     """
 
     path: str
@@ -138,3 +138,5 @@ class Prediction:
     more: Mapping[str, float | None] = field(default_factory=dict, hash=False)
     """The columns that were asked for in addition, by name, such as ``p_under_18``: the probability of being
     younger than 18 years, 0 to 1. Empty without a face."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the upright image, pixels. None for an unreadable image, and for a video."""

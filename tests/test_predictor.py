@@ -34,6 +34,7 @@ from arcage.errors import HeadsError, UsageError
 from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
 from arcage.images.limits import DecodeLimits
+from arcage.output.selection import Selection
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
 
@@ -62,7 +63,10 @@ def test_a_face_is_a_row(fake: None, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(image(face(34.5, 0.25, (1, 2, 3, 4), 0.75)))
     assert Predictor().predict(path) == [
-        Prediction(str(path), 0, 1, 1, 2, 3, 4, 0.75, 34.5, 29.5, 42.0, "male", 0.25, "ok", None)
+        Prediction(
+            *(str(path), 0, 1, 1, 2, 3, 4, 0.75, 34.5, 29.5, 42.0, "male", 0.25, "ok", None),
+            image_size=(640, 480),
+        )
     ]
     assert Predictor().predict(str(path)) == Predictor().predict(path)
 
@@ -78,7 +82,8 @@ def test_bytes(fake: None) -> None:
 
 def test_no_face_and_unreadable_are_rows(fake: None) -> None:
     nothing = [None] * 10
-    assert Predictor().predict(image()) == [Prediction("-", None, 0, *nothing, "no_face", None)]  # type: ignore[arg-type]
+    no_face = Prediction("-", None, 0, *nothing, "no_face", None, image_size=(320, 200))  # type: ignore[arg-type]
+    assert Predictor().predict(image(width=320, height=200)) == [no_face]
     assert Predictor().predict(b"") == [Prediction("-", None, 0, *nothing, "unreadable", "empty file")]  # type: ignore[arg-type]
     missing = Predictor().predict("/nowhere/a.jpg")
     assert (missing[0].status, missing[0].error) == ("unreadable", "no such file")
@@ -114,6 +119,15 @@ def test_intervals_of_any_level_and_probabilities_of_being_younger(fake: None) -
     assert Predictor(interval=50, max_width=12).predict(image(face(20)))[0].age == 20
     assert Predictor(under=[18]).predict(image())[0].more == {}
     assert Predictor().predict(image(face(20)))[0].more == {}
+
+
+def test_another_selection_of_the_same_networks(fake: None) -> None:
+    predictor = Predictor(faces="center")
+    other = predictor.with_selection(Selection(faces="largest", under=(18,)))
+    assert ages(other.predict(THREE)) == [40]
+    assert ages(predictor.predict(THREE)) == [60]
+    assert list(other.predict(THREE)[0].more) == ["p_under_18"]
+    assert other._extractor is predictor._extractor
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from arcage.output.rows import under_column
 from arcage.sources.inputs import Inputs, named_inputs
 
 if TYPE_CHECKING:
-    from arcage.predictor import Faces
+    from arcage.output.selection import Faces
 
 Format = Literal["table", "csv", "excel-csv", "jsonl"]
 
