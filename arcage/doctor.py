@@ -22,7 +22,7 @@ from typing import Literal
 
 from arcage._version import __version__
 from arcage.errors import ArcageError
-from arcage.files import user_home
+from arcage.files import CACHE_VARIABLE, cache_home, user_home
 
 Level = Literal["ok", "note", "problem"]
 
@@ -239,11 +239,11 @@ def _heads() -> str:
     found = heads.predict(np.zeros((1, dimension), np.float16))
     if not 0 <= found.p_female[0] <= 1 or not found.age_low[0] <= found.age[0] <= found.age_high[0]:
         raise ArcageError(f"the bundled heads return invalid values ({found}); please report this")
-    return f"the bundled heads belong to the bundled models ({heads.fingerprint})"
+    return f"the bundled heads belong to the bundled pack, {extractor.pack.name}"
 
 
 def _compiled() -> str:
-    from arcage.embedder.engines.compiled import CACHE_VARIABLE, cache_home, check_compiled, compiled_folder
+    from arcage.embedder.engines.compiled import check_compiled, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
@@ -328,7 +328,7 @@ def _cache(folder: Path) -> str:
         for path in cache.unfinished():
             with suppress(FileNotFoundError):  # still being written
                 unfinished[path] = path.stat().st_size
-        whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
+        whose = f"the pack {pipeline_name(cache.pipeline)}"
         if fingerprint == present:
             whose = "the bundled models"
         elif "pack" not in cache.pipeline:

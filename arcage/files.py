@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 import time
 import unicodedata
@@ -33,6 +34,8 @@ from arcage.process.interrupt import uninterrupted
 from arcage.readers.regular_file import FileKindError, read_regular
 from arcage.text import shortened
 
+CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
+"""Environment variable that overrides :func:`cache_home`."""
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
@@ -71,6 +74,16 @@ def user_home() -> Path | None:
     except RuntimeError:
         return None
     return home if home.is_absolute() else None
+
+
+def cache_home() -> Path | None:
+    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
+    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
+        return Path(override, "arcage")
+    home = user_home()
+    return home / below / "arcage" if home is not None else None
 
 
 def is_absent(path: str | Path) -> bool:
@@ -258,9 +271,8 @@ def verified_bytes(
         raise error(f"cannot read {path}: {cause}; {hint}") from None
     except (OSError, ValueError) as cause:
         raise error(f"cannot read {path}: {reason(cause)}; {hint}") from None
-    found = sha256_bytes(data)
-    if found != sha256:
-        raise error(f"{path} is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...); {hint}")
+    if sha256_bytes(data) != sha256:
+        raise error(f"{path} is damaged: its SHA-256 is not the recorded one; {hint}")
     return data
 
 

@@ -35,6 +35,7 @@ from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decoder import decode, is_out_of_memory
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
+from arcage.images.pixels import pixels_sha256
 from arcage.types import U8, Face, ImageFaces
 
 THRESHOLD = 0.5
@@ -105,6 +106,10 @@ class _Decoded:
     sha256: str
     image: U8
     multi_frame: bool
+
+    @property
+    def key(self) -> _Key:
+        return self.number, self.sha256, self.multi_frame
 
 
 @dataclass(slots=True)
@@ -442,7 +447,10 @@ class Extractor:
             if isinstance(image, ImageFaces):
                 failed[number] = image
             elif isinstance(image, _Decoded):
-                yield image
+                if find_known is not None or self.variant:
+                    image = replace(image, sha256=pixels_sha256(image.image))
+                if find_known is None or image.number not in find_known([image.key]):
+                    yield image
             else:
                 encoded.append(image)
                 size += len(image.data)

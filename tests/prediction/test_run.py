@@ -124,7 +124,7 @@ def test_formats_of_images_hold_no_videos(format_: Any, monkeypatch: pytest.Monk
 
 def test_fiftyone_opens_files_only() -> None:
     inputs = replace(named_inputs(["in"]), arguments=("in", "https://x/a.jpg"))
-    with pytest.raises(UsageError, match="opens files, not https://x/a.jpg: download the images first"):
+    with pytest.raises(UsageError, match=r"opens files, not https://x/a\.jpg: download the images first"):
         predict(PredictRequest(inputs=inputs, format="fiftyone"))
 
 
@@ -155,7 +155,10 @@ def test_a_workbook() -> None:
     predict(request(out=Path("a.xlsx"), under=(18,)))
     header, *rows = openpyxl.load_workbook("a.xlsx").active.values
     assert header[-1] == "p_under_18"
-    assert [(row[0], row[8], row[13]) for row in rows] == [("in/a.jpg", 30, "ok"), ("in/b.jpg", None, "no_face")]
+    assert [(row[0], row[8], row[13]) for row in rows] == [
+        ("in/a.jpg", 30, "ok"),
+        ("in/b.jpg", None, "no_face"),
+    ]
 
 
 def test_a_workbook_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
