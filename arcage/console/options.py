@@ -164,7 +164,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 # arcage predict
 RowsFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help=f"Write to {file_help()}; .xlsx needs [excel]."),
+    typer.Option(metavar="FILE", help=f"Write to {file_help()}, which needs [excel]."),
 ]
 RowsFormat = Annotated[
     FormatName | None,
