@@ -47,7 +47,7 @@ class PredictRequest:
     """As for :class:`arcage.Predictor`, or ``cuda:all`` for all GPUs."""
     workers: int | None = None
     """Number of worker processes for many images, 1 for none; None for the default of the device."""
-    heads: Path | None = None
+    heads: str | Path | None = None
     cache: Path | None = None
     faces: Faces = "all"
     min_score: float = 0.0

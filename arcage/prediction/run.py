@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.files import check_exist, check_replaceable
+from arcage.heads.place import heads_path
 from arcage.output.formats import Write, check_rows_file, format_of, write_file, write_stdout
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.summary import Summary
@@ -62,7 +63,7 @@ def predict(
         KeyboardInterrupt: raised again after the finished rows are written.
         ArcageError: as :class:`arcage.Predictor`.
     """
-    check_exist({"heads": [request.heads]})
+    check_exist({"heads": [heads_path(request.heads)]})
     outputs = _checked_outputs(request)
     # Imported here, after all checks of the arguments, because NumPy is slow to load.
     from arcage.embedder.engines.gpus import named_gpus
