@@ -28,6 +28,7 @@ from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.rows import Estimate, face_row, row_without_face
 from arcage.output.selection import Faces, Selection
+from arcage.sources.given import GivenImage, source_of
 from arcage.sources.source import Source
 from arcage.types import U8, ImageFaces, Prediction
 
@@ -56,7 +57,8 @@ class Predictor:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image at a time, ``throughput`` for streams of images.
-        heads: a folder that ``arcage fit`` wrote; None for the bundled heads.
+        heads: a folder that ``arcage fit`` wrote, a file of ``arcage heads pack``, or the URL of such a file
+            with its SHA-256, as in ``https://host/heads.arcage#sha256=...``; None for the bundled heads.
         cache: a folder for descriptors; images in it are not computed again.
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
@@ -163,20 +165,25 @@ class Predictor:
         """Damaged parts of the cache; as text, each says what to do."""
         return self._cache.damaged if self._cache is not None else ()
 
-    def predict(self, image: str | Path | bytes) -> list[Prediction]:
-        """Predict the faces of one image, given as a path or as encoded bytes.
+    def predict(self, image: GivenImage) -> list[Prediction]:
+        """Predict the faces of one image.
+
+        Args:
+            image: a path (``str`` or ``os.PathLike``) or URL; an encoded image (``bytes``, ``bytearray``,
+                ``memoryview``, or a file that is open for reading bytes); or a decoded picture: a NumPy array
+                of uint8, shape (height, width, 3), RGB, also grey or RGBA, or a ``PIL.Image.Image``. OpenCV's
+                pictures are BGR: give ``image[..., ::-1]``.
 
         Returns:
             One row per face. An image without a face, or an unreadable one, has one row with its ``status``.
 
         Raises:
+            InputError: ``image`` is something else, or a picture of a wrong data type, shape or size.
             DeviceError, ModelError: the networks cannot be loaded.
             CacheError: the cache cannot be read or written.
+            RemoteError: the server of a URL cannot be reached or refuses the credentials.
         """
-        if isinstance(image, bytes):
-            source = Source("-", "-", data=image)
-        else:
-            source = Source(str(image), Path(image).name)
+        source = source_of(image, self.limits)
         with closing(self.stream([source])) as results:
             return next(results)[1]
 
