@@ -31,7 +31,6 @@ from arcage.heads.store import load_heads
 from arcage.sources.walk import walk
 from arcage.training.evaluate import evaluate_labelled, predict_labelled
 
-
 ADULTS = 21, 60
 """Range of ages in years to which many papers restrict UTKFace."""
 
