@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import FakeHeads
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
@@ -108,17 +109,15 @@ def test_every_status_of_the_source_is_described() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="schemathesis is not installed")
-def test_requests_from_the_description(
-    bundled: None, compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Valid and invalid requests get what the description says, on the real pipeline."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+def test_requests_from_the_description(fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Valid and invalid requests get what the description says. Every picture has a face here."""
+    monkeypatch.setattr(FakeHeads, "familiarity", 0.3)
     monkeypatch.setenv("SCHEMATHESIS_HOOKS", "openapi_hooks")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    with running(device="cpu") as server:
+    with running() as server:
         url = f"http://127.0.0.1:{server.port}"
         target = [f"{url}/openapi.json", "--url", url]
-        amount = ["--checks", "all", "--max-examples", "10", "--seed", "0", "--continue-on-failure"]
+        amount = ["--checks", "all", "--max-examples", "10", "--seed", "0", "--request-timeout", "60"]
         done = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "run", *target, *amount, "--no-color"],
             capture_output=True,
