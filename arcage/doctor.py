@@ -22,7 +22,7 @@ from typing import Literal
 
 from arcage._version import __version__
 from arcage.errors import ArcageError
-from arcage.files import user_home
+from arcage.files import CACHE_VARIABLE, cache_home, user_home
 
 Level = Literal["ok", "note", "problem"]
 
@@ -145,6 +145,12 @@ def _openvino() -> str:
     return f"works: {engine.name}"
 
 
+def _lightgbm() -> str:
+    from arcage.heads.boosting import load_lightgbm
+
+    return f"works: lightgbm {load_lightgbm().__version__}; only fits need it"
+
+
 def _onnxruntime() -> str:
     from arcage.embedder.engines.onnxruntime import installed_distributions, installed_providers
 
@@ -239,11 +245,11 @@ def _heads() -> str:
     found = heads.predict(np.zeros((1, dimension), np.float16))
     if not 0 <= found.p_female[0] <= 1 or not found.age_low[0] <= found.age[0] <= found.age_high[0]:
         raise ArcageError(f"the bundled heads return invalid values ({found}); please report this")
-    return f"the bundled heads belong to the bundled models ({heads.fingerprint})"
+    return f"the bundled heads belong to the bundled pack, {extractor.pack.name}"
 
 
 def _compiled() -> str:
-    from arcage.embedder.engines.compiled import CACHE_VARIABLE, cache_home, check_compiled, compiled_folder
+    from arcage.embedder.engines.compiled import check_compiled, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
@@ -328,7 +334,7 @@ def _cache(folder: Path) -> str:
         for path in cache.unfinished():
             with suppress(FileNotFoundError):  # still being written
                 unfinished[path] = path.stat().st_size
-        whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
+        whose = f"the pack {pipeline_name(cache.pipeline)}"
         if fingerprint == present:
             whose = "the bundled models"
         elif "pack" not in cache.pipeline:
@@ -379,6 +385,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "opencv": _opencv,
     "openvino": _openvino,
     "processor": _processor,
+    "lightgbm": _lightgbm,
     "onnxruntime": _onnxruntime,
     "gpu": _gpu,
     "device": _device,

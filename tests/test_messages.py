@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ CALLS = [
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
         "predict y --format x",
-        "--format takes table, csv, excel-csv or jsonl; see `arcage predict --help`",
+        "--format takes table, csv, excel-csv, jsonl, json, parquet, xlsx, coco, label-studio or fiftyone; "
+        "see `arcage predict --help`",
     ),
     (
         "fit --search x --cache x --labels y --out z",
@@ -123,8 +125,8 @@ def test_missing_heads(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "heads.npz").write_text("")
     for name, words in (
-        ("typo", "there is no folder .*typo: name a folder that `arcage fit` wrote"),
-        ("file", "file is a file: name a folder that `arcage fit` wrote"),
+        ("typo", "there is no folder or file .*typo: name a folder that `arcage fit` wrote, or a file of"),
+        ("file", r"file cannot be read \(this is not a file of `arcage heads pack`\)"),
         ("photos", "there are no heads in .*photos: name a folder that `arcage fit` wrote"),
         ("broken", r"manifest\.json is missing\); fit them again"),
     ):
@@ -139,10 +141,18 @@ def test_heads_name_their_pack() -> None:
         HeadsError, match="model pack buffalo_l, not with compact; choose it with `pack` buff"
     ):
         heads.check("b" * 16, "compact")
-    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16} .another version of the pack"):
+    with pytest.raises(HeadsError, match="another version of the pack buffalo_l, or of arcage"):
         heads.check("b" * 16, "buffalo_l")
-    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16};"):
-        Heads("a" * 16, 2, None, None, {}).check("b" * 16, "compact")
+    unnamed = Heads("a" * 16, 2, None, None, {})
+    with pytest.raises(
+        HeadsError, match="do not record their model pack, which is not compact; choose the `p"
+    ):
+        unnamed.check("b" * 16, "compact")
+    for one in (heads, unnamed):
+        for pack in ("compact", "buffalo_l", ""):
+            with pytest.raises(HeadsError) as caught:
+                one.check("b" * 16, pack)
+            assert not {"a" * 16, "b" * 16} & set(re.findall(r"\w+", str(caught.value)))
 
 
 def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
@@ -156,9 +166,17 @@ def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
         Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
     assert str(caught.value) == (
         f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
-        "variant 2, 2222222222222222. Choose the `pack` that computed them; if an earlier version "
+        "variant 2, a pack without a name. Choose the `pack` that computed them; if an earlier version "
         "of arcage did, run `arcage extract` again."
     )
+
+
+def test_caches_name_another_version_of_the_same_pack(tmp_path: Path) -> None:
+    Cache(tmp_path, "1" * 16, dimension=2, pipeline={"pack": "mine"})
+    with pytest.raises(
+        CacheError, match=r"of the pipeline mine, only of another version of mine, or of arcag"
+    ):
+        Cache(tmp_path, "2" * 16, pipeline={"pack": "mine"})
 
 
 def office() -> bytes:
@@ -254,5 +272,5 @@ def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.Monk
     done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
     assert (done.exit_code, done.stderr) == (
         2,
-        "arcage: --out a.jsonl sets the format; leave out --format excel-csv\n",
+        "arcage: --format excel-csv writes .csv, not a.jsonl: end its name in that\n",
     )

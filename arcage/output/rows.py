@@ -14,7 +14,7 @@ from arcage.heads.model import Predictions
 from arcage.text import to_spreadsheet
 from arcage.types import Array, Face, Prediction
 
-COLUMNS = tuple(field.name for field in fields(Prediction) if field.name != "more")
+COLUMNS = tuple(field.name for field in fields(Prediction) if field.name not in ("more", "image_size"))
 """Columns of every output, in order. Those that are asked for in addition follow."""
 OLD_COLUMNS = COLUMNS[: COLUMNS.index("familiarity")]
 """Columns of every output of older versions."""
@@ -95,7 +95,14 @@ def _values(column: Array) -> list[float | None]:
     return [None if math.isnan(value) else value for value in column.tolist()]
 
 
-def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate) -> Prediction:
+def face_row(
+    path: str,
+    number: int,
+    count: int,
+    face: Face,
+    estimate: Estimate,
+    image_size: tuple[int, int] | None = None,
+) -> Prediction:
     """Return the row of one face.
 
     Args:
@@ -104,6 +111,7 @@ def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate)
         count: number of faces or persons.
         face: the box and the detector score.
         estimate: from :func:`estimates`.
+        image_size: width and height of the upright image, pixels; None for a video.
     """
     x1, y1, x2, y2 = face.box.tolist()
     return Prediction(
@@ -124,14 +132,18 @@ def face_row(path: str, number: int, count: int, face: Face, estimate: Estimate)
         error=None,
         familiarity=estimate.familiarity,
         more=estimate.more,
+        image_size=image_size,
     )
 
 
-def row_without_face(path: str, error: str | None = None) -> Prediction:
+def row_without_face(
+    path: str, error: str | None = None, image_size: tuple[int, int] | None = None
+) -> Prediction:
     """Return the row of an image without a face, or of an unreadable one if ``error`` is not None."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     status = "no_face" if error is None else "unreadable"
-    return Prediction(**{**row, "path": path, "faces": 0, "status": status, "error": error or None})
+    row |= {"path": path, "faces": 0, "status": status, "error": error or None, "image_size": image_size}
+    return Prediction(**row)
 
 
 def text_cells(columns: Sequence[str], more: Sequence[str] = ()) -> Callable[[Prediction], list[str]]:

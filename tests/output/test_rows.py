@@ -87,6 +87,9 @@ def test_the_row_of_a_face() -> None:
         *("30.0", "20.0", "35.0", "female", "0.7500", "ok", "", "0.000041"),
     ]
     assert json_row(row)["x2"] == 30.2
+    assert row.image_size is None
+    estimate = Estimate(30, 20, 35, 0.75, "female")
+    assert face_row("a.jpg", 1, 3, FACE, estimate, (64, 48)).image_size == (64, 48)
     assert list(json_row(row)) == list(COLUMNS)
 
 
@@ -95,7 +98,8 @@ def test_the_row_of_a_face() -> None:
     [(None, "no_face", None), ("empty file", "unreadable", "empty file"), ("", "unreadable", None)],
 )
 def test_rows_without_a_face(error: str | None, status: str, shown: str | None) -> None:
-    row = row_without_face("a.jpg", error)
+    row = row_without_face("a.jpg", error, (4, 3))
+    assert row.image_size == (4, 3)
     assert (row.path, row.faces, row.status, row.error) == ("a.jpg", 0, status, shown)
     named = {"path", "faces", "status", "error"}
     assert {getattr(row, name) for name in set(COLUMNS) - named} == {None}
