@@ -57,7 +57,8 @@ class Predictor:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image at a time, ``throughput`` for streams of images.
-        heads: a folder that ``arcage fit`` wrote; None for the bundled heads.
+        heads: a folder that ``arcage fit`` wrote, a file of ``arcage heads pack``, or the URL of such a file
+            with its SHA-256, as in ``https://host/heads.arcage#sha256=...``; None for the bundled heads.
         cache: a folder for descriptors; images in it are not computed again.
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.

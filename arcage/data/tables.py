@@ -111,7 +111,10 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
         check_regular(path)
         if suffix in _BINARY:
             called = {column_name((columns or {}).get(name, name)) for name in READ}
-            return _labels(path, _BINARY[suffix](path, {*called, *PREDICTED, *BOX}), columns or {}, "row")
+            rows = _BINARY[suffix](path, {*called, *PREDICTED, *BOX})
+            # Excel shows the apostrophe of a workbook that arcage wrote, like that of CSV.
+            rows = rows if suffix == ".parquet" else restored(rows, WRITTEN)
+            return _labels(path, rows, columns or {}, "row")
         if suffix == ".json":
             return _exported(path, read_json_export(path, (columns or {}).get("path")), columns or {})
         return _read_text(path, columns or {})

@@ -39,6 +39,11 @@ class Source:
     """Sources of the same unit stay together when a run is split. A row group of a Parquet file, which is
     read as a whole, is one unit. Empty for an image that is read on its own."""
 
+    @property
+    def size(self) -> int:
+        """Memory that the image takes before it is read, bytes."""
+        return self.pixels.nbytes if self.pixels is not None else len(self.data or b"")
+
     def content(self) -> bytes | U8:
         """Return the pixels of a decoded picture, otherwise the encoded image. Raises like :meth:`read`."""
         return self.read() if self.pixels is None else self.pixels
