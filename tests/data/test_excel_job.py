@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from label_tables import by_path, plain
 
-from arcage.data.excel_job import read
 from arcage.data.labels import Label
 from arcage.data.tables import read_table
 from arcage.errors import UsageError
 
+pytest.importorskip("pandas")
 openpyxl = pytest.importorskip("openpyxl")
 
 
@@ -89,6 +89,8 @@ def test_an_empty_sheet_and_a_cell_without_an_end(tmp_path: Path) -> None:
 
 
 def test_without_openpyxl_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arcage.data.excel_job import read
+
     path = sheet(tmp_path, [["path", "age"], ["a.jpg", 3]])
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     ((header, _),) = read({"path": str(path), "columns": ["path"], "max_cell": 100, "max_rows": 9}, b"")
