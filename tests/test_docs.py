@@ -50,7 +50,11 @@ NOT_RUN = {
 }
 """Patterns of command lines that are only parsed, and the reasons."""
 
-NOT_RUN_PYTHON = {"import ray": "starts Ray", "import fiftyone": "needs MongoDB"}
+NOT_RUN_PYTHON = {
+    "import ray": "starts Ray",
+    "import fiftyone": "needs MongoDB",
+    "import urllib.request": "needs the server, which tests/app/test_guide.py starts",
+}
 
 VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
 """Values for the variables that a shell or xargs replaces."""
