@@ -80,6 +80,9 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
+    def close(self) -> None:
+        pass
+
     def stream(self, images: Iterable[Any], lookup: Any = None, **_: Any) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, lookup)
@@ -149,8 +152,8 @@ class FakeHeads:
         return Predictions(age, age - 5, age + 7.5, p_female, quantiles, familiarity)
 
 
-def load_heads(folder: Path | None = None) -> FakeHeads:
-    if folder is not None and not folder.exists():
+def load_heads(folder: str | Path | None = None) -> FakeHeads:
+    if folder is not None and not Path(folder).exists():
         raise HeadsError(f"there are no heads in {folder}")
     return FakeHeads()
 
