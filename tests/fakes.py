@@ -100,7 +100,7 @@ class FakeExtractor:
                 return replace(cached, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
-            content = json.loads(data) if data.startswith(b"{") else _picture(data, self.limits)
+            content = json.loads(data) if data.startswith(b'{"width"') else _picture(data, self.limits)
         except ImageError as error:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
