@@ -28,6 +28,8 @@ _WIDTHS = {"path": 40, "familiarity": 11, "error": 40}
 _ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Excel takes this for an escaped character.
 _ESCAPE = re.compile(r"(?<=_)(?=x[0-9A-Fa-f]{4}_)")
+# These, and texts that begin like a formula or an error such as #N/A, are not written as they are.
+_SPECIAL = re.compile(rf"\A['=+\-@＝＋－＠\s#]|{_ILLEGAL.pattern}|{_ESCAPE.pattern}")
 
 
 def check_excel() -> None:
@@ -113,31 +115,26 @@ def _new_sheet(workbook: Any, more: Sequence[str]) -> Any:
 
 
 def _cells(sheet: Any, row: Prediction, more: Sequence[str]) -> list[Any]:
-    """Return the cells of a row: values, and cells for the texts, of which openpyxl would make formulas."""
-    values = json_row(row, more)
-    cells: list[Any] = list(values.values())
-    formulas = False
-    for i, value in enumerate(cells):
-        if isinstance(value, str):
-            cells[i] = _text_cell(sheet, value)
-            formulas = formulas or cells[i].quotePrefix
-    if formulas:
-        # The format of a cell is also that of the values after it.
-        cells = [_openpyxl().cell.WriteOnlyCell(sheet, c) if isinstance(c, int | float) else c for c in cells]
+    """Return the values of a row, and cells for the texts of which openpyxl or Excel would make more."""
+    values: list[Any] = list(json_row(row, more).values())
+    special = [i for i, value in enumerate(values) if isinstance(value, str) and _SPECIAL.search(value)]
+    if not special:
+        return values
+    # openpyxl gives the values after a cell its format, so all of them are cells.
+    cells = [_openpyxl().cell.WriteOnlyCell(sheet, None if i in special else v) for i, v in enumerate(values)]
+    for i in special:
+        _set_text(cells[i], values[i])
     return cells
 
 
-def _text_cell(sheet: Any, text: str) -> Any:
-    openpyxl = _openpyxl()
+def _set_text(cell: Any, text: str) -> None:
     shown = _ILLEGAL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
     parts = _ESCAPE.split(shown)
-    cell = openpyxl.cell.WriteOnlyCell(sheet)
     # In two pieces, the text does not look like an escaped character, and any program reads it as it is.
-    cell.value = shown if len(parts) == 1 else openpyxl.cell.rich_text.CellRichText(parts)
+    cell.value = shown if len(parts) == 1 else _openpyxl().cell.rich_text.CellRichText(parts)
     cell.data_type = "s"
     # It remains text if somebody edits the cell.
     cell.quotePrefix = to_spreadsheet(text) != text
-    return cell
 
 
 @contextmanager
