@@ -87,8 +87,8 @@ def write_excel(
 
     try:
         yield write
-        with _temporary_files():
-            workbook.save(file)
+        with _temporary_files(), _archive(file) as archive:
+            _openpyxl().writer.excel.ExcelWriter(workbook, archive).save()
     except BaseException:
         # Sheets that are not closed fail when Python collects them.
         for one in workbook.worksheets:
@@ -138,14 +138,28 @@ def _set_text(cell: Any, text: str) -> None:
 
 
 @contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+    try:
+        yield archive
+    except BaseException:
+        # It would write its end when Python collects it, into a file that is closed by then.
+        archive.fp = None
+        raise
+
+
+@contextmanager
 def _temporary_files() -> Iterator[None]:
-    """Raise OutputError if openpyxl cannot write its temporary files."""
+    """Raise OutputError if openpyxl cannot write its temporary files, for which it may use lxml."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SerialisationError":
+            raise
+        why = reason(error) if isinstance(error, OSError) else str(error)
         raise OutputError(
-            f"cannot write the rows of the workbook in {tempfile.gettempdir()}: {reason(error)}; free some "
-            "space, or set the environment variable TMPDIR to another folder"
+            f"cannot write the rows of the workbook in {tempfile.gettempdir()}: {why}; free some space, or "
+            "set the environment variable TMPDIR to another folder"
         ) from error
 
 
@@ -154,6 +168,7 @@ def _openpyxl() -> Any:
         import openpyxl.cell.rich_text
         import openpyxl.styles
         import openpyxl.utils
+        import openpyxl.writer.excel
     except ImportError:
         raise UsageError("an Excel file needs the package openpyxl: pip install 'arcage[excel]'") from None
     return openpyxl
