@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 
 from arcage.output.annotate import draw
-from arcage.output.rows import more_values
+from arcage.output.rows import MORE_DECIMALS, more_values
 from arcage.text import counted, gender_text, html_text
 from arcage.types import U8, Prediction
 
@@ -54,7 +54,7 @@ def _table(faces: Sequence[Prediction], more: Sequence[str], interval: float) ->
             _number(row.age, 1),
             f"{row.age_low:.0f}-{row.age_high:.0f}" if row.age_low is not None else "",
             gender_text(row.p_female) if row.gender is not None and row.p_female is not None else "",
-            *(_number(value, 2) for value in more_values(row, more)),
+            *(_number(value, MORE_DECIMALS) for value in more_values(row, more)),
             _number(row.familiarity, 2),
             _number(row.det_score, 2),
         )

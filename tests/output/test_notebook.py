@@ -58,7 +58,7 @@ def test_the_table() -> None:
     assert page.tags == ["div", "table", "caption", "thead", "tr", *["th"] * 7, "tbody", "tr", *["td"] * 7]
     assert page.cells == [
         *("a.jpg", "face", "age", "80 %", "gender", "p_under_18", "familiarity", "score"),
-        *("#0 of 1", "35.7", "27-48", "female 93 %", "0.01", "0.18", "0.93"),
+        *("#0 of 1", "35.7", "27-48", "female 93 %", "0.0123", "0.18", "0.93"),
     ]
 
 
