@@ -96,7 +96,7 @@ def test_files_with_transparency_give_the_same_picture_either_way() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP", "HEIF"])
 def test_the_orientation_is_applied(orientation: int, format_: str) -> None:
     data = oriented(BIG, orientation, format_)
     opened = Image.open(io.BytesIO(data))
