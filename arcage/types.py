@@ -16,6 +16,10 @@ U8: TypeAlias = NDArray[np.uint8]
 Index: TypeAlias = NDArray[np.intp]
 Array: TypeAlias = NDArray[Any]
 
+FacesFrom: TypeAlias = Literal["detector", "boxes", "aligned"]
+"""Where the faces of images are from: the detector, boxes that the user gave, or images that are aligned
+crops. Descriptors of one image differ between them."""
+
 Status: TypeAlias = Literal["ok", "no_face", "unreadable"]
 """``ok``: at least one face; ``no_face``: decoded, but no face found; ``unreadable``: not decoded."""
 
@@ -30,7 +34,26 @@ class Face:
     """Shape (5, 2), x and y, in the order of ArcFace: the eye on the left of the image, the other eye, the
     tip of the nose, the corner of the mouth on the left of the image, the other corner."""
     score: float
-    """Confidence of the detector, 0 to 1."""
+    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there, and
+    1 if the user gave the landmarks as well, so that none is searched."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenFaces:
+    """The faces of an image as the user gave them, in pixels of the upright image (EXIF orientation applied).
+
+    There may be none. They are kept in their order. :func:`arcage.sources.own_faces.own_faces` makes them.
+    """
+
+    boxes: F32
+    """Shape (n, 4), x1, y1, x2, y2; may extend beyond the image."""
+    landmarks: F32
+    """Shape (n, 5, 2), in the order of :attr:`Face.landmarks`; NaN for a face without given landmarks."""
+    aligned: bool = False
+    """Whether the image is itself one aligned crop. Then ``boxes`` and ``landmarks`` are empty."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +61,8 @@ class ImageFaces:
     """The faces of one image with their descriptors, or the reason why there are none."""
 
     sha256: str
-    """Digest of the encoded image, 64 hexadecimal digits. Empty if the image could not be read on this
-    machine at this time; such a result is not cached."""
+    """Digest of the encoded image, 64 hexadecimal digits; if the user gave boxes, of the image and the boxes.
+    Empty if the image could not be read on this machine at this time; such a result is not cached."""
     width: int
     """Width of the upright image, pixels; 0 if unreadable."""
     height: int
@@ -47,7 +70,7 @@ class ImageFaces:
     error: str
     """Why the image is unreadable; empty for other images."""
     faces: tuple[Face, ...]
-    """In decreasing order of the detector's confidence."""
+    """In decreasing order of the detector's confidence; those that the user gave are in their order."""
     descriptors: F16
     """Shape (len(faces), dimension)."""
     multi_frame: bool = False

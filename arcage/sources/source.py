@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from arcage.errors import ImageError
 from arcage.files import read_bytes
 from arcage.sources.url import is_url
+
+if TYPE_CHECKING:
+    from arcage.types import GivenFaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Source:
     unit: str = ""
     """Sources of the same unit stay together when a run is split. A row group of a Parquet file, which is
     read as a whole, is one unit. Empty for an image that is read on its own."""
+    faces: GivenFaces | None = field(default=None, repr=False, compare=False)
+    """The faces that the user gave; None to detect them."""
 
     def read(self) -> bytes:
         """Return the encoded image.

@@ -1,0 +1,100 @@
+"""One image on its way to the detector: read, then decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from arcage.embedder.align import SIDE
+from arcage.errors import ImageError
+from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
+from arcage.images.multi_frame import is_multi_frame
+from arcage.types import U8, GivenFaces
+
+Read: TypeAlias = bytes | U8
+"""An encoded image, or its pixels, (height, width, 3), uint8, RGB."""
+ReadImage: TypeAlias = Callable[[], Read | tuple[Read, GivenFaces | None]]
+"""Returns an image, perhaps with its faces, which are then not searched for. Raises ImageError."""
+ImageKey: TypeAlias = tuple[int, str, bool]
+"""The place of an image in its task, its key in a cache, and whether it has several frames."""
+
+_NO_LANDMARKS = np.float32(-1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One image between reading and decoding."""
+
+    number: int
+    """Its place in the task."""
+    sha256: str
+    """Its key in a cache, see :attr:`arcage.types.ImageFaces.sha256`."""
+    data: bytes
+    multi_frame: bool
+    faces: GivenFaces | None
+
+    @property
+    def key(self) -> ImageKey:
+        """What a cache is asked for."""
+        return self.number, self.sha256, self.multi_frame
+
+    def decoded(self, limits: DecodeLimits) -> Decoded:
+        """Decode the image.
+
+        Raises:
+            ImageError: it is broken, or not an aligned crop although it was said to be one.
+        """
+        image = decode(self.data, limits=limits)
+        return Decoded(self.number, self.sha256, _checked(image, self.faces), self.multi_frame, self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One image between decoding and detection."""
+
+    number: int
+    sha256: str
+    image: U8
+    multi_frame: bool
+    faces: GivenFaces | None
+
+
+def read_image(number: int, read: ReadImage) -> Encoded | Decoded:
+    """Read one image.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    found = read()
+    data, faces = found if isinstance(found, tuple) else (found, None)
+    if isinstance(data, bytes):
+        return Encoded(number, _key(data, faces), data, is_multi_frame(data), faces)
+    return Decoded(number, "", _checked(data, faces), False, faces)
+
+
+def with_faces(read: Callable[[], Read], faces: GivenFaces) -> tuple[Read, GivenFaces]:
+    """Read an image whose faces are given; with :func:`functools.partial` this is a :data:`ReadImage`."""
+    return read(), faces
+
+
+def _key(data: bytes, faces: GivenFaces | None) -> str:
+    """Return the key of an image in a cache: of its bytes, and of boxes that were given."""
+    digest = hashlib.sha256(data)
+    if faces is None or faces.aligned:
+        return digest.hexdigest()
+    # NaN has many bit patterns.
+    landmarks = np.where(np.isnan(faces.landmarks), _NO_LANDMARKS, faces.landmarks)
+    values = (faces.boxes.astype("<f4"), landmarks.astype("<f4"))
+    return hashlib.sha256(b"".join([digest.digest(), *(array.tobytes() for array in values)])).hexdigest()
+
+
+def _checked(image: U8, faces: GivenFaces | None) -> U8:
+    height, width = image.shape[:2]
+    if faces is not None and faces.aligned and (height, width) != (SIDE, SIDE):
+        raise ImageError(f"not an aligned crop of {SIDE}x{SIDE} pixels, but {width}x{height}")
+    return image
