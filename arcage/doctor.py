@@ -239,7 +239,7 @@ def _heads() -> str:
     found = heads.predict(np.zeros((1, dimension), np.float16))
     if not 0 <= found.p_female[0] <= 1 or not found.age_low[0] <= found.age[0] <= found.age_high[0]:
         raise ArcageError(f"the bundled heads return invalid values ({found}); please report this")
-    return f"the bundled heads belong to the bundled models ({heads.fingerprint})"
+    return f"the bundled heads belong to the bundled pack, {extractor.pack.name}"
 
 
 def _compiled() -> str:
@@ -328,7 +328,7 @@ def _cache(folder: Path) -> str:
         for path in cache.unfinished():
             with suppress(FileNotFoundError):  # still being written
                 unfinished[path] = path.stat().st_size
-        whose = f"the pack {pipeline_name(cache.pipeline, fingerprint)}"
+        whose = f"the pack {pipeline_name(cache.pipeline)}"
         if fingerprint == present:
             whose = "the bundled models"
         elif "pack" not in cache.pipeline:

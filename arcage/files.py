@@ -257,9 +257,8 @@ def verified_bytes(
         raise error(f"cannot read {path}: {cause}; {hint}") from None
     except (OSError, ValueError) as cause:
         raise error(f"cannot read {path}: {reason(cause)}; {hint}") from None
-    found = sha256_bytes(data)
-    if found != sha256:
-        raise error(f"{path} is damaged (sha256 {found[:12]}..., expected {sha256[:12]}...); {hint}")
+    if sha256_bytes(data) != sha256:
+        raise error(f"{path} is damaged: its SHA-256 is not the recorded one; {hint}")
     return data
 
 

@@ -145,10 +145,9 @@ def test_verified_bytes(tmp_path: Path) -> None:
     assert verified_bytes(path, digest) == b"model"
 
     path.write_bytes(b"modem")
-    with pytest.raises(ModelError, match=rf"is damaged \(sha256 {sha256_bytes(b'modem')[:12]}") as caught:
+    with pytest.raises(ModelError, match="is damaged: its SHA-256 is not the recorded one; ") as caught:
         verified_bytes(path, digest)
     assert str(path) in str(caught.value)
-    assert f"expected {digest[:12]}" in str(caught.value)
     assert "reinstall arcage" in str(caught.value)
     with pytest.raises(HeadsError, match=r"; fit them again$"):
         verified_bytes(path, digest, error=HeadsError, hint="fit them again")

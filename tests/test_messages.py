@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -139,10 +140,18 @@ def test_heads_name_their_pack() -> None:
         HeadsError, match="model pack buffalo_l, not with compact; choose it with `pack` buff"
     ):
         heads.check("b" * 16, "compact")
-    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16} .another version of the pack"):
+    with pytest.raises(HeadsError, match="another version of the pack buffalo_l, or of arcage"):
         heads.check("b" * 16, "buffalo_l")
-    with pytest.raises(HeadsError, match=f"pipeline {'a' * 16}, not {'b' * 16};"):
-        Heads("a" * 16, 2, None, None, {}).check("b" * 16, "compact")
+    unnamed = Heads("a" * 16, 2, None, None, {})
+    with pytest.raises(
+        HeadsError, match="do not record their model pack, which is not compact; choose the `p"
+    ):
+        unnamed.check("b" * 16, "compact")
+    for one in (heads, unnamed):
+        for pack in ("compact", "buffalo_l", ""):
+            with pytest.raises(HeadsError) as caught:
+                one.check("b" * 16, pack)
+            assert not {"a" * 16, "b" * 16} & set(re.findall(r"\w+", str(caught.value)))
 
 
 def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
@@ -156,9 +165,17 @@ def test_caches_name_their_packs(tmp_path: Path, bundled: None) -> None:
         Cache(tmp_path, extractor.fingerprint, pipeline=extractor.description)
     assert str(caught.value) == (
         f"{tmp_path} has no descriptors of the pipeline compact, only of buffalo_l, buffalo_l, degraded "
-        "variant 2, 2222222222222222. Choose the `pack` that computed them; if an earlier version "
+        "variant 2, a pack without a name. Choose the `pack` that computed them; if an earlier version "
         "of arcage did, run `arcage extract` again."
     )
+
+
+def test_caches_name_another_version_of_the_same_pack(tmp_path: Path) -> None:
+    Cache(tmp_path, "1" * 16, dimension=2, pipeline={"pack": "mine"})
+    with pytest.raises(
+        CacheError, match=r"of the pipeline mine, only of another version of mine, or of arcag"
+    ):
+        Cache(tmp_path, "2" * 16, pipeline={"pack": "mine"})
 
 
 def office() -> bytes:

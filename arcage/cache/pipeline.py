@@ -79,8 +79,8 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
         )
     if fingerprint != folder.name:
         raise CacheError(
-            f"{path} describes another pipeline ({fingerprint}). Give the folder this name again, or delete"
-            " this one file and run the extraction again."
+            f"{path} describes another pipeline than its folder is named after: the folder was renamed or"
+            " copied. Give it its name again, or delete this one file and run the extraction again."
         )
     if dimension is not None and dimension != found.dimension:
         raise CacheError(
@@ -90,11 +90,11 @@ def read_pipeline(folder: Path, dimension: int | None) -> Pipeline | None:
     return found
 
 
-def pipeline_name(description: Mapping[str, Any], fingerprint: str) -> str:
-    """Return a readable name of a pipeline: its pack if the description names it, else its fingerprint."""
+def pipeline_name(description: Mapping[str, Any], unnamed: str = "a pack without a name") -> str:
+    """Return a readable name of a pipeline: its pack and the variant of its faces; or ``unnamed``."""
     pack, degraded = description.get("pack"), description.get("degraded")
     if not isinstance(pack, str) or not pack:
-        return fingerprint
+        return unnamed
     variant = f", degraded variant {degraded.get('number')}" if isinstance(degraded, dict) else ""
     return f"{pack}{variant}"
 

@@ -151,7 +151,7 @@ class ShardBuffer:
         if descriptors.shape != expected:
             raise CacheError(
                 f"image {image.sha256} has descriptors of shape {descriptors.shape} instead of {expected}:"
-                " they are of another pipeline. Open the cache with the fingerprint of that pipeline."
+                " they are of another pack or version. Open the cache with the fingerprint of that one."
             )
         if not np.isfinite(descriptors).all():
             raise CacheError(

@@ -324,20 +324,23 @@ def _as_keys(hashes: Sequence[str] | Keys) -> Keys:
 
 
 def _nothing_here(directory: Path, fingerprint: str, pipeline: Mapping[str, object]) -> str:
-    others = []
+    wanted = pipelines.pipeline_name(pipeline, unnamed=fingerprint)
+    others: dict[str, None] = {}
     for other in Cache.fingerprints(directory):
         try:
             found = pipelines.read_pipeline(directory / other, None)
         except CacheError:
             found = None
-        others.append(pipelines.pipeline_name(found.description if found else {}, other))
+        description = found.description if found else {}
+        # Callers that do not describe their pipeline know it by its fingerprint.
+        name = pipelines.pipeline_name(description) if pipeline else other
+        others[f"another version of {name}, or of arcage" if name == wanted else name] = None
     if not others:
         return (
             f"{directory} is not a descriptor cache yet. Run `arcage extract` with `cache` {directory} first."
         )
-    wanted = pipelines.pipeline_name(pipeline, fingerprint)
     return (
         f"{directory} has no descriptors of the pipeline {wanted}, only of "
-        f"{', '.join(dict.fromkeys(others))}. Choose the `pack` that computed them; if an earlier version of "
+        f"{', '.join(others)}. Choose the `pack` that computed them; if an earlier version of "
         "arcage did, run `arcage extract` again."
     )

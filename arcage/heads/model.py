@@ -387,7 +387,7 @@ class Heads:
     def pipeline_name(self) -> str:
         """The pipeline whose descriptors the heads take, as in ``pack compact``."""
         pack = self.manifest.get("pack")
-        return f"pack {pack}" if pack else f"pipeline {self.fingerprint}"
+        return f"pack {pack}" if pack else "model pack that the heads do not record"
 
     def check(self, fingerprint: str, pack: str = "") -> None:
         """Check whether the heads fit descriptors of a pipeline.
@@ -402,20 +402,19 @@ class Heads:
         if fingerprint == self.fingerprint:
             return
         own = self.manifest.get("pack")
-        fit = "or fit heads on this one with `arcage fit`"
-        pipelines = (
-            f"these heads were fitted on descriptors of the pipeline {self.fingerprint}, not {fingerprint}"
-        )
         if own and own == pack:
             raise HeadsError(
-                f"{pipelines} (another version of the pack {pack}, or of arcage): extract their training "
-                "images again with `arcage extract`, and fit them again with `arcage fit`"
+                f"these heads were fitted with another version of the pack {pack}, or of arcage: extract "
+                "their training images again with `arcage extract`, and fit them again with `arcage fit`"
             )
-        if not own or not pack:
-            raise HeadsError(f"{pipelines}; choose the pack that they were fitted with (`pack`), {fit}")
+        whose = f"were fitted with the model pack {own}" if own else "do not record their model pack"
+        if not pack:
+            raise HeadsError(f"these heads {whose}, and do not fit these descriptors; choose their `pack`")
+        choose = f"choose it with `pack` {own}" if own else "choose the `pack` that they were fitted with"
         raise HeadsError(
-            f"these heads were fitted with the model pack {own}, not with {pack}; choose it with "
-            f"`pack` {own}, {fit}"
+            f"these heads {whose}, {'not with' if own else 'which is not'} {pack}; {choose}, or fit heads "
+            f"for {pack}: `arcage extract` labelled photos and `arcage fit`, both with `pack` {pack}, and "
+            "choose what they write with `heads`"
         )
 
     def check_distribution(self, purpose: str) -> None:

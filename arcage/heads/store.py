@@ -35,6 +35,8 @@ from arcage.types import Array
 BUNDLED = Path(__file__).parent / "default"
 """The folder of the bundled heads."""
 MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
+MANIFEST_MARK = rb'"arrays": \{\s*"file": "heads.npz"'
+"""Regular expression by which a manifest that arcage wrote is recognised."""
 DIGEST = 5
 """Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another
 image is mistaken for one of them with a probability of 10^-6."""

@@ -202,4 +202,4 @@ def test_heads_by_name(tmp_path: Path, bundled: None) -> None:
     with pytest.raises(ForeignFileError):
         export_heads("bundled", file)
     export_heads("bundled", file, overwrite=True)
-    assert Heads("a" * 16, 2, None, None, {}).pipeline_name == f"pipeline {'a' * 16}"
+    assert Heads("a" * 16, 2, None, None, {}).pipeline_name == "model pack that the heads do not record"

@@ -209,8 +209,8 @@ def _inspect(path: Path, digests: dict[str, str] | None) -> tuple[ModelRecord | 
     sha256 = sha256_bytes(data)
     if digests is not None and digests.get(path.name) != sha256:
         raise ModelError(
-            f"{path} is not what was fetched (sha256 {sha256[:12]}..., recorded "
-            f"{digests.get(path.name, 'none')[:12]}); {refetch_remedy(path.parent)}"
+            f"{path} of the pack {path.parent.name} is not what was fetched: its SHA-256 is not the recorded "
+            f"one; {refetch_remedy(path.parent)}"
         )
     try:
         model = parse(data)

@@ -110,7 +110,7 @@ class Pack:
         """What to do if a file is missing or damaged."""
         if self.is_bundled:
             return BUNDLED_REMEDY
-        return "put the pack's files there again"
+        return f"put the files of the pack {self.name} there again"
 
 
 def bundled_pack() -> Pack:

@@ -157,7 +157,7 @@ def test_a_record_with_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / pack.detector.file)
     (tmp_path / pack.embedders[0].file).symlink_to("/dev/zero")
     for record in pack.models[:2]:
-        with pytest.raises(ModelError, match=r"cannot read .*not a regular file.*put the pack's files there"):
+        with pytest.raises(ModelError, match=r"cannot read .*not a regular file.*put the files of the pack"):
             pack.read(record)
 
 
