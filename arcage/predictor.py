@@ -69,6 +69,8 @@ class Predictor:
         under: whole ages, years. For each, such as 18, ``more`` of a prediction has the probability of being
             younger: ``p_under_18``.
         limits: limits of memory and time of decoding an image.
+        aligned: each image is one face, cropped to 112x112 pixels and aligned as for ArcFace. It is not
+            detected, and ``det_score`` is 1. An image of another size is ``unreadable``.
         min_sure: deprecated name of ``min_confidence``.
 
     Raises:
@@ -96,6 +98,7 @@ class Predictor:
         interval: float = 90,
         under: Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
+        aligned: bool = False,
         min_sure: float | None = None,
     ) -> None:
         if min_sure is not None:
@@ -115,14 +118,15 @@ class Predictor:
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._selection.check(self._heads)
         self._directory = Path(cache) if cache is not None else None
-        self._cache: Cache | None = None
+        self._aligned = aligned
+        self._caches: dict[FacesFrom, Cache] = {}
         self.multi_frame = 0
         """Number of animations and files of several pages so far; of each, the first frame was read."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
         directory = self._directory.absolute() if self._directory is not None else None
-        return {**self.__dict__, "_directory": directory, "_cache": None}
+        return {**self.__dict__, "_directory": directory, "_caches": {}}
 
     def with_selection(self, selection: Selection) -> Predictor:
         """Return a predictor with another selection of faces and values, which shares the networks and heads.
@@ -161,7 +165,7 @@ class Predictor:
     @property
     def damaged(self) -> tuple[Damaged, ...]:
         """Damaged parts of the cache; as text, each says what to do."""
-        return self._cache.damaged if self._cache is not None else ()
+        return tuple(damaged for cache in self._caches.values() for damaged in cache.damaged)
 
     def predict(self, image: str | Path | bytes) -> list[Prediction]:
         """Predict the faces of one image, given as a path or as encoded bytes.

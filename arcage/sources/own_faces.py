@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from arcage.errors import UsageError
-from arcage.types import F32, GivenFaces
+from arcage.sources.source import Source
+from arcage.types import F32, FacesFrom, GivenFaces
 
 MAX_COORDINATE = 1e6
 """Maximum absolute value of a coordinate, pixels. No image is larger."""
 FORM = {(4,): "4 numbers, x1, y1, x2, y2", (5, 2): "5 points, x and y"}
 """The form of one face, by the shape of its array."""
+
+
+class OwnFaces(Protocol):
+    """Gives the faces of images, which are then not detected."""
+
+    @property
+    def faces_from(self) -> FacesFrom:
+        """Where the faces are from."""
+        ...
+
+    def faces_of(self, source: Source) -> GivenFaces:
+        """Return the faces of an image."""
+        ...
+
+    def remark(self) -> str:
+        """Return what is to be said after all images; empty if nothing is."""
+        ...
 
 
 def own_faces(boxes: Any, landmarks: Any = None) -> GivenFaces:
@@ -43,6 +62,25 @@ def own_faces(boxes: Any, landmarks: Any = None) -> GivenFaces:
 def aligned_crop() -> GivenFaces:
     """Return the faces of an image that is itself one aligned crop."""
     return GivenFaces(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), aligned=True)
+
+
+def as_aligned(sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield the images, each of which is itself one aligned crop."""
+    return (replace(source, faces=aligned_crop()) for source in sources)
+
+
+class AlignedCrops:
+    """Images that are themselves aligned crops."""
+
+    faces_from: FacesFrom = "aligned"
+
+    def faces_of(self, source: Source) -> GivenFaces:  # noqa: ARG002
+        """Return the faces of an image."""
+        return aligned_crop()
+
+    def remark(self) -> str:
+        """Return nothing to say."""
+        return ""
 
 
 def face_problem(box: Sequence[float], landmarks: Sequence[float] = ()) -> str:

@@ -49,6 +49,8 @@ class Source:
             raise ImageError(self.error)
         if self.data is not None:
             return self.data
+        if self.video and self.faces is not None:
+            raise ImageError("a video, not an image: the faces that are given are those of images")
         if self.video:
             raise ImageError("a video, not an image: `arcage predict` reads it")
         if self.opener is not None:
