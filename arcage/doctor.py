@@ -22,7 +22,7 @@ from typing import Literal
 
 from arcage._version import __version__
 from arcage.errors import ArcageError
-from arcage.files import user_home
+from arcage.files import CACHE_VARIABLE, cache_home, user_home
 
 Level = Literal["ok", "note", "problem"]
 
@@ -243,7 +243,7 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.engines.compiled import CACHE_VARIABLE, cache_home, check_compiled, compiled_folder
+    from arcage.embedder.engines.compiled import check_compiled, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:

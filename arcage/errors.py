@@ -27,6 +27,10 @@ class UsageError(ArcageError):
     exit_code = 2
 
 
+class InputError(UsageError, TypeError, ValueError):
+    """A Python value is not an image that arcage takes: its type, data type or shape is wrong."""
+
+
 class ForeignFileError(UsageError):
     """The output would replace a file that arcage did not write."""
 

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from arcage.process.interrupt import uninterrupted
 from arcage.readers.regular_file import FileKindError, read_regular
 from arcage.text import shortened
 
+CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
+"""Environment variable that overrides :func:`cache_home`."""
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
@@ -70,6 +73,16 @@ def user_home() -> Path | None:
     except RuntimeError:
         return None
     return home if home.is_absolute() else None
+
+
+def cache_home() -> Path | None:
+    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
+    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
+        return Path(override, "arcage")
+    home = user_home()
+    return home / below / "arcage" if home is not None else None
 
 
 def is_absent(path: str | Path) -> bool:

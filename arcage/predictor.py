@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from arcage.cache import Cache, Damaged
 from arcage.embedder.detect import DEFAULT_MIN_FACE
@@ -22,14 +23,17 @@ from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.embedder.workers import Workers
+from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
-from arcage.output.rows import Estimate, face_row, row_without_face
+from arcage.output.rows import Estimate, face_row, row_without_face, without_estimate
 from arcage.output.selection import Faces, Selection
+from arcage.sources.given import GivenImage, source_of
+from arcage.sources.own_faces import as_aligned, own_faces
 from arcage.sources.source import Source
-from arcage.types import U8, ImageFaces, Prediction
+from arcage.types import U8, Face, FacesFrom, ImageFaces, Prediction
 
 Item = TypeVar("Item")
 EMBEDDING = 512
@@ -42,6 +46,7 @@ _BATCH_SECONDS = 1.0
 _THREADS = min(4, cores())
 """Threads for the heads; images from a cache come faster than one thread predicts them."""
 
+_OUTSIDE = "the box is outside of the image"
 _NO_PREDICTIONS = Predictions.empty(0)
 
 
@@ -56,7 +61,8 @@ class Predictor:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image at a time, ``throughput`` for streams of images.
-        heads: a folder that ``arcage fit`` wrote; None for the bundled heads.
+        heads: a folder that ``arcage fit`` wrote, a file of ``arcage heads pack``, or the URL of such a file
+            with its SHA-256, as in ``https://host/heads.arcage#sha256=...``; None for the bundled heads.
         cache: a folder for descriptors; images in it are not computed again.
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
@@ -167,25 +173,48 @@ class Predictor:
         """Damaged parts of the cache; as text, each says what to do."""
         return tuple(damaged for cache in self._caches.values() for damaged in cache.damaged)
 
-    def predict(self, image: str | Path | bytes) -> list[Prediction]:
-        """Predict the faces of one image, given as a path or as encoded bytes.
+    def predict(
+        self, image: GivenImage, boxes: ArrayLike | None = None, landmarks: ArrayLike | None = None
+    ) -> list[Prediction]:
+        """Predict the faces of one image.
+
+        Args:
+            image: a path (``str`` or ``os.PathLike``) or URL; an encoded image (``bytes``, ``bytearray``,
+                ``memoryview``, or a file that is open for reading bytes); or a decoded picture: a NumPy array
+                of uint8, shape (height, width, 3), RGB, also grey or RGBA, or a ``PIL.Image.Image``. OpenCV's
+                pictures are BGR: give ``image[..., ::-1]``.
+            boxes: the faces, shape (n, 4): x1, y1, x2, y2, pixels of the upright image (EXIF orientation
+                applied). They are then not detected: each has a row, in this order, and ``min_score`` does
+                not apply. The landmarks are searched in the box; if no face is confirmed there, ``det_score``
+                is 0, and they are those of an average face in the box.
+            landmarks: of the boxes, shape (n, 5, 2), in the order of :attr:`arcage.types.Face.landmarks`; NaN
+                for a face whose landmarks are to be searched. The faces are aligned by them.
 
         Returns:
             One row per face. An image without a face, or an unreadable one, has one row with its ``status``.
 
         Raises:
+            UsageError: the boxes or landmarks are no numbers, of another shape, or without an area.
+            InputError: ``image`` is something else, or a picture of a wrong data type, shape or size.
             DeviceError, ModelError: the networks cannot be loaded.
             CacheError: the cache cannot be read or written.
+            RemoteError: the server of a URL cannot be reached or refuses the credentials.
         """
-        if isinstance(image, bytes):
-            source = Source("-", "-", data=image)
-        else:
-            source = Source(str(image), Path(image).name)
-        with closing(self.stream([source])) as results:
+        source = source_of(image, self.limits)
+        if boxes is None and landmarks is not None:
+            raise UsageError("`landmarks` belong to `boxes`: give both")
+        if boxes is not None:
+            source = replace(source, faces=own_faces(boxes, landmarks))
+        origin: FacesFrom = "detector" if boxes is None else "boxes"
+        with closing(self.stream([source], faces_from=origin)) as results:
             return next(results)[1]
 
     def stream(
-        self, sources: Iterable[Source], *, workers: Workers | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: Workers | None = None,
+        faces_from: FacesFrom = "detector",
     ) -> Generator[tuple[Source, list[Prediction]]]:
         """Yield each image with its rows, in the order of ``sources``. Raises like :meth:`predict`.
 
@@ -195,21 +224,30 @@ class Predictor:
         Args:
             sources: the images.
             workers: worker processes, for many images; None for threads of this process.
-        """
-        self.open()
-        return self._stream(sources, workers)
-
-    def open(self) -> None:
-        """Open the cache; :meth:`stream` does this as well.
+            faces_from: where the faces of the images are from: ``boxes`` if all sources have ``faces``.
 
         Raises:
+            UsageError: the images of this predictor are aligned crops, and there are boxes.
+        """
+        cache = self.open(faces_from)
+        return self._stream(as_aligned(sources) if self._aligned else sources, cache, workers)
+
+    def open(self, faces_from: FacesFrom = "detector") -> Cache | None:
+        """Open the cache of such faces; :meth:`stream` does this as well. Return None if there is none.
+
+        Raises:
+            UsageError: as :meth:`stream`.
             CacheError: the cache cannot be opened.
         """
-        if self._directory is not None and self._cache is None:
-            self._cache = open_cache(self._directory, self._extractor)
+        if self._aligned and faces_from == "boxes":
+            raise UsageError("an aligned crop is one face without a box: leave out `boxes` or `aligned`")
+        origin: FacesFrom = "aligned" if self._aligned else faces_from
+        if self._directory is not None and origin not in self._caches:
+            self._caches[origin] = open_cache(self._directory, self._extractor, origin)
+        return self._caches.get(origin)
 
     def _stream(
-        self, sources: Iterable[Source], workers: Workers | None
+        self, sources: Iterable[Source], cache: Cache | None, workers: Workers | None
     ) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []
         rows = 0
@@ -217,7 +255,7 @@ class Predictor:
         since = time.monotonic()
         with (
             ThreadPoolExecutor(_THREADS, "arcage-heads") as threads,
-            closing(extract_images(sources, self._extractor, self._cache, workers=workers)) as results,
+            closing(extract_images(sources, self._extractor, cache, workers=workers)) as results,
         ):
             for result in results:
                 image = result.image
@@ -238,7 +276,7 @@ class Predictor:
     def _predict_batch(
         self, batch: Sequence[tuple[Source, ImageFaces]]
     ) -> list[tuple[Source, list[Prediction]]]:
-        counts = [self._count(image) for _, image in batch]
+        counts = [self._count(image) if source.faces is None else len(image.faces) for source, image in batch]
         selected = [self._select(image, count) for (_, image), count in zip(batch, counts, strict=True)]
         found: list[Estimate] = []
         if any(selected):
@@ -249,7 +287,7 @@ class Predictor:
             found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
         estimates = iter(found)
         return [
-            (source, _rows(source.path, image, count, faces, estimates))
+            (source, _rows(source, image, count, faces, estimates))
             for (source, image), count, faces in zip(batch, counts, selected, strict=True)
         ]
 
@@ -304,14 +342,26 @@ class Predictor:
 
 
 def _rows(
-    path: str, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
+    source: Source, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
 ) -> list[Prediction]:
     """Return the rows of one image; each of the ``faces`` takes the next estimate."""
+    path = source.path
     if image.status == "unreadable":
         return [row_without_face(path, image.error)]
     size = image.width, image.height
     rows = [face_row(path, i, count, image.faces[i], next(estimates), size) for i in faces]
+    if source.faces is not None:
+        rows = [
+            row if _is_inside(image.faces[i], size) else without_estimate(row, _OUTSIDE)
+            for i, row in zip(faces, rows, strict=True)
+        ]
     return rows or [row_without_face(path, image_size=size)]
+
+
+def _is_inside(face: Face, size: tuple[int, int]) -> bool:
+    """Return whether the box of a face shows a part of its image."""
+    x1, y1, x2, y2 = face.box.tolist()
+    return bool(x1 < size[0] and y1 < size[1] and x2 > 0 and y2 > 0)
 
 
 def _identity(picture: U8) -> U8:

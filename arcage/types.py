@@ -34,8 +34,8 @@ class Face:
     """Shape (5, 2), x and y, in the order of ArcFace: the eye on the left of the image, the other eye, the
     tip of the nose, the corner of the mouth on the left of the image, the other corner."""
     score: float
-    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there, and
-    1 if the user gave the landmarks as well, so that none is searched."""
+    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there,
+    and 1 if the user gave the landmarks as well, so that none is searched."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,8 @@ class Prediction:
     path: str
     """Path or URL of the image as in the input; ``-`` for an image given as bytes."""
     face: int | None
-    """Number of the face in its image, from 0, in decreasing order of the detector's confidence."""
+    """Number of the face in its image, from 0, in decreasing order of the detector's confidence; for boxes
+    that the user gave, in their order."""
     faces: int
     """Number of faces in the image, including those that are not in the output."""
     x1: float | None
@@ -140,7 +141,8 @@ class Prediction:
     x2: float | None
     y2: float | None
     det_score: float | None
-    """Confidence of the detector, 0 to 1."""
+    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there,
+    and 1 if the landmarks are given as well."""
     age: float | None
     """Age, years. None if the heads were fitted without ages, or the interval is wider than requested."""
     age_low: float | None
@@ -154,7 +156,7 @@ class Prediction:
     """Probability of ``female``, 0 to 1."""
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
-    """Why the image is unreadable."""
+    """Why the image is unreadable, or why there is no prediction for a box that the user gave."""
     familiarity: float | None = None
     """The share of the training faces that are farther from the average of them than this face, 0 to 1. None
     if the heads lack this measure."""

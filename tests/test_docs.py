@@ -241,7 +241,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     from arcage.embedder.extractor import Extractor
     from arcage.heads.fit import fit_heads
     from arcage.heads.settings import Settings
-    from arcage.heads.store import save_heads
+    from arcage.heads.store import pack_heads, save_heads
     from arcage.types import Labels
 
     root = tmp_path_factory.mktemp("documents")
@@ -291,6 +291,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     )
     for name in ("heads", "heads-linear"):
         save_heads(heads, root / name, "")
+    pack_heads(str(root / "heads"), root / "heads.arcage")
     return root
 
 

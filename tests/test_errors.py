@@ -12,6 +12,7 @@ CODES = {
     "ArcageError": 3,
     "UsageError": 2,
     "ForeignFileError": 2,
+    "InputError": 2,
     "ImageError": 1,
     "ImageHereError": 1,
     "ImageMemoryError": 1,

@@ -124,8 +124,8 @@ def test_missing_heads(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "heads.npz").write_text("")
     for name, words in (
-        ("typo", "there is no folder .*typo: name a folder that `arcage fit` wrote"),
-        ("file", "file is a file: name a folder that `arcage fit` wrote"),
+        ("typo", "there is no folder or file .*typo: name a folder that `arcage fit` wrote, or a file of"),
+        ("file", r"file cannot be read \(this is not a file of `arcage heads pack`\)"),
         ("photos", "there are no heads in .*photos: name a folder that `arcage fit` wrote"),
         ("broken", r"manifest\.json is missing\); fit them again"),
     ):

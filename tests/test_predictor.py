@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import json
 import math
 import multiprocessing
@@ -32,6 +33,7 @@ from arcage.cache import Cache
 from arcage.errors import HeadsError, UsageError
 from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 from arcage.output.selection import Selection
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -368,6 +370,41 @@ def test_a_portrait(bundled: None) -> None:
     assert row.age_high is not None
     assert 20 < row.age < 50
     assert row.age_low <= row.age <= row.age_high
+
+
+def test_every_kind_of_input_gives_the_same_rows(bundled: None, tmp_path: Path) -> None:
+    # PNG: Pillow and OpenCV may decode a JPEG to slightly different pixels.
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", portrait()[:, :, ::-1])[1].tobytes())
+    data = path.read_bytes()
+    predictor = Predictor()
+    expected = predictor.predict(path)
+    assert [row.status for row in expected] == ["ok"]
+    (entry,) = os.scandir(tmp_path)
+    with open(path, "rb") as file:
+        rows = [predictor.predict(one) for one in (str(path), entry, file)]
+    assert rows == [expected] * 3
+    unnamed = [data, bytearray(data), memoryview(data), io.BytesIO(data), portrait()]
+    alpha = np.full((*portrait().shape[:2], 1), 255, np.uint8)
+    unnamed += [np.concatenate([portrait(), alpha], axis=2), cv2.imread(str(path))[..., ::-1]]
+    nameless = [replace(row, path="-") for row in expected]
+    for one in unnamed:
+        assert predictor.predict(one) == nameless  # type: ignore[arg-type]
+    Image = pytest.importorskip("PIL.Image")
+    assert predictor.predict(Image.fromarray(portrait())) == nameless
+    with Image.open(path) as opened:
+        assert predictor.predict(opened) == expected
+    grey = cv2.cvtColor(portrait(), cv2.COLOR_RGB2GRAY)
+    assert predictor.predict(grey) == predictor.predict(np.repeat(grey[..., None], 3, 2))
+    assert predictor.predict(grey)[0].status == "ok"
+
+
+def test_what_is_no_image_is_an_error(fake: None) -> None:
+    predictor = Predictor(limits=DecodeLimits(pixels=100))
+    for wrong in (None, 3, ["a.jpg"], np.zeros((10, 10, 3)), np.zeros((20, 10, 3), np.uint8)):
+        with pytest.raises(UsageError) as caught:
+            predictor.predict(wrong)  # type: ignore[arg-type]
+        assert isinstance(caught.value, TypeError)
 
 
 def test_a_rotated_phone_photo_equals_the_upright_one(bundled: None) -> None:

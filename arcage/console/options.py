@@ -57,6 +57,22 @@ Shard = Annotated[
         "assigned by their names, so the parts need no coordination.",
     ),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        metavar="FILE",
+        help="Take the faces from FILE instead of detecting them: a table with the columns path, x1, y1, "
+        "x2 and y2, and perhaps landmarks, or COCO .json. Without PATH, its images are used.",
+    ),
+]
+Aligned = Annotated[
+    bool,
+    typer.Option(
+        "--aligned",
+        help="Take each image as one face that is already aligned: ArcFace crops of 112x112 pixels.",
+    ),
+]
 MinFace = Annotated[
     int,
     typer.Option(
@@ -107,8 +123,15 @@ Workers = Annotated[
         "they share all GPUs.",
     ),
 ]
-HeadsFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Use heads that `arcage fit` wrote, not the bundled ones.")
+Heads = Annotated[
+    str | None,
+    typer.Option(
+        # Typer 0.27 takes an option's name from a metavar that differs only in case.
+        "--heads",
+        metavar="HEADS",
+        help="Use other heads than the bundled ones: a folder that `arcage fit` wrote, a file of "
+        "`arcage heads pack`, or the URL of such a file, ending in #sha256=... (needs [remote]).",
+    ),
 ]
 CacheFolders = Annotated[
     list[Path],
@@ -264,9 +287,9 @@ Base = Annotated[
     str | None,
     typer.Option(
         "--from",
-        metavar="bundled|DIR",
+        metavar="bundled|HEADS",
         callback=heads_name,
-        help="Start from the bundled heads or those in DIR, and adapt them to these faces.",
+        help="Start from the bundled heads or others, and adapt them to these faces.",
     ),
 ]
 Reference = Annotated[
@@ -335,7 +358,7 @@ HeadsA = Annotated[
     typer.Argument(
         metavar="HEADS_A",
         callback=heads_name,
-        help="Compare the heads in this folder, or the bundled heads (bundled).",
+        help="Compare these heads, named as for --heads of `arcage predict`, or the bundled heads (bundled).",
     ),
 ]
 HeadsB = Annotated[
@@ -376,15 +399,24 @@ AllowHost = Annotated[
     ),
 ]
 
-# arcage heads export
+# arcage heads export, arcage heads pack
 ExportedHeads = Annotated[
     str,
     typer.Argument(
-        metavar="HEADS_DIR",
+        metavar="HEADS",
         callback=heads_name,
-        help="Export the heads in this folder, or the bundled heads (bundled).",
+        help="Export the heads in this folder or packed file, or the bundled heads (bundled).",
     ),
 ]
+PackedHeads = Annotated[
+    str,
+    typer.Argument(
+        metavar="HEADS",
+        callback=heads_name,
+        help="Pack the heads in this folder, or the bundled heads (bundled).",
+    ),
+]
+PackedFile = Annotated[Path, typer.Option(metavar="FILE.arcage", help="Write the heads to this file.")]
 OnnxFile = Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")]
 ModelFormat = Annotated[
     Literal["onnx"],

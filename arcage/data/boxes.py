@@ -31,7 +31,6 @@ _NO_BOX = (float("nan"),) * 4
 _NO_POINTS = (float("nan"),) * 10
 
 
-
 @dataclass(frozen=True, slots=True)
 class BoxRow:
     """One row: an image, and perhaps a face of it."""
@@ -130,7 +129,7 @@ class Boxes:
         return GivenFaces(boxes[has_box], landmarks[has_box])
 
     def remark(self) -> str:
-        """Return how many boxes are of images for which :meth:`faces_of` was not called; empty if none are."""
+        """Return how many boxes are of images that :meth:`faces_of` was not asked for; empty if none."""
         first, has_box = self._starts[:-1], ~np.isnan(self._boxes[:, 0])
         boxes = np.add.reduceat(has_box, first, dtype=np.int64) if len(first) else first
         unused = (boxes > 0) & ~self._used
@@ -142,7 +141,7 @@ class Boxes:
         belong = "belongs" if count == 1 else "belong"
         return (
             f"{self._file}: {counted(count, 'box', 'boxes')} {belong} to "
-            f"{counted(int(unused.sum()), 'image')} that were not given{such}; relative paths were looked up in "
+            f"{counted(int(unused.sum()), 'image')} that were not given{such}; relative paths are those in "
             f"{self._folder}"
         )
 

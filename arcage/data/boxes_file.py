@@ -34,8 +34,8 @@ MAX_JSON = 1 << 29
 def read_boxes(path: Path, *, keep_paths: bool = False) -> Boxes:
     """Read the boxes of faces.
 
-    A ``.json`` file is in the COCO format; its bounding boxes are x, y, width and height. Others are tables as
-    for labels, such as CSV, with the columns ``path``, :data:`BOX` and, if the landmarks are known,
+    A ``.json`` file is in the COCO format; its bounding boxes are x, y, width and height. Others are tables
+    as for labels, such as CSV, with the columns ``path``, :data:`BOX` and, if the landmarks are known,
     :data:`LANDMARKS`. A row without a box is an image without a face.
 
     Args:
@@ -109,8 +109,8 @@ def _columns(path: Path, header: Sequence[str]) -> list[int]:
     needed = ("path", *BOX, *(LANDMARKS if has_landmarks else ()))
     if missing := [name for name in needed if name not in header]:
         raise UsageError(
-            f"{path} has no column {missing[0]}: boxes need a first line with the columns path, x1, y1, x2 and "
-            f"y2; landmarks also {', '.join(LANDMARKS)}. It has "
+            f"{path} has no column {missing[0]}: boxes need a first line with the columns path, x1, y1, x2 "
+            f"and y2, landmarks also {', '.join(LANDMARKS)}; it has "
             f"{shortened([name[:50] for name in header], 20) or 'none'}"
         )
     if twice := [name for name in needed if header.count(name) > 1]:

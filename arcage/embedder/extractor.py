@@ -399,7 +399,10 @@ class Extractor:
             if isinstance(image, ImageFaces):
                 failed[number] = image
             elif isinstance(image, Decoded):
-                yield image
+                if find_known is not None or self.variant:
+                    image = image.with_key()
+                if find_known is None or image.number not in find_known([image.key]):
+                    yield image
             else:
                 encoded.append(image)
                 size += len(image.data)
@@ -478,7 +481,7 @@ class Extractor:
             )
 
     def _find_faces(self, decoded: Sequence[Decoded]) -> tuple[Candidates, U8]:
-        """Return the faces of the images and their crops, by image; if they were found, highest score first."""
+        """Return the faces of the images and their crops, by image; if detected, highest score first."""
         detector = self.networks.detector
         images = [d.image for d in decoded]
         unknown = [i for i, d in enumerate(decoded) if d.faces is None]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from arcage.embedder.align import SIDE
 from arcage.errors import ImageError
+from arcage.files import sha256_bytes
 from arcage.images.decoder import decode
 from arcage.images.limits import DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
+from arcage.images.pixels import pixels_sha256
 from arcage.types import U8, GivenFaces
 
 Read: TypeAlias = bytes | U8
@@ -59,9 +60,19 @@ class Decoded:
 
     number: int
     sha256: str
+    """Its key in a cache; empty for pixels, until it is needed."""
     image: U8
     multi_frame: bool
     faces: GivenFaces | None
+
+    @property
+    def key(self) -> ImageKey:
+        """What a cache is asked for."""
+        return self.number, self.sha256, self.multi_frame
+
+    def with_key(self) -> Decoded:
+        """Return the image with the key of its pixels."""
+        return replace(self, sha256=_key(pixels_sha256(self.image), self.faces))
 
 
 def read_image(number: int, read: ReadImage) -> Encoded | Decoded:
@@ -73,7 +84,7 @@ def read_image(number: int, read: ReadImage) -> Encoded | Decoded:
     found = read()
     data, faces = found if isinstance(found, tuple) else (found, None)
     if isinstance(data, bytes):
-        return Encoded(number, _key(data, faces), data, is_multi_frame(data), faces)
+        return Encoded(number, _key(sha256_bytes(data), faces), data, is_multi_frame(data), faces)
     return Decoded(number, "", _checked(data, faces), False, faces)
 
 
@@ -82,15 +93,14 @@ def with_faces(read: Callable[[], Read], faces: GivenFaces) -> tuple[Read, Given
     return read(), faces
 
 
-def _key(data: bytes, faces: GivenFaces | None) -> str:
-    """Return the key of an image in a cache: of its bytes, and of boxes that were given."""
-    digest = hashlib.sha256(data)
+def _key(sha256: str, faces: GivenFaces | None) -> str:
+    """Return the key of an image in a cache: its digest, or one of this and of boxes that were given."""
     if faces is None or faces.aligned:
-        return digest.hexdigest()
+        return sha256
     # NaN has many bit patterns.
     landmarks = np.where(np.isnan(faces.landmarks), _NO_LANDMARKS, faces.landmarks)
     values = (faces.boxes.astype("<f4"), landmarks.astype("<f4"))
-    return hashlib.sha256(b"".join([digest.digest(), *(array.tobytes() for array in values)])).hexdigest()
+    return sha256_bytes(b"".join([bytes.fromhex(sha256), *(array.tobytes() for array in values)]))
 
 
 def _checked(image: U8, faces: GivenFaces | None) -> U8:

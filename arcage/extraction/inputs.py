@@ -24,11 +24,11 @@ def named_images(
     """Check what a user named, before any work is done.
 
     Args:
-        paths, from_file, shard: see :func:`arcage.sources.inputs.named_inputs`. If neither paths nor a list are
-            named, the images are those of ``boxes``.
+        paths, from_file, shard: see :func:`arcage.sources.inputs.named_inputs`. If neither paths nor a list
+            are named, the images are those of ``boxes``.
         boxes: a file of the faces of the images, see :func:`arcage.data.boxes_file.read_boxes`. Its relative
-            paths are relative to the current folder, the folder of the file or a folder among ``paths``: to the
-            first of these that has most of the images.
+            paths are relative to the current folder, the folder of the file or a folder among ``paths``: to
+            the one that has most of the images, or else the first.
         aligned: each image is one aligned crop.
 
     Raises:

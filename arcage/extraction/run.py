@@ -83,8 +83,9 @@ def extract_images(
     """Yield the result for each image, in the order of ``sources``.
 
     Every file is read once, in a worker, even if the cache has the image: images are identified by
-    content only. New results are written to the cache, with the images' file names if ``names`` is set.
-    Closing the iterator writes what is pending. Raises the errors of :func:`extract_to_cache`.
+    content only, decoded pictures by their pixels. New results are written to the cache, with the images'
+    file names if ``names`` is set. Closing the iterator writes what is pending. Raises the errors of
+    :func:`extract_to_cache`.
     """
     images = ((source, _reader(source, cache)) for source in sources)
     known = cache.get if cache is not None else None
@@ -103,7 +104,7 @@ def _reader(source: Source, cache: Cache | None) -> ReadImage:
     """
     if cache is not None and (source.faces is not None) != ("faces" in cache.pipeline):
         raise ValueError("a cache is for detected faces, own boxes or aligned crops: open it for these faces")
-    return source.read if source.faces is None else partial(with_faces, source.read, source.faces)
+    return source.content if source.faces is None else partial(with_faces, source.content, source.faces)
 
 
 def open_cache(directory: Path, extractor: Extractor, faces_from: FacesFrom = "detector") -> Cache:

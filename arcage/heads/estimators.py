@@ -22,8 +22,9 @@ from arcage.errors import ForeignFileError, HeadsError, UsageError
 from arcage.files import refuse_foreign
 from arcage.heads.fit import fit_heads
 from arcage.heads.model import Heads
+from arcage.heads.packed import MANIFEST
 from arcage.heads.settings import FOLDS, KINDS, Settings
-from arcage.heads.store import MANIFEST, MANIFEST_MARK, load_heads, save_heads
+from arcage.heads.store import MANIFEST_MARK, load_heads, save_heads
 from arcage.text import counted
 from arcage.types import F32, Array, Labels
 

@@ -95,8 +95,8 @@ class Summary:
             out.append(f"{have} no box in `boxes`")
         if self.unconfirmed:
             out.append(
-                f"no face was confirmed in {counted(self.unconfirmed, 'box', 'boxes')}: det_score is 0, and the "
-                "face was taken from the box as it is"
+                f"no face was confirmed in {counted(self.unconfirmed, 'box', 'boxes')}: det_score is 0, and "
+                "a face was assumed there"
             )
         if self.unfamiliar:
             are = "1 face is" if self.unfamiliar == 1 else f"{self.unfamiliar:,} faces are"

@@ -48,7 +48,7 @@ class PredictRequest:
     """As for :class:`arcage.Predictor`, or ``cuda:all`` for all GPUs."""
     workers: int | None = None
     """Number of worker processes for many images, 1 for none; None for the default of the device."""
-    heads: Path | None = None
+    heads: str | Path | None = None
     cache: Path | None = None
     faces: Faces = "all"
     min_score: float = 0.0
@@ -75,7 +75,8 @@ def images_or_webcam(
     boxes: Path | None = None,
     aligned: bool = False,
 ) -> Inputs:
-    """Return the named images, as :func:`arcage.extraction.inputs.named_images`, or a placeholder for a camera.
+    """Return the named images, as :func:`arcage.extraction.inputs.named_images`, or a placeholder for a
+    camera.
 
     Raises:
         UsageError: both images and a camera are named.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.files import check_exist, check_replaceable
+from arcage.heads.place import heads_path
 from arcage.output.formats import Write, check_rows_file, format_of, write_file, write_stdout
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.summary import Summary
@@ -63,7 +64,7 @@ def predict(
         KeyboardInterrupt: raised again after the finished rows are written.
         ArcageError: as :class:`arcage.Predictor`.
     """
-    check_exist({"heads": [request.heads]})
+    check_exist({"heads": [heads_path(request.heads)]})
     if request.min_score and request.inputs.faces_from == "boxes":
         raise UsageError("each of the `boxes` has a row: leave out `min_score`")
     outputs = _checked_outputs(request)

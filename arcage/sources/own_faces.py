@@ -41,8 +41,8 @@ def own_faces(boxes: Any, landmarks: Any = None) -> GivenFaces:
     Args:
         boxes: numbers, shape (n, 4): x1, y1, x2, y2, pixels of the upright image; or (4,) for one face.
         landmarks: numbers, shape (n, 5, 2) or (n, 10), or without n for one face, in the order of
-            :attr:`arcage.types.Face.landmarks`; all NaN for a face whose landmarks are unknown. None if those of
-            all faces are.
+            :attr:`arcage.types.Face.landmarks`; all NaN for a face whose landmarks are unknown. None if all
+            are.
 
     Raises:
         UsageError: a shape is wrong, a value is not a number of pixels, or a box has no area.
@@ -74,7 +74,7 @@ class AlignedCrops:
 
     faces_from: FacesFrom = "aligned"
 
-    def faces_of(self, source: Source) -> GivenFaces:  # noqa: ARG002
+    def faces_of(self, source: Source) -> GivenFaces:
         """Return the faces of an image."""
         return aligned_crop()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from arcage.errors import ForeignFileError, HeadsError
 from arcage.files import refuse_foreign
+from arcage.heads.packed import ARRAYS, CARD, IMAGES, MANIFEST
 from arcage.heads.search import TRIALS
-from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, MANIFEST_MARK
+from arcage.heads.store import MANIFEST_MARK
 from arcage.report.boosting_curves import EVENTS, JSON, PNG
 
 

@@ -33,6 +33,7 @@ from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
 from arcage.images.decoder import decode
 from arcage.images.limits import DecodeLimits
+from arcage.images.pixels import pixels_sha256
 from arcage.types import U8, Face, ImageFaces
 
 pytestmark = pytest.mark.usefixtures("bundled")
@@ -154,6 +155,36 @@ def test_cached_images_are_not_decoded(extractor: Extractor, photo: bytes) -> No
     assert got["b"] is cached
     assert (got["a"].status, got["c"].status) == ("unreadable", "ok")
     assert sorted(requested) == sorted(hashlib.sha256(read()).hexdigest() for _, read in items)
+
+
+def test_decoded_pictures_are_known_by_their_pixels(extractor: Extractor, astronaut: U8) -> None:
+    stored: dict[str, ImageFaces] = {}
+
+    def extract(*images: U8) -> list[ImageFaces]:
+        return [
+            got for _, got in extractor.stream(((0, partial(np.copy, one)) for one in images), stored.get)
+        ]
+
+    (first,) = extract(astronaut)
+    assert (first.status, first.sha256) == ("ok", pixels_sha256(astronaut))
+    stored[first.sha256] = first
+    turned = np.rot90(astronaut)
+    again, other = extract(astronaut, turned)
+    assert again is first
+    assert other.sha256 == pixels_sha256(turned)
+    # Without a cache, nothing is hashed.
+    assert dict(extractor.stream([(0, lambda: astronaut)]))[0].sha256 == ""
+    with pytest.raises(AssertionError):
+        same(first, extractor.extract(encode(astronaut, ".png")))  # as pixels, not as a file
+
+
+def test_decoded_pictures_are_degraded_by_their_pixels(
+    make_extractor: Callable[..., Extractor], astronaut: U8
+) -> None:
+    variant = make_extractor(variant=1)
+    (a, b, c) = (got for _, got in variant.stream((i, lambda: astronaut) for i in range(3)))
+    same(a, b)
+    same(a, c)
 
 
 def test_cached_images_load_no_networks(
