@@ -139,10 +139,10 @@ class Boxes:
         examples = [path for path in self._samples if (row := self._find(path)) is not None and unused[row]]
         such = f", such as {examples[0]}" if examples else ""
         belong = "belongs" if count == 1 else "belong"
+        images = counted(int(unused.sum()), "image that was", "images that were")
         return (
-            f"{self._file}: {counted(count, 'box', 'boxes')} {belong} to "
-            f"{counted(int(unused.sum()), 'image')} that were not given{such}; relative paths are those in "
-            f"{self._folder}"
+            f"{self._file}: {counted(count, 'box', 'boxes')} {belong} to {images} not given{such}; "
+            f"relative paths are those in {self._folder}"
         )
 
     def _names(self, source: Source) -> list[str]:

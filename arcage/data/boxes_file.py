@@ -150,6 +150,8 @@ def _coco(path: Path, text: str) -> Iterator[BoxRow]:
     for number, annotation in enumerate(annotations):
         where = f"annotation {annotation.get('id', number)}"
         try:
+            if annotation["image_id"] not in names:
+                raise ValueError(f"there is no image {annotation['image_id']}")
             name = names[annotation["image_id"]]
             x, y, width, height = _numbers(annotation["bbox"], 4)
             landmarks = _keypoints(annotation.get("keypoints"))

@@ -72,7 +72,7 @@ class Decoded:
 
     def with_key(self) -> Decoded:
         """Return the image with the key of its pixels."""
-        return replace(self, sha256=_key(pixels_sha256(self.image), self.faces))
+        return replace(self, sha256=cache_key(pixels_sha256(self.image), self.faces))
 
 
 def read_image(number: int, read: ReadImage) -> Encoded | Decoded:
@@ -84,7 +84,7 @@ def read_image(number: int, read: ReadImage) -> Encoded | Decoded:
     found = read()
     data, faces = found if isinstance(found, tuple) else (found, None)
     if isinstance(data, bytes):
-        return Encoded(number, _key(sha256_bytes(data), faces), data, is_multi_frame(data), faces)
+        return Encoded(number, cache_key(sha256_bytes(data), faces), data, is_multi_frame(data), faces)
     return Decoded(number, "", _checked(data, faces), False, faces)
 
 
@@ -93,7 +93,7 @@ def with_faces(read: Callable[[], Read], faces: GivenFaces) -> tuple[Read, Given
     return read(), faces
 
 
-def _key(sha256: str, faces: GivenFaces | None) -> str:
+def cache_key(sha256: str, faces: GivenFaces | None) -> str:
     """Return the key of an image in a cache: its digest, or one of this and of boxes that were given."""
     if faces is None or faces.aligned:
         return sha256
