@@ -145,6 +145,12 @@ def _openvino() -> str:
     return f"works: {engine.name}"
 
 
+def _lightgbm() -> str:
+    from arcage.heads.boosting import load_lightgbm
+
+    return f"works: lightgbm {load_lightgbm().__version__}; only fits need it"
+
+
 def _onnxruntime() -> str:
     from arcage.embedder.engines.onnxruntime import installed_distributions, installed_providers
 
@@ -379,6 +385,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "opencv": _opencv,
     "openvino": _openvino,
     "processor": _processor,
+    "lightgbm": _lightgbm,
     "onnxruntime": _onnxruntime,
     "gpu": _gpu,
     "device": _device,

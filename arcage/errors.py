@@ -68,6 +68,10 @@ class RemoteError(ArcageError):
         """The cause without advice, for the row of an image."""
 
 
+class LibraryError(ArcageError):
+    """A package that arcage depends on is installed, and cannot be loaded on this machine."""
+
+
 class ModelError(ArcageError):
     """A model file is missing, damaged or not supported."""
 

@@ -87,9 +87,7 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
-    def stream(
-        self, images: Iterable[Any], lookup: Any = None, *, chunk: int | None = None, workers: Any = None
-    ) -> Generator[Any]:
+    def stream(self, images: Iterable[Any], lookup: Any = None, **_: Any) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, lookup)
 

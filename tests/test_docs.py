@@ -48,7 +48,7 @@ NOT_RUN = {
 }
 """Patterns of command lines that are only parsed, and the reasons."""
 
-NOT_RUN_PYTHON = {"import ray": "starts Ray"}
+NOT_RUN_PYTHON = {"import ray": "starts Ray", "import fiftyone": "needs MongoDB"}
 
 VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
 """Values for the variables that a shell or xargs replaces."""
@@ -314,6 +314,8 @@ def test_commands_run(one: Shown, bundled: None, folder: Path, monkeypatch: pyte
     monkeypatch.setattr("arcage.app.serve.serve", lambda *given, **_: served.append(given))
     if "--report" in one.words:
         pytest.importorskip("matplotlib")
+    if any(word.endswith(".xlsx") for word in one.words):
+        pytest.importorskip("openpyxl")
     stdin = (folder / one.stdin).read_bytes() if one.stdin else None
     # Expand wildcards like a shell.
     words = [found for word in one.words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
@@ -336,7 +338,8 @@ def test_exceptions_are_needed() -> None:
     assert not idle, f"NOT_RUN names what no document shows: {', '.join(idle)}"
 
 
-PYTHON = [one for page in PAGES[1:] for one in blocks(page, "python")]
+# tests/test_pandas_page.py runs the blocks of that page one after the other.
+PYTHON = [one for page in PAGES[1:] if page.name != "pandas-excel.md" for one in blocks(page, "python")]
 
 
 @pytest.mark.parametrize(("where", "code"), PYTHON, ids=[where for where, _ in PYTHON])

@@ -55,7 +55,8 @@ CALLS = [
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
         "predict y --format x",
-        "--format takes table, csv, excel-csv or jsonl; see `arcage predict --help`",
+        "--format takes table, csv, excel-csv, jsonl, json, parquet, xlsx, coco, label-studio or fiftyone; "
+        "see `arcage predict --help`",
     ),
     (
         "fit --search x --cache x --labels y --out z",
@@ -271,5 +272,5 @@ def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.Monk
     done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
     assert (done.exit_code, done.stderr) == (
         2,
-        "arcage: --out a.jsonl sets the format; leave out --format excel-csv\n",
+        "arcage: --format excel-csv writes .csv, not a.jsonl: end its name in that\n",
     )

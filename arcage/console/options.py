@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from arcage.console.messages import say
+from arcage.output.registry import FormatName, file_help
 
 Faces = Literal["all", "largest", "center"]
 Runner = Literal["local", "ray"]
-RowFormat = Literal["table", "csv", "excel-csv", "jsonl"]
 ReportFormat = Literal["table", "json"]
 Kind = Literal["boosted", "linear", "lightgbm"]
 Attribute = Literal["age", "gender"]
@@ -179,14 +179,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # arcage predict
 RowsFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write to FILE.csv, FILE.jsonl or FILE.parquet.")
+    Path | None,
+    typer.Option(metavar="FILE", help=f"Write to {file_help()}, which needs [excel]."),
 ]
 RowsFormat = Annotated[
-    RowFormat | None,
+    FormatName | None,
     typer.Option(
         "--format",
-        help="Print in this format; by default a table on a terminal, otherwise CSV. excel-csv is "
-        "CSV with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
+        help="Print in this format, by default a table on a terminal and CSV otherwise; with --out, write in "
+        "it. excel-csv is CSV that Excel opens with accents intact. The suffix of FILE decides between csv, "
+        "jsonl, json, parquet and xlsx; coco, label-studio and fiftyone are written to FILE.json.",
     ),
 ]
 SelectedFaces = Annotated[Faces, typer.Option(help="Predict these faces of an image.")]

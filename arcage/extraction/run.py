@@ -90,7 +90,8 @@ def extract_images(
     images = ((source, _reader(source, cache)) for source in sources)
     known = cache.get if cache is not None else None
     writing = ShardWriter(cache) if cache is not None else nullcontext()
-    with writing as writer, closing(extractor.stream(images, known, workers=workers)) as results:
+    stream = extractor.stream(images, known, workers=workers, size_of=lambda source: source.size)
+    with writing as writer, closing(stream) as results:
         for source, image in results:
             from_cache = writer is not None and writer.add(image, source.name if names else None)
             yield Extracted(source, image, from_cache)

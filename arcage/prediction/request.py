@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.extraction.inputs import named_images
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
+from arcage.output.registry import FormatName
 from arcage.output.rows import under_column
 from arcage.sources.inputs import Inputs
 
 if TYPE_CHECKING:
     from arcage.output.selection import Faces
-
-Format = Literal["table", "csv", "excel-csv", "jsonl"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,8 @@ class PredictRequest:
     """Number of a camera to predict instead of ``inputs``."""
     out: Path | None = None
     """File for the rows; None for standard output."""
-    format: Format | None = None
-    """Format of the rows; by default that of ``out``, a table on a terminal, or CSV."""
+    format: FormatName | None = None
+    """Format of the rows; by default that of the suffix of ``out``, a table on a terminal, or CSV."""
     annotate: Path | None = None
     """Folder for pictures and videos with boxes and labels."""
     report: Path | None = None

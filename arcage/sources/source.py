@@ -44,6 +44,11 @@ class Source:
     faces: GivenFaces | None = field(default=None, repr=False, compare=False)
     """The faces that the user gave; None to detect them."""
 
+    @property
+    def size(self) -> int:
+        """Memory that the image takes before it is read, bytes."""
+        return self.pixels.nbytes if self.pixels is not None else len(self.data or b"")
+
     def content(self) -> bytes | U8:
         """Return the pixels of a decoded picture, otherwise the encoded image. Raises like :meth:`read`."""
         return self.read() if self.pixels is None else self.pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import hashlib
 import json
 import os
@@ -292,6 +293,37 @@ def test_no_thread_is_left_after_stopping_early(extractor: Extractor) -> None:
     # Images that were submitted and not started are never read.
     assert read < 1.5 * module.CHUNK
     assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(("size", "most"), [(100 << 20, 3), (1 << 30, 1), (0, 20)])
+def test_few_large_pictures_are_in_memory_at_once(extractor: Extractor, size: int, most: int) -> None:
+    ahead, seen = 0, []
+
+    def images() -> Iterator[tuple[int, Callable[[], U8]]]:
+        nonlocal ahead
+        for number in range(20):
+            ahead += 1
+            seen.append(ahead)
+            yield number, lambda: np.zeros((20, 30, 3), np.uint8)
+
+    results = []
+    for number, _ in extractor.stream(images(), chunk=10, size_of=lambda _: size):
+        ahead -= 1
+        results.append(number)
+    assert results == list(range(20))
+    assert max(seen) <= most
+
+
+def test_closing_frees_the_networks_until_they_are_needed(
+    make_extractor: Callable[..., Extractor], photo: bytes
+) -> None:
+    extractor = make_extractor()
+    before = extractor.extract(photo)
+    networks = weakref.ref(extractor.networks)
+    extractor.close()
+    gc.collect()
+    assert networks() is None
+    same(extractor.extract(photo), before)
 
 
 def test_a_stopped_stream_reads_no_other_image_of_a_task(
