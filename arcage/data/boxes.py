@@ -45,7 +45,7 @@ class BoxRow:
 
 
 class Boxes:
-    """The boxes of a file, by image. They take about 60 bytes a row, and 40 more with landmarks.
+    """The boxes of a file, by image. They take about 25 bytes a row, and 40 more with landmarks.
 
     Args:
         path: the file.
