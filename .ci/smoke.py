@@ -33,19 +33,8 @@ def main(photo: Path, folder: Path) -> None:
     pictures.mkdir()
     for number in range(COPIES):
         (pictures / f"{number}.jpg").write_bytes(photo.read_bytes() + bytes(number))
-    command = [
-        sys.executable,
-        "-m",
-        "arcage",
-        "predict",
-        pictures,
-        "--workers",
-        "2",
-        "--format",
-        "csv",
-        "--quiet",
-    ]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "arcage", "predict", pictures, "--workers", "2", "--format", "csv"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.count(",ok,") == COPIES, done.stdout
 
     rng = np.random.default_rng(0)

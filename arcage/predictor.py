@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -12,7 +13,8 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,10 +30,12 @@ from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
-from arcage.output.rows import Estimate, face_row, row_without_face, without_estimate
+from arcage.output.image_predictions import ImagePredictions
+from arcage.output.rows import Estimate, face_row, row_without_face, under_column, without_estimate
 from arcage.output.selection import Faces, Selection
-from arcage.sources.given import GivenImage, source_of
+from arcage.sources.given import GivenImage, source_of, sources_of
 from arcage.sources.own_faces import as_aligned, own_faces
+from arcage.sources.recent import RecentImages
 from arcage.sources.source import Source
 from arcage.types import U8, Face, FacesFrom, ImageFaces, Prediction
 
@@ -41,6 +45,8 @@ EMBEDDING = 512
 
 _BATCH_ROWS = 512
 """Rows that the heads predict at once: this takes them little longer than a single row."""
+_BATCH_BYTES = 64 << 20
+"""Size of the images of a batch that are in memory."""
 _BATCH_SECONDS = 1.0
 """Maximum age of a batch, so that rows appear steadily where images are slow."""
 _THREADS = min(4, cores())
@@ -53,9 +59,11 @@ _NO_PREDICTIONS = Predictions.empty(0)
 class Predictor:
     """Predicts age and gender of the faces in images.
 
-    The constructor reads and checks the heads. The networks are loaded with the first image that is not in
-    the cache. A Predictor can be pickled and used in a forked process; there, it loads the networks
-    and opens the cache again.
+    The constructor reads and checks the heads, and tries the device unless it is ``auto`` or ``cpu``. The
+    networks are loaded with the first image that is not in the cache. Used as a context manager, or by
+    :meth:`close`, a Predictor frees them. It can be pickled and used in a forked process; there, it loads the
+    networks and opens the cache again. (CUDA works in no process that is forked after it was used: start
+    processes with ``spawn``.)
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
@@ -72,8 +80,8 @@ class Predictor:
         min_familiarity: 0 to 1; of a less familiar face, all that is predicted is None, and ``familiarity``
             stays. Faces below :data:`arcage.heads.familiarity.UNFAMILIAR` are unlike the training faces.
         interval: level of the interval in ``age_low`` and ``age_high``, percent: 1 to 99.6.
-        under: whole ages, years. For each, such as 18, ``more`` of a prediction has the probability of being
-            younger: ``p_under_18``.
+        under: whole ages, years, or one. For each, such as 18, ``more`` of a prediction has the probability
+            of being younger: ``p_under_18``.
         limits: limits of memory and time of decoding an image.
         aligned: each image is one face, cropped to 112x112 pixels and aligned as for ArcFace. It is not
             detected, and ``det_score`` is 1. An image of another size is ``unreadable``.
@@ -81,6 +89,7 @@ class Predictor:
 
     Raises:
         UsageError: an argument has an invalid value, or there is no such pack.
+        DeviceError: the device is not available.
         ModelError: the pack is incomplete.
         HeadsError: the heads are damaged, were fitted with another pack, or lack what ``interval`` and
             ``under`` need.
@@ -89,12 +98,12 @@ class Predictor:
     # More than eight parameters: they are the options of `arcage predict`, each optional and by keyword.
     def __init__(
         self,
-        pack: str = BUNDLED_NAME,
+        pack: str | os.PathLike[str] = BUNDLED_NAME,
         device: str = "auto",
         *,
         hint: Hint = "latency",
-        heads: str | Path | None = None,
-        cache: str | Path | None = None,
+        heads: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
         faces: Faces = "all",
         min_score: float = 0.0,
         min_face: int = DEFAULT_MIN_FACE,
@@ -102,7 +111,7 @@ class Predictor:
         min_confidence: float = 0.5,
         min_familiarity: float = 0.0,
         interval: float = 90,
-        under: Sequence[int] = (),
+        under: int | Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
         aligned: bool = False,
         min_sure: float | None = None,
@@ -117,17 +126,43 @@ class Predictor:
             min_confidence=min_confidence,
             min_familiarity=min_familiarity,
             interval=interval,
-            under=under,
+            under=under if isinstance(under, Iterable) else (under,),
         )
-        self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
-        self._heads = load_heads(heads)
+        _check_types(pack, device, hint, heads, cache, limits)
+        self._extractor = Extractor(os.fspath(pack), device, hint, min_face=min_face, limits=limits)
+        self._heads_name = os.fspath(heads) if heads is not None else None
+        self._heads = load_heads(self._heads_name)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._selection.check(self._heads)
+        # To ask for the CPU costs a fifth of a second and cannot fail; the others are found wrong here.
+        if device.lower() not in ("auto", "cpu"):
+            _ = self._extractor.engine
         self._directory = Path(cache) if cache is not None else None
         self._aligned = aligned
         self._caches: dict[FacesFrom, Cache] = {}
         self.multi_frame = 0
         """Number of animations and files of several pages so far; of each, the first frame was read."""
+        self._recent = RecentImages()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks and the images in memory, and close the cache. A later call opens them again."""
+        self._extractor.close()
+        self._caches.clear()
+        self._recent.clear()
+
+    def __repr__(self) -> str:
+        words = [f"pack={self._extractor.pack.name!r}", f"device={self._extractor.device!r}"]
+        words += [f"heads={self._heads_name!r}"] if self._heads_name is not None else []
+        words += [f"cache={str(self._directory)!r}"] if self._directory is not None else []
+        return f"Predictor({', '.join(words)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
@@ -175,7 +210,7 @@ class Predictor:
 
     def predict(
         self, image: GivenImage, boxes: ArrayLike | None = None, landmarks: ArrayLike | None = None
-    ) -> list[Prediction]:
+    ) -> ImagePredictions:
         """Predict the faces of one image.
 
         Args:
@@ -191,7 +226,8 @@ class Predictor:
                 for a face whose landmarks are to be searched. The faces are aligned by them.
 
         Returns:
-            One row per face. An image without a face, or an unreadable one, has one row with its ``status``.
+            A list with one row per face, which can also be drawn and tabulated. An image without a face, or
+            an unreadable one, has one row with its ``status``.
 
         Raises:
             UsageError: the boxes or landmarks are no numbers, of another shape, or without an area.
@@ -207,7 +243,43 @@ class Predictor:
             source = replace(source, faces=own_faces(boxes, landmarks))
         origin: FacesFrom = "detector" if boxes is None else "boxes"
         with closing(self.stream([source], faces_from=origin)) as results:
-            return next(results)[1]
+            return self._predictions(*next(results))
+
+    def predict_many(self, images: Iterable[GivenImage]) -> Generator[ImagePredictions]:
+        """Yield the predictions for each of many images, in their order.
+
+        Images are taken from ``images`` when they are needed, and processed in batches, so memory does not
+        grow with their number. URLs are read at the same time; one that cannot be read has a row with the
+        reason. Close the generator to stop early: finished images are then in the cache.
+
+        Args:
+            images: each as for :meth:`predict`. A decoded picture may be changed after the next was taken.
+
+        Raises:
+            InputError: ``images`` is a single image. While iterating: one of them is no image, or a picture
+                of a wrong data type, shape or size.
+            DeviceError, ModelError: the networks cannot be loaded.
+            CacheError: the cache cannot be read or written.
+        """
+        sources = sources_of(images, self.limits)
+        return self._predict_many(sources, self.open())
+
+    def _predict_many(self, sources: Iterator[Source], cache: Cache | None) -> Generator[ImagePredictions]:
+        from arcage.sources.read_ahead import ReadAhead
+
+        with ReadAhead(sources) as ahead, closing(self._stream(ahead, cache, None)) as results:
+            for source, rows in results:
+                yield self._predictions(source, rows)
+
+    def _predictions(self, source: Source, rows: list[Prediction]) -> ImagePredictions:
+        self._recent.add(source)
+        return ImagePredictions(
+            rows,
+            source,
+            limits=self.limits,
+            more=[under_column(age) for age in self._selection.under],
+            interval=self._selection.interval,
+        )
 
     def stream(
         self,
@@ -230,7 +302,7 @@ class Predictor:
             UsageError: the images of this predictor are aligned crops, and there are boxes.
         """
         cache = self.open(faces_from)
-        return self._stream(as_aligned(sources) if self._aligned else sources, cache, workers)
+        return self._stream(sources, cache, workers)
 
     def open(self, faces_from: FacesFrom = "detector") -> Cache | None:
         """Open the cache of such faces; :meth:`stream` does this as well. Return None if there is none.
@@ -249,8 +321,10 @@ class Predictor:
     def _stream(
         self, sources: Iterable[Source], cache: Cache | None, workers: Workers | None
     ) -> Generator[tuple[Source, list[Prediction]]]:
+        if self._aligned:
+            sources = as_aligned(sources)
         batch: list[tuple[Source, ImageFaces]] = []
-        rows = 0
+        rows, size = 0, 0
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
@@ -261,14 +335,14 @@ class Predictor:
                 image = result.image
                 self.multi_frame += image.multi_frame
                 batch.append((result.source, image))
-                rows += len(image.faces) or 1
+                rows, size = rows + (len(image.faces) or 1), size + result.source.size
                 full = rows >= _BATCH_ROWS
-                if full or time.monotonic() - since > _BATCH_SECONDS:
+                if full or size > _BATCH_BYTES or time.monotonic() - since > _BATCH_SECONDS:
                     waiting.append(threads.submit(self._predict_batch, batch))
                     # Full batches come from a cache: the next images are read while the heads predict.
                     while len(waiting) > (_THREADS if full else 0):
                         yield from waiting.pop(0).result()
-                    batch, rows, since = [], 0, time.monotonic()
+                    batch, rows, size, since = [], 0, 0, time.monotonic()
             for future in waiting:
                 yield from future.result()
             yield from self._predict_batch(batch)
@@ -362,6 +436,20 @@ def _is_inside(face: Face, size: tuple[int, int]) -> bool:
     """Return whether the box of a face shows a part of its image."""
     x1, y1, x2, y2 = face.box.tolist()
     return bool(x1 < size[0] and y1 < size[1] and x2 > 0 and y2 > 0)
+
+
+def _check_types(
+    pack: object, device: object, hint: object, heads: object, cache: object, limits: object
+) -> None:
+    for name, value in (("pack", pack), ("heads", heads), ("cache", cache)):
+        if not isinstance(value, str | os.PathLike) and (value is not None or name == "pack"):
+            raise UsageError(f"{name} is a name or folder, not {value!r}")
+    if not isinstance(device, str):
+        raise UsageError(f"device is a name such as 'cpu' or 'cuda:0', not {device!r}")
+    if hint not in get_args(Hint):
+        raise UsageError(f"hint is one of {', '.join(get_args(Hint))}, not {hint!r}")
+    if not isinstance(limits, DecodeLimits):
+        raise UsageError(f"limits is an arcage.images.limits.DecodeLimits, not {limits!r}")
 
 
 def _identity(picture: U8) -> U8:

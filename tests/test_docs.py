@@ -13,6 +13,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
@@ -49,7 +51,11 @@ NOT_RUN = {
 }
 """Patterns of command lines that are only parsed, and the reasons."""
 
-NOT_RUN_PYTHON = {"import ray": "starts Ray", "import fiftyone": "needs MongoDB"}
+NOT_RUN_PYTHON = {
+    "import ray": "starts Ray",
+    "import fiftyone": "needs MongoDB",
+    "import urllib.request": "needs the server, which tests/app/test_guide.py starts",
+}
 
 VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
 """Values for the variables that a shell or xargs replaces."""
@@ -347,7 +353,7 @@ def test_exceptions_are_needed() -> None:
 
 
 # tests/test_pandas_page.py runs the blocks of that page one after the other.
-PYTHON = [one for page in PAGES[1:] if page.name != "pandas-excel.md" for one in blocks(page, "python")]
+PYTHON = [one for page in PAGES if page.name != "pandas-excel.md" for one in blocks(page, "python")]
 
 
 @pytest.mark.parametrize(("where", "code"), PYTHON, ids=[where for where, _ in PYTHON])
@@ -355,6 +361,60 @@ def test_python_runs(where: str, code: str, bundled: None, folder: Path) -> None
     program = compile(code, where, "exec")
     if not any(mark in code for mark in NOT_RUN_PYTHON):
         exec(program, {"__name__": "example"})
+
+
+TYPED = """
+import io
+from pathlib import Path
+
+import numpy as np
+
+from arcage import ImagePredictions, Prediction, Predictor
+
+predictor = Predictor(Path("pack"), heads=Path("heads"), cache="cache", under=18)
+for image in (b"", bytearray(), memoryview(b""), "a.jpg", Path("a.jpg")):
+    result: ImagePredictions = predictor.predict(image)
+with open("a.jpg", "rb") as file, predictor:
+    rows: list[Prediction] = predictor.predict(file)
+    for each in predictor.predict_many([file, io.BytesIO(), np.zeros((1, 1, 3), np.uint8)]):
+        print([row.age + 1 for row in each if row.age is not None], each.draw().shape, each.to_pandas())
+"""
+WRONGLY_TYPED = """
+from arcage import Predictor
+
+Predictor().predict(3)
+print(Predictor().predict("a.jpg")[0].age + 1)
+with open("a.jpg") as file:
+    Predictor().predict(file)
+"""
+
+
+@pytest.mark.oracle
+def test_python_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    shown = {
+        "block_" + re.sub(r"\W", "_", where): code
+        for where, code in PYTHON
+        if "arcage" in code and not any(mark in code for mark in NOT_RUN_PYTHON)
+    }
+
+    def errors(texts: dict[str, str]) -> list[str]:
+        for name, text in texts.items():
+            (tmp_path / f"{name}.py").write_text(text, "utf-8")
+        # With the cache of the check of arcage itself, this takes seconds.
+        options = ["--config-file", "pyproject.toml", "--no-error-summary"]
+        command = [sys.executable, "-m", "mypy", *options, *(str(tmp_path / f"{name}.py") for name in texts)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert not done.stderr
+        return done.stdout.splitlines()
+
+    assert errors({**shown, "typed": TYPED}) == []
+    wrong = [re.search(r"py:(\d+): error:.*\[([\w-]+)\]", line) for line in errors({"wrong": WRONGLY_TYPED})]
+    assert [found.groups() for found in wrong if found] == [
+        ("4", "arg-type"),
+        ("5", "operator"),
+        ("7", "arg-type"),
+    ]
 
 
 def slug(heading: str) -> str:

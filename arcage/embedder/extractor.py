@@ -138,9 +138,9 @@ class Extractor:
         min_face: int = detect.DEFAULT_MIN_FACE,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
-        if min_face < detect.LOWEST_MIN_FACE:
-            raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face}")
-        self.min_face = min_face
+        if not hasattr(min_face, "__index__") or min_face < detect.LOWEST_MIN_FACE:
+            raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face!r}")
+        self.min_face = int(min_face)
         self.limits = limits
         self.variant = variant
         self.precision: Precision = precision

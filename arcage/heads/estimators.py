@@ -64,7 +64,9 @@ class _Head(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return np.asarray(validate_data(self, X, reset=False, dtype=np.float32))
 
-    def save(self, folder: str | Path, fingerprint: str, other: _Head | None = None) -> None:
+    def save(
+        self, folder: str | Path, fingerprint: str, other: _Head | None = None, *, pack: str = ""
+    ) -> None:
         """Save the fitted head to a folder, for ``arcage predict --heads`` and ``Predictor(heads=...)``.
 
         Args:
@@ -72,6 +74,7 @@ class _Head(BaseEstimator):  # type: ignore[misc]
             fingerprint: of the pipeline that computed the descriptors: ``FaceEncoder(...).fingerprint``.
             other: a fitted head of the other attribute, on descriptors of the same pipeline, that is saved
                 with this one.
+            pack: name of the model pack of that pipeline, for messages about heads that do not fit.
 
         Raises:
             ValueError: a head is not fitted (NotFittedError), the heads do not belong together, or the labels
@@ -92,7 +95,8 @@ class _Head(BaseEstimator):  # type: ignore[misc]
             version=__version__,
             faces=counted((heads.manifest.get("training") or {}).get("faces", 0), "face"),
         )
-        save_heads(replace(heads, fingerprint=fingerprint), folder, card)
+        manifest = {**heads.manifest, "pack": pack} if pack else heads.manifest
+        save_heads(replace(heads, fingerprint=fingerprint, manifest=manifest), folder, card)
 
     def _saved_heads(self) -> Heads:
         check_is_fitted(self)

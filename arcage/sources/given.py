@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from arcage.errors import ImageError, InputError
 from arcage.files import MAX_FILE_BYTES, reason
 from arcage.images.arrays import array_to_rgb
+from arcage.images.decoder import decode
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.pillow import is_pillow, pillow_to_rgb
 from arcage.sources.source import Source
 from arcage.sources.url import is_url, url_name
-from arcage.types import Array
+from arcage.types import U8, Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage  # Any, unless Pillow is installed
@@ -80,6 +82,47 @@ def source_of(image: GivenImage, limits: DecodeLimits = DEFAULT_LIMITS) -> Sourc
     if callable(getattr(image, "read", None)):
         return _read(image)
     raise InputError(_refusal(image))
+
+
+def sources_of(images: Iterable[GivenImage], limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Source]:
+    """Return an iterator of the sources of several images, which takes each image when it is needed.
+
+    Raises:
+        InputError: ``images`` is a single image; and, from the iterator, as :func:`source_of`.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or is_pillow(images):
+        raise InputError(f"a {type(images).__name__} is one image: give a list, or use `predict`")
+    if isinstance(images, np.ndarray) and _is_one_picture(images):
+        raise InputError(f"a NumPy array of shape {images.shape} is one image: give a list, or use `predict`")
+    if not isinstance(images, Iterable) or callable(getattr(images, "read", None)):
+        raise InputError(f"a {type(images).__name__} is not a list or another iterable of images")
+    return _sources(images, limits)
+
+
+def _is_one_picture(images: Array) -> bool:
+    if images.dtype.kind in "OSU":  # paths, or images of different sizes
+        return False
+    return images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
+
+
+def _sources(images: Iterable[GivenImage], limits: DecodeLimits) -> Iterator[Source]:
+    for number, image in enumerate(images):
+        try:
+            source = source_of(image, limits)
+        except InputError as error:
+            raise InputError(f"image {number}, counted from 0: {error}") from None
+        yield source
+
+
+def pixels_of(source: Source, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
+    """Return a source as upright RGB, shape (height, width, 3), uint8.
+
+    Raises:
+        ImageError: it cannot be read.
+        RemoteError: as :meth:`~arcage.sources.source.Source.read`.
+    """
+    content = source.content()
+    return decode(content, limits=limits) if isinstance(content, bytes) else content
 
 
 def _named(path: str) -> Source:

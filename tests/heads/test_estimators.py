@@ -143,13 +143,14 @@ def test_saved_heads_are_those_of_the_commands(tmp_path: Path) -> None:
     years = AgeHead("linear", folds=4, random_state=7).fit(x, age)
     either = GenderHead("linear", folds=5).fit(x, gender)
     for first, second in ((years, either), (either, years)):
-        first.save(tmp_path / "heads", "f" * 16, second)
+        first.save(tmp_path / "heads", "f" * 16, second, pack="compact")
         heads = load_heads(tmp_path / "heads")
         heads.check("f" * 16)
         predicted = heads.predict(x)
         np.testing.assert_array_equal(predicted.age, years.predict(x))
         np.testing.assert_array_equal(predicted.p_female, either.predict_proba(x)[:, 1])
     assert "AgeHead and GenderHead" in (tmp_path / "heads" / "model-card.md").read_text()
+    assert heads.manifest["pack"] == "compact"
     assert heads.manifest["training"]["ages"] == [age.min(), age.max()]
     loaded = AgeHead.load(tmp_path / "heads", fingerprint="f" * 16)
     assert loaded.get_params() == years.get_params()
@@ -191,7 +192,7 @@ def test_heads_that_are_not_saved_or_loaded(tmp_path: Path) -> None:
     years.save(tmp_path / "heads", "f" * 16)
     with pytest.raises(HeadsError, match="predict no gender"):
         GenderHead.load(tmp_path / "heads")
-    with pytest.raises(HeadsError, match="were fitted on descriptors of the pipeline f"):
+    with pytest.raises(HeadsError, match="do not fit these descriptors"):
         AgeHead.load(tmp_path / "heads", fingerprint="0" * 16)
     with pytest.raises(HeadsError, match="no folder"):
         AgeHead.load(tmp_path / "b")

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from encoded import BIG, jpeg, picture, save
 
-from arcage.errors import InputError
+from arcage.errors import ImageError, InputError
 from arcage.images.limits import DecodeLimits
 from arcage.sources import given
-from arcage.sources.given import source_of
+from arcage.sources.given import pixels_of, source_of, sources_of
 from arcage.sources.source import Source
 
 DATA = jpeg(picture())
@@ -184,3 +184,75 @@ def test_arrays_of_other_packages_say_how_to_convert_them(package: str) -> None:
     kind.__module__ = f"{package}.inside"
     with pytest.raises(InputError, match=f"an array of {package}: give a NumPy array, uint8, RGB, such as"):
         source_of(kind())
+
+
+def test_several_images_are_taken_when_they_are_needed(path: Path) -> None:
+    taken = []
+
+    def images() -> Any:
+        for image in (path, DATA, io.BytesIO(DATA), picture(), 3):
+            taken.append(image)
+            yield image
+
+    sources = sources_of(images())
+    assert next(sources).path == str(path)
+    assert len(taken) == 1
+    assert next(sources).data == DATA
+    assert next(sources).data == DATA
+    assert next(sources).pixels is not None
+    with pytest.raises(InputError, match="image 4, counted from 0: a int is no image"):
+        next(sources)
+
+
+def test_a_buffer_that_is_used_again() -> None:
+    frame = np.zeros((4, 5, 3), np.uint8)
+
+    def frames() -> Any:
+        for value in range(3):
+            frame[:] = value
+            yield frame
+
+    assert [one.pixels.max() for one in sources_of(frames()) if one.pixels is not None] == [0, 1, 2]
+
+
+def test_kinds_of_several_images() -> None:
+    batch = np.stack([picture()] * 3)
+    grey = np.zeros((5, 6, 7), np.uint8)
+    for images in (
+        batch,
+        list(batch),
+        tuple(batch),
+        grey[:3],
+        np.array(["a.jpg"] * 3),
+        {"a": 1, "b": 2, "c": 3},
+    ):
+        assert len(list(sources_of(images))) == 3
+    assert list(sources_of([])) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ("a.jpg", "a str is one image: give a list, or use `predict`"),
+        (Path("a.jpg"), "is one image"),
+        (DATA, "a bytes is one image"),
+        (picture(), r"shape \(24, 40, 3\) is one image"),
+        (picture()[..., 0], "is one image"),
+        (io.BytesIO(DATA), "a BytesIO is not a list"),
+        (None, "a NoneType is not a list or another iterable of images"),
+        (3, "a int is not a list"),
+    ],
+)
+def test_one_image_is_not_several(images: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        sources_of(images)
+
+
+def test_pixels(path: Path) -> None:
+    from_file, decoded = pixels_of(source_of(path)), source_of(picture())
+    assert from_file.shape == picture().shape
+    assert pixels_of(decoded) is decoded.pixels
+    with pytest.raises(ImageError, match="no such file"):
+        pixels_of(source_of("/nowhere/a.jpg"))
+    with pytest.raises(ImageError, match="pixels"):
+        pixels_of(source_of(path), DecodeLimits(pixels=10))
