@@ -517,8 +517,8 @@ def test_a_predictor_is_closed_and_used_again(fake: None, tmp_path: Path) -> Non
     with Predictor(cache=tmp_path) as predictor:
         assert isinstance(predictor, Predictor)
         rows = predictor.predict(THREE)
-        assert predictor._cache is not None
-    assert predictor._cache is None
+        assert list(predictor._caches) == ["detector"]
+    assert not predictor._caches
     assert predictor.predict(THREE) == rows
     predictor.close()
     predictor.close()
