@@ -121,7 +121,7 @@ def predict(
         report(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {request.annotate}")
     if request.report is not None:
         report(f"report: {request.report}")
-    if request.format == "label-studio":
+    if request.format == "label-studio" and summary.images:
         report("the labelling configuration for the project in Label Studio:")
         for line in CONFIG.splitlines():
             report(line)

@@ -75,6 +75,11 @@ def test_transparent_pixels_become_white(mode: str) -> None:
         first = image.getpixel((0, 0))
         image.info["transparency"] = first
         hidden = np.asarray(image) == first
+    elif mode == "PA":
+        image = image.convert("RGB").quantize(16)
+        image.putalpha(Image.fromarray(alpha))
+        assert image.mode == "PA"
+        hidden = alpha == 0
     else:
         image, hidden = image.convert(mode), alpha == 0
     given = pillow_to_rgb(image)
@@ -91,7 +96,7 @@ def test_files_with_transparency_give_the_same_picture_either_way() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP", "HEIF"])
 def test_the_orientation_is_applied(orientation: int, format_: str) -> None:
     data = oriented(BIG, orientation, format_)
     opened = Image.open(io.BytesIO(data))
