@@ -30,10 +30,11 @@ def started(limits: Limits, **arguments: Callable[[], object]) -> Iterator[tuple
     app = make_app(Predictor(), {"localhost"}, limits=limits, readiness=readiness)
     service = Service(app, limits, readiness, **arguments)
     listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(listener.getsockname()[1])
     thread = threading.Thread(target=service.run, args=([listener],))
     thread.start()
     try:
-        yield service, Server(listener.getsockname()[1])
+        yield service, server
     finally:
         service.should_exit = True
         thread.join()

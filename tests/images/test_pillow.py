@@ -75,6 +75,11 @@ def test_transparent_pixels_become_white(mode: str) -> None:
         first = image.getpixel((0, 0))
         image.info["transparency"] = first
         hidden = np.asarray(image) == first
+    elif mode == "PA":
+        image = image.convert("RGB").quantize(16)
+        image.putalpha(Image.fromarray(alpha))
+        assert image.mode == "PA"
+        hidden = alpha == 0
     else:
         image, hidden = image.convert(mode), alpha == 0
     given = pillow_to_rgb(image)
