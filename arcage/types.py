@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from arcage.text import gender_text, visible
+from arcage.text import counted, gender_text, visible
 
 F16: TypeAlias = NDArray[np.float16]
 F32: TypeAlias = NDArray[np.float32]
@@ -79,6 +79,9 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.age)
+
+    def __repr__(self) -> str:
+        return f"<Labels of {counted(len(self), 'face')}>"
 
     def select(self, rows: Array) -> Labels:
         """Return the labels of some faces, given as a boolean mask or as indices."""
