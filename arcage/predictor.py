@@ -315,8 +315,8 @@ class Predictor:
     def _predict_batch(
         self, batch: Sequence[tuple[Source, ImageFaces]]
     ) -> list[tuple[Source, list[Prediction]]]:
-        counts = [self._count(image) for _, image in batch]
-        selected = [self._select(image, count) for (_, image), count in zip(batch, counts, strict=True)]
+        counts = [self._selection.count(image) for _, image in batch]
+        selected = [self._selection.chosen(image) for _, image in batch]
         found: list[Estimate] = []
         if any(selected):
             descriptors = [
@@ -349,7 +349,7 @@ class Predictor:
         images = ((item, partial(_identity, picture)) for item, picture in pictures)
         with closing(self._extractor.stream(images, chunk=chunk)) as results:
             for item, image in results:
-                selected = self._select(image, self._count(image))
+                selected = self._selection.chosen(image)
                 faces = tuple(image.faces[i] for i in selected)
                 image = replace(image, faces=faces, descriptors=image.descriptors[selected])
                 yield item, image, self._heads.predict(image.descriptors) if faces else _NO_PREDICTIONS
@@ -363,21 +363,6 @@ class Predictor:
         """
         raw = any(model.kind == "arcface" for model in self._extractor.pack.embedders)
         return slice(-EMBEDDING, None) if raw else slice(None)
-
-    def _count(self, image: ImageFaces) -> int:
-        """Return the number of faces with the minimum score; they come first."""
-        return sum(face.score >= self._selection.min_score for face in image.faces)
-
-    def _select(self, image: ImageFaces, count: int) -> list[int]:
-        """Return the indices of the faces to predict, among the first ``count`` faces of an image."""
-        if self._selection.faces == "all" or count < 2:
-            return list(range(count))
-        boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
-        low, high = boxes[:, :2], boxes[:, 2:]
-        if self._selection.faces == "largest":
-            return [int(np.argmax(np.prod(high - low, axis=1)))]
-        centre = np.array([image.width, image.height]) / 2
-        return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
 
 
 def _rows(

@@ -268,6 +268,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         rows = [f"{name},{age[i]},{gender[i]}" for i, name in enumerate(names)]
         (root / table).write_text("\n".join(["path,age,gender", *rows]))
     shutil.copy(root / "labels.csv", root / "corrected.csv")
+    result = {"id": "q", "from_name": "age", "type": "number"}
+    tasks = [
+        {
+            "id": i,
+            "data": {"image": f"{i}.jpg"},
+            "annotations": [{"result": [{**result, "value": {"number": int(years)}}]}],
+        }
+        for i, years in enumerate(age)
+    ]
+    (root / "export.json").write_text(json.dumps(tasks))
     variant = Extractor(variant=1)
     images = [(None, caches.image(f"cache {i}.jpg", [x[i]])) for i in range(FACES)]
     caches.write(root / "cache", images, dimension=extractor.dimension, fingerprint=variant.fingerprint)

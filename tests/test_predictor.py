@@ -50,7 +50,8 @@ def ages(rows: list[Prediction]) -> list[float | None]:
 
 
 def test_what_the_package_offers() -> None:
-    names = ["AgeHead", "GenderHead", "ImagePredictions", "Prediction", "Predictor", "__version__"]
+    names = ["AgeHead", "FaceEncoder", "GenderHead", "ImagePredictions", "Prediction", "Predictor"]
+    names.append("__version__")
     assert arcage.__all__ == dir(arcage) == names
     assert all(hasattr(arcage, name) for name in names)
     assert not hasattr(arcage, "Nonsense")
