@@ -68,7 +68,7 @@ CALLS = [
     ),
     (
         "predict --nope",
-        "no such option --nope (did you mean --annotate or --under?); see `arcage predict --help`",
+        "no such option --nope (did you mean --annotate, --under or --boxes?); see `arcage predict --help`",
     ),
     ("--nope", "no such option --nope; see `arcage --help`"),
     ("predict --out", "--out needs a value"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -149,8 +150,19 @@ def test_a_mode_that_pillow_cannot_convert(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValueError("conversion from LAB to RGB not supported")
 
     monkeypatch.setattr(Image.Image, "convert", convert)  # older versions
-    with pytest.raises(InputError, match="mode LAB: convert it to RGB"):
+    with pytest.raises(
+        InputError,
+        match=r"mode LAB cannot be converted \(conversion .* not supported\): give one of the mode RGB",
+    ):
         pillow_to_rgb(Image.new("LAB", (3, 2)))
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", (1, 2)])
+def test_information_that_makes_no_sense(value: Any) -> None:
+    image = Image.new("P", (3, 2))
+    image.info["transparency"] = value
+    with suppress(InputError):
+        assert pillow_to_rgb(image).shape == (2, 3, 3)
 
 
 def test_a_large_picture_is_refused_before_it_is_read() -> None:
