@@ -13,24 +13,29 @@ from arcage._version import __version__
 
 if TYPE_CHECKING:
     from arcage.heads.estimators import AgeHead, GenderHead
+    from arcage.output.image_predictions import ImagePredictions
     from arcage.predictor import Predictor
     from arcage.types import Prediction
 
-__all__ = ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
+__all__ = ["AgeHead", "GenderHead", "ImagePredictions", "Prediction", "Predictor", "__version__"]
+
+_MODULES = {
+    "AgeHead": "arcage.heads.estimators",
+    "GenderHead": "arcage.heads.estimators",
+    "ImagePredictions": "arcage.output.image_predictions",
+    "Prediction": "arcage.types",
+    "Predictor": "arcage.predictor",
+}
 
 
 def __getattr__(name: str) -> Any:
     # On demand: NumPy and OpenCV take a third of a second, and `arcage --help` needs neither.
-    if name == "Predictor":
-        from arcage.predictor import Predictor
+    if name in _MODULES:
+        from importlib import import_module
 
-        return Predictor
-    if name == "Prediction":
-        from arcage.types import Prediction
-
-        return Prediction
-    if name in ("AgeHead", "GenderHead"):
-        from arcage.heads import estimators
-
-        return getattr(estimators, name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -37,7 +37,7 @@ models_app = commands("List, fetch and verify face detectors and embedders.")
 app.add_typer(models_app, name="models")
 data_app = commands("Describe and clean labelled data sets.")
 app.add_typer(data_app, name="data")
-heads_app = commands("Export fitted heads.")
+heads_app = commands("Export fitted heads, or pack them into one file.")
 app.add_typer(heads_app, name="heads")
 
 
@@ -81,7 +81,7 @@ def predict(
     pack: options.Pack = "compact",
     device: options.Device = "auto",
     workers: options.Workers = None,
-    heads: options.HeadsFolder = None,
+    heads: options.Heads = None,
     cache: options.Cache = None,
     shard: options.Shard = None,
     strict: options.Strict = False,
@@ -221,7 +221,7 @@ def calibrate(
     labels: options.Labels,
     out: options.HeadsTo,
     columns: options.Columns = None,
-    heads: options.HeadsFolder = None,
+    heads: options.Heads = None,
     seed: options.Seed = 0,
     pack: options.Pack = "compact",
     overwrite: options.Overwrite = False,
@@ -257,7 +257,7 @@ def evaluate(
     cache: options.CacheFolders,
     labels: options.Labels,
     columns: options.Columns = None,
-    heads: options.HeadsFolder = None,
+    heads: options.Heads = None,
     holdout: options.Holdout = 0,
     out: options.MetricsFile = None,
     report: options.ReportFolder = None,
@@ -388,7 +388,7 @@ def page(
     allow_host: options.AllowHost = None,
     pack: options.Pack = "compact",
     device: options.Device = "auto",
-    heads: options.HeadsFolder = None,
+    heads: options.Heads = None,
     max_memory: options.MaxMemory = "1GiB",
     max_seconds: options.MaxSeconds = 10,
 ) -> None:
@@ -397,9 +397,10 @@ def page(
     Prints the page's address. Nothing is stored, and nothing leaves this machine.
     """
     from arcage.files import check_exist
+    from arcage.heads.place import heads_path
     from arcage.images.limits import parse_limits
 
-    check_exist({"heads": [heads]})
+    check_exist({"heads": [heads_path(heads)]})
     limits = parse_limits(max_memory, max_seconds)
     from arcage.app.serve import serve
     from arcage.predictor import Predictor
@@ -421,6 +422,23 @@ def heads_export(
 
     model = export_heads(heads, out, overwrite=overwrite)
     reporter(quiet)(f"{out}: for descriptors of the {model.pipeline_name}, float32 [n, {model.dimension}]")
+
+
+@heads_app.command("pack")
+def heads_pack(
+    heads: options.PackedHeads,
+    out: options.PackedFile,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write heads as one file, which --heads takes as a path or as a URL, and print its SHA-256.
+
+    A URL needs the SHA-256, as in https://host/heads.arcage#sha256=..., and nothing is opened that has
+    another one.
+    """
+    from arcage.heads.store import pack_heads
+    from arcage.output.formats import print_stdout
+
+    print_stdout(f"{pack_heads(heads, out, overwrite=overwrite)}  {out}")
 
 
 @models_app.command("list")

@@ -22,7 +22,7 @@ from typing import Literal
 
 from arcage._version import __version__
 from arcage.errors import ArcageError
-from arcage.files import user_home
+from arcage.files import CACHE_VARIABLE, cache_home, user_home
 
 Level = Literal["ok", "note", "problem"]
 
@@ -145,6 +145,12 @@ def _openvino() -> str:
     return f"works: {engine.name}"
 
 
+def _lightgbm() -> str:
+    from arcage.heads.boosting import load_lightgbm
+
+    return f"works: lightgbm {load_lightgbm().__version__}; only fits need it"
+
+
 def _onnxruntime() -> str:
     from arcage.embedder.engines.onnxruntime import installed_distributions, installed_providers
 
@@ -243,7 +249,7 @@ def _heads() -> str:
 
 
 def _compiled() -> str:
-    from arcage.embedder.engines.compiled import CACHE_VARIABLE, cache_home, check_compiled, compiled_folder
+    from arcage.embedder.engines.compiled import check_compiled, compiled_folder
 
     folder = compiled_folder()
     if folder is not None:
@@ -379,6 +385,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "opencv": _opencv,
     "openvino": _openvino,
     "processor": _processor,
+    "lightgbm": _lightgbm,
     "onnxruntime": _onnxruntime,
     "gpu": _gpu,
     "device": _device,

@@ -27,6 +27,10 @@ class UsageError(ArcageError):
     exit_code = 2
 
 
+class InputError(UsageError, TypeError, ValueError):
+    """A Python value is not an image that arcage takes: its type, data type or shape is wrong."""
+
+
 class ForeignFileError(UsageError):
     """The output would replace a file that arcage did not write."""
 
@@ -62,6 +66,10 @@ class RemoteError(ArcageError):
         super().__init__(message)
         self.reason = reason or message
         """The cause without advice, for the row of an image."""
+
+
+class LibraryError(ArcageError):
+    """A package that arcage depends on is installed, and cannot be loaded on this machine."""
 
 
 class ModelError(ArcageError):

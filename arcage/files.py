@@ -11,6 +11,8 @@ import re
 import secrets
 import shutil
 import stat
+import sys
+import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +34,8 @@ from arcage.process.interrupt import uninterrupted
 from arcage.readers.regular_file import FileKindError, read_regular
 from arcage.text import shortened
 
+CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
+"""Environment variable that overrides :func:`cache_home`."""
 DAY = 86_400.0
 MAX_FILE_BYTES = 1 << 30
 """Largest image file that :func:`read_bytes` reads: 1 GiB."""
@@ -70,6 +74,16 @@ def user_home() -> Path | None:
     except RuntimeError:
         return None
     return home if home.is_absolute() else None
+
+
+def cache_home() -> Path | None:
+    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
+    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
+        return Path(override, "arcage")
+    home = user_home()
+    return home / below / "arcage" if home is not None else None
 
 
 def is_absent(path: str | Path) -> bool:
@@ -321,6 +335,33 @@ def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
                 new.commit()
 
 
+@contextmanager
+def scratch_file(path: str | Path | None = None) -> Iterator[IO[str]]:
+    """Open an empty text file without a name, for writing and then reading, that is gone after the block.
+
+    Args:
+        path: the file that the content is for: the folder is the same. None for the folder of the system.
+
+    Raises:
+        OutputError: the file cannot be created or written.
+    """
+    folder = tempfile.gettempdir() if path is None else os.path.dirname(os.path.realpath(path))
+    shown = path or folder
+    try:
+        owner = tempfile.TemporaryFile(dir=folder, prefix=".arcage-")  # noqa: SIM115
+    except OSError as error:
+        raise _cannot_write(shown, error) from error
+    with owner:
+        raw = _Output(os.dup(owner.fileno()), shown, "r+b")
+        file = io.TextIOWrapper(io.BufferedRandom(raw), encoding="utf-8", newline="")
+        try:
+            yield file
+        finally:
+            # What was not read is not needed, so that it need not be written either.
+            with suppress(OSError, OutputError):
+                file.close()
+
+
 @dataclass(frozen=True, slots=True)
 class _Replacement:
     """A temporary file that replaces another one."""
@@ -453,8 +494,8 @@ def _create(temporary: str, path: str | Path) -> _Output:
 class _Output(io.FileIO):
     """A file whose write errors name the path. A plain OSError could come from any file in the block."""
 
-    def __init__(self, descriptor: int, path: str | Path) -> None:
-        super().__init__(descriptor, "wb")
+    def __init__(self, descriptor: int, path: str | Path, mode: Literal["wb", "r+b"] = "wb") -> None:
+        super().__init__(descriptor, mode)
         self._path = path
 
     def write(self, data: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -12,7 +13,8 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
 
@@ -22,12 +24,16 @@ from arcage.embedder.engines.base import Hint, cores
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.embedder.workers import Workers
+from arcage.errors import UsageError
 from arcage.extraction.run import extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
-from arcage.output.rows import Estimate, face_row, row_without_face
+from arcage.output.image_predictions import ImagePredictions
+from arcage.output.rows import Estimate, face_row, row_without_face, under_column
 from arcage.output.selection import Faces, Selection
+from arcage.sources.given import GivenImage, source_of, sources_of
+from arcage.sources.recent import RecentImages
 from arcage.sources.source import Source
 from arcage.types import U8, ImageFaces, Prediction
 
@@ -37,6 +43,8 @@ EMBEDDING = 512
 
 _BATCH_ROWS = 512
 """Rows that the heads predict at once: this takes them little longer than a single row."""
+_BATCH_BYTES = 64 << 20
+"""Size of the images of a batch that are in memory."""
 _BATCH_SECONDS = 1.0
 """Maximum age of a batch, so that rows appear steadily where images are slow."""
 _THREADS = min(4, cores())
@@ -48,15 +56,18 @@ _NO_PREDICTIONS = Predictions.empty(0)
 class Predictor:
     """Predicts age and gender of the faces in images.
 
-    The constructor reads and checks the heads. The networks are loaded with the first image that is not in
-    the cache. A Predictor can be pickled and used in a forked process; there, it loads the networks
-    and opens the cache again.
+    The constructor reads and checks the heads, and tries the device unless it is ``auto`` or ``cpu``. The
+    networks are loaded with the first image that is not in the cache. Used as a context manager, or by
+    :meth:`close`, a Predictor frees them. It can be pickled and used in a forked process; there, it loads the
+    networks and opens the cache again. (CUDA works in no process that is forked after it was used: start
+    processes with ``spawn``.)
 
     Args:
         pack: ``compact`` (bundled), the name of an InsightFace pack on this machine, or a folder.
         device: ``auto``, ``cpu``, or an ONNX Runtime provider such as ``cuda``.
         hint: ``latency`` for one image at a time, ``throughput`` for streams of images.
-        heads: a folder that ``arcage fit`` wrote; None for the bundled heads.
+        heads: a folder that ``arcage fit`` wrote, a file of ``arcage heads pack``, or the URL of such a file
+            with its SHA-256, as in ``https://host/heads.arcage#sha256=...``; None for the bundled heads.
         cache: a folder for descriptors; images in it are not computed again.
         faces: which faces of an image to predict: ``all``, ``largest`` or ``center``.
         min_score: minimum detector score of a face, 0 to 1; other faces are ignored.
@@ -66,13 +77,14 @@ class Predictor:
         min_familiarity: 0 to 1; of a less familiar face, all that is predicted is None, and ``familiarity``
             stays. Faces below :data:`arcage.heads.familiarity.UNFAMILIAR` are unlike the training faces.
         interval: level of the interval in ``age_low`` and ``age_high``, percent: 1 to 99.6.
-        under: whole ages, years. For each, such as 18, ``more`` of a prediction has the probability of being
-            younger: ``p_under_18``.
+        under: whole ages, years, or one. For each, such as 18, ``more`` of a prediction has the probability
+            of being younger: ``p_under_18``.
         limits: limits of memory and time of decoding an image.
         min_sure: deprecated name of ``min_confidence``.
 
     Raises:
         UsageError: an argument has an invalid value, or there is no such pack.
+        DeviceError: the device is not available.
         ModelError: the pack is incomplete.
         HeadsError: the heads are damaged, were fitted with another pack, or lack what ``interval`` and
             ``under`` need.
@@ -81,12 +93,12 @@ class Predictor:
     # More than eight parameters: they are the options of `arcage predict`, each optional and by keyword.
     def __init__(
         self,
-        pack: str = BUNDLED_NAME,
+        pack: str | os.PathLike[str] = BUNDLED_NAME,
         device: str = "auto",
         *,
         hint: Hint = "latency",
-        heads: str | Path | None = None,
-        cache: str | Path | None = None,
+        heads: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
         faces: Faces = "all",
         min_score: float = 0.0,
         min_face: int = DEFAULT_MIN_FACE,
@@ -94,7 +106,7 @@ class Predictor:
         min_confidence: float = 0.5,
         min_familiarity: float = 0.0,
         interval: float = 90,
-        under: Sequence[int] = (),
+        under: int | Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
         min_sure: float | None = None,
     ) -> None:
@@ -108,16 +120,42 @@ class Predictor:
             min_confidence=min_confidence,
             min_familiarity=min_familiarity,
             interval=interval,
-            under=under,
+            under=under if isinstance(under, Iterable) else (under,),
         )
-        self._extractor = Extractor(pack, device, hint, min_face=min_face, limits=limits)
-        self._heads = load_heads(heads)
+        _check_types(pack, device, hint, heads, cache, limits)
+        self._extractor = Extractor(os.fspath(pack), device, hint, min_face=min_face, limits=limits)
+        self._heads_name = os.fspath(heads) if heads is not None else None
+        self._heads = load_heads(self._heads_name)
         self._heads.check(self._extractor.fingerprint, self._extractor.pack.name)
         self._selection.check(self._heads)
+        # To ask for the CPU costs a fifth of a second and cannot fail; the others are found wrong here.
+        if device.lower() not in ("auto", "cpu"):
+            _ = self._extractor.engine
         self._directory = Path(cache) if cache is not None else None
         self._cache: Cache | None = None
         self.multi_frame = 0
         """Number of animations and files of several pages so far; of each, the first frame was read."""
+        self._recent = RecentImages()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks and the images in memory, and close the cache. A later call opens them again."""
+        self._extractor.close()
+        self._cache = None
+        self._recent.clear()
+
+    def __repr__(self) -> str:
+        words = [f"pack={self._extractor.pack.name!r}", f"device={self._extractor.device!r}"]
+        words += [f"heads={self._heads_name!r}"] if self._heads_name is not None else []
+        words += [f"cache={str(self._directory)!r}"] if self._directory is not None else []
+        return f"Predictor({', '.join(words)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
@@ -163,22 +201,65 @@ class Predictor:
         """Damaged parts of the cache; as text, each says what to do."""
         return self._cache.damaged if self._cache is not None else ()
 
-    def predict(self, image: str | Path | bytes) -> list[Prediction]:
-        """Predict the faces of one image, given as a path or as encoded bytes.
+    def predict(self, image: GivenImage) -> ImagePredictions:
+        """Predict the faces of one image.
+
+        Args:
+            image: a path (``str`` or ``os.PathLike``) or URL; an encoded image (``bytes``, ``bytearray``,
+                ``memoryview``, or a file that is open for reading bytes); or a decoded picture: a NumPy array
+                of uint8, shape (height, width, 3), RGB, also grey or RGBA, or a ``PIL.Image.Image``. OpenCV's
+                pictures are BGR: give ``image[..., ::-1]``.
 
         Returns:
-            One row per face. An image without a face, or an unreadable one, has one row with its ``status``.
+            A list with one row per face, which can also be drawn and tabulated. An image without a face, or
+            an unreadable one, has one row with its ``status``.
 
         Raises:
+            InputError: ``image`` is something else, or a picture of a wrong data type, shape or size.
+            DeviceError, ModelError: the networks cannot be loaded.
+            CacheError: the cache cannot be read or written.
+            RemoteError: the server of a URL cannot be reached or refuses the credentials.
+        """
+        source = source_of(image, self.limits)
+        with closing(self.stream([source])) as results:
+            return self._predictions(*next(results))
+
+    def predict_many(self, images: Iterable[GivenImage]) -> Generator[ImagePredictions]:
+        """Yield the predictions for each of many images, in their order.
+
+        Images are taken from ``images`` when they are needed, and processed in batches, so memory does not
+        grow with their number. URLs are read at the same time; one that cannot be read has a row with the
+        reason. Close the generator to stop early: finished images are then in the cache.
+
+        Args:
+            images: each as for :meth:`predict`. A decoded picture may be changed after the next was taken.
+
+        Raises:
+            InputError: ``images`` is a single image. While iterating: one of them is no image, or a picture
+                of a wrong data type, shape or size.
             DeviceError, ModelError: the networks cannot be loaded.
             CacheError: the cache cannot be read or written.
         """
-        if isinstance(image, bytes):
-            source = Source("-", "-", data=image)
-        else:
-            source = Source(str(image), Path(image).name)
-        with closing(self.stream([source])) as results:
-            return next(results)[1]
+        sources = sources_of(images, self.limits)
+        self.open()
+        return self._predict_many(sources)
+
+    def _predict_many(self, sources: Iterator[Source]) -> Generator[ImagePredictions]:
+        from arcage.sources.read_ahead import ReadAhead
+
+        with ReadAhead(sources) as ahead, closing(self._stream(ahead, None)) as results:
+            for source, rows in results:
+                yield self._predictions(source, rows)
+
+    def _predictions(self, source: Source, rows: list[Prediction]) -> ImagePredictions:
+        self._recent.add(source)
+        return ImagePredictions(
+            rows,
+            source,
+            limits=self.limits,
+            more=[under_column(age) for age in self._selection.under],
+            interval=self._selection.interval,
+        )
 
     def stream(
         self, sources: Iterable[Source], *, workers: Workers | None = None
@@ -208,7 +289,7 @@ class Predictor:
         self, sources: Iterable[Source], workers: Workers | None
     ) -> Generator[tuple[Source, list[Prediction]]]:
         batch: list[tuple[Source, ImageFaces]] = []
-        rows = 0
+        rows, size = 0, 0
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
@@ -219,14 +300,14 @@ class Predictor:
                 image = result.image
                 self.multi_frame += image.multi_frame
                 batch.append((result.source, image))
-                rows += len(image.faces) or 1
+                rows, size = rows + (len(image.faces) or 1), size + result.source.size
                 full = rows >= _BATCH_ROWS
-                if full or time.monotonic() - since > _BATCH_SECONDS:
+                if full or size > _BATCH_BYTES or time.monotonic() - since > _BATCH_SECONDS:
                     waiting.append(threads.submit(self._predict_batch, batch))
                     # Full batches come from a cache: the next images are read while the heads predict.
                     while len(waiting) > (_THREADS if full else 0):
                         yield from waiting.pop(0).result()
-                    batch, rows, since = [], 0, time.monotonic()
+                    batch, rows, size, since = [], 0, 0, time.monotonic()
             for future in waiting:
                 yield from future.result()
             yield from self._predict_batch(batch)
@@ -308,6 +389,20 @@ def _rows(
     size = image.width, image.height
     rows = [face_row(path, i, count, image.faces[i], next(estimates), size) for i in faces]
     return rows or [row_without_face(path, image_size=size)]
+
+
+def _check_types(
+    pack: object, device: object, hint: object, heads: object, cache: object, limits: object
+) -> None:
+    for name, value in (("pack", pack), ("heads", heads), ("cache", cache)):
+        if not isinstance(value, str | os.PathLike) and (value is not None or name == "pack"):
+            raise UsageError(f"{name} is a name or folder, not {value!r}")
+    if not isinstance(device, str):
+        raise UsageError(f"device is a name such as 'cpu' or 'cuda:0', not {device!r}")
+    if hint not in get_args(Hint):
+        raise UsageError(f"hint is one of {', '.join(get_args(Hint))}, not {hint!r}")
+    if not isinstance(limits, DecodeLimits):
+        raise UsageError(f"limits is an arcage.images.limits.DecodeLimits, not {limits!r}")
 
 
 def _identity(picture: U8) -> U8:

@@ -9,12 +9,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from arcage.text import gender_text, visible
+
 F16: TypeAlias = NDArray[np.float16]
 F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
 U8: TypeAlias = NDArray[np.uint8]
 Index: TypeAlias = NDArray[np.intp]
 Array: TypeAlias = NDArray[Any]
+
+_LONGEST_NAME = 60
+"""Number of characters of a path in a repr."""
 
 Status: TypeAlias = Literal["ok", "no_face", "unreadable"]
 """``ok``: at least one face; ``no_face``: decoded, but no face found; ``unreadable``: not decoded."""
@@ -140,3 +145,24 @@ class Prediction:
     younger than 18 years, 0 to 1. Empty without a face."""
     image_size: tuple[int, int] | None = None
     """Width and height of the upright image, pixels. None for an unreadable image, and for a video."""
+
+    def __repr__(self) -> str:
+        number = "" if self.face is None else f" #{self.face}"
+        return f"<Prediction {short_name(self.path)}{number}: {short_text(self)}>"
+
+
+def short_text(row: Prediction) -> str:
+    """Return what a row says on one line, such as ``35.7 (27-48) female 93 %``, ``no face`` or its error."""
+    if row.face is None:
+        return visible(row.error or row.status.replace("_", " "))
+    words = [] if row.age is None else [f"{row.age:.1f}"]
+    if row.age_low is not None and row.age_high is not None:
+        words.append(f"({row.age_low:.0f}-{row.age_high:.0f})")
+    if row.gender is not None and row.p_female is not None:
+        words.append(gender_text(row.p_female))
+    return " ".join(words) or "nothing predicted"
+
+
+def short_name(path: str) -> str:
+    """Return a path, or the end of a long one, with invisible characters made visible."""
+    return visible(path if len(path) <= _LONGEST_NAME else f"...{path[-_LONGEST_NAME:]}")

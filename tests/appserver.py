@@ -20,8 +20,10 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 from arcage.app.guard import host_name  # noqa: E402
 from arcage.app.limits import Limits  # noqa: E402
-from arcage.app.serve import make_server  # noqa: E402
+from arcage.app.openapi import openapi  # noqa: E402
+from arcage.app.readiness import Readiness  # noqa: E402
 from arcage.app.server import make_app  # noqa: E402
+from arcage.app.service import Service  # noqa: E402
 from arcage.predictor import Predictor  # noqa: E402
 
 
@@ -38,6 +40,7 @@ class _Asyncio:
 
 uvicorn.server.asyncio = _Asyncio()
 
+DESCRIBED = openapi(Limits())
 TINY = Limits(photo_bytes=20_000, zip_bytes=100_000, zip_photos=20, unpacked_bytes=60_000)
 
 
@@ -77,7 +80,9 @@ class Server:
             connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
             response = connection.getresponse()
             received = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, received, response.read())
+            answer = Answer(response.status, received, response.read())
+            _check_described(method or ("GET" if body is None else "POST"), path, answer)
+            return answer
         finally:
             connection.close()
 
@@ -88,6 +93,20 @@ class Server:
         return self(f"/api/batch{query}", zipped, **headers)
 
 
+def _check_described(method: str, path: str, answer: Answer) -> None:
+    """Check that ``/openapi.json`` describes the status, the kind of content and the error."""
+    operation = DESCRIBED["paths"].get(path.partition("?")[0], {}).get(method.lower())
+    if operation is None:
+        assert answer.status in (200, 404, 405) or answer.error
+        return
+    response = operation["responses"][str(answer.status)]
+    if reference := response.get("$ref"):
+        response = DESCRIBED["components"]["responses"][reference.rpartition("/")[2]]
+    assert answer.headers["content-type"].partition(";")[0] in response["content"]
+    assert answer.status < 400 or answer.error
+    assert (answer.status == 503) == ("retry-after" in answer.headers)
+
+
 @contextmanager
 def running(
     limits: Limits | None = None, *, allowed: Iterable[str] = (), **arguments: Any
@@ -95,8 +114,9 @@ def running(
     listener = socket.create_server(("127.0.0.1", 0))
     names = map(host_name, allowed)
     limits = limits or Limits()
-    app = make_app(Predictor(**arguments), {"localhost", "Nas"}, names, limits)
-    server = make_server(app, limits)
+    readiness = Readiness(loaded=True)
+    app = make_app(Predictor(**arguments), {"localhost", "Nas"}, names, limits, readiness)
+    server = Service(app, limits, readiness)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -80,9 +80,10 @@ class FakeExtractor:
             raise DeviceError(f"the device {self.device!r} is not installed")
         return SimpleNamespace(name="fake 1.0", device="cpu", note=self.note)
 
-    def stream(
-        self, images: Iterable[Any], lookup: Any = None, *, chunk: int | None = None, workers: Any = None
-    ) -> Generator[Any]:
+    def close(self) -> None:
+        pass
+
+    def stream(self, images: Iterable[Any], lookup: Any = None, **_: Any) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, lookup)
 
@@ -99,7 +100,7 @@ class FakeExtractor:
                 return replace(cached, multi_frame=is_multi_frame(data))
             time.sleep(self.delay)
             self.computed(sha256)
-            content = json.loads(data) if data.startswith(b"{") else _picture(data, self.limits)
+            content = json.loads(data) if data.startswith(b'{"width"') else _picture(data, self.limits)
         except ImageError as error:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
@@ -151,8 +152,8 @@ class FakeHeads:
         return Predictions(age, age - 5, age + 7.5, p_female, quantiles, familiarity)
 
 
-def load_heads(folder: Path | None = None) -> FakeHeads:
-    if folder is not None and not folder.exists():
+def load_heads(folder: str | Path | None = None) -> FakeHeads:
+    if folder is not None and not Path(folder).exists():
         raise HeadsError(f"there are no heads in {folder}")
     return FakeHeads()
 

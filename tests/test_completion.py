@@ -50,6 +50,7 @@ def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
         ("arcage models ", "verify"),
         ("arcage predict --ann", "--annotate"),
         ("arcage predict --faces l", "largest"),
+        ("arcage predict --format la", "label-studio"),
         ("arcage fit --kind ", "lightgbm"),
     ],
 )

@@ -13,6 +13,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
@@ -48,7 +50,11 @@ NOT_RUN = {
 }
 """Patterns of command lines that are only parsed, and the reasons."""
 
-NOT_RUN_PYTHON = {"import ray": "starts Ray"}
+NOT_RUN_PYTHON = {
+    "import ray": "starts Ray",
+    "import fiftyone": "needs MongoDB",
+    "import urllib.request": "needs the server, which tests/app/test_guide.py starts",
+}
 
 VARIABLES = {"$SLURM_ARRAY_TASK_ID": "3", "$SLURM_ARRAY_TASK_COUNT": "100", "{}": "3"}
 """Values for the variables that a shell or xargs replaces."""
@@ -241,7 +247,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     from arcage.embedder.extractor import Extractor
     from arcage.heads.fit import fit_heads
     from arcage.heads.settings import Settings
-    from arcage.heads.store import save_heads
+    from arcage.heads.store import pack_heads, save_heads
     from arcage.types import Labels
 
     root = tmp_path_factory.mktemp("documents")
@@ -291,6 +297,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     )
     for name in ("heads", "heads-linear"):
         save_heads(heads, root / name, "")
+    pack_heads(str(root / "heads"), root / "heads.arcage")
     return root
 
 
@@ -313,6 +320,8 @@ def test_commands_run(one: Shown, bundled: None, folder: Path, monkeypatch: pyte
     monkeypatch.setattr("arcage.app.serve.serve", lambda *given, **_: served.append(given))
     if "--report" in one.words:
         pytest.importorskip("matplotlib")
+    if any(word.endswith(".xlsx") for word in one.words):
+        pytest.importorskip("openpyxl")
     stdin = (folder / one.stdin).read_bytes() if one.stdin else None
     # Expand wildcards like a shell.
     words = [found for word in one.words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
@@ -335,7 +344,8 @@ def test_exceptions_are_needed() -> None:
     assert not idle, f"NOT_RUN names what no document shows: {', '.join(idle)}"
 
 
-PYTHON = [one for page in PAGES[1:] for one in blocks(page, "python")]
+# tests/test_pandas_page.py runs the blocks of that page one after the other.
+PYTHON = [one for page in PAGES if page.name != "pandas-excel.md" for one in blocks(page, "python")]
 
 
 @pytest.mark.parametrize(("where", "code"), PYTHON, ids=[where for where, _ in PYTHON])
@@ -343,6 +353,60 @@ def test_python_runs(where: str, code: str, bundled: None, folder: Path) -> None
     program = compile(code, where, "exec")
     if not any(mark in code for mark in NOT_RUN_PYTHON):
         exec(program, {"__name__": "example"})
+
+
+TYPED = """
+import io
+from pathlib import Path
+
+import numpy as np
+
+from arcage import ImagePredictions, Prediction, Predictor
+
+predictor = Predictor(Path("pack"), heads=Path("heads"), cache="cache", under=18)
+for image in (b"", bytearray(), memoryview(b""), "a.jpg", Path("a.jpg")):
+    result: ImagePredictions = predictor.predict(image)
+with open("a.jpg", "rb") as file, predictor:
+    rows: list[Prediction] = predictor.predict(file)
+    for each in predictor.predict_many([file, io.BytesIO(), np.zeros((1, 1, 3), np.uint8)]):
+        print([row.age + 1 for row in each if row.age is not None], each.draw().shape, each.to_pandas())
+"""
+WRONGLY_TYPED = """
+from arcage import Predictor
+
+Predictor().predict(3)
+print(Predictor().predict("a.jpg")[0].age + 1)
+with open("a.jpg") as file:
+    Predictor().predict(file)
+"""
+
+
+@pytest.mark.oracle
+def test_python_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    shown = {
+        "block_" + re.sub(r"\W", "_", where): code
+        for where, code in PYTHON
+        if "arcage" in code and not any(mark in code for mark in NOT_RUN_PYTHON)
+    }
+
+    def errors(texts: dict[str, str]) -> list[str]:
+        for name, text in texts.items():
+            (tmp_path / f"{name}.py").write_text(text, "utf-8")
+        # With the cache of the check of arcage itself, this takes seconds.
+        options = ["--config-file", "pyproject.toml", "--no-error-summary"]
+        command = [sys.executable, "-m", "mypy", *options, *(str(tmp_path / f"{name}.py") for name in texts)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert not done.stderr
+        return done.stdout.splitlines()
+
+    assert errors({**shown, "typed": TYPED}) == []
+    wrong = [re.search(r"py:(\d+): error:.*\[([\w-]+)\]", line) for line in errors({"wrong": WRONGLY_TYPED})]
+    assert [found.groups() for found in wrong if found] == [
+        ("4", "arg-type"),
+        ("5", "operator"),
+        ("7", "arg-type"),
+    ]
 
 
 def slug(heading: str) -> str:

@@ -43,6 +43,7 @@ def test_all_is_well(bundled: None) -> None:
     assert [f for f in findings.values() if f.level == "problem"] == []
     assert "OpenVINO sees FP32" in findings["processor"].text
     assert findings["openvino"].text.startswith("works: openvino 20")
+    assert findings["lightgbm"].text.startswith("works: lightgbm ")
     assert findings["models"].text.count(".onnx ") == 5
 
 

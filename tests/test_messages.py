@@ -55,7 +55,8 @@ CALLS = [
     ("app --port 99999", "--port takes a whole number from 0 to 65535; see `arcage app --help`"),
     (
         "predict y --format x",
-        "--format takes table, csv, excel-csv or jsonl; see `arcage predict --help`",
+        "--format takes table, csv, excel-csv, jsonl, json, parquet, xlsx, coco, label-studio or fiftyone; "
+        "see `arcage predict --help`",
     ),
     (
         "fit --search x --cache x --labels y --out z",
@@ -124,8 +125,8 @@ def test_missing_heads(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "heads.npz").write_text("")
     for name, words in (
-        ("typo", "there is no folder .*typo: name a folder that `arcage fit` wrote"),
-        ("file", "file is a file: name a folder that `arcage fit` wrote"),
+        ("typo", "there is no folder or file .*typo: name a folder that `arcage fit` wrote, or a file of"),
+        ("file", r"file cannot be read \(this is not a file of `arcage heads pack`\)"),
         ("photos", "there are no heads in .*photos: name a folder that `arcage fit` wrote"),
         ("broken", r"manifest\.json is missing\); fit them again"),
     ):
@@ -271,5 +272,5 @@ def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.Monk
     done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
     assert (done.exit_code, done.stderr) == (
         2,
-        "arcage: --out a.jsonl sets the format; leave out --format excel-csv\n",
+        "arcage: --format excel-csv writes .csv, not a.jsonl: end its name in that\n",
     )

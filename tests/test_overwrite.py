@@ -18,6 +18,7 @@ from arcage.errors import ForeignFileError, UsageError
 from arcage.files import refuse_foreign
 from arcage.heads.export import check_onnx_file
 from arcage.output.formats import check_rows_file, write_file
+from arcage.output.registry import FORMATS, FormatName
 from arcage.output.rows import COLUMNS
 from arcage.report.evaluation_plots import CAPTIONS
 from arcage.report.evaluation_report import check_report_files
@@ -30,7 +31,9 @@ from arcage.video.write import FRAME_COLUMNS, check_frames_file, write_frames
 
 Run = Callable[..., Any]
 ROWS = [
-    Prediction('a "b" {,}.jpg', 0, 1, 1, 2, 3, 4, 0.9, 30, 20, 40, "male", 0.1, "ok", None),
+    Prediction(
+        'a "b" {,}.jpg', 0, 1, 1, 2, 3, 4, 0.9, 30, 20, 40, "male", 0.1, "ok", None, image_size=(9, 9)
+    ),
     Prediction("ü.jpg", None, 0, *[None] * 10, "unreadable", 'a "reason"'),  # type: ignore[arg-type]
 ]
 
@@ -48,10 +51,13 @@ def test_the_mark_may_stand_at_either_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[1:], ROWS])
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_rows_are_recognised(tmp_path: Path, suffix: str, rows: list[Prediction]) -> None:
-    path = tmp_path / f"out.{suffix}"
-    with write_file(path) as write:
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.suffix])
+def test_rows_are_recognised(tmp_path: Path, name: FormatName, rows: list[Prediction]) -> None:
+    """A format may replace another one with the same suffix."""
+    if name == "xlsx":
+        pytest.importorskip("openpyxl")
+    path = tmp_path / f"out{FORMATS[name].suffix}"
+    with write_file(path, name) as write:
         write(rows)
     check_rows_file(path)
 
@@ -94,6 +100,12 @@ def test_rows_that_an_editor_has_saved_are_recognised(tmp_path: Path) -> None:
         ("a.jsonl", '{"path": "a", "face": 0, "faces": 1, "x1": 1, "error": null, "mine": 1}\n'),
         ("a.jsonl", '{"path": "a", "face": 0, "faces": 1, "x1": 3, "note": "x", "error": null}\n'),
         ("a.jsonl", "no JSON"),
+        ("a.json", "[]"),
+        ("a.json", '[{"path": "a.jpg", "age": 3}]'),
+        ("a.json", '{"info": {"description": "mine"}, "images": []}'),
+        ("a.json", '{"labels": {\n"a.jpg": [{"label": "dog"}]\n}}'),
+        ("a.json", '[\n{"data": {"image": "a.jpg"}}\n]'),
+        ("a.xlsx", "no workbook"),
         ("a.parquet", "no Parquet"),
         ("a.parquet", "PAR1 nor this PAR1"),
     ],
@@ -223,6 +235,7 @@ def photo_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("--out", "mine.csv", "path,face,"),
         ("--out", "mine.jsonl", '{"path": "a.jpg", "face": 0'),
+        ("--out", "mine.json", '[\n{"path": "a.jpg", "face": 0'),
         ("--out", "mine.parquet", "PAR1"),
         ("--report", "mine.html", "<!DOCTYPE html>"),
         ("--frames", "mine.csv", "path,frame,"),

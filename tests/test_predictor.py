@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import json
 import math
 import multiprocessing
@@ -14,6 +15,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,12 @@ from fakes import FakeExtractor, FakeHeads, face, image
 from joblib.externals.loky import get_reusable_executor
 
 import arcage
-from arcage import Prediction, Predictor
+from arcage import ImagePredictions, Prediction, Predictor
 from arcage.cache import Cache
-from arcage.errors import HeadsError, UsageError
+from arcage.errors import DeviceError, HeadsError, InputError, UsageError
 from arcage.heads.store import load_heads
 from arcage.images.decoder import decode
+from arcage.images.limits import DecodeLimits
 from arcage.output.selection import Selection
 from arcage.sources.source import Source
 from arcage.sources.walk import walk
@@ -47,7 +50,9 @@ def ages(rows: list[Prediction]) -> list[float | None]:
 
 
 def test_what_the_package_offers() -> None:
-    assert arcage.__all__ == ["AgeHead", "GenderHead", "Prediction", "Predictor", "__version__"]
+    names = ["AgeHead", "GenderHead", "ImagePredictions", "Prediction", "Predictor", "__version__"]
+    assert arcage.__all__ == dir(arcage) == names
+    assert all(hasattr(arcage, name) for name in names)
     assert not hasattr(arcage, "Nonsense")
 
 
@@ -212,6 +217,40 @@ def test_arguments_are_checked(fake: None) -> None:
         Predictor(pack="another")
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"interval": "80"}, "interval is a number, not '80'"),
+        ({"interval": None}, "interval is a number, not None"),
+        ({"interval": True}, "interval is a number, not True"),
+        ({"min_score": "0.5"}, "min_score is a number"),
+        ({"max_width": [3]}, "max_width is a number"),
+        ({"under": "18"}, "under is a whole number of years, or a list of them, not '18'"),
+        ({"under": 18.5}, r"not 18\.5"),
+        ({"under": ["18"]}, "under is a whole number of years from 1 to 120, not '18'"),
+        ({"under": [True]}, "not True"),
+        ({"faces": ["all"]}, "faces is one of"),
+        ({"device": 0}, "device is a name such as 'cpu' or 'cuda:0', not 0"),
+        ({"device": None}, "device is a name"),
+        ({"hint": "fast"}, "hint is one of latency, throughput, not 'fast'"),
+        ({"pack": None}, "pack is a name or folder, not None"),
+        ({"heads": 3}, "heads is a name or folder, not 3"),
+        ({"cache": True}, "cache is a name or folder, not True"),
+        ({"limits": 100}, r"limits is an arcage\.images\.limits\.DecodeLimits, not 100"),
+    ],
+)
+def test_arguments_of_a_wrong_type(fake: None, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Predictor(**settings)
+
+
+def test_one_age_is_enough(fake: None) -> None:
+    expected = Predictor(under=[18]).predict(THREE)
+    for age in (18, np.int64(18), (18,), {18}, np.array([18])):
+        assert Predictor(under=age).predict(THREE) == expected  # type: ignore[arg-type]
+    assert Predictor(interval=np.float32(80)).predict(THREE) == Predictor(interval=80).predict(THREE)  # type: ignore[arg-type]
+
+
 def test_the_old_name_of_the_minimum_confidence(fake: None) -> None:
     with pytest.warns(DeprecationWarning, match="min_sure is now called min_confidence"):
         old = Predictor(min_sure=0.8)
@@ -368,6 +407,145 @@ def test_a_portrait(bundled: None) -> None:
     assert row.age_high is not None
     assert 20 < row.age < 50
     assert row.age_low <= row.age <= row.age_high
+
+
+def test_every_kind_of_input_gives_the_same_rows(bundled: None, tmp_path: Path) -> None:
+    # PNG: Pillow and OpenCV may decode a JPEG to slightly different pixels.
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", portrait()[:, :, ::-1])[1].tobytes())
+    data = path.read_bytes()
+    predictor = Predictor()
+    expected = predictor.predict(path)
+    assert [row.status for row in expected] == ["ok"]
+    (entry,) = os.scandir(tmp_path)
+    with open(path, "rb") as file:
+        rows = [predictor.predict(one) for one in (str(path), entry, file)]
+    assert rows == [expected] * 3
+    unnamed = [data, bytearray(data), memoryview(data), io.BytesIO(data), portrait()]
+    alpha = np.full((*portrait().shape[:2], 1), 255, np.uint8)
+    unnamed += [np.concatenate([portrait(), alpha], axis=2), cv2.imread(str(path))[..., ::-1]]
+    nameless = [replace(row, path="-") for row in expected]
+    for one in unnamed:
+        assert predictor.predict(one) == nameless  # type: ignore[arg-type]
+    Image = pytest.importorskip("PIL.Image")
+    assert predictor.predict(Image.fromarray(portrait())) == nameless
+    with Image.open(path) as opened:
+        assert predictor.predict(opened) == expected
+    grey = cv2.cvtColor(portrait(), cv2.COLOR_RGB2GRAY)
+    assert predictor.predict(grey) == predictor.predict(np.repeat(grey[..., None], 3, 2))
+    assert predictor.predict(grey)[0].status == "ok"
+
+
+def test_many_images_keep_their_order(fake: None, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(THREE)
+
+    def images() -> Iterator[Any]:
+        yield tmp_path / "a.jpg"
+        for number in range(100):
+            yield image(face(number % 90))
+        yield io.BytesIO(THREE)
+        yield np.zeros((30, 40, 3), np.uint8)
+        yield "/nowhere/b.jpg"
+        yield image()
+
+    predictor = Predictor()
+    found = list(predictor.predict_many(images()))
+    assert [ages(rows) for rows in found[:102]] == [
+        [20, 40, 60],
+        *([n % 90] for n in range(100)),
+        [20, 40, 60],
+    ]
+    assert [rows[0].status for rows in found[102:]] == ["ok", "unreadable", "no_face"]
+    assert {type(rows) for rows in found} == {ImagePredictions}
+    assert found[1] == predictor.predict(image(face(0)))
+    assert list(predictor.predict_many([])) == []
+
+
+def test_many_images_are_predicted_in_batches(fake: None) -> None:
+    list(Predictor().predict_many(source.data for source in many(200)))  # type: ignore[misc]
+    assert len(FakeHeads.calls) <= 4
+
+
+def test_many_images_are_taken_as_needed(fake: None) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Any]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield np.zeros((2000, 2000, 3), np.uint8)
+
+    stream = Predictor().predict_many(endless())
+    for _ in range(100):
+        next(stream)
+    assert taken <= 100 + 2 * arcage.predictor._BATCH_BYTES // 12_000_000
+    stream.close()
+
+
+def test_results_of_many_images_take_little_memory(fake: None) -> None:
+    picture = np.zeros((1000, 1000, 3), np.uint8)
+    predictor = Predictor()
+    found = list(predictor.predict_many(picture for _ in range(100)))
+    drawn = 0
+    for rows in found:
+        with suppress(UsageError):
+            drawn += rows.draw().shape == picture.shape
+    assert drawn == (64 << 20) // picture.nbytes
+    predictor.close()
+    with pytest.raises(UsageError, match="not in memory"):
+        found[-1].draw()
+
+
+def test_wrong_images_among_many(fake: None) -> None:
+    predictor = Predictor()
+    with pytest.raises(InputError, match="one image"):
+        predictor.predict_many("a.jpg")
+    stream = predictor.predict_many([THREE, THREE, None])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="image 2, counted from 0: None"):
+        list(stream)
+    assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
+
+
+def test_a_url_that_fails_is_a_row_among_many(fake: None) -> None:
+    urls = ["http://127.0.0.1:9/a.jpg", THREE, "nonsense://b.jpg"]
+    found = list(Predictor().predict_many(urls))
+    assert [rows[0].status for rows in found] == ["unreadable", "ok", "unreadable"]
+    assert found[0][0].error
+
+
+def test_a_predictor_is_closed_and_used_again(fake: None, tmp_path: Path) -> None:
+    with Predictor(cache=tmp_path) as predictor:
+        assert isinstance(predictor, Predictor)
+        rows = predictor.predict(THREE)
+        assert predictor._cache is not None
+    assert predictor._cache is None
+    assert predictor.predict(THREE) == rows
+    predictor.close()
+    predictor.close()
+
+
+def test_its_repr_is_short(fake: None, tmp_path: Path) -> None:
+    assert repr(Predictor()) == "Predictor(pack='compact', device='auto')"
+    name = repr(str(tmp_path))
+    settings = f"pack='compact', device='cpu', heads={name}, cache={name}"
+    assert repr(Predictor(device="cpu", heads=tmp_path, cache=tmp_path)) == f"Predictor({settings})"
+
+
+def test_a_wrong_device_is_an_error_at_once(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError, match="'cuda' is not installed"):
+        Predictor(device="cuda")
+    # The others cost time, and cannot fail.
+    monkeypatch.setattr(FakeExtractor, "engine", property(lambda self: pytest.fail("loaded")))
+    Predictor()
+    Predictor(device="CPU")
+
+
+def test_what_is_no_image_is_an_error(fake: None) -> None:
+    predictor = Predictor(limits=DecodeLimits(pixels=100))
+    for wrong in (None, 3, ["a.jpg"], np.zeros((10, 10, 3)), np.zeros((20, 10, 3), np.uint8)):
+        with pytest.raises(UsageError) as caught:
+            predictor.predict(wrong)  # type: ignore[arg-type]
+        assert isinstance(caught.value, TypeError)
 
 
 def test_a_rotated_phone_photo_equals_the_upright_one(bundled: None) -> None:

@@ -1,11 +1,14 @@
-"""Labels as values."""
+"""Labels as values, and the text form of a prediction."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from arcage.types import Labels
+from arcage.types import Labels, Prediction
 
 NAN = np.nan
 LABELS = Labels(
@@ -50,3 +53,19 @@ def test_no_labels() -> None:
         assert column.dtype == np.float32
         assert np.isnan(column).all()
     assert len(Labels.empty(0)) == 0
+
+
+def test_the_repr_of_a_prediction_is_short() -> None:
+    nothing: Any = [None] * 10
+    face = Prediction("a.jpg", 2, 3, 1, 2, 3, 4, 0.9, 35.67, 26.6, 48.4, "male", 0.066, "ok", None)
+    assert repr(face) == str(face) == "<Prediction a.jpg #2: 35.7 (27-48) male 93 %>"
+    changes: Any
+    for changes, words in (
+        ({"age": None}, "(27-48) male 93 %"),
+        ({"gender": None}, "35.7 (27-48)"),
+        ({"age": None, "age_low": None, "age_high": None, "gender": None}, "nothing predicted"),
+    ):
+        assert repr(replace(face, **changes)) == f"<Prediction a.jpg #2: {words}>"
+    assert repr(Prediction("-", None, 0, *nothing, "no_face", None)) == "<Prediction -: no face>"
+    bad = Prediction("x" * 5000 + "\x1b", None, 0, *nothing, "unreadable", "a\u202eb")
+    assert repr(bad) == f"<Prediction ...{'x' * 59}\\x1b: a\\u202eb>"

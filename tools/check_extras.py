@@ -2,7 +2,8 @@
 
 With the newest versions and with the lowest allowed. Broken: no versions agree; there are two ONNX Runtime
 wheels, or two OpenCV wheels (each pair shares one import folder, and the later one overwrites the earlier);
-or there is no engine. Nothing is installed. Run from the repository root.
+or there is no engine. The base installation must also have wheels for each platform and Python below.
+Nothing is installed. Run from the repository root.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ EXTRAS = (
     "test",
 )
 
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_40", "aarch64-apple-darwin", "windows")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
 
 def main() -> None:
     failed = False
@@ -39,17 +43,22 @@ def main() -> None:
         which = "lowest" if lowest else "newest"
         found = " ".join(["openvino", *runtimes, *opencvs])
         print(f"arcage[{extras}], {which}: {len(names)} packages, {found}{' BROKEN' if broken else ''}")
+    for platform, python in itertools.product(PLATFORMS, PYTHONS):
+        only = ("--only-binary", ":all:", "--python-platform", platform, "--python-version", python)
+        print(f"arcage, {platform}, Python {python}: {len(resolve('', False, only))} packages, all as wheels")
     if failed:
         raise SystemExit(1)
 
 
-def resolve(extras: str, lowest: bool) -> list[str]:
+def resolve(extras: str, lowest: bool, options: tuple[str, ...] = ()) -> list[str]:
     """Names of all packages that would be installed into an empty environment."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
     command += ["--resolution", "lowest-direct" if lowest else "highest"]
     for extra in filter(None, extras.split(",")):
         command += ["--extra", extra]
-    done = subprocess.run([*command, "pyproject.toml"], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*command, *options, "pyproject.toml"], check=True, stdout=subprocess.PIPE, text=True
+    )
     return [line.split("==")[0] for line in done.stdout.split("\n") if "==" in line]
 
 

@@ -1,14 +1,16 @@
-"""Receive the file in the body of a request, within limits."""
+"""Receive the files in the body of a request, within limits."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from arcage.app.forms import FRAME, FormError, only_file
+from arcage.app.forms import FRAME, FormError, files_in
 from arcage.app.limits import Limits
 from arcage.app.uploads import Upload
 
@@ -20,41 +22,74 @@ _HOW = (
 )
 
 
-async def receive_photo(request: Request, limits: Limits, upload: Upload) -> tuple[str, bytes]:
-    """Return the name and the bytes of a photo; the name is empty unless a form names the file.
+class File(Protocol):
+    """A file and its name."""
+
+    @property
+    def name(self) -> str:
+        """A label only, empty if there is none: no file of this name is opened."""
+
+    def read(self) -> bytes:
+        """Return the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that is a file."""
+
+    data: bytes = field(repr=False)
+    name: str = ""
+
+    def read(self) -> bytes:
+        """Return the content."""
+        return self.data
+
+
+async def receive_photos(request: Request, limits: Limits, upload: Upload) -> list[File]:
+    """Return the photos of a request, at least one; together, they have the maximum size of one photo.
 
     Raises:
         HTTPException: the body is too large, too slow, or not a file.
     """
-    name, data = await receive_file(request, limits.photo_bytes, upload)
-    _check_photo(_content_type(request), data)
-    return name, data
+    files = await _receive_files(request, limits.photo_bytes, upload)
+    kind = _content_type(request)
+    if kind != _FORM:
+        _check_photo(kind, files[0].read())
+    return files
 
 
-async def receive_file(request: Request, limit: int, upload: Upload) -> tuple[str, bytes]:
-    """Return the name and the bytes of a file, sent as the body or in a form; a body has no name.
+async def receive_file(request: Request, limit: int, upload: Upload) -> bytes:
+    """Return the content of a file, sent as the body or in a form.
 
     Args:
         limit: maximum size of the file, bytes.
         upload: counts the bytes.
 
     Raises:
-        HTTPException: the body is too large, too slow, compressed, or a damaged form.
+        HTTPException: the body is too large, too slow, compressed, or a form that is damaged or contains
+            several files.
     """
+    files = await _receive_files(request, limit, upload)
+    if len(files) > 1:
+        raise HTTPException(400, f"this form contains {len(files)} files: send one zip per request")
+    return files[0].read()
+
+
+async def _receive_files(request: Request, limit: int, upload: Upload) -> list[File]:
     is_form = _content_type(request) == _FORM
     body = await _receive(request, limit, FRAME if is_form else 0, upload)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise HTTPException(415, f"the body is compressed ({encoding[:100]}): send it uncompressed")
     if not is_form:
-        return "", body
+        return [Body(body)]
     try:
-        name, data = await asyncio.to_thread(only_file, body, request.headers["content-type"])
+        files = await asyncio.to_thread(files_in, body, request.headers["content-type"])
     except FormError as error:
         raise HTTPException(400, str(error)) from None
-    if len(data) > limit:
+    if sum(file.end - file.start for file in files) > limit:
         raise _too_large(limit)
-    return name, data
+    return list(files)
 
 
 async def _receive(request: Request, limit: int, frame: int, upload: Upload) -> bytes:
@@ -75,7 +110,7 @@ def _check_photo(content_type: str, data: bytes) -> None:
 
     The type is not enough: ``curl --data-binary`` declares every photo as a URL-encoded form.
     """
-    if content_type.startswith("image/") or content_type in (_FORM, "application/octet-stream"):
+    if content_type.startswith("image/") or content_type == "application/octet-stream":
         return
     if not data:
         raise HTTPException(400, f"the body is empty: {_HOW}")

@@ -32,12 +32,7 @@ _SLICE = 1 << 14
 """Bytes that are parsed before the headers of a request are checked."""
 _CHUNKS, _CHUNK_BYTES = 1000, 64
 """A body in more chunks has to have this many bytes in each, because parsing a chunk takes long."""
-_REASONS = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
+_REASONS = {400: "Bad Request", 408: "Request Timeout"}
 
 
 class _Stage(IntEnum):

@@ -1,9 +1,10 @@
-"""Read the file in a form (``multipart/form-data``, RFC 7578) in memory; libraries would write it to a
-temporary file."""
+"""Find the files in a form (``multipart/form-data``, RFC 7578) in memory; libraries would write them to
+temporary files."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import HeaderParser
 from itertools import islice, pairwise
@@ -11,7 +12,7 @@ from itertools import islice, pairwise
 from arcage.errors import ArcageError
 
 FRAME = 1 << 16
-"""Maximum size of a form without its file, bytes: delimiters, headers and other fields."""
+"""Maximum size of a form without its files, bytes: delimiters, headers and other fields."""
 _FIELDS = 100
 _HEAD = 1 << 12
 """Maximum size of the headers of a field, bytes."""
@@ -24,14 +25,30 @@ _BOUNDARY = 200
 
 
 class FormError(ArcageError):
-    """The form cannot be read, or does not contain exactly one file."""
+    """The form cannot be read, or contains no file."""
 
 
-def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
-    """Return the name and the content of the file in a form; other fields are ignored.
+@dataclass(frozen=True, slots=True)
+class FormFile:
+    """A file in a form."""
+
+    name: str
+    """Empty if the form does not name it."""
+    form: bytes = field(repr=False)
+    start: int
+    """Where it begins in the form."""
+    end: int
+
+    def read(self) -> bytes:
+        """Return the content."""
+        return self.form[self.start : self.end]
+
+
+def files_in(body: bytes, content_type: str) -> list[FormFile]:
+    """Return the files in a form, at least one; other fields are ignored.
 
     Raises:
-        FormError: the form is damaged, or contains no file or several.
+        FormError: the form is damaged, or contains no file.
     """
     lines = _delimiters(body, _boundary(content_type))
     files = []
@@ -42,17 +59,12 @@ def only_file(body: bytes, content_type: str) -> tuple[str, bytes]:
         start, end = before.end() + len(head) + len(blank), after.start()
         name = _file_name(head)
         if name or (name is not None and end > start):  # a browser sends an empty part if no file is chosen
-            files.append((name, start, end))
+            files.append(FormFile(name, body, start, end))
     if not files:
         raise FormError(
             "this form contains no file: curl needs an @ before the file name (curl -F file=@photo.jpg)"
         )
-    if len(files) > 1:
-        raise FormError(
-            f"this form contains {len(files)} files: send one per request, or all as a zip to /api/batch"
-        )
-    name, start, end = files[0]
-    return name, body[start:end]
+    return files
 
 
 def _boundary(content_type: str) -> str:
@@ -72,7 +84,9 @@ def _boundary(content_type: str) -> str:
 def _delimiters(body: bytes, boundary: str) -> list[re.Match[bytes]]:
     """Return the lines that delimit the fields, up to the last one."""
     start = b"--" + boundary.encode("utf-8", "replace")
-    many = FormError(f"this form has more than {_FIELDS} fields: send only the file")
+    many = FormError(
+        f"this form has more than {_FIELDS} fields: send fewer photos, or a zip of them to /api/batch"
+    )
     if body.count(b"\r\n" + start) > _LOOKALIKES:
         raise many
     text = re.escape(start) + rb"(--)?[ \t]{0,99}(?=\r\n|\Z)"

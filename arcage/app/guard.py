@@ -121,7 +121,7 @@ async def _discard(headers: Headers, receive: Receive) -> None:
     if "expect" in headers or int(headers.get("content-length", 0)) > _DISCARDED_BYTES:
         return
     size = 0
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, asyncio.CancelledError):  # cancelled at the end of the server
         async with asyncio.timeout(_DISCARDING_SECONDS):
             while size < _DISCARDED_BYTES:
                 message = await receive()

@@ -30,3 +30,5 @@ class Limits:
     """Photos and zips in memory, of all requests together."""
     waiting: int = 100
     """Photos that wait for a free processor, of all requests together."""
+    stop_seconds: float = 8
+    """For requests in progress to finish after SIGTERM; Docker waits 10 seconds before it kills."""

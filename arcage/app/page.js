@@ -1,4 +1,4 @@
-// Sends photos to the endpoint that docs/guide/app.md describes, and shows the rows that it returns. File names
+// Sends photos to the endpoint that docs/guide/server.md describes, and shows the rows that it returns. File names
 // and errors are only ever set as text. The sliders filter rows that are already loaded.
 "use strict";
 

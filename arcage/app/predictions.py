@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Hashable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from arcage.app.body import File
 from arcage.app.limits import Limits
+from arcage.app.options import NAME, Options
 from arcage.app.turns import Turns
 from arcage.embedder.engines.base import cores
 from arcage.errors import ImageError
 from arcage.images.limits import DecodeLimits
-from arcage.output.rows import json_row
+from arcage.output.rows import json_row, row_without_face
 from arcage.predictor import Predictor
 from arcage.sources.source import Source
 from arcage.types import Prediction
@@ -37,9 +40,10 @@ class PhotoPrediction:
     picture: dict[str, Any] | None = None
     """``width`` and ``height`` of the upright photo, and a smaller copy of it as ``jpeg`` in base64."""
 
-    def json_rows(self) -> list[dict[str, Any]]:
-        """Return the rows with the columns of every output; the first one includes the picture, if any."""
-        rows = [json_row(row) for row in self.rows]
+    def json_rows(self, more: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rows with the columns of every output and additional ones; the first row includes the
+        picture, if any."""
+        rows = [json_row(row, more) for row in self.rows]
         if self.picture is not None:
             rows[0]["picture"] = self.picture
         return rows
@@ -52,12 +56,13 @@ class PredictionPool:
 
     Args:
         predictor: called from several threads at once.
-        limits: ``answer_seconds``, which includes the time to wait for a thread, and ``waiting``.
+        limits: ``answer_seconds``, which includes the time to wait for a thread, ``zip_seconds`` and
+            ``waiting``.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self._predictor = predictor
-        self._seconds = limits.answer_seconds
+        self._limits = limits
         # One more, which is never taken by a call that may take long.
         self._turns = Turns(AT_ONCE + 1, limits.waiting)
         self._long = Turns(AT_ONCE, limits.waiting)
@@ -81,7 +86,7 @@ class PredictionPool:
                 for turns in taken:
                     loop.call_soon_threadsafe(turns.release, client)
 
-        async with asyncio.timeout(self._seconds):
+        async with asyncio.timeout(self._limits.answer_seconds):
             taken: list[Turns] = []
             try:
                 for turns in (self._long, self._turns) if long else (self._turns,):
@@ -96,35 +101,68 @@ class PredictionPool:
             return await asyncio.wrap_future(called)
 
     async def predict(
-        self,
-        client: Hashable,
-        name: str,
-        read: Callable[[], bytes],
-        *,
-        picture: bool = False,
-        long: bool = True,
+        self, client: Hashable, photo: File, options: Options, *, long: bool = True
     ) -> PhotoPrediction:
         """Predict one photo. Raises like :meth:`run` and :meth:`Predictor.predict`.
 
         Args:
             client: as in :meth:`run`.
-            name: for the rows.
-            read: returns the encoded photo, or raises ImageError.
-            picture: include a smaller copy of the photo.
+            photo: ``read`` may raise ImageError.
+            options: its ``name`` is not used.
             long: as in :meth:`run`.
         """
-        return await self.run(client, partial(self._predict, name, read, picture), long=long)
+        return await self.run(client, partial(self._predict, photo, options), long=long)
 
-    def _predict(self, name: str, read: Callable[[], bytes], picture: bool) -> PhotoPrediction:
+    async def predict_in_order(
+        self, client: Hashable, photos: Sequence[File], options: Options
+    ) -> AsyncGenerator[PhotoPrediction]:
+        """Yield the predictions in the order of the photos. Arguments as in :meth:`predict`.
+
+        An error of a photo becomes a row, because the rows of others may already be sent.
+        """
+        limits = self._limits
+        end = asyncio.get_running_loop().time() + limits.zip_seconds
+
+        async def predict(photo: File) -> PhotoPrediction:
+            if asyncio.get_running_loop().time() > end:
+                error = f"skipped: the limit of {limits.zip_seconds:g} seconds for one request is over"
+            else:
+                try:
+                    return await self.predict(client, photo, options)
+                except TimeoutError:
+                    error = f"no answer within {limits.answer_seconds:g} seconds"
+            return PhotoPrediction([row_without_face(name_of(photo), error)])
+
+        ahead: deque[asyncio.Task[PhotoPrediction]] = deque()
         try:
-            source = Source(name, name, data=read())
+            for photo in photos:
+                ahead.append(asyncio.create_task(predict(photo)))
+                # One more than are processed at once, so that no thread waits for the next photo.
+                if len(ahead) > AT_ONCE:
+                    yield await ahead.popleft()
+            while ahead:
+                yield await ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+
+    def _predict(self, photo: File, options: Options) -> PhotoPrediction:
+        name = name_of(photo)
+        try:
+            source = Source(name, name, data=photo.read())
         except ImageError as error:
             source = Source(name, name, error=str(error))
-        with closing(self._predictor.stream([source])) as predictions:
+        predictor = self._predictor.with_selection(options.selection)
+        with closing(predictor.stream([source])) as predictions:
             rows = next(predictions)[1]
-        if not picture or rows[0].status == "unreadable":
+        if not options.pictures or rows[0].status == "unreadable":
             return PhotoPrediction(rows)
         return PhotoPrediction(rows, _picture(source.read(), self._predictor.limits))
+
+
+def name_of(photo: File) -> str:
+    """Return the name of a photo in its rows."""
+    return photo.name[:NAME] or "-"
 
 
 def warm_up(predictor: Predictor) -> None:

@@ -1,26 +1,17 @@
-"""Run the server until Ctrl-C."""
+"""Run the server until a signal."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from arcage.app.limits import Limits
 from arcage.app.listen import address_of, listen, url_of
 from arcage.errors import ArcageError, UsageError
 from arcage.predictor import Predictor
 from arcage.process.cell import close_cells
-
-if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
 
 
 def serve(
@@ -31,7 +22,8 @@ def serve(
     allow_host: Iterable[str] = (),
     report: Callable[[str], object],
 ) -> None:
-    """Load the networks, print the URL of the page on standard output, and serve requests until Ctrl-C.
+    """Load the networks, print the URL of the page on standard output, and serve requests until Ctrl-C
+    or another signal.
 
     Args:
         predictor: called from several threads at once.
@@ -49,9 +41,9 @@ def serve(
             name.
     """
     try:
-        import uvicorn  # noqa: F401
-
+        from arcage.app.readiness import Readiness
         from arcage.app.server import make_app
+        from arcage.app.service import Service
     except ImportError as error:
         raise ArcageError(
             f"the page needs starlette and uvicorn ({error}): pip install 'arcage[app]'"
@@ -61,18 +53,34 @@ def serve(
 
     allowed = _host_names(allow_host)
     with listen(host, port) as listener:
-        # Before the first photo, so that an unavailable device is reported at once.
-        warm_up(predictor)
-        if predictor.note:
-            report(predictor.note)
         names = {"localhost", host}
-        if not address_of(listener).is_loopback:
-            _warn(host, report)
+        url = url_of(listener)
+        shared = not address_of(listener).is_loopback
+        if shared:
             names |= {socket.gethostname(), f"{socket.gethostname()}.local"}
-        print_stdout(url_of(listener))
-        report("open this address in a browser; Ctrl-C ends it")
+
+        def announce() -> None:
+            if predictor.note:
+                report(predictor.note)
+            if shared:
+                _warn(host, report)
+            print_stdout(url)
+            report("open this address in a browser; Ctrl-C ends it")
+
         limits = Limits(connections=_connections())
-        _run(make_server(make_app(predictor, names, allowed, limits), limits), listener)
+        readiness = Readiness()
+        app = make_app(predictor, names, allowed, limits, readiness)
+        service = Service(app, limits, readiness, partial(warm_up, predictor), announce)
+        with suppress(KeyboardInterrupt):  # the normal end
+            service.run([listener])
+    close_cells()
+    # The signal is not forgotten, so that the command ends without waiting for photos in progress.
+    if service.error is not None:
+        raise service.error
+    if service.unfinished:
+        report(
+            f"requests without an answer: {service.unfinished}, after waiting {limits.stop_seconds:g} seconds"
+        )
 
 
 def _host_names(allow_host: Iterable[str]) -> list[str]:
@@ -98,28 +106,6 @@ def _warn(host: str, report: Callable[[str], object]) -> None:
     )
 
 
-def make_server(app: Starlette, limits: Limits) -> uvicorn.Server:
-    """Return the server of the application, with limits for its connections."""
-    import uvicorn
-
-    from arcage.app.connections import Connection, Connections
-
-    config = uvicorn.Config(
-        app,
-        http=partial(Connection, connections=Connections(limits)),  # type: ignore[arg-type]
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        ws="none",
-        backlog=max(8, limits.connections // 4),  # accepted at once, before others are closed
-        timeout_graceful_shutdown=1,
-    )
-    logging.getLogger("uvicorn.error").addFilter(_is_error)
-    return uvicorn.Server(config)
-
-
 def _connections() -> int:
     """Return the number of connections for which this process may have enough files open."""
     most = Limits().connections
@@ -129,41 +115,3 @@ def _connections() -> int:
         return most
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return most if files == resource.RLIM_INFINITY else max(8, min(most, files // 4))
-
-
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    _handle_signals(server)
-    with suppress(KeyboardInterrupt):  # the normal end
-        server.run([listener])
-    close_cells()
-    # The signal is not forgotten, so that the command ends without waiting for photos in progress.
-
-
-def _handle_signals(server: Any) -> None:
-    """Let SIGHUP end the server as SIGINT and SIGTERM do, and keep Uvicorn from handling ignored signals,
-    such as SIGINT in a background job of a shell script."""
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
-    capture = server.capture_signals
-
-    @contextmanager
-    def capture_others() -> Iterator[None]:
-        with capture():
-            for number, handler in before.items():
-                signal.signal(number, handler if handler == signal.SIG_IGN else server.handle_exit)
-            try:
-                yield
-            finally:  # Uvicorn raises a signal that it handled again
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        server.capture_signals = capture_others
-
-
-def _is_error(record: logging.LogRecord) -> bool:
-    """Return whether this is an error, and not a request that was ended by a limit or by the shutdown."""
-    error = record.exc_info[1] if record.exc_info else None
-    message = record.getMessage()
-    expected = "graceful shutdown" in message or "without completing response" in message
-    return not isinstance(error, asyncio.CancelledError) and not expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +17,8 @@ from arcage.app.api import Api
 from arcage.app.batch import Batch
 from arcage.app.guard import Guard
 from arcage.app.limits import Limits
+from arcage.app.openapi import openapi
+from arcage.app.readiness import Gate, Readiness
 from arcage.errors import ArcageError
 from arcage.predictor import Predictor
 
@@ -31,6 +34,7 @@ def make_app(
     names: Iterable[str] = (),
     allowed: Iterable[str] = (),
     limits: Limits | None = None,
+    readiness: Readiness | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -39,16 +43,24 @@ def make_app(
         names: names of this machine, in addition to its IP addresses.
         allowed: additional names, whose pages may use a proxy; see :class:`arcage.app.guard.Guard`.
         limits: None for the defaults.
+        readiness: of the server; None if the networks are loaded.
     """
-    api = Api(predictor, limits or Limits())
-    return Starlette(
+    limits = limits or Limits()
+    readiness = readiness or Readiness(loaded=True)
+    api = Api(predictor, limits)
+    app = Starlette(
         routes=[
             *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
+            Route("/healthz", readiness.healthz),
+            Route("/openapi.json", _described(openapi(limits))),
             Route("/api", api.about),
             Route("/api/predict", api.predict, methods=["POST"]),
             Route("/api/batch", Batch(api), methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, names=names, allowed=allowed)],
+        middleware=[
+            Middleware(Guard, names=names, allowed=allowed),
+            Middleware(Gate, readiness=readiness),
+        ],
         exception_handlers={
             HTTPException: _refused,
             TimeoutError: _overloaded,
@@ -57,6 +69,8 @@ def make_app(
             Exception: _crashed,
         },
     )
+    app.router.redirect_slashes = False  # curl does not follow, and a proxy may have removed a path
+    return app
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -68,13 +82,25 @@ def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
     return file
 
 
+def _described(document: dict[str, Any]) -> Callable[[Request], Awaitable[Response]]:
+    async def described(request: Request) -> Response:
+        return JSONResponse(document)
+
+    return described
+
+
 def _error(status: int, error: str, **headers: str) -> Response:
     return JSONResponse({"error": error}, status, headers=headers or None)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail, **(error.headers or {}))
+    text, headers = error.detail, error.headers or {}
+    if error.status_code == 404:
+        text = "there is nothing at this path: /openapi.json describes the endpoints"
+    if error.status_code == 405:
+        text = f"{request.method} does not work here: use {headers['Allow']}"
+    return _error(error.status_code, text, **headers)
 
 
 async def _overloaded(request: Request, error: Exception) -> Response:

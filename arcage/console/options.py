@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from arcage.console.messages import say
+from arcage.output.registry import FormatName, file_help
 
 Faces = Literal["all", "largest", "center"]
 Runner = Literal["local", "ray"]
-RowFormat = Literal["table", "csv", "excel-csv", "jsonl"]
 ReportFormat = Literal["table", "json"]
 Kind = Literal["boosted", "linear", "lightgbm"]
 Attribute = Literal["age", "gender"]
@@ -107,8 +107,15 @@ Workers = Annotated[
         "they share all GPUs.",
     ),
 ]
-HeadsFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Use heads that `arcage fit` wrote, not the bundled ones.")
+Heads = Annotated[
+    str | None,
+    typer.Option(
+        # Typer 0.27 takes an option's name from a metavar that differs only in case.
+        "--heads",
+        metavar="HEADS",
+        help="Use other heads than the bundled ones: a folder that `arcage fit` wrote, a file of "
+        "`arcage heads pack`, or the URL of such a file, ending in #sha256=... (needs [remote]).",
+    ),
 ]
 CacheFolders = Annotated[
     list[Path],
@@ -156,14 +163,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # arcage predict
 RowsFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write to FILE.csv, FILE.jsonl or FILE.parquet.")
+    Path | None,
+    typer.Option(metavar="FILE", help=f"Write to {file_help()}, which needs [excel]."),
 ]
 RowsFormat = Annotated[
-    RowFormat | None,
+    FormatName | None,
     typer.Option(
         "--format",
-        help="Print in this format; by default a table on a terminal, otherwise CSV. excel-csv is "
-        "CSV with a byte-order mark, which Excel needs for accents; it also works with --out FILE.csv.",
+        help="Print in this format, by default a table on a terminal and CSV otherwise; with --out, write in "
+        "it. excel-csv is CSV that Excel opens with accents intact. The suffix of FILE decides between csv, "
+        "jsonl, json, parquet and xlsx; coco, label-studio and fiftyone are written to FILE.json.",
     ),
 ]
 SelectedFaces = Annotated[Faces, typer.Option(help="Predict these faces of an image.")]
@@ -264,9 +273,9 @@ Base = Annotated[
     str | None,
     typer.Option(
         "--from",
-        metavar="bundled|DIR",
+        metavar="bundled|HEADS",
         callback=heads_name,
-        help="Start from the bundled heads or those in DIR, and adapt them to these faces.",
+        help="Start from the bundled heads or others, and adapt them to these faces.",
     ),
 ]
 Reference = Annotated[
@@ -335,7 +344,7 @@ HeadsA = Annotated[
     typer.Argument(
         metavar="HEADS_A",
         callback=heads_name,
-        help="Compare the heads in this folder, or the bundled heads (bundled).",
+        help="Compare these heads, named as for --heads of `arcage predict`, or the bundled heads (bundled).",
     ),
 ]
 HeadsB = Annotated[
@@ -376,15 +385,24 @@ AllowHost = Annotated[
     ),
 ]
 
-# arcage heads export
+# arcage heads export, arcage heads pack
 ExportedHeads = Annotated[
     str,
     typer.Argument(
-        metavar="HEADS_DIR",
+        metavar="HEADS",
         callback=heads_name,
-        help="Export the heads in this folder, or the bundled heads (bundled).",
+        help="Export the heads in this folder or packed file, or the bundled heads (bundled).",
     ),
 ]
+PackedHeads = Annotated[
+    str,
+    typer.Argument(
+        metavar="HEADS",
+        callback=heads_name,
+        help="Pack the heads in this folder, or the bundled heads (bundled).",
+    ),
+]
+PackedFile = Annotated[Path, typer.Option(metavar="FILE.arcage", help="Write the heads to this file.")]
 OnnxFile = Annotated[Path, typer.Option(metavar="FILE.onnx", help="Write the model to this file.")]
 ModelFormat = Annotated[
     Literal["onnx"],

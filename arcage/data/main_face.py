@@ -9,6 +9,8 @@ from arcage.data.notes import LabelEntry
 
 SAME_FACE = 0.5
 """Minimum overlap (intersection over union) of two boxes of one face."""
+SAME_FACE_DRAWN = 0.2
+"""The same for a box that somebody drew: a box around the whole head has twice the sides of the face."""
 
 
 def labelled_row(table: CacheTable, first: int, entry: LabelEntry) -> int | None:
@@ -32,7 +34,14 @@ def labelled_row(table: CacheTable, first: int, entry: LabelEntry) -> int | None
     both = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
     overlap = common / np.maximum(both - common, 1e-9)
     best = int(np.argmax(overlap))
-    return first + best if overlap[best] >= SAME_FACE else None
+    if not entry.drawn:
+        return first + best if overlap[best] >= SAME_FACE else None
+    if overlap[best] >= SAME_FACE_DRAWN:
+        return first + best
+    # A box around the person has one face inside.
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = np.flatnonzero(((middle > box[:2]) & (middle < box[2:])).all(axis=1))
+    return first + int(inside[0]) if len(inside) == 1 else None
 
 
 def main_face(table: CacheTable, first: int) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from arcage.cache import Cache, CacheTable, Names, to_hex, to_keys
+from arcage.data.exported_names import cache_names
 from arcage.data.labels import FROM_NAMES, label_from_name
 from arcage.data.notes import LabelEntry, Note
 from arcage.data.tables import Place, read_table
@@ -64,6 +65,8 @@ def match_table(
     """
     images = _ImageIndex(table, names)
     read = read_table(path, columns)
+    paths = {place.path for place in read.labels} if read.exported else ()
+    called = cache_names(paths, names.names.tolist(), lambda name: len(images.by_name(name)) == 1)
     # Predictions have file paths relative to the folder where `arcage predict` ran.
     folders = [Path(), path.parent] if read.predictions else [path.parent]
     by_content = lru_cache(maxsize=1)(lambda name: images.by_content(folders, name))
@@ -72,9 +75,9 @@ def match_table(
     for place, label in read.labels.items():
         if not label.known:
             continue
-        entry = LabelEntry(source, place.path, label, place.face, place.box)
-        hashes = images.by_name(place.path)
-        if len(hashes) != 1 and place.box is not None:
+        entry = LabelEntry(source, place.path, label, place.face, place.box, read.exported)
+        hashes = images.by_name(called.get(place.path, place.path))
+        if len(hashes) != 1 and place.box is not None and not read.exported:
             hashes = images.by_face(place, hashes)
         if len(hashes) != 1:
             found = by_content(place.path)

@@ -46,6 +46,8 @@ class LabelEntry:
     """See :class:`arcage.data.tables.Place`."""
     box: tuple[float, ...] | None = None
     """See :class:`arcage.data.tables.Place`."""
+    drawn: bool = False
+    """Whether somebody drew the box, instead of the detector of arcage."""
 
     def __str__(self) -> str:
         face = "" if self.face is None else f", face {self.face}"

@@ -1,4 +1,4 @@
-"""Read the rows of label files as text: CSV, JSON lines and Parquet, in bounded memory."""
+"""Read the rows of label files as text: CSV, JSON lines, Parquet and Excel, in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ MAX_ROWS = 50_000_000
 """Limit of the rows of a Parquet file, in which a few bytes can stand for any number of equal rows."""
 LIMITS = cell.CellLimits(memory=1 << 29, seconds=5)
 """Limits of the worker process that reads Parquet, for each batch of rows."""
+EXCEL_LIMITS = cell.CellLimits(memory=1 << 31, seconds=240)
+"""Limits of the worker process that reads Excel files, which it reads as a whole."""
 
 TEXT_PER_BYTE = 50
 """Limit of the text of a Parquet file, relative to its size: equal beginnings of texts are stored once."""
@@ -33,7 +35,9 @@ ALWAYS_READ = 1 << 26
 """Text that is read from a Parquet file of any size, bytes."""
 
 _REPLY_BYTES = 1 << 28
-_JOB = "arcage.data.parquet_job:read"
+_PARQUET, _EXCEL = "arcage.data.parquet_job:read", "arcage.data.excel_job:read"
+_SEPARATORS = ",;\t|^~\x1f\x01"
+"""Separators of CSV; the last ones are those of programs whose users see no others."""
 
 
 def column_name(name: str) -> str:
@@ -42,7 +46,9 @@ def column_name(name: str) -> str:
 
 
 def csv_separator(path: Path, file: IO[str]) -> str:
-    """Return the most frequent separator of the first line; Excel uses semicolons with decimal commas.
+    """Return the most frequent separator of the first line; a space if it has no other one.
+
+    Excel uses semicolons where numbers have decimal commas.
 
     Raises:
         UsageError: the line has no end.
@@ -56,7 +62,8 @@ def csv_separator(path: Path, file: IO[str]) -> str:
         except csv.Error:  # the line is too long without this separator
             return 0
 
-    return max(",;\t", key=count)
+    best = max(_SEPARATORS, key=count)
+    return best if count(best) > 1 else " "
 
 
 def csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
@@ -76,7 +83,7 @@ def csv_rows(path: Path, file: IO[str], separator: str) -> Iterator[Row]:
             yield line
 
     # Without strict, an unclosed quotation mark swallows the rest of the file.
-    reader = csv.reader(lines(), strict=True, delimiter=separator)
+    reader = csv.reader(lines(), strict=True, delimiter=separator, skipinitialspace=separator == " ")
     last = 0
     try:
         for row in reader:
@@ -149,18 +156,64 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
     Raises:
         UsageError: the file cannot be read.
     """
+    try:
+        most = ALWAYS_READ + TEXT_PER_BYTE * os.path.getsize(path)
+        yield from _worker_rows(_PARQUET, path, columns, LIMITS, most)
+    except cell.CellTimeoutError:
+        words = f"reading some of its rows takes more than {LIMITS.seconds:g} seconds"
+        raise UsageError(f"cannot read {path} as parquet: {words}") from None
+    except cell.CellMemoryError:
+        words = f"reading it takes more than {LIMITS.memory >> 20} MiB of memory"
+        raise UsageError(f"cannot read {path} as parquet: {words}; write it in smaller row groups") from None
+    except (cell.CellError, ValueError, TypeError, KeyError) as failure:
+        raise UsageError(f"cannot read {path} as parquet: {failure}") from None
+
+
+def excel_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
+    """Yield the first sheet of an Excel file (.xlsx): the column names as row 0, and the rows below as text.
+
+    It is read by pandas in a worker process, because a few bytes of it can stand for gigabytes.
+
+    Args:
+        path, columns: as for :func:`parquet_rows`.
+
+    Raises:
+        UsageError: the file cannot be read, or openpyxl is not installed.
+    """
+    try:
+        yield from _worker_rows(_EXCEL, path, columns, EXCEL_LIMITS, _REPLY_BYTES)
+    except (cell.CellTimeoutError, cell.CellMemoryError):
+        raise UsageError(
+            f"cannot read {path}: it is too large for a sheet of labels; save it as CSV"
+        ) from None
+    except (cell.CellError, ValueError, TypeError, KeyError) as failure:
+        raise UsageError(f"cannot read {path}: {failure}") from None
+
+
+def _worker_rows(
+    job: str, path: Path, columns: Collection[str], limits: cell.CellLimits, most: int
+) -> Iterator[Row]:
+    """Yield the rows that a job sends.
+
+    Args:
+        most: limit of the text, bytes.
+
+    Raises:
+        CellError: the job needs too much memory or time, or dies.
+        ValueError: the job sent an error or too much text.
+        TypeError, KeyError: the job sent something else.
+    """
     args = {
         "path": os.path.abspath(path),
         "columns": sorted(columns),
         "max_cell": MAX_CELL,
         "max_rows": MAX_ROWS,
     }
-    replies = cell.run(_JOB, args, limits=LIMITS)
+    replies = cell.run(job, args, limits=limits)
     number = size = 0
     at: list[tuple[int, str]] = []
     error = ""
     try:
-        most = ALWAYS_READ + TEXT_PER_BYTE * os.path.getsize(path)
         for reply in replies:
             size += len(reply.body)
             if size > most:
@@ -173,23 +226,15 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
                 names = [str(name) for name in content["names"]]
                 at = [(names.index(name), name) for name in content["read"]]
                 yield 0, names
-                number = 1
+                number = int(content.get("first", 1))
                 continue
             for cells in content:
                 yield number, _spread(at, cells)
                 number += 1
-    except cell.CellTimeoutError:
-        words = f"reading some of its rows takes more than {LIMITS.seconds:g} seconds"
-        raise UsageError(f"cannot read {path} as parquet: {words}") from None
-    except cell.CellMemoryError:
-        words = f"reading it takes more than {LIMITS.memory >> 20} MiB of memory"
-        raise UsageError(f"cannot read {path} as parquet: {words}; write it in smaller row groups") from None
-    except (cell.CellError, ValueError, TypeError, KeyError) as failure:
-        raise UsageError(f"cannot read {path} as parquet: {failure}") from None
     finally:
         replies.close()
     if error:
-        raise UsageError(f"cannot read {path} as parquet: {error}")
+        raise ValueError(error)
 
 
 def _spread(at: Sequence[tuple[int, str]], cells: Sequence[str]) -> list[str]:

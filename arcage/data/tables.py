@@ -1,4 +1,4 @@
-"""Read labels from CSV, JSON lines and Parquet files."""
+"""Read labels from tables: CSV, JSON lines, Parquet and Excel; and from exports of annotation tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from arcage.data.cells import (
     BOX,
@@ -21,6 +24,10 @@ from arcage.data.cells import (
     parse_split,
     parse_weight,
 )
+from arcage.data.encodings import UTF_8, WINDOWS, marked_encoding, may_be_windows_1252
+from arcage.data.exported import ExportedLabel, exported_rows
+from arcage.data.json_export import read_json_export
+from arcage.data.label_studio import from_minimal, is_label_studio, table_records
 from arcage.data.labels import Label
 from arcage.data.rows import (
     MAX_CELL,
@@ -28,6 +35,7 @@ from arcage.data.rows import (
     column_name,
     csv_rows,
     csv_separator,
+    excel_rows,
     json_rows,
     parquet_rows,
     restored,
@@ -39,6 +47,8 @@ from arcage.text import shortened
 
 READ = ("path", "age", "gender", "person", "group", "split", "weight")
 """Columns that are read."""
+_NOT_NORMAL = re.compile(r"\\|/[./]|^\.|/$")
+"""Matches every path that :func:`posixpath.normpath` changes, and some more."""
 PREDICTED = {"path", "face", "faces", "status"}
 """Columns by which a table of predictions is recognised. Each of its rows describes one face of its image."""
 WRITTEN = (PREDICTED, {"path", "person", "left_out"}, {"path", "kind", "score", "sha256"})
@@ -47,6 +57,8 @@ DECIMALS = ("age", "gender", "weight", "face", *BOX)
 """Columns of numbers, which may have a decimal comma."""
 MAX_NAME = 256
 """Limit of the name of a person or a group, characters. They are kept in arrays as wide as the longest."""
+MAX_KNOWN = 1 << 16
+"""Number of different labels that are kept while a table is read."""
 SHOWN = 5
 """Maximum number of wrong lines in an error message."""
 
@@ -73,6 +85,8 @@ class Table:
     """Whether the table contains predictions, whose paths are file paths."""
     remarks: tuple[str, ...]
     """How ambiguous values were read."""
+    exported: bool = False
+    """Whether it is the export of an annotation tool, whose paths may have other folders in front."""
 
 
 def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
@@ -83,32 +97,31 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     of predictions (see :data:`PREDICTED`).
 
     Args:
-        path: a ``.parquet`` or ``.jsonl`` file; any other file is read as CSV in UTF-8 with a header. Columns
-            are separated by commas, semicolons (numbers may then have a decimal comma) or tabs.
+        path: a ``.parquet``, ``.jsonl`` or ``.xlsx`` file; ``.json`` of Label Studio or COCO. Any other file
+            is read as CSV with a header, in UTF-8 or what its byte order mark tells. Columns are separated by
+            commas, semicolons (numbers may then have a decimal comma), tabs or ``|``. The CSV of Label Studio
+            is recognised.
         columns: column names in this file, if they differ: ``{"age": "Years"}``.
 
     Raises:
         UsageError: the file cannot be read, a column is missing, or lines are wrong (with their numbers).
     """
-    called = {name: column_name((columns or {}).get(name, name)) for name in READ}
-    needed = {*called.values(), *PREDICTED, *BOX}
     suffix = path.suffix.lower()
     try:
         check_regular(path)
-        if suffix == ".parquet":
-            return _labels(path, parquet_rows(path, needed), columns or {}, "row")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if suffix == ".jsonl":
-                return _labels(path, json_rows(path, file, needed), columns or {}, "line")
-            separator = csv_separator(path, file)
-            rows = restored(csv_rows(path, file, separator), WRITTEN)
-            return _labels(path, rows, columns or {}, "line", comma=separator == ";")
+        if suffix in _BINARY:
+            called = {column_name((columns or {}).get(name, name)) for name in READ}
+            rows = _BINARY[suffix](path, {*called, *PREDICTED, *BOX})
+            # Excel shows the apostrophe of a workbook that arcage wrote, like that of CSV.
+            rows = rows if suffix == ".parquet" else restored(rows, WRITTEN)
+            return _labels(path, rows, columns or {}, "row")
+        if suffix == ".json":
+            return _exported(path, read_json_export(path, (columns or {}).get("path")), columns or {})
+        return _read_text(path, columns or {})
     except FileKindError as error:
         raise UsageError(f"cannot read the labels {path}: {error}") from None
     except OSError as error:
         raise UsageError(f"cannot read the labels {path}: {reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8 ({error}); save it as CSV in UTF-8") from error
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -129,16 +142,79 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
+def _read_text(path: Path, columns: Mapping[str, str]) -> Table:
+    encoding = marked_encoding(path)
+    try:
+        return _read_encoded(path, columns, encoding)
+    except UnicodeDecodeError as error:
+        refusal = UsageError(f"{path} is not text in UTF-8 ({error}); save it as CSV in UTF-8")
+        if encoding != UTF_8 or not may_be_windows_1252(path):
+            raise refusal from error
+    try:
+        table = _read_encoded(path, columns, WINDOWS)
+    except UnicodeDecodeError:
+        raise refusal from None
+    guess = "it is not UTF-8, and was read as Windows-1252 (Western European)"
+    return replace(table, remarks=(guess, *table.remarks))
+
+
+def _read_encoded(path: Path, columns: Mapping[str, str], encoding: str) -> Table:
+    with path.open(encoding=encoding, newline="") as file:
+        if path.suffix.lower() == ".jsonl":
+            called = {column_name(columns.get(name, name)) for name in READ}
+            return _labels(path, json_rows(path, file, {*called, *PREDICTED, *BOX}), columns, "line")
+        separator = csv_separator(path, file)
+        rows = csv_rows(path, file, separator)
+        header = next(rows, None)
+        if header is not None and is_label_studio(header[1]):
+            return _exported(path, _minimal(path, header[1], rows, columns), columns)
+        rows = restored(rows if header is None else chain([header], rows), WRITTEN)
+        return _labels(path, rows, columns, "line", comma=separator == ";")
+
+
+_BINARY = {".parquet": parquet_rows, ".xlsx": excel_rows, ".xlsm": excel_rows}
+
+
+def _exported(path: Path, labels: Sequence[ExportedLabel], columns: Mapping[str, str]) -> Table:
+    answers = {name: own for name, own in columns.items() if name != "path"}
+    called = {name: column_name(answers.get(name, name)) for name in READ[1:]}
+    names = dict.fromkeys(name for label in labels for name in label.answers)
+    if not {called["age"], called["gender"]} & set(map(column_name, names)):
+        listed = shortened([name[:50] for name in names], 20) or "none"
+        raise UsageError(
+            f"{path} has no answers called age or gender; it has {listed}. Others can be named: `columns` "
+            "gender=sex,age=years"
+        )
+    word = labels[0].item
+    rows = exported_rows(labels, called.values())
+    return replace(_labels(path, rows, answers, word, exported=True), exported=True)
+
+
+def _minimal(
+    path: Path, header: Sequence[str], rows: Iterator[Row], columns: Mapping[str, str]
+) -> list[ExportedLabel]:
+    try:
+        return from_minimal(table_records(path, header, rows), columns.get("path"))
+    except ValueError as error:
+        raise UsageError(f"cannot read the labels {path}: {error}") from None
+
+
 def _labels(
-    path: Path, rows: Iterator[Row], columns: Mapping[str, str], line: str, *, comma: bool = False
+    path: Path,
+    rows: Iterator[Row],
+    columns: Mapping[str, str],
+    line: str,
+    *,
+    comma: bool = False,
+    exported: bool = False,
 ) -> Table:
     header = [column_name(name) for name in next(rows, (0, []))[1]]
     at = _find_columns(path, header, columns)
     predictions = set(header) >= PREDICTED
-    if predictions:
+    if predictions or exported:
         at |= {name: header.index(name) for name in ("face", *BOX) if name in header}
     labels: dict[Place, Label] = {}
-    readings: Counter[str] = Counter()
+    parse = _RowParser(at, comma)
     wrong: list[str] = []
     count = 0
     for number, cells in rows:
@@ -146,15 +222,12 @@ def _labels(
         if not any(cells):
             continue
         try:
-            if any(cells[len(header) :]):
+            if len(cells) > len(header) and any(cells[len(header) :]):
                 raise UsageError("more values than columns; put a path with commas in quotation marks")
-            row = {key: _checked(key, cells[i]) for key, i in at.items() if i < len(cells)}
-            if comma:
-                row |= {key: _with_point(row[key]) for key in DECIMALS if key in row}
-            place, label = _parse_row(row, readings)
+            place, label = parse(number, cells)
             before = labels.get(place)
             if before is None or not before.known:
-                labels[place] = replace(label, line=number)
+                labels[place] = label
             # Compared by repr because NaN is not equal to itself.
             elif label.known and repr(before) != repr(label):
                 what = place.path if place.face is None else f"face {place.face} of {place.path}"
@@ -167,7 +240,7 @@ def _labels(
         wrong.append(f"and {count - SHOWN:,} more such {line}s")
     if wrong:
         raise UsageError(*wrong)
-    return Table(labels, predictions, _remarks(predictions, readings))
+    return Table(labels, predictions, _remarks(predictions, parse.readings))
 
 
 def _remarks(predictions: bool, readings: Counter[str]) -> tuple[str, ...]:
@@ -199,27 +272,83 @@ def _find_columns(path: Path, header: Sequence[str], columns: Mapping[str, str])
     if "path" not in at or not {"age", "gender"} & set(at):
         raise UsageError(
             f"{path} needs a first line with the columns path and age or gender, separated by commas, "
-            f"semicolons or tabs; it has {listed}. Others can be named: `columns` path=file,age=years"
+            f"semicolons, tabs or |; it has {listed}. Others can be named: `columns` path=file,age=years"
         )
     if twice := [called[name] for name in at if header.count(called[name]) > 1]:
         raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")
     return at
 
 
-def _parse_row(cells: Mapping[str, str], readings: Counter[str]) -> tuple[Place, Label]:
-    """Return the place and the label of a row; ``readings`` counts ambiguous values."""
-    if not cells.get("path", "").strip():
-        raise UsageError("the path is empty")
-    path = posixpath.normpath(cells["path"].replace("\\", "/"))
-    split = parse_split(cells.get("split", ""))
-    return Place(path, parse_face(cells.get("face", "")), parse_box(cells)), Label(
-        parse_age(cells.get("age", ""), readings),
-        parse_gender(cells.get("gender", ""), readings),
-        parse_person(cells.get("person", "")),
-        unicodedata.normalize("NFC", cells.get("group", "").strip()),
-        parse_weight(cells.get("weight", "")),
-        split,
-    )
+class _RowParser:
+    """Parses rows. Tables of millions of rows have few different labels, so each is parsed once.
+
+    Args:
+        at: positions of the columns that are read.
+        comma: whether numbers may have a decimal comma.
+    """
+
+    def __init__(self, at: Mapping[str, int], comma: bool) -> None:
+        self.readings: Counter[str] = Counter()
+        """Numbers of ambiguous values."""
+        self._comma = comma
+        self._path = at["path"]
+        self._of_label = {name: i for name, i in at.items() if name in READ and name != "path"}
+        self._of_face = {name: i for name, i in at.items() if name not in READ}
+        self._width = 1 + max(at.values())
+        self._pick = itemgetter(*self._of_label.values())
+        self._known: dict[Any, tuple[Label, Counter[str]]] = {}
+
+    def __call__(self, number: int, cells: Sequence[str]) -> tuple[Place, Label]:
+        """Return the place and the label of a row.
+
+        Raises:
+            UsageError: a cell is wrong.
+        """
+        if len(cells) < self._width:
+            cells = [*cells, *[""] * (self._width - len(cells))]
+        place = self._place(cells)
+        texts = self._pick(cells)
+        known = self._known.get(texts)
+        if known is None:
+            readings: Counter[str] = Counter()
+            known = self._label(cells, readings), +readings
+            if len(self._known) < MAX_KNOWN:
+                self._known[texts] = known
+        label, readings = known
+        if readings:
+            self.readings.update(readings)
+        return place, Label(
+            label.age, label.gender, label.person, label.group, label.weight, label.split, number
+        )
+
+    def _place(self, cells: Sequence[str]) -> Place:
+        path = _checked("path", cells[self._path])
+        if not path.strip():
+            raise UsageError("the path is empty")
+        if _NOT_NORMAL.search(path):
+            path = posixpath.normpath(path.replace("\\", "/"))
+        if not self._of_face:
+            return Place(path)
+        row = self._texts(self._of_face, cells)
+        return Place(path, parse_face(row.get("face", "")), parse_box(row))
+
+    def _label(self, cells: Sequence[str], readings: Counter[str]) -> Label:
+        row = self._texts(self._of_label, cells)
+        split = parse_split(row.get("split", ""))
+        return Label(
+            parse_age(row.get("age", ""), readings),
+            parse_gender(row.get("gender", ""), readings),
+            parse_person(row.get("person", "")),
+            unicodedata.normalize("NFC", row.get("group", "").strip()),
+            parse_weight(row.get("weight", "")),
+            split,
+        )
+
+    def _texts(self, at: Mapping[str, int], cells: Sequence[str]) -> dict[str, str]:
+        row = {name: _checked(name, cells[i]) for name, i in at.items()}
+        if self._comma:
+            row |= {name: _with_point(row[name]) for name in DECIMALS if name in row}
+        return row
 
 
 def _checked(name: str, text: str) -> str:

@@ -35,6 +35,7 @@ from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
 from arcage.images.decoder import decode, is_out_of_memory
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
+from arcage.images.pixels import pixels_sha256
 from arcage.types import U8, Face, ImageFaces
 
 THRESHOLD = 0.5
@@ -55,6 +56,8 @@ _MAX_HELD = 48 << 20
 """Decoded images of a task go through the other stages once they are larger, bytes."""
 _MAX_READ = 8 << 20
 """Encoded images of a task are looked up and decoded once they are larger, bytes."""
+_MAX_AHEAD = 256 << 20
+"""No other image is taken while those that wait for their results have more bytes in memory."""
 _PEEK_SECONDS = 1.0
 """Time in which a stream counts the images that worker processes could share, seconds."""
 _NO_MEMORY = "not enough memory for this image"
@@ -105,6 +108,10 @@ class _Decoded:
     sha256: str
     image: U8
     multi_frame: bool
+
+    @property
+    def key(self) -> _Key:
+        return self.number, self.sha256, self.multi_frame
 
 
 @dataclass(slots=True)
@@ -168,9 +175,9 @@ class Extractor:
         min_face: int = detect.DEFAULT_MIN_FACE,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
-        if min_face < detect.LOWEST_MIN_FACE:
-            raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face}")
-        self.min_face = min_face
+        if not hasattr(min_face, "__index__") or min_face < detect.LOWEST_MIN_FACE:
+            raise UsageError(f"min_face must be {detect.LOWEST_MIN_FACE} pixels or more, not {min_face!r}")
+        self.min_face = int(min_face)
         self.limits = limits
         self.variant = variant
         self.precision: Precision = precision
@@ -270,6 +277,12 @@ class Extractor:
         recorded = [model.dimension for model in self.pack.embedders if model.dimension is not None]
         return sum(recorded) if len(recorded) == len(self.pack.embedders) else self.networks.dimension
 
+    def close(self) -> None:
+        """Free the networks. They are loaded again when they are needed."""
+        with _LOADING:
+            self._engine = self._networks = None
+            self._failure = ""
+
     def extract(self, data: bytes) -> ImageFaces:
         """Return the faces of one encoded image. A broken image has the status ``unreadable``."""
         return next(iter(self.stream([(None, lambda: data)])))[1]
@@ -281,6 +294,7 @@ class Extractor:
         *,
         chunk: int | None = None,
         workers: Workers | None = None,
+        size_of: Callable[[Item], int] = lambda _: 0,
     ) -> Generator[tuple[Item, ImageFaces]]:
         """Yield the faces of many images, in their order.
 
@@ -295,6 +309,7 @@ class Extractor:
             chunk: at most twice as many images are taken from ``images`` before their results are; by default
                 enough for all workers.
             workers: worker processes, for many images; None for threads of this process.
+            size_of: returns the memory that an image takes before it is read, bytes.
 
         Yields:
             The value that identifies the image, and its faces. A broken image has the status ``unreadable``.
@@ -308,31 +323,38 @@ class Extractor:
         # One more than there are processors: a worker that waits for a network leaves its processor idle.
         at_work = processes.threads if processes is not None else cores() + 1
         pool = ThreadPoolExecutor(at_work, "arcage")
-        tasks: deque[tuple[Future[_Done[Item]], int]] = deque()
+        tasks: deque[tuple[Future[_Done[Item]], int, int]] = deque()
         stopped = threading.Event()
-        ahead, at_once = 0, 0
+        ahead, held, at_once = 0, 0, 0
+
+        def take(count: int) -> Iterator[tuple[Item, ReadImage]]:
+            nonlocal ahead, held
+            while count and held <= _MAX_AHEAD and (image := next(source, None)) is not None:
+                ahead, held, count = ahead + 1, held + size_of(image[0]), count - 1
+                yield image
 
         def submit() -> None:
-            nonlocal ahead
             limit = 2 * (chunk or max(CHUNK, at_work * self._most_at_once))
             if not at_once:  # one for each worker, until the size of the first image is known
                 limit = min(limit, at_work)
             # With a small chunk, a task for each processor. Only full tasks: a rest of one image would be
             # followed by more of them.
             count = max(1, min(at_once, limit // max(2, at_work - 1)))
-            while ahead + count <= limit and (part := list(islice(source, count))):
-                ahead += len(part)
-                tasks.append((pool.submit(self._extract_all, part, lookup, stopped, processes), len(part)))
+            before = held
+            while ahead + count <= limit and (part := list(take(count))):
+                future = pool.submit(self._extract_all, part, lookup, stopped, processes)
+                tasks.append((future, len(part), held - before))
+                before = held
 
         try:
             submit()
             while tasks:
-                future, count = tasks[0]
+                future, count, size = tasks[0]
                 done = future.result()
                 tasks.popleft()
                 # First: the next image of a camera comes later, or never.
                 yield from done.results
-                ahead -= count
+                ahead, held = ahead - count, held - size
                 # Many small images together, because passing a task to a thread and back takes time; large
                 # ones alone, so that no worker is left with several at the end.
                 at_once = min(self._most_at_once, max(1, _TASK_BYTES * count // max(1, done.size)))
@@ -343,7 +365,7 @@ class Extractor:
                 processes.close()
             pool.shutdown(wait=False, cancel_futures=True)
             # Only briefly: a thread may be waiting for a server.
-            running = [future for future, _ in tasks if not future.cancelled()]
+            running = [future for future, _, _ in tasks if not future.cancelled()]
             if not wait(running, timeout=_SHUTDOWN_SECONDS).not_done:
                 pool.shutdown()
 
@@ -442,7 +464,10 @@ class Extractor:
             if isinstance(image, ImageFaces):
                 failed[number] = image
             elif isinstance(image, _Decoded):
-                yield image
+                if find_known is not None or self.variant:
+                    image = replace(image, sha256=pixels_sha256(image.image))
+                if find_known is None or image.number not in find_known([image.key]):
+                    yield image
             else:
                 encoded.append(image)
                 size += len(image.data)

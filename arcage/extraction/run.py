@@ -80,13 +80,15 @@ def extract_images(
     """Yield the result for each image, in the order of ``sources``.
 
     Every file is read once, in a worker, even if the cache has the image: images are identified by
-    content only. New results are written to the cache, with the images' file names if ``names`` is set.
-    Closing the iterator writes what is pending. Raises the errors of :func:`extract_to_cache`.
+    content only, decoded pictures by their pixels. New results are written to the cache, with the images'
+    file names if ``names`` is set. Closing the iterator writes what is pending. Raises the errors of
+    :func:`extract_to_cache`.
     """
-    images = ((source, source.read) for source in sources)
+    images = ((source, source.content) for source in sources)
     known = cache.get if cache is not None else None
     writing = ShardWriter(cache) if cache is not None else nullcontext()
-    with writing as writer, closing(extractor.stream(images, known, workers=workers)) as results:
+    stream = extractor.stream(images, known, workers=workers, size_of=lambda source: source.size)
+    with writing as writer, closing(stream) as results:
         for source, image in results:
             from_cache = writer is not None and writer.add(image, source.name if names else None)
             yield Extracted(source, image, from_cache)

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from arcage.errors import LibraryError
 from arcage.heads.layers import Trees
 from arcage.types import F32, F64, Array
 
@@ -41,6 +42,23 @@ class Boosting:
     min_leaf: int = 20
 
 
+def load_lightgbm() -> Any:
+    """Return the module ``lightgbm``.
+
+    Raises:
+        LibraryError: a library of the system that it needs is missing.
+    """
+    try:
+        import lightgbm
+    except OSError as error:
+        # Its wheels contain no OpenMP runtime, and slim container images have none.
+        advice = "`apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` or `brew install libomp`"
+        raise LibraryError(
+            f"LightGBM cannot be loaded: {error}. Install its OpenMP runtime: {advice}"
+        ) from None
+    return lightgbm
+
+
 def dataset(features: F32, target: Array, weight: F32, start: F32 | None = None) -> Any:
     """Make a LightGBM dataset for any number of :func:`boost` calls; columns are binned once.
 
@@ -54,8 +72,7 @@ def dataset(features: F32, target: Array, weight: F32, start: F32 | None = None)
             which
             becomes part of the trees.
     """
-    import lightgbm
-
+    lightgbm = load_lightgbm()
     label = np.asarray(target, np.float32)
     return lightgbm.Dataset(features, label, weight=weight, init_score=start, params=BINS).construct()
 
@@ -100,7 +117,7 @@ def boost(
         report: called after each round with its number, from 1, and the mean loss of ``held_out`` (None
             without).
     """
-    import lightgbm
+    lightgbm = load_lightgbm()
 
     def loss(predictions: Array, faces: Any) -> tuple[str, float, bool]:
         return objective, mean_loss(objective, alpha, predictions, faces.get_label()), False

@@ -19,7 +19,8 @@ from arcage.graphs.builder import GraphBuilder
 from arcage.heads.distribution import HIGH, LEAST_SCALE, LOW, OLDEST, YOUNGEST
 from arcage.heads.layers import Kernel, Linear, Trees
 from arcage.heads.model import Adaptation, AgeModel, Calibration, Curves, GenderModel, Heads, Stacked
-from arcage.heads.store import heads_folder, named_heads
+from arcage.heads.place import heads_path
+from arcage.heads.store import named_heads
 from arcage.types import F32, F64, Array
 
 INPUT = "descriptors"
@@ -45,7 +46,7 @@ def export_heads(name: str, file: Path, *, overwrite: bool = False) -> Heads:
     """Write heads as an ONNX model; see :func:`write_onnx`.
 
     Args:
-        name: folder of the heads, or ``bundled``.
+        name: of the heads; see :func:`arcage.heads.store.named_heads`.
         file: the model.
         overwrite: replace a file that arcage did not write.
 
@@ -58,7 +59,7 @@ def export_heads(name: str, file: Path, *, overwrite: bool = False) -> Heads:
         HeadsError: the heads are damaged, or the package onnx is not installed.
         OutputError: the file cannot be written.
     """
-    check_exist({"": [heads_folder(name)]})
+    check_exist({"": [heads_path(name)]})
     check_replaceable(file, check_onnx_file, overwrite=overwrite)
     heads = named_heads(name)
     write_onnx(heads, file)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arcage.errors import UsageError
+from arcage.heads.boosting import load_lightgbm
 from arcage.heads.callbacks import Callback
 from arcage.heads.fit_age import fit_age
 from arcage.heads.fit_familiarity import fit_familiarity
@@ -62,6 +63,8 @@ def fit_heads(
     _check_weight(weight)
     age, gender = (np.where(weight > 0, y, np.float32(np.nan)) for y in (labels.age, labels.gender))
     check_labels(replace(labels, age=age, gender=gender), settings.folds, min_faces)
+    if settings.kind != "linear":
+        load_lightgbm()  # if this fails, it fails before minutes of work
 
     def make(attribute: Attribute, known: Array) -> Task:
         return make_task(

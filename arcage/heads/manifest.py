@@ -1,12 +1,11 @@
-"""Read ``manifest.json`` of heads, and check the form of what arcage reads from it."""
+"""Parse ``manifest.json`` of heads, and check the form of what arcage reads from it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from arcage._version import HEADS_READ
-from arcage.readers.strict_json import read_json
+from arcage.readers.strict_json import parse_json
 
 MAX_BYTES = 1 << 24
 """Limit of the size: 16 MiB. It grows with the number of subgroups; without any, it is 20 kB."""
@@ -55,17 +54,16 @@ class SchemaError(ValueError):
         self.schema = schema
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of heads.
+def parse_manifest(data: bytes) -> dict[str, Any]:
+    """Parse the manifest of heads.
 
     A description that is not as arcage writes it, such as ``training``, is left out.
 
     Raises:
-        OSError: the file cannot be read.
         SchemaError: the heads are from a newer version of arcage.
         ValueError: it is damaged. The message is short and has no path.
     """
-    manifest = read_json(path, max_bytes=MAX_BYTES)
+    manifest = parse_json(data, max_bytes=MAX_BYTES)
     if not isinstance(manifest, dict) or "schema" not in manifest:
         raise ValueError("the manifest has no schema")
     if type(manifest["schema"]) is not int or manifest["schema"] not in HEADS_READ:

@@ -369,7 +369,7 @@ class Heads:
     manifest: dict[str, Any]
     """Training data, settings, versions and metrics; the model card shows the same."""
     folder: Path | None = None
-    """The folder that the heads were loaded from."""
+    """The folder or packed file that the heads were loaded from."""
     familiarity: Familiarity | None = None
     """None for heads of older versions."""
 

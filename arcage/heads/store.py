@@ -1,4 +1,5 @@
-"""Heads on disk: ``manifest.json``, ``heads.npz``, ``images.npy`` and ``model-card.md`` in one folder.
+"""Heads on disk: ``manifest.json``, ``heads.npz``, ``images.npy`` and ``model-card.md`` in one folder, or in
+one file (:mod:`arcage.heads.packed`).
 
 The manifest has the sha256 of the arrays, which is checked before they are read. Nothing is unpickled. Trees
 are arrays too, not LightGBM's text format, whose parser aborts the process on a damaged file.
@@ -20,28 +21,40 @@ import numpy as np
 
 from arcage._version import ADAPTED_HEADS_SCHEMA, DISTRIBUTION_SCHEMA, HEADS_READ, HEADS_SCHEMA
 from arcage.errors import HeadsError
-from arcage.files import atomic_write, make_folder, reason
+from arcage.files import atomic_write, check_exist, check_replaceable, make_folder, reason, sha256_bytes
 from arcage.heads.distribution import LEVELS, Distribution
 from arcage.heads.familiarity import Familiarity
 from arcage.heads.layers import Arrays, Kernel, Layer, Linear, Trees, from_arrays, take, to_arrays
-from arcage.heads.manifest import SchemaError, read_manifest
+from arcage.heads.manifest import MAX_BYTES as MAX_MANIFEST
+from arcage.heads.manifest import SchemaError, parse_manifest
 from arcage.heads.model import Adaptation, AgeModel, Calibration, Curves, GenderModel, Heads, Stacked
+from arcage.heads.packed import (
+    ARRAYS,
+    CARD,
+    IMAGES,
+    MANIFEST,
+    check_packed_file,
+    packed_bytes,
+    read_heads_file,
+)
+from arcage.heads.place import BUNDLED_NAMES, HeadsPlace, heads_path
 from arcage.process.interrupt import uninterrupted
 from arcage.readers import npz
 from arcage.readers.npy import parse_npy
-from arcage.readers.regular_file import read_regular
 from arcage.types import Array
 
 BUNDLED = Path(__file__).parent / "default"
 """The folder of the bundled heads."""
-MANIFEST, ARRAYS, CARD, IMAGES = "manifest.json", "heads.npz", "model-card.md", "images.npy"
+MANIFEST_MARK = rb'"arrays": \{\s*"file": "heads.npz"'
+"""Regular expression by which a manifest that arcage wrote is recognised."""
 DIGEST = 5
 """Number of bytes of the sha256 that are stored for each training image. With 10^6 training images, another
 image is mistaken for one of them with a probability of 10^-6."""
 MAX_IMAGES = 1 << 26
 """Limit of the number of training images that are read, 67 million."""
-BUNDLED_NAMES = ("bundled", "wheel")
-"""Names of the bundled heads in place of a folder; ``wheel`` is the older one."""
+MAX_IMAGES_BYTES = MAX_IMAGES * DIGEST + 128
+MAX_CARD = 1 << 20
+"""Limit of the size of a model card."""
 STAGES = ("stage", "stage2")
 """Names of the kernels of a stack in the file of arrays."""
 LAST = ("point", "low", "high")
@@ -161,7 +174,7 @@ def fitted_images(heads: Heads) -> Array | None:
         return None
     path, remedy = heads.folder / IMAGES, "fit the heads again"
     try:
-        data = read_regular(heads.folder / _file(record, IMAGES), MAX_IMAGES * DIGEST + 128)
+        data = read_heads_file(heads.folder, _file(record, IMAGES), MAX_IMAGES_BYTES)
         if hashlib.sha256(data).hexdigest() != record["sha256"]:
             raise ValueError("sha256 differs")
         images = parse_npy(data)
@@ -174,53 +187,96 @@ def fitted_images(heads: Heads) -> Array | None:
     return images
 
 
-def heads_folder(name: str | None) -> str | None:
-    """Return the folder of heads; None for the bundled ones, whose names are in :data:`BUNDLED_NAMES`."""
-    return None if name in BUNDLED_NAMES else name
-
-
 def named_heads(name: str) -> Heads:
-    """Load heads from a folder, or the bundled ones by a name in :data:`BUNDLED_NAMES`.
+    """Load heads by what :func:`load_heads` takes, or the bundled ones by a name in :data:`BUNDLED_NAMES`.
 
     Raises like :func:`load_heads`.
     """
-    return load_heads(heads_folder(name))
+    return load_heads(None if name in BUNDLED_NAMES else name)
 
 
-def load_heads(folder: str | Path | None = None) -> Heads:
-    """Load heads from a folder; None for the bundled heads.
+def load_heads(name: str | Path | None = None) -> Heads:
+    """Load heads.
+
+    Args:
+        name: a folder, a file of :func:`pack_heads`, or the URL of such a file with its SHA-256, as in
+            ``https://host/heads.arcage#sha256=...``; None for the bundled heads.
 
     Raises:
-        HeadsError: the folder has no heads, or they are damaged or from a newer version.
+        HeadsError: there are no heads, or they are damaged or from a newer version.
+        RemoteError, OutputError, ArcageError: the file at a URL cannot be downloaded; see
+            :meth:`~arcage.heads.place.HeadsPlace.local`.
     """
-    folder = BUNDLED if folder is None else Path(folder)
+    place = HeadsPlace.parse(BUNDLED if name is None else name)
+    folder = place.local()
     if folder != BUNDLED:
         _check_folder(folder)
-    remedy = (
-        "reinstall them: pip install --force-reinstall --no-deps arcage"
-        if folder == BUNDLED
-        else f"fit them again with `arcage fit`, into {folder}"
-    )
+    remedy = _remedy(folder)
     try:
-        manifest = read_manifest(folder / MANIFEST)
-        data = read_regular(folder / _file(manifest["arrays"], ARRAYS), npz.MAX_BYTES)
+        manifest = parse_manifest(read_heads_file(folder, MANIFEST, MAX_MANIFEST))
+        data = read_heads_file(folder, _file(manifest["arrays"], ARRAYS), npz.MAX_BYTES)
     except SchemaError as error:
         raise HeadsError(
-            f"the heads in {folder} have the schema {str(error.schema)[:50]}, this version of arcage "
+            f"the heads in {place.path} have the schema {str(error.schema)[:50]}, this version of arcage "
             f"reads {', '.join(map(str, HEADS_READ))}; update arcage, or {remedy}"
         ) from None
     except FileNotFoundError as error:
         raise HeadsError(
-            f"no heads in {folder} ({Path(error.filename).name} is missing); {remedy}"
+            f"no heads in {place.path} ({Path(error.filename).name} is missing); {remedy}"
         ) from error
     except (OSError, ValueError) as error:
-        raise HeadsError(f"the heads in {folder} cannot be read ({error}); {remedy}") from error
+        raise HeadsError(f"the heads in {place.path} cannot be read ({error}); {remedy}") from error
     if hashlib.sha256(data).hexdigest() != manifest["arrays"]["sha256"]:
-        raise HeadsError(f"the heads in {folder} are damaged (sha256 differs); {remedy}")
+        raise HeadsError(f"the heads in {place.path} are damaged (sha256 differs); {remedy}")
     try:
         return replace(_heads(manifest, npz.parse_npz(data)), folder=folder)
     except (ValueError, KeyError) as error:
-        raise HeadsError(f"the heads in {folder} are damaged ({error}); {remedy}") from error
+        raise HeadsError(f"the heads in {place.path} are damaged ({error}); {remedy}") from error
+
+
+def pack_heads(name: str, file: Path, *, overwrite: bool = False) -> str:
+    """Write heads as one file.
+
+    Args:
+        name: of the heads; see :func:`named_heads`.
+        file: to write; its name ends in ``.arcage``.
+        overwrite: replace a file that arcage did not write.
+
+    Returns:
+        The SHA-256 of the file. The same heads always have the same one.
+
+    Raises:
+        UsageError: there are no such heads, or the name of the file has another ending.
+        ForeignFileError: arcage did not write the existing file.
+        HeadsError: the heads are damaged.
+        OutputError: the file cannot be written.
+    """
+    check_exist({"": [heads_path(name)]})
+    check_replaceable(file, check_packed_file, overwrite=overwrite)
+    heads = named_heads(name)
+    fitted_images(heads)  # verifies them
+    folder = heads.folder or BUNDLED
+    limits = {MANIFEST: MAX_MANIFEST, ARRAYS: npz.MAX_BYTES, CARD: MAX_CARD, IMAGES: MAX_IMAGES_BYTES}
+    files = {}
+    for each, limit in limits.items():
+        try:
+            files[each] = read_heads_file(folder, each, limit)
+        except FileNotFoundError:  # the card and the images may have been deleted
+            continue
+        except (OSError, ValueError) as error:
+            raise HeadsError(f"cannot read {folder / each}: {error}") from error
+    data = packed_bytes(files)
+    with atomic_write(file) as opened:
+        opened.write(data)
+    return sha256_bytes(data)
+
+
+def _remedy(folder: Path) -> str:
+    if folder == BUNDLED:
+        return "reinstall them: pip install --force-reinstall --no-deps arcage"
+    if folder.is_file():
+        return "pack them again with `arcage heads pack`, and copy the whole file"
+    return f"fit them again with `arcage fit`, into {folder}"
 
 
 def _file(record: dict[str, Any], name: str) -> str:
@@ -231,13 +287,15 @@ def _file(record: dict[str, Any], name: str) -> str:
 
 
 def _check_folder(folder: Path) -> None:
-    name_one = "name a folder that `arcage fit` wrote"
+    name_one = "name a folder that `arcage fit` wrote, or a file of `arcage heads pack`"
+    if folder.is_file():
+        return
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:
-        raise HeadsError(f"there is no folder {folder}: {name_one}") from None
+        raise HeadsError(f"there is no folder or file {folder}: {name_one}") from None
     except NotADirectoryError:
-        raise HeadsError(f"{folder} is a file: {name_one}") from None
+        raise HeadsError(f"{folder} is neither a folder nor a file: {name_one}") from None
     except OSError as error:
         raise HeadsError(f"cannot read the folder {folder}: {reason(error)}; {name_one}") from error
     if not names & {MANIFEST, ARRAYS, CARD}:

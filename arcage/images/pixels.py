@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
+
+from arcage.types import U8
 
 _TRANSFORMS: dict[int, Callable[[Any], Any]] = {
     1: lambda image: image,
@@ -26,6 +29,21 @@ _STRIP_PIXELS = 1 << 20
 def apply_orientation(image: Any, orientation: int) -> Any:
     """Apply an EXIF orientation, 1 to 8. An upright image (1) is not copied."""
     return _TRANSFORMS[orientation](image)
+
+
+def pixels_sha256(image: U8) -> str:
+    """Return a digest that identifies a decoded picture in a cache, 64 hexadecimal digits.
+
+    It is of the text ``RGB 640x480`` (width and height), a line end and the pixels, so it differs from that
+    of the file which the picture was decoded from.
+
+    Args:
+        image: shape (height, width, 3), uint8, RGB.
+    """
+    height, width = image.shape[:2]
+    digest = hashlib.sha256(f"RGB {width}x{height}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 def bgr_to_rgb(image: Any, depth: int = 16) -> Any:

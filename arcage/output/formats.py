@@ -1,127 +1,148 @@
-"""Write rows as CSV, JSON lines, Parquet or a terminal table, one after the other."""
+"""Write rows in any format, one after the other."""
 
 from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, cast
+from typing import IO, Any, NoReturn, cast
 
-from arcage.errors import ForeignFileError, OutputError, UsageError
+from arcage.errors import ForeignFileError, OutputError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
+from arcage.output.coco import DESCRIPTION as COCO_DESCRIPTION
+from arcage.output.coco import write_coco
+from arcage.output.fiftyone import write_fiftyone
+from arcage.output.json_text import write_array, write_lines
+from arcage.output.label_studio import write_label_studio
+from arcage.output.registry import FormatName, file_format, format_of
 from arcage.output.rows import (
     COLUMNS,
     DECIMALS,
     MORE_COLUMNS,
     OLD_COLUMNS,
-    json_row,
     more_values,
     text_cells,
     values,
 )
 from arcage.output.table import write_table
 from arcage.process.streams import discard_output
-from arcage.text import csv_writer, visible, visible_json
+from arcage.text import csv_writer, visible
 from arcage.types import Prediction
 
-Format = Literal["table", "csv", "excel-csv", "jsonl", "parquet"]
 Write = Callable[[Sequence[Prediction]], None]
-"""Writes more rows."""
-
-SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+"""Writes more rows: all of an image at once, in formats that describe images."""
 
 _ROWS_PER_GROUP = 1 << 14
-
-
-def format_of(path: Path) -> Format:
-    """Return the format of a file, by its suffix.
-
-    Raises:
-        UsageError: the suffix is unknown.
-    """
-    try:
-        return SUFFIXES[path.suffix.lower()]
-    except KeyError:
-        known = ", ".join(SUFFIXES)
-        raise UsageError(f"cannot tell the format of {path}: end its name in one of {known}") from None
 
 
 def check_rows_file(path: Path) -> None:
     """Check whether :func:`write_file` may write ``path``.
 
-    Results of arcage are recognised by their columns; changes in their rows are not detected.
+    Results of arcage are recognised by their columns or their first keys; changes in their rows are not
+    detected. A workbook that another program has saved is not one of arcage.
 
     Raises:
         UsageError: the suffix is unknown.
         ForeignFileError: arcage did not write the existing file.
     """
     format_ = format_of(path)
-    refuse_foreign(_MARKS[format_], path)
-    if format_ == "parquet" and os.path.isfile(path) and path.stat().st_size:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    if format_ in _MARKS:
+        refuse_foreign(_MARKS[format_], path)
+    if not os.path.isfile(path):
+        return
+    own = True
+    if format_ == "parquet":
+        own = _is_own_parquet(path)
+    elif format_ == "xlsx":
+        from arcage.output.excel import is_own_workbook
 
-        try:
-            names = pq.read_schema(path).names
-            own = names[: len(OLD_COLUMNS)] == list(OLD_COLUMNS) and all(
-                re.fullmatch(MORE_COLUMNS, name) for name in names[len(OLD_COLUMNS) :]
-            )
-        except (pa.ArrowException, OSError):
-            own = False
-        if not own:
-            raise ForeignFileError(path)
+        own = is_own_workbook(path)
+    if not own:
+        raise ForeignFileError(path)
 
 
-_MARKS = {
-    "csv": csv_mark(OLD_COLUMNS, MORE_COLUMNS),
-    # A table with additional keys was not written by arcage.
-    "jsonl": rb"\A\{"
+def _is_own_parquet(path: Path) -> bool:
+    if not path.stat().st_size:
+        return True
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return False
+    return names[: len(OLD_COLUMNS)] == list(OLD_COLUMNS) and all(
+        re.fullmatch(MORE_COLUMNS, name) for name in names[len(OLD_COLUMNS) :]
+    )
+
+
+# A table with additional keys was not written by arcage.
+_JSON_ROW = (
+    rb"\{"
     + b", ".join(rb'"%b": (null|[-+.e\d]+|"(\\.|[^"\\])*")' % name.encode() for name in OLD_COLUMNS)
     + rb'(, "(%b)": (null|[-+.e\d]+))*' % MORE_COLUMNS.encode()
-    + rb"\}\r?(\n|\Z)",
+    + rb"\}"
+)
+_MARKS: dict[FormatName, bytes] = {
+    "csv": csv_mark(OLD_COLUMNS, MORE_COLUMNS),
+    "jsonl": rb"\A" + _JSON_ROW + rb"\r?(\n|\Z)",
+    "json": b"|".join(
+        rb"\A" + start
+        for start in (
+            rb"\[\n\]\n\Z",
+            rb"\[\n" + _JSON_ROW + rb"(,\n|\n\]\n\Z)",
+            rb'\{"info": \{"description": "%b"' % COCO_DESCRIPTION.encode(),
+            rb'\[\n\{"data": \{"image": "(\\.|[^"\\])*", "path": "(\\.|[^"\\])*", "status": "',
+            rb'\{"labels": \{\n("(\\.|[^"\\])*": (null|\[\]|\[\{"label": "face", )|\}\}\n\Z)',
+        )
+    ),
     "parquet": rb"PAR1\Z",
 }
 
 
 @contextmanager
-def write_file(path: Path, *, excel: bool = False, more: Sequence[str] = ()) -> Iterator[Write]:
-    """Write a file of rows in the format of its suffix.
+def write_file(path: Path, name: FormatName | None = None, *, more: Sequence[str] = ()) -> Iterator[Write]:
+    """Write a file of rows.
 
     The file is complete or not written at all: it replaces ``path`` when the ``with`` block ends, and an
     exception leaves an existing file unchanged.
 
     Args:
-        excel: begin CSV with a byte-order mark, without which Excel does not recognise UTF-8.
+        path: the file.
+        name: of the format; None for that of the suffix.
         more: names of additional columns.
 
     Raises:
-        UsageError: the suffix is unknown.
+        UsageError: the suffix is unknown or not that of the format, or the format needs a package.
         OutputError: the file cannot be written.
     """
-    format_ = format_of(path)
+    format_ = file_format(path, name).name
     if format_ == "parquet":
         with atomic_write(path) as file, _parquet(file, more) as write:
+            yield write
+    elif format_ == "xlsx":
+        from arcage.output.excel import write_excel
+
+        with atomic_write(path) as file, write_excel(file, more) as write:
             yield write
     else:
         with atomic_write(path, "w") as text:
             cast(io.TextIOWrapper, text).reconfigure(errors=_UNDECODABLE)
-            yield write_text(text, "excel-csv" if excel and format_ == "csv" else format_, more)
+            with open_text(text, format_, more, path=path) as write:
+                yield write
 
 
 @contextmanager
-def write_stdout(
-    format_: Literal["table", "csv", "excel-csv", "jsonl"], *, more: Sequence[str] = (), interval: float = 90
-) -> Iterator[Write]:
+def write_stdout(format_: FormatName, *, more: Sequence[str] = (), interval: float = 90) -> Iterator[Write]:
     """Write rows to standard output and flush after each call.
 
     Args:
-        format_: of the rows.
+        format_: of the rows; one that can be printed.
         more: names of additional columns.
         interval: level of the interval for the heading of a table, percent.
 
@@ -132,14 +153,17 @@ def write_stdout(
     if format_ != "table" and isinstance(sys.stdout, io.TextIOWrapper):
         # Data is read by other programs; a table keeps the encoding of the terminal.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    with _flushed_stdout():
-        write = write_text(sys.stdout, format_, more, interval)
-
-    def write_through(rows: Sequence[Prediction]) -> None:
+    with ExitStack() as stack:
         with _flushed_stdout():
-            write(rows)
+            write = stack.enter_context(open_text(sys.stdout, format_, more, interval))
 
-    yield write_through
+        def write_through(rows: Sequence[Prediction]) -> None:
+            with _flushed_stdout():
+                write(rows)
+
+        yield write_through
+        with _flushed_stdout():
+            stack.close()
 
 
 def print_stdout(text: str) -> None:
@@ -174,16 +198,51 @@ def raise_stdout_error(error: OSError) -> NoReturn:
 _UNDECODABLE = "backslashreplace"
 
 
-def write_text(file: IO[str], format_: Format, more: Sequence[str] = (), interval: float = 90) -> Write:
-    """Return a function that writes rows in a text format into an open file; write the header at once.
+@contextmanager
+def open_text(
+    file: IO[str],
+    format_: FormatName,
+    more: Sequence[str] = (),
+    interval: float = 90,
+    path: Path | None = None,
+) -> Iterator[Write]:
+    """Yield a function that writes rows in a text format into an open file.
 
-    The other arguments are those of :func:`write_stdout`.
+    Args:
+        file: receives the start at once, and the end when the ``with`` block ends without an exception.
+        format_: of the rows; one that can be printed.
+        more: names of additional columns.
+        interval: level of the interval for the heading of a table, percent.
+        path: of the file, for temporary files beside it; None for standard output.
+    """
+    if format_ == "json":
+        with write_array(file, more) as write:
+            yield write
+    elif format_ == "coco":
+        with write_coco(file, more, path) as write:
+            yield write
+    elif format_ == "label-studio":
+        with write_label_studio(file) as write:
+            yield write
+    elif format_ == "fiftyone":
+        with write_fiftyone(file, more) as write:
+            yield write
+    else:
+        yield write_text(file, format_, more, interval)
+
+
+def write_text(file: IO[str], format_: FormatName, more: Sequence[str] = (), interval: float = 90) -> Write:
+    """Return a function that writes rows as a table, CSV or JSON lines into an open file, which have no end.
+
+    The header is written at once. The arguments are those of :func:`open_text`.
     """
     if format_ == "jsonl":
-        return _jsonl(file, more)
+        return write_lines(file, more)
+    if format_ == "table":
+        return write_table(file, more, interval)
     if format_ == "excel-csv":
         file.write("\ufeff")
-    return write_table(file, more, interval) if format_ == "table" else _csv(file, more)
+    return _csv(file, more)
 
 
 def _csv(file: IO[str], more: Sequence[str]) -> Write:
@@ -193,14 +252,6 @@ def _csv(file: IO[str], more: Sequence[str]) -> Write:
     writer.writerow((*COLUMNS, *more))
     cells = text_cells(COLUMNS, more)
     return lambda rows: writer.writerows(map(cells, rows))
-
-
-def _jsonl(file: IO[str], more: Sequence[str]) -> Write:
-    def write(rows: Sequence[Prediction]) -> None:
-        for row in rows:
-            file.write(visible_json(json.dumps(json_row(row, more), ensure_ascii=False)) + "\n")
-
-    return write
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 from arcage.errors import UsageError
@@ -35,6 +36,11 @@ class Selection:
     under: Sequence[int] = ()
 
     def __post_init__(self) -> None:
+        for name in ("min_score", "max_width", "min_confidence", "min_familiarity", "interval"):
+            if not _is_number(value := getattr(self, name)):
+                raise UsageError(f"{name} is a number, not {value!r}")
+        if isinstance(self.under, str) or not isinstance(self.under, Iterable):
+            raise UsageError(f"under is a whole number of years, or a list of them, not {self.under!r}")
         if self.faces not in get_args(Faces):
             raise UsageError(f"faces is one of {', '.join(get_args(Faces))}, not {self.faces!r}")
         if not 0 <= self.min_score <= 1:
@@ -47,9 +53,10 @@ class Selection:
             raise UsageError(f"min_familiarity is between 0 and 1, not {self.min_familiarity}")
         if not 1 <= self.interval <= 100 * HIGHEST_LEVEL:
             raise UsageError(f"interval is between 1 and {100 * HIGHEST_LEVEL:g}, not {self.interval:g}")
-        if wrong := [age for age in self.under if not (YOUNGEST < age <= OLDEST and age == int(age))]:
-            raise UsageError(f"under is a whole number of years from 1 to {OLDEST:.0f}, not {wrong[0]}")
-        object.__setattr__(self, "under", tuple(dict.fromkeys(map(int, self.under))))
+        ages = tuple(self.under)
+        if wrong := [age for age in ages if not (_is_number(age) and _is_whole_age(age))]:
+            raise UsageError(f"under is a whole number of years from 1 to {OLDEST:.0f}, not {wrong[0]!r}")
+        object.__setattr__(self, "under", tuple(dict.fromkeys(map(int, ages))))
 
     def check(self, heads: Heads) -> None:
         """Check that heads have what the fields need.
@@ -74,3 +81,11 @@ class Selection:
             interval=self.interval,
             under=self.under,
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_whole_age(age: float) -> bool:
+    return YOUNGEST < age <= OLDEST and age == int(age)

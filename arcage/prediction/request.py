@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
+from arcage.output.registry import FormatName
 from arcage.output.rows import under_column
 from arcage.sources.inputs import Inputs, named_inputs
 
 if TYPE_CHECKING:
     from arcage.output.selection import Faces
-
-Format = Literal["table", "csv", "excel-csv", "jsonl"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +27,8 @@ class PredictRequest:
     """Number of a camera to predict instead of ``inputs``."""
     out: Path | None = None
     """File for the rows; None for standard output."""
-    format: Format | None = None
-    """Format of the rows; by default that of ``out``, a table on a terminal, or CSV."""
+    format: FormatName | None = None
+    """Format of the rows; by default that of the suffix of ``out``, a table on a terminal, or CSV."""
     annotate: Path | None = None
     """Folder for pictures and videos with boxes and labels."""
     report: Path | None = None
@@ -47,7 +46,7 @@ class PredictRequest:
     """As for :class:`arcage.Predictor`, or ``cuda:all`` for all GPUs."""
     workers: int | None = None
     """Number of worker processes for many images, 1 for none; None for the default of the device."""
-    heads: Path | None = None
+    heads: str | Path | None = None
     cache: Path | None = None
     faces: Faces = "all"
     min_score: float = 0.0

@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.files import check_exist, check_replaceable
-from arcage.output.formats import Write, check_rows_file, format_of, write_file, write_stdout
+from arcage.heads.place import heads_path
+from arcage.output.formats import Write, check_rows_file, write_file, write_stdout
+from arcage.output.label_studio import CONFIG
 from arcage.output.progress import ShowProgress, no_progress
+from arcage.output.registry import OutputFormat, file_format, printed_format
 from arcage.output.summary import Summary
 from arcage.prediction.request import PredictRequest
 from arcage.prediction.write import write_predictions
 from arcage.sources.inputs import STDIN
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
+from arcage.sources.suffixes import is_video
+from arcage.sources.url import is_url
 from arcage.text import counted
 from arcage.types import Prediction
 
@@ -62,7 +67,7 @@ def predict(
         KeyboardInterrupt: raised again after the finished rows are written.
         ArcageError: as :class:`arcage.Predictor`.
     """
-    check_exist({"heads": [request.heads]})
+    check_exist({"heads": [heads_path(request.heads)]})
     outputs = _checked_outputs(request)
     # Imported here, after all checks of the arguments, because NumPy is slow to load.
     from arcage.embedder.engines.gpus import named_gpus
@@ -105,6 +110,10 @@ def predict(
         report(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {request.annotate}")
     if request.report is not None:
         report(f"report: {request.report}")
+    if request.format == "label-studio":
+        report("the labelling configuration for the project in Label Studio:")
+        for line in CONFIG.splitlines():
+            report(line)
     return summary
 
 
@@ -148,18 +157,34 @@ def _checked_outputs(request: PredictRequest) -> _Outputs:
 
 def _rows_output(request: PredictRequest) -> AbstractContextManager[Write]:
     """Choose the format of the rows."""
-    out, format_ = request.out, request.format
+    out = request.out
     if out is None:
-        return write_stdout(
-            format_ or ("table" if sys.stdout.isatty() else "csv"),
-            more=request.more,
-            interval=request.interval,
-        )
-    excel = format_ == "excel-csv"
-    if format_ is not None and ("csv" if excel else format_) != format_of(out):
-        raise UsageError(f"`out` {out} sets the format; leave out `format` {format_}")
+        format_ = printed_format(request.format or ("table" if sys.stdout.isatty() else "csv"))
+        _check_images(format_, request)
+        return write_stdout(format_.name, more=request.more, interval=request.interval)
+    format_ = file_format(out, request.format)
+    _check_images(format_, request)
+    if format_.name == "xlsx":
+        from arcage.output.excel import check_excel
+
+        check_excel()
     check_replaceable(out, check_rows_file, overwrite=request.overwrite)
-    return write_file(out, excel=excel, more=request.more)
+    return write_file(out, format_.name, more=request.more)
+
+
+def _check_images(format_: OutputFormat, request: PredictRequest) -> None:
+    """Raise UsageError if a format cannot hold what is named."""
+    if not format_.images_only:
+        return
+    video = next(filter(is_video, request.inputs.arguments), None)
+    if request.webcam is not None or video is not None:
+        raise UsageError(
+            f"`format` {format_.name} describes images, not {video or 'a camera'}: write CSV, Excel, JSON or "
+            "Parquet"
+        )
+    url = next(filter(is_url, request.inputs.arguments), None)
+    if format_.name == "fiftyone" and url is not None:
+        raise UsageError(f"FiftyOne opens files, not {url}: download the images first")
 
 
 def _predictor(request: PredictRequest, device: str) -> Predictor:
@@ -226,8 +251,8 @@ class _Stream:
         return self._images(sources)
 
     def _images(self, sources: Iterable[Source]) -> Rows:
-        for is_video, group in groupby(sources, key=lambda source: source.video and not source.error):
-            if is_video:
+        for videos, group in groupby(sources, key=lambda source: source.video and not source.error):
+            if videos:
                 for source in group:
                     yield source, self._videos.predict(source)
             else:

@@ -31,17 +31,31 @@ def read(url: str) -> bytes:
             :data:`~arcage.files.MAX_FILE_BYTES`.
         RemoteError: the server cannot be reached, or refuses the credentials.
     """
+    data = read_object(url, MAX_FILE_BYTES)
+    if is_http(url) and re.match(rb"\s*<(!doctype html|html)", data[:200], re.IGNORECASE):
+        raise ImageError("a web page, not an image; an index page of images is a folder: end its URL in /")
+    return data
+
+
+def read_object(url: str, max_bytes: int) -> bytes:
+    """Return the content of one object of any kind.
+
+    Args:
+        url: of the object.
+        max_bytes: limit of the size.
+
+    Raises:
+        ImageError, RemoteError: as :func:`read`.
+    """
     try:
         location = _locate(url)
         if location.is_local:
             return read_bytes(location.key)
-        data = _send(url, lambda: _content(location))
+        data = _send(url, lambda: _content(location, max_bytes))
     except ABSENT:
         raise ImageError("no such file") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ImageError(_too_large())
-    if is_http(url) and re.match(rb"\s*<(!doctype html|html)", data[:200], re.IGNORECASE):
-        raise ImageError("a web page, not an image; an index page of images is a folder: end its URL in /")
+    if len(data) > max_bytes:
+        raise ImageError(_too_large(max_bytes))
     return data
 
 
@@ -141,26 +155,26 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
 
-def _too_large() -> str:
-    return f"too large: the limit is {MAX_FILE_BYTES:,} bytes"
+def _too_large(limit: int) -> str:
+    return f"too large: the limit is {limit:,} bytes"
 
 
-def _content(at: Location) -> bytes:
-    """Return at most one byte more than :data:`MAX_FILE_BYTES`."""
-    most = MAX_FILE_BYTES + 1
+def _content(at: Location, limit: int) -> bytes:
+    """Return at most one byte more than ``limit``."""
+    most = limit + 1
     try:
         if is_http(at.url):
             from arcage.sources.http import read_start
 
-            return read_start(at.system, at.key, most, limit=MAX_FILE_BYTES, too_large=_too_large())
+            return read_start(at.system, at.key, most, limit=limit, too_large=_too_large(limit))
         if hasattr(at.system, "_call_s3"):
             from arcage.sources import s3
 
             return s3.read(
                 at.system,
                 at.key,
-                limit=MAX_FILE_BYTES,
-                too_large=_too_large(),
+                limit=limit,
+                too_large=_too_large(limit),
                 seconds=at.timeout["timeout"],
             )
         # With a range, the size is not requested first.

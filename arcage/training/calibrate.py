@@ -12,9 +12,9 @@ from arcage.evaluation.distribution import evaluate_distribution
 from arcage.evaluation.metrics import compute_metrics
 from arcage.heads.callbacks import Report
 from arcage.heads.model import Heads, Predictions
+from arcage.heads.packed import CARD, read_heads_file
 from arcage.heads.recalibrate import CONFIDENCE, expected_coverage, recalibrate_heads
-from arcage.heads.store import CARD, digests, fitted_images, save_heads
-from arcage.readers.regular_file import read_regular
+from arcage.heads.store import MAX_CARD, digests, fitted_images, save_heads
 from arcage.report.boosting_curves import write_curves
 from arcage.text import percent
 from arcage.training.calibration_text import ROWS
@@ -23,8 +23,6 @@ from arcage.training.model_card import calibrated_card
 from arcage.training.options import CalibrateOptions
 from arcage.training.overlap import fitted_words
 from arcage.types import Labels
-
-_MAX_CARD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +79,7 @@ def _card(heads: Heads) -> str:
     if heads.folder is None:
         return ""
     try:
-        return read_regular(heads.folder / CARD, _MAX_CARD).decode("utf-8", "replace")
+        return read_heads_file(heads.folder, CARD, MAX_CARD).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from arcage.errors import ForeignFileError, HeadsError
 from arcage.files import refuse_foreign
+from arcage.heads.packed import ARRAYS, CARD, IMAGES, MANIFEST
 from arcage.heads.search import TRIALS
-from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST
+from arcage.heads.store import MANIFEST_MARK
 from arcage.report.boosting_curves import EVENTS, JSON, PNG
 
 
@@ -20,7 +21,7 @@ def check_heads_folder(folder: Path) -> None:
     """
     if not os.path.isdir(folder):
         return
-    refuse_foreign(rb'"arrays": \{\s*"file": "heads.npz"', folder / MANIFEST)
+    refuse_foreign(MANIFEST_MARK, folder / MANIFEST)
     refuse_foreign(rb"\A# Model card: age and gender heads\r?\n", folder / CARD)
     refuse_foreign(rb'\A\{"curves": \[', folder / JSON)
     # An interrupted fit may have left files without a manifest.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from arcage.errors import UsageError
 from arcage.files import check_exist
-from arcage.heads.store import heads_folder
+from arcage.heads.place import heads_path
 from arcage.training.load import LabelledRequest, label_files
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class FitRequest(LabelledRequest):
     """Folder for the heads."""
     kind: Kind = "boosted"
     base: str | None = None
-    """Heads to adapt instead of fitting new ones: a folder, or ``bundled``."""
+    """Heads to adapt instead of fitting new ones, as for :func:`arcage.heads.store.named_heads`."""
     reference: tuple[Path, str] | None = None
     """A cache and labels of other faces, on which the adapted heads are evaluated too."""
     forget: float | None = None
@@ -74,15 +74,15 @@ class FitRequest(LabelledRequest):
         others: list[str | Path | None] = (
             [] if self.reference is None else [self.reference[0], *label_files([self.reference[1]])]
         )
-        return {**LabelledRequest.paths(self), "base": [heads_folder(self.base)], "reference": others}
+        return {**LabelledRequest.paths(self), "base": [heads_path(self.base)], "reference": others}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateRequest(LabelledRequest):
     """Labelled faces, the heads to evaluate on them, and a place for the results."""
 
-    heads: Path | None = None
-    """Folder of the heads; None for the bundled ones."""
+    heads: str | Path | None = None
+    """The heads, as for :func:`arcage.heads.store.load_heads`; None for the bundled ones."""
     holdout: float = 0.0
     """As for the fit of the heads."""
     out: Path | None = None
@@ -100,8 +100,8 @@ class CalibrateRequest(LabelledRequest):
 
     out: Path
     """Folder for the calibrated heads."""
-    heads: Path | None = None
-    """Folder of the heads; None for the bundled ones."""
+    heads: str | Path | None = None
+    """The heads, as for :func:`arcage.heads.store.load_heads`; None for the bundled ones."""
     seed: int = 0
     overwrite: bool = False
     """Replace files that arcage did not write."""
@@ -113,7 +113,7 @@ class CompareRequest(LabelledRequest):
 
     heads_a: str
     heads_b: str
-    """Folders, or ``bundled``."""
+    """As for :func:`arcage.heads.store.named_heads`."""
     holdout: float = 0.0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from arcage.audit.describe import describe
@@ -21,8 +20,9 @@ from arcage.evaluation.metrics import evaluate as evaluate_predictions
 from arcage.files import atomic_write, check_exist, check_replaceable, refuse_foreign
 from arcage.heads.callbacks import Callback
 from arcage.heads.model import Heads
+from arcage.heads.place import heads_path, short_name
 from arcage.heads.settings import Settings
-from arcage.heads.store import heads_folder, load_heads, named_heads
+from arcage.heads.store import load_heads, named_heads
 from arcage.report.evaluation_report import HTML, Evaluation, check_report_files, write_report
 from arcage.report.labels_report import HTML as LABELS_HTML
 from arcage.report.labels_report import check_label_report_files, faces_shown, write_label_report
@@ -126,7 +126,7 @@ def calibrate(
         ForeignFileError: the folder holds files that arcage did not write.
         CacheError, HeadsError, OutputError: a cache, the heads or the output cannot be read or written.
     """
-    check_exist({**request.paths(), "heads": [request.heads]})
+    check_exist({**request.paths(), "heads": [heads_path(request.heads)]})
     check_replaceable(request.out, check_heads_folder, overwrite=request.overwrite)
     extractor = embedder.Extractor(request.pack)
     heads = load_heads(request.heads)
@@ -134,7 +134,7 @@ def calibrate(
     labelled = load_labelled(request, extractor, report=report, warn=warn)
     options = CalibrateOptions(
         base=heads,
-        base_name="bundled" if request.heads is None else request.heads.name,
+        base_name=short_name(request.heads),
         labels=labelled.labels,
         out=request.out,
         seed=request.seed,
@@ -158,7 +158,7 @@ def _adapt(request: FitRequest, report: Say, warn: Say) -> FitResult:
         reference = load_labelled(others, extractor, report=report, warn=warn)
     options = AdaptOptions(
         base=heads,
-        base_name=Path(base).name,
+        base_name=short_name(base),
         pack=extractor.pack,
         labels=labelled.labels,
         out=request.out,
@@ -225,7 +225,7 @@ def evaluate(
     """
     if request.out is not None and request.out.suffix.lower() != ".json":
         raise UsageError(f"the metrics are written as JSON: end the name of `out` {request.out} in .json")
-    check_exist({**request.paths(), "heads": [request.heads]})
+    check_exist({**request.paths(), "heads": [heads_path(request.heads)]})
     if request.out is not None:
         check_replaceable(
             request.out, lambda path: refuse_foreign(EVALUATION_MARK, path), overwrite=request.overwrite
@@ -286,7 +286,7 @@ def compare(
     Raises:
         UsageError, CacheError, HeadsError: as :func:`evaluate`.
     """
-    check_exist({"": [heads_folder(request.heads_a), heads_folder(request.heads_b)], **request.paths()})
+    check_exist({"": [heads_path(request.heads_a), heads_path(request.heads_b)], **request.paths()})
     extractor = embedder.Extractor(request.pack)
     a, b = (_named_heads(name, extractor) for name in (request.heads_a, request.heads_b))
     labelled = load_labelled(request, extractor, report=report, warn=warn)

@@ -25,11 +25,14 @@ from arcage.data.labelled import LabelledFaces
 from arcage.embedder.extractor import Extractor
 from arcage.evaluation import assurance_text
 from arcage.evaluation.assurance import age_assurance
-from arcage.evaluation.metrics import as_table, evaluate
+from arcage.evaluation.metrics import as_table, compute_metrics, evaluate
 from arcage.heads.model import Heads
 from arcage.heads.store import load_heads
 from arcage.sources.walk import walk
 from arcage.training.evaluate import evaluate_labelled, predict_labelled
+
+ADULTS = 21, 60
+"""Range of ages in years to which many papers restrict UTKFace."""
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
@@ -38,6 +41,7 @@ def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
     held_out = faces.select(mask)
     predictions = predict_labelled(heads, held_out)
     error = np.abs(np.round(predictions.age) - held_out.age)
+    adult = (held_out.age >= ADULTS[0]) & (held_out.age <= ADULTS[1])
     return {
         "data": f"UTKFace, ages {faces.age.min():.0f}-{faces.age.max():.0f}",
         "split": f"{mask.sum():,} faces held out by content, fitted on {(~mask).sum():,} others",
@@ -46,6 +50,7 @@ def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:
         "images": asdict(faces.counts),
         # Labels are whole years, so a prediction of 25.4 years has an error of 0.4 at least.
         "whole_years": {"mae": float(error.mean()), "cs5": float((error <= 5).mean())},
+        "adults": compute_metrics(predictions.select(adult), held_out.select(adult).labels()),
         **evaluate(predictions, held_out.labels()),
         "age_assurance": age_assurance(predictions, held_out.labels(), asdict(faces.counts)),
     }
@@ -93,6 +98,12 @@ def say(result: dict[str, Any]) -> None:
     if "whole_years" in result:
         whole = result["whole_years"]
         print(f"ages rounded to whole years: MAE {number(whole['mae'])}, CS@5 {share(whole['cs5'])}")
+    if "adults" in result:
+        r = result["adults"]
+        print(
+            f"ages {ADULTS[0]} to {ADULTS[1]}, {r['n_age']:,} faces: MAE {number(r['mae'])}, CS@5 "
+            f"{share(r['cs5'])}, gender {share(r['gender_accuracy'])}"
+        )
     if result.get("age_assurance"):
         print(assurance_text.as_text(assurance_text.summary(result["age_assurance"])))
 

@@ -96,4 +96,4 @@ def test_a_zip_that_takes_too_long_has_a_row_for_each_photo(
         rows = server.batch(zipped({f"{i:02}.jpg": image(face(30)) for i in range(40)})).rows
     assert [row["path"] for row in rows] == [f"{i:02}.jpg" for i in range(40)]
     assert rows[0]["age"] == 30
-    assert rows[-1]["error"] == "skipped: the limit of 0.25 seconds for one zip is over"
+    assert rows[-1]["error"] == "skipped: the limit of 0.25 seconds for one request is over"

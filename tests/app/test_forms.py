@@ -12,7 +12,11 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 from appserver import FIELD, FILE, MULTIPART, Server, form  # noqa: E402
 
-from arcage.app.forms import FormError, only_file  # noqa: E402
+from arcage.app.forms import FormError, files_in  # noqa: E402
+
+
+def read(body: bytes, kind: str) -> list[tuple[str, bytes]]:
+    return [(file.name, file.read()) for file in files_in(body, kind)]
 
 
 def test_bytes_in_a_form_are_unchanged() -> None:
@@ -25,9 +29,14 @@ def test_bytes_in_a_form_are_unchanged() -> None:
         b"\n--XX\n",
         bytes(range(256)) * 99,
     ):
-        assert only_file(form((FILE, data)), MULTIPART) == ("a.jpg", data)
+        assert read(form((FILE, data)), MULTIPART) == [("a.jpg", data)]
     with pytest.raises(FormError, match="truncated"):
-        only_file(form((FILE, b"data"), end=""), MULTIPART)
+        files_in(form((FILE, b"data"), end=""), MULTIPART)
+
+
+def test_all_files_of_a_form_are_found_in_their_order() -> None:
+    named = [(FILE.replace("a.jpg", f"{i}.jpg"), bytes([i]) * i) for i in range(1, 90)]
+    assert read(form(FIELD, *named, FIELD), MULTIPART) == [(f"{i}.jpg", bytes([i]) * i) for i in range(1, 90)]
 
 
 @pytest.mark.parametrize(
@@ -37,11 +46,6 @@ def test_bytes_in_a_form_are_unchanged() -> None:
         (form((FILE.replace("filename", "nickname"), b"photo.jpg")), MULTIPART, "this form contains no file"),
         (form(), MULTIPART, "this form contains no file"),
         (form((FILE.replace("a.jpg", ""), b"")), MULTIPART, "this form contains no file"),
-        (
-            form((FILE, b"1"), (FILE, b"2")),
-            MULTIPART,
-            "this form contains 2 files: send one per request, or all as a zip",
-        ),
         (form(*[FIELD] * 101), MULTIPART, "this form has more than 100 fields"),
         (b"\r\n--XX" * 3000, MULTIPART, "this form has more than 100 fields"),
         (form((FILE, b"1"), end=""), MULTIPART, "this form is truncated"),
@@ -72,10 +76,10 @@ def test_a_form_that_is_refused(tiny: Server, body: bytes, kind: str, error: str
 def test_a_name_in_an_odd_encoding(name: str, expected: str | None) -> None:
     body = form((f"Content-Disposition: form-data; filename*={name}", b"data"))
     if expected is not None:
-        assert only_file(body, MULTIPART) == (expected, b"data")
+        assert read(body, MULTIPART) == [(expected, b"data")]
     else:
         with pytest.raises(FormError, match="the name of the file in this form cannot be read"):
-            only_file(body, MULTIPART)
+            files_in(body, MULTIPART)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_a_name_in_an_odd_encoding(name: str, expected: str | None) -> None:
 def test_a_hostile_form_is_refused_quickly(body: bytes, kind: str) -> None:
     started = time.process_time()
     with pytest.raises(FormError):
-        only_file(body, kind)
+        files_in(body, kind)
     assert time.process_time() - started < 2
 
 
@@ -106,10 +110,10 @@ def test_damaged_forms_are_read_or_refused() -> None:
         for _ in range(rng.randint(1, 8)):
             broken[rng.randrange(len(broken))] = rng.choice(b"\r\n\"';=*\\%- \0\xff")
         try:
-            name, data = only_file(bytes(broken), MULTIPART)
+            files = read(bytes(broken), MULTIPART)
         except FormError:
             refused += 1
         else:
-            assert len(name) + len(data) < len(whole)
-            json.dumps(name, ensure_ascii=False).encode()
+            assert sum(len(name) + len(data) for name, data in files) < len(whole)
+            json.dumps([name for name, _ in files], ensure_ascii=False).encode()
     assert 0 < refused < 1000

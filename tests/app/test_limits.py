@@ -14,7 +14,9 @@ uvicorn = pytest.importorskip("uvicorn")
 from arcage.app.limits import Limits  # noqa: E402
 from arcage.images.limits import DecodeLimits  # noqa: E402
 
-DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "app.md").read_text("utf-8")
+DOCS = (
+    (Path(__file__).parents[2] / "docs" / "guide" / "server.md").read_text("utf-8").partition("## Limits")[2]
+)
 
 
 def test_the_documentation_states_the_limits() -> None:

@@ -42,12 +42,17 @@ def test_errors_are_reported(server: Server, monkeypatch: pytest.MonkeyPatch) ->
         ("/api/predict", "GET", 405),
         ("/api/batch", "GET", 405),
         ("/", "POST", 405),
+        ("/api/predict/", "POST", 404),  # no redirection
+        ("/api/predict", "TRACE", 405),
+        ("/healthz", "DELETE", 405),
     ],
 )
 def test_unknown_paths_and_methods(server: Server, path: str, method: str, status: int) -> None:
     answer = server(path, method=method)
     assert answer.status == status
-    assert answer.error
+    how = {404: "/openapi.json describes the endpoints", 405: "does not work here: use"}
+    assert how[status] in answer.error
+    assert (answer.headers.get("allow") is not None) == (status == 405)
 
 
 def test_the_page_names_no_other_host() -> None:

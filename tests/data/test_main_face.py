@@ -9,6 +9,9 @@ from caches import BOX, image, write
 from joined import counted, table
 
 from arcage.data.join import labelled_faces
+from arcage.data.labels import Label
+from arcage.data.main_face import labelled_row
+from arcage.data.notes import LabelEntry
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,24 @@ def test_of_several_faces_the_large_central_one_is_labelled(
     faces = labelled_faces(cache, table(tmp_path, "path,age\ngroup.jpg,33\n"))
     assert faces.descriptors().tolist() == [[main, main]]
     assert counted(faces) == {"labelled": 1, "used": 1, "unlabelled": 10}
+
+
+@pytest.mark.parametrize(
+    ("box", "face"),
+    [
+        ((20, 20, 80, 80), 0),
+        ((0, 0, 110, 110), 0),  # around the head: 1.8 times the sides
+        ((120, 120, 175, 175), 1),
+        ((10, 10, 90, 400), 0),  # around the person
+        ((0, 0, 200, 300), None),  # around both
+        ((70, 70, 75, 75), None),
+        ((300, 300, 400, 400), None),
+    ],
+)
+def test_the_face_in_a_box_that_somebody_drew(
+    tmp_path: Path, box: tuple[float, ...], face: int | None
+) -> None:
+    several = image("group", [(0, 0), (1, 1)], [(20, 20, 80, 80), (120, 120, 180, 180)])
+    rows = write(tmp_path / "cache", [("a.jpg", several)]).table()
+    entry = LabelEntry("a.json", "a.jpg", Label(30), 0, box, drawn=True)
+    assert labelled_row(rows, 0, entry) == face

@@ -73,7 +73,7 @@ def test_a_table_of_one_attribute_and_lines_without_labels(tmp_path: Path) -> No
         ("", ["first line", "path", "it has none"]),
         ("file,age\na,1\n", ["it has file, age"]),
         ("path,years\na,1\n", ["age or gender", "it has path, years"]),
-        ("path|age\na|1\n", ["separated by commas", "path|age"]),
+        ("path/age\na/1\n", ["separated by commas", "path/age"]),
         ("a.jpg,30\n", ["first line", "a.jpg, 30"]),
         ("path,age,Age\na,1,2\n", ["more than one column age"]),
         ("path,age\na,1\nb,121\n", ["line 3", "'121'", "0 to 120", "leave it empty"]),
@@ -90,8 +90,8 @@ def test_a_table_of_one_attribute_and_lines_without_labels(tmp_path: Path) -> No
         ("path,age\nSmith, John.jpg,30\n", ["line 2", "more values than columns", "quotation marks"]),
         ('path,age\na,1\n"b,2\nc,3\nd,4\n', ["line 3", "quotation marks"]),
         ('path,age\n"a"b,1\n', ["line 2", "quotation marks"]),
-        ("path,age\ncafé,1\n".encode("latin-1"), ["UTF-8"]),
-        ("path,age\na,1\n".encode("utf-16"), ["UTF-8"]),
+        ("path,age\ncafé,1\né,2\n".encode().replace(b"\xc3", b"", 1), ["UTF-8"]),
+        ("path,age\na,1\n".encode("utf-16-le"), ["path"]),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["UTF-8"]),
     ],
 )
@@ -204,12 +204,29 @@ def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
         "\ufeffpath;age;weight\r\na.jpg;30,5;1,5\r\nb, c.jpg;40;2\r\n",
         "sep=;\npath;age;weight\na.jpg;30.5;1.5\nb, c.jpg;40;2\n",
         "path\tage\tweight\na.jpg\t30.5\t1.5\nb, c.jpg\t40\t2\n",
+        "path|age|weight\na.jpg|30.5|1.5\nb, c.jpg|40|2\n",
+        "path^age^weight\na.jpg^30.5^1.5\nb, c.jpg^40^2\n",
+        'path  age weight\na.jpg 30.5 1.5\n"b, c.jpg"  40   2\n',
     ],
-    ids=["semicolons", "Excel", "a line for Excel", "tabs"],
+    ids=["semicolons", "Excel", "a line for Excel", "tabs", "pipes", "carets", "spaces"],
 )
 def test_other_separators(tmp_path: Path, text: str) -> None:
     expected = {"a.jpg": plain(Label(30.5, weight=1.5)), "b, c.jpg": plain(Label(40, weight=2))}
     assert read(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_encodings_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path, "path\tage\r\né/日本.jpg\t30\r\n".encode(encoding))
+    table = read_table(path)
+    assert [(place.path, label.age) for place, label in table.labels.items()] == [("é/日本.jpg", 30)]
+    assert not table.remarks
+
+
+def test_windows_1252_is_guessed_and_told(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "path;age\né.jpg;30\n".encode("cp1252")))
+    assert [place.path for place in table.labels] == ["é.jpg"]
+    assert "read as Windows-1252" in table.remarks[0]
 
 
 def test_numbers_and_rows_of_a_spreadsheet(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ from arcage.embedder.packs.record import Pack, bundled_pack
 from arcage.errors import ImageError, ImageMemoryError, ModelError, UsageError
 from arcage.images.decoder import decode
 from arcage.images.limits import DecodeLimits
+from arcage.images.pixels import pixels_sha256
 from arcage.types import U8, Face, ImageFaces
 
 pytestmark = pytest.mark.usefixtures("bundled")
@@ -156,6 +158,36 @@ def test_cached_images_are_not_decoded(extractor: Extractor, photo: bytes) -> No
     assert sorted(requested) == sorted(hashlib.sha256(read()).hexdigest() for _, read in items)
 
 
+def test_decoded_pictures_are_known_by_their_pixels(extractor: Extractor, astronaut: U8) -> None:
+    stored: dict[str, ImageFaces] = {}
+
+    def extract(*images: U8) -> list[ImageFaces]:
+        return [
+            got for _, got in extractor.stream(((0, partial(np.copy, one)) for one in images), stored.get)
+        ]
+
+    (first,) = extract(astronaut)
+    assert (first.status, first.sha256) == ("ok", pixels_sha256(astronaut))
+    stored[first.sha256] = first
+    turned = np.rot90(astronaut)
+    again, other = extract(astronaut, turned)
+    assert again is first
+    assert other.sha256 == pixels_sha256(turned)
+    # Without a cache, nothing is hashed.
+    assert dict(extractor.stream([(0, lambda: astronaut)]))[0].sha256 == ""
+    with pytest.raises(AssertionError):
+        same(first, extractor.extract(encode(astronaut, ".png")))  # as pixels, not as a file
+
+
+def test_decoded_pictures_are_degraded_by_their_pixels(
+    make_extractor: Callable[..., Extractor], astronaut: U8
+) -> None:
+    variant = make_extractor(variant=1)
+    (a, b, c) = (got for _, got in variant.stream((i, lambda: astronaut) for i in range(3)))
+    same(a, b)
+    same(a, c)
+
+
 def test_cached_images_load_no_networks(
     compiled: Path, monkeypatch: pytest.MonkeyPatch, photo: bytes
 ) -> None:
@@ -261,6 +293,37 @@ def test_no_thread_is_left_after_stopping_early(extractor: Extractor) -> None:
     # Images that were submitted and not started are never read.
     assert read < 1.5 * module.CHUNK
     assert not any(thread.name.startswith("arcage") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(("size", "most"), [(100 << 20, 3), (1 << 30, 1), (0, 20)])
+def test_few_large_pictures_are_in_memory_at_once(extractor: Extractor, size: int, most: int) -> None:
+    ahead, seen = 0, []
+
+    def images() -> Iterator[tuple[int, Callable[[], U8]]]:
+        nonlocal ahead
+        for number in range(20):
+            ahead += 1
+            seen.append(ahead)
+            yield number, lambda: np.zeros((20, 30, 3), np.uint8)
+
+    results = []
+    for number, _ in extractor.stream(images(), chunk=10, size_of=lambda _: size):
+        ahead -= 1
+        results.append(number)
+    assert results == list(range(20))
+    assert max(seen) <= most
+
+
+def test_closing_frees_the_networks_until_they_are_needed(
+    make_extractor: Callable[..., Extractor], photo: bytes
+) -> None:
+    extractor = make_extractor()
+    before = extractor.extract(photo)
+    networks = weakref.ref(extractor.networks)
+    extractor.close()
+    gc.collect()
+    assert networks() is None
+    same(extractor.extract(photo), before)
 
 
 def test_a_stopped_stream_reads_no_other_image_of_a_task(

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from faces import faces
 
+from arcage.errors import LibraryError
 from arcage.heads.boosting import Boosting, boost, dataset, subset
+from arcage.heads.fit import fit_heads
+from arcage.heads.settings import Settings
+from arcage.types import Labels
+
+
+def test_a_system_without_openmp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    error = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "lightgbm.py").write_text(f"raise OSError({error!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
+    x, age, gender = faces(200, 5)
+    with pytest.raises(LibraryError, match=r"libgomp\.so\.1: cannot .*`apt-get install libgomp1`"):
+        fit_heads(x, Labels(age, gender), fingerprint="", settings=Settings("lightgbm"), min_faces=2)
+    fit_heads(x, Labels(age, gender), fingerprint="", settings=Settings("linear"), min_faces=2)
 
 
 @pytest.mark.parametrize("objective", ["l1", "quantile", "binary"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
@@ -91,3 +92,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     pytest.importorskip("resource", reason="POSIX only")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
     assert int(done.stdout) < (48_000_000 + 40_000_000) / (1 if sys.platform == "darwin" else 1024)
+
+
+def test_the_digest_of_pixels() -> None:
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    expected = hashlib.sha256(b"RGB 4x2\n" + bytes(range(24))).hexdigest()
+    assert pixels.pixels_sha256(image) == expected
+    assert pixels.pixels_sha256(np.asfortranarray(image)) == expected
+    assert pixels.pixels_sha256(image.reshape(4, 2, 3)) != expected

@@ -12,16 +12,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from predicted import ROWS
 
-from arcage.errors import ForeignFileError, OutputError, UsageError
+from arcage.errors import ForeignFileError, OutputError
 from arcage.output.formats import (
     check_rows_file,
-    format_of,
+    open_text,
     print_stdout,
     write_file,
     write_stdout,
     write_text,
 )
+from arcage.output.registry import FORMATS, FormatName
 from arcage.output.rows import COLUMNS
 from arcage.text import gender_text
 from arcage.types import Prediction
@@ -160,16 +162,44 @@ def test_parquet_in_several_row_groups(tmp_path: Path, monkeypatch: pytest.Monke
     assert pq.read_table(path)["face"].to_pylist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "json"])
 def test_a_file_without_rows(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path / f"out.{suffix}")
     if suffix == "parquet":
         assert tuple(pq.read_table(path).column_names) == COLUMNS
     else:
-        assert path.read_text() == {"csv": ",".join(COLUMNS) + "\n", "jsonl": ""}[suffix]
+        empty = {"csv": ",".join(COLUMNS) + "\n", "jsonl": "", "json": "[\n]\n"}
+        assert path.read_text() == empty[suffix]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.printed])
+def test_standard_output_is_the_file(
+    tmp_path: Path, name: FormatName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = on_stdout(monkeypatch, name, *ROWS)
+    if FORMATS[name].suffix:
+        path = tmp_path / f"a{FORMATS[name].suffix}"
+        with write_file(path, name) as write:
+            write(ROWS)
+        assert path.read_bytes() == printed
+    assert printed.endswith(b"\n")
+
+
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.suffix == ".json"])
+def test_rows_are_readable_as_soon_as_they_are_written(name: FormatName) -> None:
+    """All that comes later than a row is the end."""
+    text = io.StringIO()
+    with open_text(text, name) as write:
+        write(ROWS[:2])
+        before = text.getvalue()
+        assert ROWS[0].path in before
+        write(ROWS[2:])
+        assert text.getvalue().startswith(before)
+    json.loads(text.getvalue())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "json"])
 def test_another_error_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out.{suffix}"
     path.write_text("old")
@@ -179,7 +209,7 @@ def test_another_error_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "json"])
 def test_a_full_disk_leaves_the_old_file(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,16 +224,6 @@ def test_a_full_disk_leaves_the_old_file(
         write([FACE] * 100_000)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_suffix_decides() -> None:
-    assert [format_of(Path(name)) for name in ("a.csv", "a.JSONL", "x.y/a.parquet")] == [
-        "csv",
-        "jsonl",
-        "parquet",
-    ]
-    with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet"):
-        format_of(Path("a.txt"))
 
 
 def on_stdout(

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from fakes import FakeExtractor, FakeHeads, face, image
 
 from arcage.errors import DeviceError, ForeignFileError, RemoteError, UsageError
+from arcage.output.label_studio import CONFIG
+from arcage.output.registry import FORMATS
 from arcage.prediction.request import PredictRequest, images_or_webcam
 from arcage.prediction.run import predict
 from arcage.sources.inputs import named_inputs
@@ -64,6 +67,10 @@ def test_unfamiliar_faces_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         ("csv", True, "path,face,"),
         ("excel-csv", False, "\ufeffpath,face,"),
         ("jsonl", False, '{"path": "in/a.jpg"'),
+        ("json", False, '[\n{"path": "in/a.jpg"'),
+        ("coco", False, '{"info": '),
+        ("label-studio", False, '[\n{"data": '),
+        ("fiftyone", False, '{"labels": '),
         ("table", False, "  age"),
     ],
 )
@@ -84,7 +91,8 @@ def test_the_format_of_standard_output(
     ("settings", "error", "words"),
     [
         ({"out": Path("a.txt")}, UsageError, "end its name in one of"),
-        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`out` a.csv sets the format"),
+        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`format` jsonl writes .jsonl, not a.csv"),
+        ({"format": "parquet"}, UsageError, "`format` parquet is not text: name a file"),
         ({"out": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
         ({"report": Path("mine.csv")}, UsageError, "`report` mine.csv in .html"),
         ({"frames": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
@@ -101,6 +109,62 @@ def test_outputs_are_checked_before_models_are_loaded(
     with pytest.raises(error, match=re.escape(words)):
         predict(request(**settings))
     assert Path("mine.csv").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("format_", [name for name, one in FORMATS.items() if one.images_only])
+def test_formats_of_images_hold_no_videos(format_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "arcage.predictor", None)
+    Path("a.mp4").touch()
+    words = re.escape(f"`format` {format_} describes images, not ")
+    with pytest.raises(UsageError, match=f"{words}a.mp4: write CSV, Excel, JSON or Parquet"):
+        predict(PredictRequest(inputs=named_inputs(["in", "a.mp4"]), format=format_))
+    with pytest.raises(UsageError, match=f"{words}a camera"):
+        predict(PredictRequest(inputs=images_or_webcam(None, None, None, 1), webcam=1, format=format_))
+
+
+def test_fiftyone_opens_files_only() -> None:
+    inputs = replace(named_inputs(["in"]), arguments=("in", "https://x/a.jpg"))
+    with pytest.raises(UsageError, match=r"opens files, not https://x/a\.jpg: download the images first"):
+        predict(PredictRequest(inputs=inputs, format="fiftyone"))
+
+
+def test_the_size_of_an_image_reaches_the_formats() -> None:
+    predict(request(out=Path("a.json"), format="coco"))
+    data = json.loads(Path("a.json").read_text())
+    assert [(one["file_name"], one["width"], one["height"]) for one in data["images"]] == [
+        ("in/a.jpg", 640, 480),
+        ("in/b.jpg", 640, 480),
+    ]
+    assert [one["attributes"]["age"] for one in data["annotations"]] == [30]
+    # From a cache too, and with the rows of another format in the file.
+    for _ in range(2):
+        predict(request(out=Path("a.json"), format="label-studio", cache=Path("cache")))
+    (first, second) = json.loads(Path("a.json").read_text())
+    assert first["predictions"][0]["result"][0]["original_width"] == 640
+    assert second["predictions"][0]["result"] == []
+
+
+def test_the_labelling_configuration_is_reported() -> None:
+    reported: list[str] = []
+    predict(request(out=Path("a.json"), format="label-studio"), report=reported.append)
+    assert reported[1:] == CONFIG.splitlines()
+
+
+def test_a_workbook() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    predict(request(out=Path("a.xlsx"), under=(18,)))
+    header, *rows = openpyxl.load_workbook("a.xlsx").active.values
+    assert header[-1] == "p_under_18"
+    assert [(row[0], row[8], row[13]) for row in rows] == [
+        ("in/a.jpg", 30, "ok"),
+        ("in/b.jpg", None, "no_face"),
+    ]
+
+
+def test_a_workbook_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(UsageError, match=r"pip install 'arcage\[excel\]'"):
+        predict(request(out=Path("a.xlsx")))
 
 
 def test_a_foreign_file_is_replaced_if_asked() -> None:

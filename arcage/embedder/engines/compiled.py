@@ -15,7 +15,6 @@ import io
 import mmap
 import os
 import stat
-import sys
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,27 +24,14 @@ from typing import Any, Literal
 import numpy as np
 
 from arcage.errors import OutputError
-from arcage.files import atomic_write, user_home
+from arcage.files import atomic_write, cache_home
 from arcage.types import U8
-
-CACHE_VARIABLE = {"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME")
-"""Environment variable that overrides :func:`cache_home`."""
 
 _MARK = b"arcage compiled network 1\n"
 _KEY, _LENGTH, _CHECKSUM = 32, 8, 4
 _TRAILER = _KEY + _LENGTH + _CHECKSUM + len(_MARK)
 # Fits into the processor's cache. Read, not memory-mapped: a bad sector is then an error, not a signal.
 _CHUNK = 1 << 18
-
-
-def cache_home() -> Path | None:
-    """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
-    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
-    override = os.environ.get(CACHE_VARIABLE, "") if sys.platform != "darwin" else ""
-    if os.path.isabs(override := os.path.expanduser(override)):  # XDG: relative paths are ignored
-        return Path(override, "arcage")
-    home = user_home()
-    return home / below / "arcage" if home is not None else None
 
 
 def compiled_folder() -> Path | None:

@@ -17,11 +17,12 @@ from mapped import mapped_memory
 
 from arcage.embedder.engines import openvino
 from arcage.embedder.engines.base import Precision
-from arcage.embedder.engines.compiled import cache_home, check_compiled
+from arcage.embedder.engines.compiled import check_compiled
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import bundled_pack
 from arcage.errors import ModelError
+from arcage.files import cache_home
 
 RACE = """
 import sys, threading
