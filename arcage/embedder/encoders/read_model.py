@@ -84,8 +84,8 @@ def _with_weights(data: bytes, folder: Path) -> bytes:
         total += len(part)
         if total > MAX_MODEL_BYTES:
             raise ModelError(
-                f"the network is larger than {MAX_MODEL_BYTES >> 20} MiB with its weights, the most that arcage "
-                "opens: choose a smaller one, or export it in float16"
+                f"the network is larger than {MAX_MODEL_BYTES >> 20} MiB with its weights, the most that "
+                "arcage opens: choose a smaller one, or export it in float16"
             )
         weight.raw_data = part
         del weight.external_data[:]
@@ -106,7 +106,9 @@ def _read_weights(folder: Path, name: str) -> bytes:
     try:
         return read_regular(path, MAX_MODEL_BYTES)
     except FileNotFoundError:
-        raise ModelError(f"its weights are in {name[:100]!r}, which is not in its folder: put both there") from None
+        raise ModelError(
+            f"its weights are in {name[:100]!r}, which is not in its folder: put both there"
+        ) from None
     except (OSError, ValueError) as error:
         detail = str(error) if isinstance(error, FileKindError) else reason(error)
         raise ModelError(f"cannot read the weights in {name[:100]!r}: {detail}") from None
