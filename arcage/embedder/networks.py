@@ -102,11 +102,13 @@ def load_detector(engine: Engine, pack: Pack) -> FaceDetector:
     Raises:
         ModelError: its file is missing or damaged, or the engine refuses it.
     """
-    if pack.detector.sha256 == (bundled := bundled_pack()).detector.sha256:  # as in packs that users add
+    data = b"" if pack.is_bundled else pack.read(pack.detector)
+    bundled = pack if pack.is_bundled else bundled_pack()
+    if pack.detector.sha256 == bundled.detector.sha256:  # also in packs that users add
         plain, mirrored = (bundled.read_file(*graph) for graph in bundled.detector.graphs)
         return GraphDetector(engine, plain, mirrored, yunet.FORM, trusted=True)
     # Built here, not taken from the pack's record: the fingerprint only covers the published file.
-    model = parse(pack.read(pack.detector))
+    model = parse(data)
     if pack.detector.kind == "yunet":
         outputs, form = yunet.OUTPUTS, yunet.FORM
     else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from arcage.embedder.encoders.encoder_graph import encoder_graph
-from arcage.embedder.encoders.encoder_levels import MAX_COLUMNS, encoder_levels
+from arcage.embedder.encoders.encoder_levels import MAX_COLUMNS, encoder_levels, refuse_detectors
 from arcage.embedder.encoders.image_input import read_input
 from arcage.embedder.encoders.pixels import Pixels
 from arcage.embedder.encoders.tensors import batched_tensors
 from arcage.embedder.engines.isolated import model_error, run_isolated
-from arcage.embedder.onnx_model import import_onnx, parse
+from arcage.embedder.onnx_model import parse
 from arcage.errors import ModelError
 
 _JOB = "arcage.embedder.encoders.convert:convert_job"
@@ -62,11 +63,11 @@ def convert_job(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, A
 
 def convert(data: bytes, pixels: Pixels, size: int | None = None) -> ConvertedEncoder:
     """Convert an encoder; see :func:`convert_isolated`."""
-    onnx = import_onnx()
     model = parse(data)
+    refuse_detectors(model)
     image = read_input(model, size)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = importlib.import_module("onnx.inliner").inline_local_functions(model)
     tensors = batched_tensors(model, image)
     levels = encoder_levels(model, tensors)
     built = encoder_graph(model, image, levels, tensors, pixels)

@@ -108,6 +108,16 @@ def encoder_levels(model: Any, tensors: Mapping[str, Tensor]) -> tuple[AnyLevel,
     return (*maps, *chosen, *ends)
 
 
+def refuse_detectors(model: Any) -> None:
+    """Check that a network is no detector, which has an output for the boxes of each scale.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if len(model.graph.output) >= 5 or any(node.op_type == "NonMaxSuppression" for node in model.graph.node):
+        raise ModelError("the network is a detector: it returns boxes, not one vector for each face")
+
+
 def _layers(model: Any, tensors: Mapping[str, Tensor]) -> list[TokenLevel]:
     """Return the residual sums of a transformer, in order.
 
@@ -168,11 +178,9 @@ def _embedding(model: Any, tensors: Mapping[str, Tensor]) -> Level | None:
     """Return the longest output that is one vector for each image.
 
     Raises:
-        ModelError: the network returns classes or detections.
+        ModelError: the network returns classes.
     """
     outputs = [output.name for output in model.graph.output]
-    if len(outputs) >= 5 or any(node.op_type == "NonMaxSuppression" for node in model.graph.node):
-        raise ModelError("the network is a detector: it returns boxes, not one vector for each face")
     vectors = [
         Level(name, "none", math.prod(tensors[name].shape))
         for name in outputs
