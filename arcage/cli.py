@@ -82,6 +82,8 @@ def predict(
     device: options.Device = "auto",
     workers: options.Workers = None,
     heads: options.Heads = None,
+    boxes: options.Boxes = None,
+    aligned: options.Aligned = False,
     cache: options.Cache = None,
     shard: options.Shard = None,
     strict: options.Strict = False,
@@ -96,7 +98,7 @@ def predict(
     from arcage.images.limits import parse_limits
     from arcage.prediction import request, run
 
-    inputs = request.images_or_webcam(paths, from_file, shard, webcam)
+    inputs = request.images_or_webcam(paths, from_file, shard, webcam, boxes=boxes, aligned=aligned)
     wanted = request.PredictRequest(
         inputs=inputs,
         webcam=webcam,
@@ -131,6 +133,8 @@ def extract(
     cache: options.ExtractTo,
     paths: options.Paths = None,
     from_file: options.FromFile = None,
+    boxes: options.Boxes = None,
+    aligned: options.Aligned = False,
     shard: options.Shard = None,
     no_names: options.NoNames = False,
     augment: options.ExtractVariants = 0,
@@ -149,10 +153,10 @@ def extract(
     interruption.
     """
     from arcage.extraction import request
+    from arcage.extraction.inputs import named_images
     from arcage.images.limits import parse_limits
-    from arcage.sources.inputs import named_inputs
 
-    inputs = named_inputs(paths, from_file, shard)
+    inputs = named_images(paths, from_file, shard, boxes=boxes, aligned=aligned)
     wanted = request.ExtractRequest(
         inputs=inputs,
         cache=cache,

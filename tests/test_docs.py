@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import caches
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -268,6 +269,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         rows = [f"{name},{age[i]},{gender[i]}" for i, name in enumerate(names)]
         (root / table).write_text("\n".join(["path,age,gender", *rows]))
     shutil.copy(root / "labels.csv", root / "corrected.csv")
+    result = {"id": "q", "from_name": "age", "type": "number"}
+    tasks = [
+        {
+            "id": i,
+            "data": {"image": f"{i}.jpg"},
+            "annotations": [{"result": [{**result, "value": {"number": int(years)}}]}],
+        }
+        for i, years in enumerate(age)
+    ]
+    (root / "export.json").write_text(json.dumps(tasks))
     variant = Extractor(variant=1)
     images = [(None, caches.image(f"cache {i}.jpg", [x[i]])) for i in range(FACES)]
     caches.write(root / "cache", images, dimension=extractor.dimension, fingerprint=variant.fingerprint)
@@ -279,6 +290,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         (root / folder / "below" / "notes.txt").write_text("not an image")
     (root / "photo.jpg").write_bytes(photo)
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
+    (root / "boxes.csv").write_text("path,x1,y1,x2,y2\nphotos/a.jpg,177.9,62.9,268.5,175.5\n")
+    coco = {"images": [{"id": 1, "file_name": "a.jpg"}]}
+    coco |= {"annotations": [{"id": 1, "image_id": 1, "bbox": [177.9, 62.9, 90.6, 112.6]}]}
+    (root / "coco.json").write_text(json.dumps(coco))
+    (root / "crops").mkdir()
+    crop = cv2.resize(cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR), (112, 112))
+    (root / "crops" / "a.png").write_bytes(cv2.imencode(".png", crop)[1].tobytes())
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
     # The page about videos shows how to make the video that it uses.

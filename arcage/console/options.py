@@ -57,6 +57,22 @@ Shard = Annotated[
         "assigned by their names, so the parts need no coordination.",
     ),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        metavar="FILE",
+        help="Take the faces from FILE instead of detecting them: a table with the columns path, x1, y1, "
+        "x2 and y2, and perhaps landmarks, or COCO .json. Without PATH, its images are used.",
+    ),
+]
+Aligned = Annotated[
+    bool,
+    typer.Option(
+        "--aligned",
+        help="Take each image as one face that is already aligned: ArcFace crops of 112x112 pixels.",
+    ),
+]
 MinFace = Annotated[
     int,
     typer.Option(
