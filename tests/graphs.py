@@ -239,13 +239,13 @@ def vit(
     x = b.node("Reshape", x, b.weight(np.array([1 if batch == 1 else 0, width, count])))
     x = b.node("Transpose", x, perm=[0, 2, 1])
     if class_token:
-        token, count = b.weight(np.full((1, 1, width), 0.5, np.float32)), count + 1
+        token, count = b.weight(np.zeros((1, 1, width), np.float32)), count + 1
         if batch != 1:
             rows = b.node("Gather", b.node("Shape", "pixels"), b.weight(np.array([0])), axis=0)
             shape = b.node("Concat", rows, b.weight(np.array([1, width])), axis=0)
             token = b.node("Expand", token, shape)
         x = b.node("Concat", token, x, axis=1)
-    x = b.node("Add", x, b.normal(1, count, width), name="positions")
+    x = b.node("Add", x, b.normal(1, count, width, scale=0.05), name="positions")
     axis = 1
     if sequence_first:
         x, axis = b.node("Transpose", x, perm=[1, 0, 2]), 0

@@ -16,8 +16,9 @@ from arcage.embedder.levels import Level, map_levels
 from arcage.embedder.onnx_model import image_input
 from arcage.errors import ModelError
 
-MAX_COLUMNS = 12_288
-"""Maximum number of columns of a descriptor: 24 KB for each face in a cache."""
+MAX_COLUMNS = 8_192
+"""Maximum number of columns of a descriptor: 16 KB for each face in a cache. The memory that
+fitting needs grows with its square."""
 MAX_TOKEN_LEVELS = 6
 """Maximum number of layers of a transformer."""
 _MAX_EXTRA = 16

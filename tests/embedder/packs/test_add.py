@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,3 +173,15 @@ def test_predictions_need_heads_for_the_pack(home: Path) -> None:
         ArcageError, match=r"fitted with the model pack compact, not with vit; .* `arcage fit`"
     ):
         load_heads().check(Extractor(dataclasses.replace(pack)).fingerprint, "vit")
+
+
+def test_the_guide_shows_what_is_printed_and_its_commands_work(arcage: Run, home: Path, photo: bytes) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "guide" / "models.md").read_text("utf-8")
+    section = text.partition("## An encoder of your own\n")[2].partition("\n## ")[0]
+    shown = re.search(r"```text\n(.*?)```", section, re.DOTALL)
+    command, *others = [line for line in section.splitlines() if line.startswith("arcage ")]
+    assert shown is not None
+    assert [line.split()[1] for line in others] == ["extract", "fit", "predict", "models"]
+    os.rename("vit.onnx", "encoder.onnx")
+    printed = arcage(*shlex.split(command)[1:]).stderr
+    assert printed.replace(str(home), "~/.insightface/models") == shown[1]
