@@ -9,7 +9,6 @@ import numpy as np
 
 from arcage.embedder.align import SIDE
 from arcage.embedder.engines.base import Network
-from arcage.embedder.networks import FLOAT16_MAX
 from arcage.errors import ModelError
 from arcage.images.decoder import decode
 from arcage.types import F32, U8
@@ -58,7 +57,7 @@ def try_encoder(network: Network, dimension: int, embedding: int) -> float:
     together = _run(network, given, dimension)
     alone = np.concatenate([_run(network, one[None], dimension) for one in given])
     size = float(np.abs(alone).max())
-    if size > FLOAT16_MAX:
+    if size > float(np.finfo(np.float16).max):
         raise ModelError(
             f"the network's activations reach {size:,.0f}, more than arcage can store: check `scale`, which "
             "says how it expects its pixels"
