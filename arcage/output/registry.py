@@ -30,6 +30,9 @@ class OutputFormat:
     """Whether it describes boxes in images, so that it cannot hold the persons of a video."""
 
 
+DESCRIPTION = "Faces with age and gender, predicted by arcage"
+"""The description in a COCO file, by which arcage recognises its own."""
+
 FORMATS: dict[FormatName, OutputFormat] = {
     one.name: one
     for one in (

@@ -15,7 +15,6 @@ from arcage.errors import UsageError
 from arcage.files import check_exist, check_replaceable
 from arcage.heads.place import heads_path
 from arcage.output.formats import Write, check_rows_file, write_file, write_stdout
-from arcage.output.label_studio import CONFIG
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.registry import OutputFormat, file_format, printed_format
 from arcage.output.summary import Summary
@@ -122,6 +121,8 @@ def predict(
     if request.report is not None:
         report(f"report: {request.report}")
     if request.format == "label-studio" and summary.images:
+        from arcage.output.label_studio import CONFIG
+
         report("the labelling configuration for the project in Label Studio:")
         for line in CONFIG.splitlines():
             report(line)
