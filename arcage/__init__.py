@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 from arcage._version import __version__
 
 if TYPE_CHECKING:
+    from arcage.extraction.face_encoder import FaceEncoder
     from arcage.heads.estimators import AgeHead, GenderHead
     from arcage.output.image_predictions import ImagePredictions
     from arcage.predictor import Predictor
     from arcage.types import Prediction
 
-__all__ = ["AgeHead", "GenderHead", "ImagePredictions", "Prediction", "Predictor", "__version__"]
+__all__ = [
+    "AgeHead",
+    "FaceEncoder",
+    "GenderHead",
+    "ImagePredictions",
+    "Prediction",
+    "Predictor",
+    "__version__",
+]
 
 _MODULES = {
     "AgeHead": "arcage.heads.estimators",
+    "FaceEncoder": "arcage.extraction.face_encoder",
     "GenderHead": "arcage.heads.estimators",
     "ImagePredictions": "arcage.output.image_predictions",
     "Prediction": "arcage.types",

@@ -47,6 +47,10 @@ class ImageError(ArcageError):
     exit_code = 1
 
 
+class NoFaceError(ImageError, ValueError):
+    """Images have no face, or cannot be read, where each needs a descriptor."""
+
+
 class ImageHereError(ImageError):
     """An image cannot be read on this machine at this time. The image may be valid, so it is not cached."""
 

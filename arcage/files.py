@@ -12,7 +12,6 @@ import secrets
 import shutil
 import stat
 import sys
-import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -345,6 +344,8 @@ def scratch_file(path: str | Path | None = None) -> Iterator[IO[str]]:
     Raises:
         OutputError: the file cannot be created or written.
     """
+    import tempfile  # few runs need it
+
     folder = tempfile.gettempdir() if path is None else os.path.dirname(os.path.realpath(path))
     shown = path or folder
     try:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from arcage.cache import Cache, Damaged
 from arcage.embedder.detect import DEFAULT_MIN_FACE
@@ -30,12 +31,13 @@ from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.image_predictions import ImagePredictions
-from arcage.output.rows import Estimate, face_row, row_without_face, under_column
+from arcage.output.rows import Estimate, face_row, row_without_face, under_column, without_estimate
 from arcage.output.selection import Faces, Selection
 from arcage.sources.given import GivenImage, source_of, sources_of
+from arcage.sources.own_faces import as_aligned, own_faces
 from arcage.sources.recent import RecentImages
 from arcage.sources.source import Source
-from arcage.types import U8, ImageFaces, Prediction
+from arcage.types import U8, Face, FacesFrom, ImageFaces, Prediction
 
 Item = TypeVar("Item")
 EMBEDDING = 512
@@ -50,6 +52,7 @@ _BATCH_SECONDS = 1.0
 _THREADS = min(4, cores())
 """Threads for the heads; images from a cache come faster than one thread predicts them."""
 
+_OUTSIDE = "the box is outside of the image"
 _NO_PREDICTIONS = Predictions.empty(0)
 
 
@@ -80,6 +83,8 @@ class Predictor:
         under: whole ages, years, or one. For each, such as 18, ``more`` of a prediction has the probability
             of being younger: ``p_under_18``.
         limits: limits of memory and time of decoding an image.
+        aligned: each image is one face, cropped to 112x112 pixels and aligned as for ArcFace. It is not
+            detected, and ``det_score`` is 1. An image of another size is ``unreadable``.
         min_sure: deprecated name of ``min_confidence``.
 
     Raises:
@@ -108,6 +113,7 @@ class Predictor:
         interval: float = 90,
         under: int | Sequence[int] = (),
         limits: DecodeLimits = DEFAULT_LIMITS,
+        aligned: bool = False,
         min_sure: float | None = None,
     ) -> None:
         if min_sure is not None:
@@ -132,7 +138,8 @@ class Predictor:
         if device.lower() not in ("auto", "cpu"):
             _ = self._extractor.engine
         self._directory = Path(cache) if cache is not None else None
-        self._cache: Cache | None = None
+        self._aligned = aligned
+        self._caches: dict[FacesFrom, Cache] = {}
         self.multi_frame = 0
         """Number of animations and files of several pages so far; of each, the first frame was read."""
         self._recent = RecentImages()
@@ -148,7 +155,7 @@ class Predictor:
     def close(self) -> None:
         """Free the networks and the images in memory, and close the cache. A later call opens them again."""
         self._extractor.close()
-        self._cache = None
+        self._caches.clear()
         self._recent.clear()
 
     def __repr__(self) -> str:
@@ -160,7 +167,7 @@ class Predictor:
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another working directory.
         directory = self._directory.absolute() if self._directory is not None else None
-        return {**self.__dict__, "_directory": directory, "_cache": None}
+        return {**self.__dict__, "_directory": directory, "_caches": {}}
 
     def with_selection(self, selection: Selection) -> Predictor:
         """Return a predictor with another selection of faces and values, which shares the networks and heads.
@@ -199,9 +206,11 @@ class Predictor:
     @property
     def damaged(self) -> tuple[Damaged, ...]:
         """Damaged parts of the cache; as text, each says what to do."""
-        return self._cache.damaged if self._cache is not None else ()
+        return tuple(damaged for cache in self._caches.values() for damaged in cache.damaged)
 
-    def predict(self, image: GivenImage) -> ImagePredictions:
+    def predict(
+        self, image: GivenImage, boxes: ArrayLike | None = None, landmarks: ArrayLike | None = None
+    ) -> ImagePredictions:
         """Predict the faces of one image.
 
         Args:
@@ -209,19 +218,31 @@ class Predictor:
                 ``memoryview``, or a file that is open for reading bytes); or a decoded picture: a NumPy array
                 of uint8, shape (height, width, 3), RGB, also grey or RGBA, or a ``PIL.Image.Image``. OpenCV's
                 pictures are BGR: give ``image[..., ::-1]``.
+            boxes: the faces, shape (n, 4): x1, y1, x2, y2, pixels of the upright image (EXIF orientation
+                applied). They are then not detected: each has a row, in this order, and ``min_score`` does
+                not apply. The landmarks are searched in the box; if no face is confirmed there, ``det_score``
+                is 0, and they are those of an average face in the box.
+            landmarks: of the boxes, shape (n, 5, 2), in the order of :attr:`arcage.types.Face.landmarks`; NaN
+                for a face whose landmarks are to be searched. The faces are aligned by them.
 
         Returns:
             A list with one row per face, which can also be drawn and tabulated. An image without a face, or
             an unreadable one, has one row with its ``status``.
 
         Raises:
+            UsageError: the boxes or landmarks are no numbers, of another shape, or without an area.
             InputError: ``image`` is something else, or a picture of a wrong data type, shape or size.
             DeviceError, ModelError: the networks cannot be loaded.
             CacheError: the cache cannot be read or written.
             RemoteError: the server of a URL cannot be reached or refuses the credentials.
         """
         source = source_of(image, self.limits)
-        with closing(self.stream([source])) as results:
+        if boxes is None and landmarks is not None:
+            raise UsageError("`landmarks` belong to `boxes`: give both")
+        if boxes is not None:
+            source = replace(source, faces=own_faces(boxes, landmarks))
+        origin: FacesFrom = "detector" if boxes is None else "boxes"
+        with closing(self.stream([source], faces_from=origin)) as results:
             return self._predictions(*next(results))
 
     def predict_many(self, images: Iterable[GivenImage]) -> Generator[ImagePredictions]:
@@ -241,13 +262,12 @@ class Predictor:
             CacheError: the cache cannot be read or written.
         """
         sources = sources_of(images, self.limits)
-        self.open()
-        return self._predict_many(sources)
+        return self._predict_many(sources, self.open())
 
-    def _predict_many(self, sources: Iterator[Source]) -> Generator[ImagePredictions]:
+    def _predict_many(self, sources: Iterator[Source], cache: Cache | None) -> Generator[ImagePredictions]:
         from arcage.sources.read_ahead import ReadAhead
 
-        with ReadAhead(sources) as ahead, closing(self._stream(ahead, None)) as results:
+        with ReadAhead(sources) as ahead, closing(self._stream(ahead, cache, None)) as results:
             for source, rows in results:
                 yield self._predictions(source, rows)
 
@@ -262,7 +282,11 @@ class Predictor:
         )
 
     def stream(
-        self, sources: Iterable[Source], *, workers: Workers | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: Workers | None = None,
+        faces_from: FacesFrom = "detector",
     ) -> Generator[tuple[Source, list[Prediction]]]:
         """Yield each image with its rows, in the order of ``sources``. Raises like :meth:`predict`.
 
@@ -272,29 +296,40 @@ class Predictor:
         Args:
             sources: the images.
             workers: worker processes, for many images; None for threads of this process.
-        """
-        self.open()
-        return self._stream(sources, workers)
-
-    def open(self) -> None:
-        """Open the cache; :meth:`stream` does this as well.
+            faces_from: where the faces of the images are from: ``boxes`` if all sources have ``faces``.
 
         Raises:
+            UsageError: the images of this predictor are aligned crops, and there are boxes.
+        """
+        cache = self.open(faces_from)
+        return self._stream(sources, cache, workers)
+
+    def open(self, faces_from: FacesFrom = "detector") -> Cache | None:
+        """Open the cache of such faces; :meth:`stream` does this as well. Return None if there is none.
+
+        Raises:
+            UsageError: as :meth:`stream`.
             CacheError: the cache cannot be opened.
         """
-        if self._directory is not None and self._cache is None:
-            self._cache = open_cache(self._directory, self._extractor)
+        if self._aligned and faces_from == "boxes":
+            raise UsageError("an aligned crop is one face without a box: leave out `boxes` or `aligned`")
+        origin: FacesFrom = "aligned" if self._aligned else faces_from
+        if self._directory is not None and origin not in self._caches:
+            self._caches[origin] = open_cache(self._directory, self._extractor, origin)
+        return self._caches.get(origin)
 
     def _stream(
-        self, sources: Iterable[Source], workers: Workers | None
+        self, sources: Iterable[Source], cache: Cache | None, workers: Workers | None
     ) -> Generator[tuple[Source, list[Prediction]]]:
+        if self._aligned:
+            sources = as_aligned(sources)
         batch: list[tuple[Source, ImageFaces]] = []
         rows, size = 0, 0
         waiting: list[Future[list[tuple[Source, list[Prediction]]]]] = []
         since = time.monotonic()
         with (
             ThreadPoolExecutor(_THREADS, "arcage-heads") as threads,
-            closing(extract_images(sources, self._extractor, self._cache, workers=workers)) as results,
+            closing(extract_images(sources, self._extractor, cache, workers=workers)) as results,
         ):
             for result in results:
                 image = result.image
@@ -315,8 +350,10 @@ class Predictor:
     def _predict_batch(
         self, batch: Sequence[tuple[Source, ImageFaces]]
     ) -> list[tuple[Source, list[Prediction]]]:
-        counts = [self._count(image) for _, image in batch]
-        selected = [self._select(image, count) for (_, image), count in zip(batch, counts, strict=True)]
+        every = replace(self._selection, min_score=0.0)  # of own boxes, which are not a detector's
+        selections = [self._selection if source.faces is None else every for source, _ in batch]
+        counts = [rule.count(image) for rule, (_, image) in zip(selections, batch, strict=True)]
+        selected = [rule.chosen(image) for rule, (_, image) in zip(selections, batch, strict=True)]
         found: list[Estimate] = []
         if any(selected):
             descriptors = [
@@ -326,7 +363,7 @@ class Predictor:
             found = self.estimates(self._heads.predict(np.concatenate(descriptors)))
         estimates = iter(found)
         return [
-            (source, _rows(source.path, image, count, faces, estimates))
+            (source, _rows(source, image, count, faces, estimates))
             for (source, image), count, faces in zip(batch, counts, selected, strict=True)
         ]
 
@@ -349,7 +386,7 @@ class Predictor:
         images = ((item, partial(_identity, picture)) for item, picture in pictures)
         with closing(self._extractor.stream(images, chunk=chunk)) as results:
             for item, image in results:
-                selected = self._select(image, self._count(image))
+                selected = self._selection.chosen(image)
                 faces = tuple(image.faces[i] for i in selected)
                 image = replace(image, faces=faces, descriptors=image.descriptors[selected])
                 yield item, image, self._heads.predict(image.descriptors) if faces else _NO_PREDICTIONS
@@ -364,31 +401,28 @@ class Predictor:
         raw = any(model.kind == "arcface" for model in self._extractor.pack.embedders)
         return slice(-EMBEDDING, None) if raw else slice(None)
 
-    def _count(self, image: ImageFaces) -> int:
-        """Return the number of faces with the minimum score; they come first."""
-        return sum(face.score >= self._selection.min_score for face in image.faces)
-
-    def _select(self, image: ImageFaces, count: int) -> list[int]:
-        """Return the indices of the faces to predict, among the first ``count`` faces of an image."""
-        if self._selection.faces == "all" or count < 2:
-            return list(range(count))
-        boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
-        low, high = boxes[:, :2], boxes[:, 2:]
-        if self._selection.faces == "largest":
-            return [int(np.argmax(np.prod(high - low, axis=1)))]
-        centre = np.array([image.width, image.height]) / 2
-        return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
-
 
 def _rows(
-    path: str, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
+    source: Source, image: ImageFaces, count: int, faces: Sequence[int], estimates: Iterator[Estimate]
 ) -> list[Prediction]:
     """Return the rows of one image; each of the ``faces`` takes the next estimate."""
+    path = source.path
     if image.status == "unreadable":
         return [row_without_face(path, image.error)]
     size = image.width, image.height
     rows = [face_row(path, i, count, image.faces[i], next(estimates), size) for i in faces]
+    if source.faces is not None:
+        rows = [
+            row if _is_inside(image.faces[i], size) else without_estimate(row, _OUTSIDE)
+            for i, row in zip(faces, rows, strict=True)
+        ]
     return rows or [row_without_face(path, image_size=size)]
+
+
+def _is_inside(face: Face, size: tuple[int, int]) -> bool:
+    """Return whether the box of a face shows a part of its image."""
+    x1, y1, x2, y2 = face.box.tolist()
+    return bool(x1 < size[0] and y1 < size[1] and x2 > 0 and y2 > 0)
 
 
 def _check_types(

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from arcage.text import gender_text, visible
+from arcage.text import counted, gender_text, visible
 
 F16: TypeAlias = NDArray[np.float16]
 F32: TypeAlias = NDArray[np.float32]
@@ -18,6 +18,9 @@ U8: TypeAlias = NDArray[np.uint8]
 Index: TypeAlias = NDArray[np.intp]
 Array: TypeAlias = NDArray[Any]
 
+FacesFrom: TypeAlias = Literal["detector", "boxes", "aligned"]
+"""Where the faces of images are from: the detector, boxes that the user gave, or images that are aligned
+crops. Descriptors of one image differ between them."""
 _LONGEST_NAME = 60
 """Number of characters of a path in a repr."""
 
@@ -35,7 +38,26 @@ class Face:
     """Shape (5, 2), x and y, in the order of ArcFace: the eye on the left of the image, the other eye, the
     tip of the nose, the corner of the mouth on the left of the image, the other corner."""
     score: float
-    """Confidence of the detector, 0 to 1."""
+    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there,
+    and 1 if the user gave the landmarks as well, so that none is searched."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenFaces:
+    """The faces of an image as the user gave them, in pixels of the upright image (EXIF orientation applied).
+
+    There may be none. They are kept in their order. :func:`arcage.sources.own_faces.own_faces` makes them.
+    """
+
+    boxes: F32
+    """Shape (n, 4), x1, y1, x2, y2; may extend beyond the image."""
+    landmarks: F32
+    """Shape (n, 5, 2), in the order of :attr:`Face.landmarks`; NaN for a face without given landmarks."""
+    aligned: bool = False
+    """Whether the image is itself one aligned crop. Then ``boxes`` and ``landmarks`` are empty."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +65,8 @@ class ImageFaces:
     """The faces of one image with their descriptors, or the reason why there are none."""
 
     sha256: str
-    """Digest of the encoded image, 64 hexadecimal digits. Empty if the image could not be read on this
-    machine at this time; such a result is not cached."""
+    """Digest of the encoded image, 64 hexadecimal digits; if the user gave boxes, of the image and the boxes.
+    Empty if the image could not be read on this machine at this time; such a result is not cached."""
     width: int
     """Width of the upright image, pixels; 0 if unreadable."""
     height: int
@@ -52,7 +74,7 @@ class ImageFaces:
     error: str
     """Why the image is unreadable; empty for other images."""
     faces: tuple[Face, ...]
-    """In decreasing order of the detector's confidence."""
+    """In decreasing order of the detector's confidence; those that the user gave are in their order."""
     descriptors: F16
     """Shape (len(faces), dimension)."""
     multi_frame: bool = False
@@ -79,6 +101,9 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.age)
+
+    def __repr__(self) -> str:
+        return f"<Labels of {counted(len(self), 'face')}>"
 
     def select(self, rows: Array) -> Labels:
         """Return the labels of some faces, given as a boolean mask or as indices."""
@@ -113,7 +138,8 @@ class Prediction:
     path: str
     """Path or URL of the image as in the input; ``-`` for an image given as bytes."""
     face: int | None
-    """Number of the face in its image, from 0, in decreasing order of the detector's confidence."""
+    """Number of the face in its image, from 0, in decreasing order of the detector's confidence; for boxes
+    that the user gave, in their order."""
     faces: int
     """Number of faces in the image, including those that are not in the output."""
     x1: float | None
@@ -122,7 +148,8 @@ class Prediction:
     x2: float | None
     y2: float | None
     det_score: float | None
-    """Confidence of the detector, 0 to 1."""
+    """Confidence of the detector, 0 to 1. In a box that the user gave, it is 0 if no face is confirmed there,
+    and 1 if the landmarks are given as well."""
     age: float | None
     """Age, years. None if the heads were fitted without ages, or the interval is wider than requested."""
     age_low: float | None
@@ -136,7 +163,7 @@ class Prediction:
     """Probability of ``female``, 0 to 1."""
     status: Literal["ok", "no_face", "unreadable"]
     error: str | None
-    """Why the image is unreadable."""
+    """Why the image is unreadable, or why there is no prediction for a box that the user gave."""
     familiarity: float | None = None
     """The share of the training faces that are farther from the average of them than this face, 0 to 1. None
     if the heads lack this measure."""

@@ -20,13 +20,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from arcage.embedder.reading import cache_key
 from arcage.errors import DeviceError, HeadsError, ImageError, ImageHereError
 from arcage.heads.distribution import LEVELS
 from arcage.heads.model import Predictions
 from arcage.images.decoder import decode
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.images.multi_frame import is_multi_frame
-from arcage.types import Face, ImageFaces
+from arcage.types import F32, Face, ImageFaces
 
 FINGERPRINT = "fake"
 
@@ -74,6 +75,12 @@ class FakeExtractor:
         self.device = device
         self.hint = hint
 
+    def cache_name(self, faces_from: str) -> str:
+        return self.fingerprint + ("" if faces_from == "detector" else f"-{faces_from}")
+
+    def description_of(self, faces_from: str) -> dict[str, Any]:
+        return self.description | ({} if faces_from == "detector" else {"faces": faces_from})
+
     @property
     def engine(self) -> Any:
         if self.device not in ("auto", "cpu"):
@@ -91,10 +98,11 @@ class FakeExtractor:
         none = np.empty((0, 2), np.float16)
         sha256 = ""
         try:
-            data = read()
+            found = read()
+            data, given = found if isinstance(found, tuple) else (found, None)
             if not isinstance(data, bytes):  # a frame of a video
                 data = image(face(), width=data.shape[1], height=data.shape[0])
-            sha256 = hashlib.sha256(data).hexdigest()
+            sha256 = cache_key(hashlib.sha256(data).hexdigest(), given)
             cached = lookup(sha256) if lookup else None
             if cached is not None:
                 return replace(cached, multi_frame=is_multi_frame(data))
@@ -104,6 +112,9 @@ class FakeExtractor:
         except ImageError as error:
             sha256 = "" if isinstance(error, ImageHereError) else sha256
             return ImageFaces(sha256, 0, 0, "unreadable", str(error), (), none)
+        if given is not None:
+            content["faces"] = [_given_face(*pair) for pair in zip(given.boxes, given.landmarks, strict=True)]
+            content["faces"] += [face(box=(0, 0, 112, 112), age=40)] * given.aligned
         faces = tuple(
             Face(np.array(f[:4], np.float32), _landmarks(*f[:4]), float(np.float32(f[4])))
             for f in content["faces"]
@@ -114,6 +125,12 @@ class FakeExtractor:
         return ImageFaces(
             sha256, content["width"], content["height"], status, "", faces, descriptors, multi_frame
         )
+
+
+def _given_face(box: F32, landmarks: F32) -> list[float]:
+    """Return a face that a user gave. Its age is the height of the box; it is female if it has landmarks."""
+    known = not np.isnan(landmarks).any()
+    return [*box.tolist(), 1.0 if known else 0.75, float(box[3] - box[1]), float(known)]
 
 
 def _picture(data: bytes, limits: DecodeLimits) -> dict[str, Any]:

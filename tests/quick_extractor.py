@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,7 +55,9 @@ class Quick(Extractor):
                 with open(log, "a") as file:
                     file.write(f"{os.getpid()} {image.sha256}\n")
             height, width = image.image.shape[:2]
-            rng = np.random.default_rng(int(image.sha256[:16], 16))
+            # A decoded picture gets its digest later.
+            seed = int(image.sha256[:16], 16) if image.sha256 else zlib.crc32(image.image.tobytes())
+            rng = np.random.default_rng(seed)
             face = Face(np.array([0, 0, 4, 4], np.float32), np.zeros((5, 2), np.float32), 0.75)
             descriptors = rng.random((1, self.dimension), np.float32).astype(np.float16)
             yield (

@@ -48,6 +48,12 @@ def picture() -> np.ndarray:
     return cv2.GaussianBlur(noise, (0, 0), 3)
 
 
+def test_latencies_are_of_what_was_answered(load: Any) -> None:
+    answers = [(i / 1000, 200, 1) for i in range(100, 0, -1)] + [(9.0, 503, 0)] * 25
+    line = load("app_load").summary(50, answers, 10.0, 300.2, 310.4)
+    assert line == "| 50 | 100 of 125 | 10.0 | 50 | 96 | 100 | 300 | 310 |"
+
+
 def test_weights_by_the_density_of_ages(load: Any) -> None:
     weights = load("old_age").density_weights
     age = np.concatenate([np.full(900, 30), np.full(90, 60), [99]]).astype(np.float32)

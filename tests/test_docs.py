@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import caches
+import cv2
+import graphs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +43,7 @@ LINKING = [*sorted(ROOT.glob("*.md")), *PAGES[1:], *sorted((ROOT / "arcage").rgl
 
 NOT_RUN = {
     r"models fetch\b": "downloads",
+    r"--pack encoder\b|models remove\b": "needs a pack that was added: tests/embedder/packs/test_add.py",
     r"--pack buffalo_\w+": "needs a pack that was downloaded",
     r"\bs3://": "needs an object store",
     r"--engine ray": "starts Ray, which the tests of arcage/extraction/distributed.py do",
@@ -269,6 +272,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         (root / table).write_text("\n".join(["path,age,gender", *rows]))
     shutil.copy(root / "labels.csv", root / "corrected.csv")
     (root / "filled.csv").write_text("\n".join((root / "labels.csv").read_text().split("\n")[:91]))
+    result = {"id": "q", "from_name": "age", "type": "number"}
+    tasks = [
+        {
+            "id": i,
+            "data": {"image": f"{i}.jpg"},
+            "annotations": [{"result": [{**result, "value": {"number": int(years)}}]}],
+        }
+        for i, years in enumerate(age)
+    ]
+    (root / "export.json").write_text(json.dumps(tasks))
     variant = Extractor(variant=1)
     images = [(None, caches.image(f"cache {i}.jpg", [x[i]])) for i in range(FACES)]
     caches.write(root / "cache", images, dimension=extractor.dimension, fingerprint=variant.fingerprint)
@@ -280,12 +293,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         (root / folder / "below" / "notes.txt").write_text("not an image")
     (root / "photo.jpg").write_bytes(photo)
     (root / "list.txt").write_text("photo.jpg\nphotos/a.jpg\n")
+    (root / "boxes.csv").write_text("path,x1,y1,x2,y2\nphotos/a.jpg,177.9,62.9,268.5,175.5\n")
+    coco = {"images": [{"id": 1, "file_name": "a.jpg"}]}
+    coco |= {"annotations": [{"id": 1, "image_id": 1, "bbox": [177.9, 62.9, 90.6, 112.6]}]}
+    (root / "coco.json").write_text(json.dumps(coco))
+    (root / "crops").mkdir()
+    crop = cv2.resize(cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR), (112, 112))
+    (root / "crops" / "a.png").write_bytes(cv2.imencode(".png", crop)[1].tobytes())
     (root / "examples").mkdir()
     (root / "examples" / "astronaut.jpg").write_bytes(photo)
     # The page about videos shows how to make the video that it uses.
     _, code = next(blocks(ROOT / "docs" / "guide" / "media.md", "python"))
     with chdir(root):
         exec(code, {})
+    (root / "encoder.onnx").write_bytes(graphs.vit().SerializeToString())
     (root / "data").mkdir()
     for name in ("data.parquet", "data/0.parquet"):
         pq.write_table(pa.table({"path": ["a.jpg"], "image": [photo]}), root / name)

@@ -37,6 +37,7 @@ from arcage.files import (
     make_folder,
     read_bytes,
     refuse_foreign,
+    scratch_file,
     sha256_bytes,
     spelled_on_disk,
     verified_bytes,
@@ -168,6 +169,32 @@ def test_atomic_write_binary_and_text(tmp_path: Path) -> None:
     with atomic_write(str(tmp_path / "b.csv"), "w") as text:
         csv.writer(text).writerows([["ü", "\udce9.jpg"], ["1", "2"]])
     assert content(tmp_path) == {"a.bin": b"\n\r\n\0", "b.csv": b"\xc3\xbc,\xe9.jpg\r\n1,2\r\n"}
+
+
+def test_a_scratch_file_has_no_name_and_is_gone(tmp_path: Path) -> None:
+    with scratch_file(tmp_path / "a.json") as file:
+        file.write("é\n" * 100_000)
+        file.seek(0)
+        assert file.read() == "é\n" * 100_000
+        if os.name != "nt":
+            assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    with scratch_file() as file:
+        file.write("a")
+
+
+def test_a_scratch_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = r"cannot write .*a\.json: .*create the folder first"
+    with pytest.raises(OutputError, match=words), scratch_file(tmp_path / "none" / "a.json"):
+        pass
+
+    def full(file: Any, data: Any) -> int:
+        raise OutputError("cannot write: No space left on device")
+
+    monkeypatch.setattr("arcage.files._Output.write", full)
+    with pytest.raises(OutputError, match="No space left"), scratch_file(tmp_path / "a.json") as file:
+        file.write("a" * 1_000_000)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_atomic_write_into_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

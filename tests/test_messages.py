@@ -68,7 +68,7 @@ CALLS = [
     ),
     (
         "predict --nope",
-        "no such option --nope (did you mean --annotate or --under?); see `arcage predict --help`",
+        "no such option --nope (did you mean --annotate, --under or --boxes?); see `arcage predict --help`",
     ),
     ("--nope", "no such option --nope; see `arcage --help`"),
     ("predict --out", "--out needs a value"),
@@ -272,5 +272,5 @@ def test_a_table_for_excel(arcage: Run, tmp_path: Path, monkeypatch: pytest.Monk
     done = arcage("predict", "é.jpg", "--format", "excel-csv", "--out", "a.jsonl")
     assert (done.exit_code, done.stderr) == (
         2,
-        "arcage: --format excel-csv writes .csv, not a.jsonl: end its name in that\n",
+        "arcage: --format excel-csv is written to .csv, but --out is a.jsonl: change one of them\n",
     )

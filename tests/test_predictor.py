@@ -50,7 +50,8 @@ def ages(rows: list[Prediction]) -> list[float | None]:
 
 
 def test_what_the_package_offers() -> None:
-    names = ["AgeHead", "GenderHead", "ImagePredictions", "Prediction", "Predictor", "__version__"]
+    names = ["AgeHead", "FaceEncoder", "GenderHead", "ImagePredictions", "Prediction", "Predictor"]
+    names.append("__version__")
     assert arcage.__all__ == dir(arcage) == names
     assert all(hasattr(arcage, name) for name in names)
     assert not hasattr(arcage, "Nonsense")
@@ -517,8 +518,8 @@ def test_a_predictor_is_closed_and_used_again(fake: None, tmp_path: Path) -> Non
     with Predictor(cache=tmp_path) as predictor:
         assert isinstance(predictor, Predictor)
         rows = predictor.predict(THREE)
-        assert predictor._cache is not None
-    assert predictor._cache is None
+        assert list(predictor._caches) == ["detector"]
+    assert not predictor._caches
     assert predictor.predict(THREE) == rows
     predictor.close()
     predictor.close()
@@ -680,3 +681,75 @@ def test_a_batch_equals_one_image_at_a_time(bundled: None, tmp_path: Path) -> No
     ]
     for one, other in zip(single, streamed, strict=True):
         assert [row.age for row in one] == pytest.approx([row.age for row in other], abs=0.1)
+
+
+# Own boxes, and aligned crops. Of a given face, the fake age is the height of the box, and p_female is 1 if
+# it has landmarks.
+
+
+def test_own_boxes(fake: None) -> None:
+    points = np.array([[20, 40], [40, 40], [30, 50], [22, 65], [38, 65]])
+    rows = Predictor(min_score=0.9).predict(THREE, [(10, 20, 50, 80), (1, 2, 9, 22)])
+    assert ages(rows) == [60, 20]
+    assert [(row.face, row.faces, row.x2, row.p_female) for row in rows] == [(0, 2, 50, 0), (1, 2, 9, 0)]
+    (row,) = Predictor().predict(THREE, (10, 20, 50, 80), points)
+    assert (row.age, row.p_female, row.det_score) == (60, 1, 1)
+    assert [row.status for row in Predictor().predict(THREE, [])] == ["no_face"]
+    assert ages(Predictor().predict(THREE)) == [20, 40, 60]
+
+
+def test_own_boxes_outside_of_the_image(fake: None) -> None:
+    first, second = Predictor(under=[18]).predict(THREE, [(10, 20, 50, 80), (640, 20, 650, 80)])
+    assert (first.status, first.error) == ("ok", None)
+    assert (second.status, second.error) == ("no_face", "the box is outside of the image")
+    assert (second.age, second.age_low, second.gender, second.familiarity) == (None, None, None, None)
+    assert second.more == {"p_under_18": None}
+    assert second.x1 == 640
+
+
+def test_wrong_boxes(fake: None) -> None:
+    predictor = Predictor()
+    with pytest.raises(UsageError, match="has no area"):
+        predictor.predict(THREE, [(10, 20, 5, 80)])
+    with pytest.raises(UsageError, match="`landmarks` belong to `boxes`: give both"):
+        predictor.predict(THREE, landmarks=np.zeros((1, 5, 2)))
+    with pytest.raises(UsageError, match="an aligned crop is one face without a box"):
+        Predictor(aligned=True).predict(THREE, [(10, 20, 50, 80)])
+
+
+def test_aligned_crops(fake: None, tmp_path: Path) -> None:
+    predictor = Predictor(aligned=True, cache=tmp_path / "c")
+    assert ages(predictor.predict(THREE)) == [40]  # of the fake for aligned crops
+    assert [ages(rows) for _, rows in predictor.stream([Source("-", "-", data=THREE)])] == [[40]]
+    assert Cache.fingerprints(tmp_path / "c") == [f"{fakes.FINGERPRINT}-aligned"]
+
+
+def test_a_cache_of_detected_faces_and_own_boxes(
+    fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = computed(monkeypatch)
+    predictor = Predictor(cache=tmp_path)
+    for _ in range(2):
+        assert ages(predictor.predict(THREE)) == [20, 40, 60]
+        assert ages(predictor.predict(THREE, [(10, 20, 50, 80)])) == [60]
+        assert ages(predictor.predict(THREE, [(10, 20, 50, 81)])) == [61]
+    assert len(log) == len(set(log)) == 3
+    assert sorted(Cache.fingerprints(tmp_path)) == [fakes.FINGERPRINT, f"{fakes.FINGERPRINT}-boxes"]
+    assert predictor.damaged == ()
+    # Also by another predictor, and by a copy in another process.
+    again = pickle.loads(pickle.dumps(predictor))  # noqa: S301
+    assert ages(again.predict(THREE, [(10, 20, 50, 81)])) == [61]
+    assert len(log) == 3
+
+
+def test_own_boxes_of_the_real_pipeline(bundled: None, photo: bytes, compiled: Path, tmp_path: Path) -> None:
+    """What arcage found, given back, gives the same age; the box alone nearly."""
+    predictor = Predictor(cache=tmp_path)
+    (expected,) = predictor.predict(photo)
+    face = Cache(tmp_path, predictor._extractor.fingerprint).table()
+    box = (expected.x1, expected.y1, expected.x2, expected.y2)
+    (both,) = predictor.predict(photo, box, face.landmarks[0])
+    assert (both.age, both.age_low, both.p_female) == (expected.age, expected.age_low, expected.p_female)
+    (alone,) = predictor.predict(photo, box)
+    assert alone.age == pytest.approx(expected.age, abs=3)
+    assert alone.gender == expected.gender

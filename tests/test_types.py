@@ -69,3 +69,8 @@ def test_the_repr_of_a_prediction_is_short() -> None:
     assert repr(Prediction("-", None, 0, *nothing, "no_face", None)) == "<Prediction -: no face>"
     bad = Prediction("x" * 5000 + "\x1b", None, 0, *nothing, "unreadable", "a\u202eb")
     assert repr(bad) == f"<Prediction ...{'x' * 59}\\x1b: a\\u202eb>"
+
+
+def test_the_repr_of_labels_is_short() -> None:
+    assert repr(Labels.empty(2000)) == "<Labels of 2,000 faces>"
+    assert repr(Labels.empty(1)) == "<Labels of 1 face>"

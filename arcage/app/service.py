@@ -88,6 +88,8 @@ class Service(uvicorn.Server):
         while self._waits and self._readiness.running and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_POLL_SECONDS)
         self.unfinished = self._readiness.running if self._waits else 0
+        if self.unfinished:
+            self.config.timeout_graceful_shutdown = 0  # they have had their time
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, and end the requests that are left with an answer; called by Uvicorn."""

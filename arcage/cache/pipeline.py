@@ -96,7 +96,8 @@ def pipeline_name(description: Mapping[str, Any], unnamed: str = "a pack without
     if not isinstance(pack, str) or not pack:
         return unnamed
     variant = f", degraded variant {degraded.get('number')}" if isinstance(degraded, dict) else ""
-    return f"{pack}{variant}"
+    own = f", {faces}" if isinstance(faces := description.get("faces"), str) else ""
+    return f"{pack}{own}{variant}"
 
 
 def write_pipeline(folder: Path, fingerprint: str, dimension: int, description: Mapping[str, object]) -> None:

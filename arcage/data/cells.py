@@ -19,6 +19,8 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "val", "valid", "validation", "dev"), HELD_OUT),
 }
 BOX = ("x1", "y1", "x2", "y2")
+FARTHEST = 1e7
+"""Limit of a coordinate, pixels."""
 UNKNOWN = frozenset(
     {"", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "\\n", "none", "unknown"}
     | {"#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"}
@@ -173,14 +175,15 @@ def parse_face(text: str) -> int | None:
 
 
 def parse_box(cells: Mapping[str, str]) -> tuple[float, ...] | None:
-    """Parse the box of a face, pixels: x1, y1, x2, y2. Return None if it is not numeric.
+    """Parse the box of a face, pixels: x1, y1, x2, y2. Return None if it is not numeric or huge.
 
     A box may extend beyond the image.
     """
     try:
-        return tuple(float(cells[name]) for name in BOX)
+        box = tuple(float(cells[name]) for name in BOX)
     except (KeyError, ValueError):
         return None
+    return box if all(abs(value) <= FARTHEST for value in box) else None
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from arcage.data.cells import BOX, GENDER_NUMBERS, GENDERS, parse_age
+from arcage.data.cells import BOX, FARTHEST, GENDER_NUMBERS, GENDERS, parse_age
 from arcage.data.rows import Row, column_name
 from arcage.errors import UsageError
 
@@ -44,7 +44,9 @@ def exported_rows(labels: Sequence[ExportedLabel], needed: Collection[str]) -> I
     for label in labels:
         place = ["", *[""] * len(BOX)]
         if label.box is not None:
-            place = [str(boxes[label.path]), *map(repr, label.box)]
+            # A box far outside is still a box, which no face is in.
+            inside = [min(max(value, -FARTHEST), FARTHEST) for value in label.box]
+            place = [str(boxes[label.path]), *map(repr, inside)]
             boxes[label.path] += 1
         yield label.number, [label.path, *place, *[label.answers.get(name, "") for name in read]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from arcage.data.coco import from_coco
 from arcage.data.exported import ExportedLabel
@@ -15,20 +16,35 @@ MAX_BYTES = 1 << 30
 """Limit of the size of an export: 1 GiB."""
 
 
-def read_json_export(path: Path, image_key: str | None = None) -> list[ExportedLabel]:
-    """Read an export of Label Studio (JSON or JSON-MIN), or COCO annotations.
-
-    Args:
-        path: the file.
-        image_key: name of the image in the data of a task of Label Studio; None to find it.
+def read_json_file(path: Path) -> Any:
+    """Return the content of a file of labels.
 
     Raises:
-        OSError: the file cannot be read.
-        UsageError: it is something else, or damaged.
+        OSError: it cannot be read.
+        UsageError: it is not JSON.
     """
     try:
         data = read_regular(path, MAX_BYTES).removeprefix(b"\xef\xbb\xbf")
-        content = parse_json(data, max_bytes=MAX_BYTES)
+        return parse_json(data, max_bytes=MAX_BYTES)
+    except ValueError as error:
+        raise UsageError(f"cannot read the labels {path}: {error}") from None
+
+
+def export_labels(path: Path, content: Any, image_key: str | None = None) -> list[ExportedLabel] | None:
+    """Return the labels of an export of Label Studio (JSON or JSON-MIN), or of COCO annotations.
+
+    Args:
+        path: the file, for errors.
+        content: its content.
+        image_key: name of the image in the data of a task of Label Studio; None to find it.
+
+    Returns:
+        None if it is something else, such as a table.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    try:
         if isinstance(content, dict) and {"images", "annotations"} <= set(content):
             return from_coco(content)
         if isinstance(content, list):
@@ -39,7 +55,4 @@ def read_json_export(path: Path, image_key: str | None = None) -> list[ExportedL
                 return from_minimal(content, image_key)
     except ValueError as error:
         raise UsageError(f"cannot read the labels {path}: {error}") from None
-    raise UsageError(
-        f"cannot read the labels {path}: it is neither an export of Label Studio nor COCO; tables have "
-        "one object a line (.jsonl)"
-    )
+    return None

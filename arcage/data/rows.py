@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from arcage.errors import UsageError
 from arcage.process import cell
@@ -118,23 +118,43 @@ def json_rows(path: Path, file: IO[str], columns: Collection[str]) -> Iterator[R
     Raises:
         UsageError: a line is not a JSON object, or a value is a list or an object.
     """
+
+    def records() -> Iterator[tuple[int, Any]]:
+        for number, line in _lines(path, file):
+            if not line.strip():
+                continue
+            try:
+                yield number, parse_json(line, max_bytes=MAX_LINE)
+            except ValueError as error:
+                raise UsageError(f"{path}, line {number}: not JSON ({error})") from None
+
+    return object_rows(path, records(), columns, "line")
+
+
+def object_rows(
+    path: Path, objects: Iterable[tuple[int, Any]], columns: Collection[str], word: str
+) -> Iterator[Row]:
+    """Yield the column names of JSON objects as row 0, and all objects as text.
+
+    Args:
+        path, columns: as for :func:`json_rows`.
+        objects: each with its number.
+        word: what is numbered, for errors.
+
+    Raises:
+        UsageError: one is not a JSON object, or a value is a list or an object.
+    """
     is_read = lru_cache(4096)(lambda name: column_name(name) in columns)
     names: dict[str, None] = {}
     records: list[tuple[int, dict[str, str]]] = []
-    for number, line in _lines(path, file):
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line, max_bytes=MAX_LINE)
-        except ValueError as error:
-            raise UsageError(f"{path}, line {number}: not JSON ({error})") from None
+    for number, record in objects:
         if not isinstance(record, dict):
-            raise UsageError(f"{path}, line {number}: give an object with the columns by name")
+            raise UsageError(f"{path}, {word} {number}: give an object with the columns by name")
         names |= dict.fromkeys(record)
         cells = {name: value for name, value in record.items() if is_read(name)}
         for name, value in cells.items():
             if isinstance(value, list | dict):
-                raise UsageError(f"{path}, line {number}: {name[:50]} is not text or a number")
+                raise UsageError(f"{path}, {word} {number}: {name[:50]} is not text or a number")
             cells[name] = "" if value is None else str(value)
         records.append((number, cells))
     yield 0, list(names)

@@ -26,7 +26,7 @@ from arcage.data.cells import (
 )
 from arcage.data.encodings import UTF_8, WINDOWS, marked_encoding, may_be_windows_1252
 from arcage.data.exported import ExportedLabel, exported_rows
-from arcage.data.json_export import read_json_export
+from arcage.data.json_export import export_labels, read_json_file
 from arcage.data.label_studio import from_minimal, is_label_studio, table_records
 from arcage.data.labels import Label
 from arcage.data.rows import (
@@ -37,6 +37,7 @@ from arcage.data.rows import (
     csv_separator,
     excel_rows,
     json_rows,
+    object_rows,
     parquet_rows,
     restored,
 )
@@ -116,7 +117,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
             rows = rows if suffix == ".parquet" else restored(rows, WRITTEN)
             return _labels(path, rows, columns or {}, "row")
         if suffix == ".json":
-            return _exported(path, read_json_export(path, (columns or {}).get("path")), columns or {})
+            return _read_json(path, columns or {})
         return _read_text(path, columns or {})
     except FileKindError as error:
         raise UsageError(f"cannot read the labels {path}: {error}") from None
@@ -140,6 +141,21 @@ def parse_columns(text: str) -> dict[str, str]:
             )
         columns[name] = own
     return columns
+
+
+def _read_json(path: Path, columns: Mapping[str, str]) -> Table:
+    content = read_json_file(path)
+    labels = export_labels(path, content, columns.get("path"))
+    if labels is not None:
+        return _exported(path, labels, columns)
+    if not isinstance(content, list):
+        raise UsageError(
+            f"cannot read the labels {path}: it is neither an export of Label Studio, nor COCO, nor a list "
+            "of objects with the columns by name"
+        )
+    called = {column_name(columns.get(name, name)) for name in READ}
+    rows = object_rows(path, enumerate(content, 1), {*called, *PREDICTED, *BOX}, "object")
+    return _labels(path, rows, columns, "object")
 
 
 def _read_text(path: Path, columns: Mapping[str, str]) -> Table:
@@ -185,7 +201,7 @@ def _exported(path: Path, labels: Sequence[ExportedLabel], columns: Mapping[str,
             f"{path} has no answers called age or gender; it has {listed}. Others can be named: `columns` "
             "gender=sex,age=years"
         )
-    word = labels[0].item
+    word = labels[0].item if labels else "task"
     rows = exported_rows(labels, called.values())
     return replace(_labels(path, rows, answers, word, exported=True), exported=True)
 

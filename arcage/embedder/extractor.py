@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -20,31 +18,27 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
-from arcage._version import PIPELINE_SCHEMA
-from arcage.embedder import align, degrade, detect, rotated, views
-from arcage.embedder.candidates import Candidates
+from arcage.embedder import align, degrade, detect, rotated
+from arcage.embedder.candidates import Candidates, joined
 from arcage.embedder.engines.base import Engine, Hint, Precision, cores
 from arcage.embedder.engines.choose import make_engine
 from arcage.embedder.landmarks import refine
+from arcage.embedder.locate import locate
 from arcage.embedder.networks import PackNetworks
 from arcage.embedder.packs.find import find_pack
 from arcage.embedder.packs.record import BUNDLED_NAME, Pack
+from arcage.embedder.pipeline import THRESHOLD, fingerprint_of, pipeline_of
+from arcage.embedder.reading import Decoded, Encoded, ImageKey, ReadImage, read_image
 from arcage.embedder.tiles import needs_tiles
 from arcage.embedder.workers import MIN_IMAGES, WorkerPool, Workers
 from arcage.errors import ImageError, ImageHereError, ModelError, UsageError
-from arcage.images.decoder import decode, is_out_of_memory
+from arcage.images.decoder import is_out_of_memory
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
-from arcage.images.multi_frame import is_multi_frame
-from arcage.images.pixels import pixels_sha256
-from arcage.types import U8, Face, ImageFaces
+from arcage.types import U8, Face, FacesFrom, ImageFaces
 
-THRESHOLD = 0.5
-"""Minimum detector score of a face."""
 CHUNK = 32
 """A stream takes up to twice as many images ahead of their results, more on many processors."""
 
-ReadImage = Callable[[], bytes | U8]
-"""Returns an encoded image, or its pixels, (height, width, 3), uint8, RGB. Raises ImageError."""
 Lookup = Callable[[str], ImageFaces | None]
 """Returns the cached result of the image with this SHA-256, or None."""
 Item = TypeVar("Item")
@@ -85,35 +79,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """One image between reading and decoding."""
-
-    number: int
-    """Its place in the task."""
-    sha256: str
-    data: bytes
-    multi_frame: bool
-
-    @property
-    def key(self) -> _Key:
-        return self.number, self.sha256, self.multi_frame
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """One image between decoding and detection."""
-
-    number: int
-    sha256: str
-    image: U8
-    multi_frame: bool
-
-    @property
-    def key(self) -> _Key:
-        return self.number, self.sha256, self.multi_frame
-
-
 @dataclass(slots=True)
 class _Part:
     """Results of a part of a task."""
@@ -135,9 +100,7 @@ class _Done(Generic[Item]):
 
 _Numbered: TypeAlias = tuple[int, ReadImage]
 """The place of an image in its task, and the function that reads it."""
-_Key: TypeAlias = tuple[int, str, bool]
-"""The place of an image in its task, its SHA-256, and whether it has several frames."""
-_FindKnown: TypeAlias = Callable[[list[_Key]], Collection[int]]
+_FindKnown: TypeAlias = Callable[[list[ImageKey]], Collection[int]]
 """Looks images up in the cache, keeps their results, and returns their places."""
 
 
@@ -196,36 +159,25 @@ class Extractor:
     @property
     def pipeline(self) -> dict[str, Any]:
         """Everything that determines a descriptor. Device, batch size and path do not affect it."""
-        variant = {"recipe": degrade.RECIPE, "number": self.variant}
-        # The fingerprint is computed from these keys and values.
-        return {
-            "schema": PIPELINE_SCHEMA,
-            "decode": "RGB, 8 bits, EXIF orientation applied",
-            "detector": {
-                "sha256": self.pack.detector.sha256,
-                "threshold": THRESHOLD,
-                "views": [asdict(v) for v in (views.TIGHT, views.PHOTO, views.LARGE)],
-            },
-            "alignment": {
-                "side": align.SIDE,
-                "landmarks": "5, second look",
-                "visible": align.VISIBLE,
-                "mirror": True,
-            },
-            "embedders": [m.sha256 for m in self.pack.embedders],
-            **({"degraded": variant} if self.variant else {}),
-        }
+        return pipeline_of(self.pack, self.variant)
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that identify the pipeline. Only descriptors of one pipeline may be mixed."""
-        text = json.dumps(self.pipeline, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.cache_name("detector")
+
+    def cache_name(self, faces_from: FacesFrom) -> str:
+        """Return the fingerprint under which a cache keeps descriptors. Heads fit those of all origins."""
+        return fingerprint_of(pipeline_of(self.pack, self.variant, faces_from))
 
     @property
     def description(self) -> dict[str, Any]:
         """The pipeline, with the name of its pack, which does not affect results."""
-        return {**self.pipeline, "pack": self.pack.name}
+        return self.description_of("detector")
+
+    def description_of(self, faces_from: FacesFrom) -> dict[str, Any]:
+        """Return the description for the cache of such faces, see :meth:`cache_name`."""
+        return {**pipeline_of(self.pack, self.variant, faces_from), "pack": self.pack.name}
 
     def accepts(self, cached: ImageFaces) -> bool:
         """Return whether the search behind a cached result was as fine as that of this extractor."""
@@ -399,7 +351,7 @@ class Extractor:
         """
         found: dict[int, ImageFaces] = {}
 
-        def find_known(keys: list[_Key]) -> Collection[int]:
+        def find_known(keys: list[ImageKey]) -> Collection[int]:
             assert lookup is not None
             for number, sha256, multi_frame in keys:
                 cached = lookup(sha256)
@@ -435,7 +387,7 @@ class Extractor:
         if not images:
             _ = self.networks
         part = _Part({})
-        decoded: list[_Decoded] = []
+        decoded: list[Decoded] = []
         held = 0
         for image in self._decode_all(images, find_known, stopped, part.found):
             decoded.append(image)
@@ -453,19 +405,19 @@ class Extractor:
         find_known: _FindKnown | None,
         stopped: threading.Event | None,
         failed: dict[int, ImageFaces],
-    ) -> Iterator[_Decoded]:
+    ) -> Iterator[Decoded]:
         """Read images, and decode those that are not known. The results of others are put into ``failed``."""
-        encoded: list[_Encoded] = []
+        encoded: list[Encoded] = []
         size = 0
         for place, (number, read) in enumerate(images, 1):
             if stopped is not None and stopped.is_set():
                 raise CancelledError
-            image = self._or_reason("", partial(_read, number, read))
+            image = self._or_reason("", partial(read_image, number, read))
             if isinstance(image, ImageFaces):
                 failed[number] = image
-            elif isinstance(image, _Decoded):
+            elif isinstance(image, Decoded):
                 if find_known is not None or self.variant:
-                    image = replace(image, sha256=pixels_sha256(image.image))
+                    image = image.with_key()
                 if find_known is None or image.number not in find_known([image.key]):
                     yield image
             else:
@@ -479,14 +431,14 @@ class Extractor:
                     yield from self._decode(encoded.pop(0), failed)
                 size = 0
 
-    def _decode(self, encoded: _Encoded, failed: dict[int, ImageFaces]) -> Iterator[_Decoded]:
-        number, sha256, multi_frame = encoded.key
-        image = self._or_reason(sha256, partial(decode, encoded.data, limits=self.limits))
+    def _decode(self, encoded: Encoded, failed: dict[int, ImageFaces]) -> Iterator[Decoded]:
+        number = encoded.number
+        image = self._or_reason(encoded.sha256, partial(encoded.decoded, self.limits))
         del encoded
         if isinstance(image, ImageFaces):
             failed[number] = image
         else:
-            yield _Decoded(number, sha256, image, multi_frame)
+            yield image
 
     def _or_reason(self, sha256: str, make: Callable[[], Made]) -> Made | ImageFaces:
         """Return the result of a function, or that of an image that cannot be read."""
@@ -509,12 +461,12 @@ class Extractor:
         none = np.empty((0, self.dimension), np.float16)
         return ImageFaces(sha256, 0, 0, "unreadable", error, (), none, min_face=self.min_face)
 
-    def _describe(self, images: Sequence[_Decoded]) -> Iterator[tuple[int, ImageFaces]]:
+    def _describe(self, images: Sequence[Decoded]) -> Iterator[tuple[int, ImageFaces]]:
         """Yield the number of each image and its faces. All go through each stage together."""
         if not images:
             return
         try:
-            faces, crops = self._find_faces([d.image for d in images], [d.sha256 for d in images])
+            faces, crops = self._find_faces(images)
             descriptors = self.networks.embed(crops)
         except (MemoryError, cv2.error) as error:
             if not is_out_of_memory(error):
@@ -541,32 +493,33 @@ class Extractor:
                     ),
                     descriptors=descriptors[start:stop],
                     multi_frame=d.multi_frame,
-                    min_face=self.min_face,
+                    min_face=self.min_face if d.faces is None else detect.LOWEST_MIN_FACE,
                 ),
             )
 
-    def _find_faces(self, images: list[U8], sha256s: list[str]) -> tuple[Candidates, U8]:
-        """Return the faces of the images, by image and then highest score first, and their crops."""
+    def _find_faces(self, decoded: Sequence[Decoded]) -> tuple[Candidates, U8]:
+        """Return the faces of the images and their crops, by image; if detected, highest score first."""
         detector = self.networks.detector
-        found = detect.find_faces(detector, images, THRESHOLD, self.min_face)
-        found = rotated.set_turned(detector, images, found, THRESHOLD, self.min_face)
-        found = rotated.set_upright(detector, images, found)
-        found = replace(found, landmarks=refine(detector, images, found))
+        images = [d.image for d in decoded]
+        unknown = [i for i, d in enumerate(decoded) if d.faces is None]
+        pictures = [images[i] for i in unknown]
+        found = detect.find_faces(detector, pictures, THRESHOLD, self.min_face)
+        found = rotated.set_turned(detector, pictures, found, THRESHOLD, self.min_face)
+        found = rotated.set_upright(detector, pictures, found)
+        found = replace(found, landmarks=refine(detector, pictures, found))
+        if len(unknown) < len(decoded):
+            given = locate(detector, images, [d.faces for d in decoded])
+            found = joined([found.numbered(unknown), given])
+            found = found.select(np.argsort(found.pictures, kind="stable"))
         if not self.variant:
             return found, align.align(images, found.pictures, found.landmarks)
         crops = np.empty((len(found), align.SIDE, align.SIDE, 3), np.uint8)
         first = np.searchsorted(found.pictures, found.pictures)
         for i, picture in enumerate(found.pictures):
-            rng = np.random.default_rng([self.variant, i - int(first[i]), int(sha256s[picture][:16], 16)])
+            digest = int(decoded[picture].sha256[:16], 16)
+            rng = np.random.default_rng([self.variant, i - int(first[i]), digest])
             crops[i] = degrade.degraded_crop(images[picture], found.landmarks[i], rng)
         return found, crops
-
-
-def _read(number: int, read: ReadImage) -> _Encoded | _Decoded:
-    data = read()
-    if isinstance(data, bytes):
-        return _Encoded(number, hashlib.sha256(data).hexdigest(), data, is_multi_frame(data))
-    return _Decoded(number, "", data, False)
 
 
 def _peek(source: Iterator[Item], count: int) -> list[Item]:

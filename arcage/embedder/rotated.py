@@ -127,7 +127,7 @@ def set_upright(detector: FaceDetector, images: Sequence[U8], found: Candidates)
     if not len(doubtful):
         return found
     landmarks = found.landmarks.copy()
-    landmarks[doubtful] = _best_orientations(detector, images, found.select(doubtful))
+    landmarks[doubtful], _ = best_orientations(detector, images, found.select(doubtful))
     return replace(found, landmarks=landmarks)
 
 
@@ -137,19 +137,20 @@ def _scene(image: U8) -> U8:
     return reduced(np.ascontiguousarray(image[::step, ::step]), SEARCH.content)
 
 
-def _best_orientations(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> F32:
-    """Return the landmarks of the best orientation of each face, (n, 5, 2).
+def best_orientations(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> tuple[F32, F32]:
+    """Return the landmarks of the best orientation of each face, (n, 5, 2), and its score there, (n,).
 
-    Without a clearly best orientation, these are the landmarks of the face.
+    Without a clearly best orientation, these are the landmarks of the face, and 0.
     """
     parts = [
         _orient(detector, images, faces.select(np.arange(start, min(start + _AT_ONCE, len(faces)))))
         for start in range(0, len(faces), _AT_ONCE)
     ]
-    return np.concatenate(parts)
+    landmarks, scores = zip((faces.landmarks[:0], faces.scores[:0]), *parts, strict=True)
+    return np.concatenate(landmarks), np.concatenate(scores)
 
 
-def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> F32:
+def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> tuple[F32, F32]:
     low, high = faces.boxes[:, :2].astype(np.float64), faces.boxes[:, 2:].astype(np.float64)
     scale = SIDE / 2 / np.maximum(1.0, np.sqrt(np.prod(np.maximum(high - low, 0), axis=1)))
     matrices = np.zeros((len(faces), 2, 3))
@@ -179,4 +180,4 @@ def _orient(detector: FaceDetector, images: Sequence[U8], faces: Candidates) -> 
         again = best >= turns
         upright[again] = _quarter_back(upright[again], SIDE)
     landmarks = transform(upright, inverse(matrices)).astype(np.float32)
-    return np.where(turned[:, None, None], landmarks, faces.landmarks)
+    return np.where(turned[:, None, None], landmarks, faces.landmarks), np.where(turned, highest, 0)

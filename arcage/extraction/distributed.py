@@ -35,7 +35,7 @@ from arcage.process.streams import without_stderr
 from arcage.sources.read_ahead import ReadAhead
 from arcage.sources.source import Source
 from arcage.sources.url import is_url
-from arcage.types import Array
+from arcage.types import Array, FacesFrom
 
 if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
@@ -51,6 +51,8 @@ _RETRIES = 3
 """How often a batch is repeated whose actor has died. One of its images may be the reason."""
 _STORE_BYTES = 256 << 20
 """Ray's shared memory on this machine. Only paths and small rows pass through it."""
+_COLUMNS = ("path", "name", "error", "opener", "given")
+"""Columns of a batch."""
 _FAILED = "failed"
 """Status of a batch that raised an arcage error."""
 
@@ -66,6 +68,7 @@ class CachedExtraction:
         names: store the images' file names as well.
         folder: base of relative paths; the current working directory by default.
         cpus: cores to use; None for all.
+        faces_from: where the faces of the images are from.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class CachedExtraction:
         names: bool = True,
         folder: str | None = None,
         cpus: int | None = None,
+        faces_from: FacesFrom = "detector",
     ) -> None:
+        self._faces_from = faces_from
         self._extractor = extractor
         self._folder = folder or os.getcwd()
         self._directory = os.path.join(self._folder, directory)
@@ -92,8 +97,8 @@ class CachedExtraction:
 
         Args:
             batch: ``path``, shape (n,): str, or bytes in the encoding of the file system. Optional columns:
-                ``name`` (default: the base name), ``error`` and ``opener``, as :func:`as_columns` returns
-                them.
+                ``name`` (default: the base name), ``error``, ``opener`` and ``given``, as :func:`as_columns`
+                returns them.
 
         Returns:
             ``sha256`` (str, empty if the image could not be read from disk), ``status`` (str), ``faces``
@@ -107,7 +112,7 @@ class CachedExtraction:
         if self._cache is None:
             if self._cpus is not None:
                 os.environ["PYTHON_CPU_COUNT"] = str(self._cpus)
-            self._cache = open_cache(Path(self._directory), self._extractor)
+            self._cache = open_cache(Path(self._directory), self._extractor, self._faces_from)
         with ReadAhead(self._sources(batch)) as sources:
             # Without the descriptors, which would fill the memory.
             rows = [
@@ -139,18 +144,21 @@ class CachedExtraction:
             opener = batch["opener"][row] if "opener" in batch else None
             if not is_url(path):
                 path = os.path.join(self._folder, path)
+            given = batch["given"][row] if "given" in batch else None
             # Safe to unpickle: the driver of this run made it.
-            yield Source(path, name, error, opener=pickle.loads(opener) if opener is not None else None)  # noqa: S301
+            opener, faces = (pickle.loads(data) if data is not None else None for data in (opener, given))  # noqa: S301
+            yield Source(path, name, error, opener=opener, faces=faces)
 
 
 def as_columns(sources: Iterable[Source]) -> dict[str, list[bytes | None]]:
     """Return sources as columns of bytes, for :class:`CachedExtraction`."""
-    columns: dict[str, list[bytes | None]] = {"path": [], "name": [], "error": [], "opener": []}
+    columns: dict[str, list[bytes | None]] = {name: [] for name in _COLUMNS}
     for source in sources:
         for column, text in (("path", source.path), ("name", source.name), ("error", source.error)):
             # File names need not be valid UTF-8.
             columns[column].append(text.encode("utf-8", "surrogateescape"))
-        columns["opener"].append(None if source.opener is None else pickle.dumps(source.opener))
+        for column, value in (("opener", source.opener), ("given", source.faces)):
+            columns[column].append(None if value is None else pickle.dumps(value))
     return columns
 
 
@@ -160,6 +168,7 @@ def extract_on_ray(
     extractor: Extractor,
     *,
     names: bool = True,
+    faces_from: FacesFrom = "detector",
     warn: Callable[[str], object] = lambda _: None,
     progress: Callable[[], object] = lambda: None,
 ) -> Summary:
@@ -175,6 +184,7 @@ def extract_on_ray(
         extractor: computes faces and descriptors. On a device other than ``cpu``, each actor gets one GPU
             and an equal share of the cores. ``auto`` uses the GPUs of the cluster if networks run on them.
             This process needs no GPU.
+        faces_from: where the faces of the images are from; the cache is one of these.
         warn: called with the reason if ``auto`` does not use the GPUs of the cluster.
         names, progress: as for :func:`arcage.extraction.run.extract_to_cache`.
 
@@ -193,7 +203,12 @@ def extract_on_ray(
         # A copy, because the caller's extractor keeps its device.
         extractor = copy.copy(extractor)
         extractor.device = device
-        stage = {"names": names, "folder": os.getcwd(), "cpus": pool.resources["num_cpus"]}
+        stage = {
+            "names": names,
+            "folder": os.getcwd(),
+            "cpus": pool.resources["num_cpus"],
+            "faces_from": faces_from,
+        }
         stream = iter(sources)
         while window := list(islice(stream, _WINDOW)):
             # Four batches per actor, so that all finish at about the same time.
@@ -268,7 +283,7 @@ def _dataset(batches: list[list[Source]]) -> Any:
     import pyarrow as pa
     import ray.data
 
-    schema = pa.schema([(name, pa.binary()) for name in ("path", "name", "error", "opener")])
+    schema = pa.schema([(name, pa.binary()) for name in _COLUMNS])
     return ray.data.from_arrow([pa.table(as_columns(batch), schema=schema) for batch in batches])
 
 

@@ -24,6 +24,7 @@ class ExtractRequest:
     """What to extract, and where to."""
 
     inputs: Inputs
+    """See :func:`arcage.extraction.inputs.named_images`."""
     cache: Path
     """Folder of the descriptor cache."""
     names: bool = True
@@ -88,9 +89,11 @@ def extract(
     for variant in range(request.augment + 1):
         extractor = make_extractor(variant, device)
         # The machines of a Ray cluster may have devices that this one lacks.
-        cache = open_cache(request.cache, make_extractor(variant, "cpu") if on_ray else extractor)
+        opener = make_extractor(variant, "cpu") if on_ray else extractor
+        cache = open_cache(request.cache, opener, request.inputs.faces_from)
         if on_ray:
-            run = partial(extract_on_ray, warn=_ignore if variant else warn)
+            origin = request.inputs.faces_from
+            run = partial(extract_on_ray, faces_from=origin, warn=_ignore if variant else warn)
         else:
             if extractor.engine.note and not variant:
                 warn(extractor.engine.note)
@@ -111,6 +114,8 @@ def extract(
         total.error = ahead.error
         if ahead.error is not None:
             break
+    if remark := request.inputs.remark():
+        warn(remark)
     return total
 
 

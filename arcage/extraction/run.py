@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcage.cache import Cache, ShardWriter
+from arcage.embedder.reading import ReadImage, with_faces
 from arcage.errors import CacheError
 from arcage.output.summary import Summary
 from arcage.sources.source import Source
-from arcage.types import ImageFaces
+from arcage.types import FacesFrom, ImageFaces
 
 if TYPE_CHECKING:
     from arcage.embedder.extractor import Extractor
@@ -62,6 +64,7 @@ def extract_to_cache(
     with closing(extract_images(sources, extractor, cache, names=names, workers=workers)) as results:
         for result in results:
             summary.add(result.source.path, result.image.status, len(result.image.faces))
+            summary.add_given(result.source.faces, [face.score for face in result.image.faces])
             summary.from_cache += result.from_cache
             summary.multi_frame += result.image.multi_frame
             progress()
@@ -84,7 +87,7 @@ def extract_images(
     file names if ``names`` is set. Closing the iterator writes what is pending. Raises the errors of
     :func:`extract_to_cache`.
     """
-    images = ((source, source.content) for source in sources)
+    images = ((source, _reader(source, cache)) for source in sources)
     known = cache.get if cache is not None else None
     writing = ShardWriter(cache) if cache is not None else nullcontext()
     stream = extractor.stream(images, known, workers=workers, size_of=lambda source: source.size)
@@ -94,17 +97,36 @@ def extract_images(
             yield Extracted(source, image, from_cache)
 
 
-def open_cache(directory: Path, extractor: Extractor) -> Cache:
+def _reader(source: Source, cache: Cache | None) -> ReadImage:
+    """Return the function that reads an image, with the faces that the user gave.
+
+    Raises:
+        ValueError: the cache is for faces of another origin.
+    """
+    if cache is not None and (source.faces is not None) != ("faces" in cache.pipeline):
+        raise ValueError("a cache is for detected faces, own boxes or aligned crops: open it for these faces")
+    return source.content if source.faces is None else partial(with_faces, source.content, source.faces)
+
+
+def open_cache(directory: Path, extractor: Extractor, faces_from: FacesFrom = "detector") -> Cache:
     """Open the cache of an extractor's pipeline, or create it.
 
     Files that killed writers left more than a day ago are removed.
+
+    Args:
+        directory: folder of the cache.
+        extractor: computes the descriptors.
+        faces_from: where the faces of the images are from.
 
     Raises:
         CacheError: the cache cannot be read or created.
         ModelError, DeviceError: the extractor cannot determine its dimension.
     """
     cache = Cache(
-        directory, extractor.fingerprint, dimension=extractor.dimension, pipeline=extractor.description
+        directory,
+        extractor.cache_name(faces_from),
+        dimension=extractor.dimension,
+        pipeline=extractor.description_of(faces_from),
     )
     with suppress(CacheError):  # a read-only folder
         cache.clean()

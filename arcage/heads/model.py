@@ -22,6 +22,7 @@ from arcage.heads.distribution import (
 )
 from arcage.heads.familiarity import Familiarity
 from arcage.heads.layers import Kernel, Linear, Trees
+from arcage.text import counted, visible
 from arcage.types import F32, Array
 
 BATCH = 4096
@@ -66,6 +67,9 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.age)
+
+    def __repr__(self) -> str:
+        return f"<Predictions for {counted(len(self), 'face')}>"
 
     def select(self, rows: Array) -> Predictions:
         """Return the predictions for some faces, given as a boolean mask or as indices."""
@@ -372,6 +376,10 @@ class Heads:
     """The folder or packed file that the heads were loaded from."""
     familiarity: Familiarity | None = None
     """None for heads of older versions."""
+
+    def __repr__(self) -> str:
+        kinds = [name for name in ("age", "gender") if getattr(self, name) is not None]
+        return f"<Heads for {' and '.join(kinds) or 'nothing'}, {visible(self.pipeline_name)}>"
 
     @property
     def adapted(self) -> bool:

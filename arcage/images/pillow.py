@@ -69,8 +69,12 @@ def _to_rgb(image: Any) -> U8:
     transparent = mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info
     try:
         converted = image.convert("RGBA" if transparent else "RGB")
-    except ValueError:
-        raise InputError(f"a picture of Pillow's mode {mode}: convert it to RGB") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # its mode, or what a program wrote to its `info`
+        raise InputError(
+            f"a picture of Pillow's mode {mode} cannot be converted ({error}): give one of the mode RGB"
+        ) from None
     rgb: U8 = any_to_rgb(np.asarray(converted))
     return rgb
 

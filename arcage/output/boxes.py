@@ -11,7 +11,7 @@ from arcage.types import Prediction
 
 _VALUES = ("face", "age", "age_low", "age_high", "gender", "p_female", "familiarity")
 
-MARGIN_DECIMALS = 6
+_RELATIVE_DECIMALS = 6
 """Decimals of a relative box: a millionth of the width is less than a pixel."""
 
 
@@ -45,7 +45,7 @@ def relative_box(row: Prediction, whole: float = 1.0) -> list[float]:
     x, y, w, h = inner_box(row)
     assert row.image_size is not None
     width, height = row.image_size
-    decimals = MARGIN_DECIMALS if whole == 1 else MARGIN_DECIMALS - 2
+    decimals = _RELATIVE_DECIMALS if whole == 1 else _RELATIVE_DECIMALS - 2
     return [round(whole * value, decimals) for value in (x / width, y / height, w / width, h / height)]
 
 

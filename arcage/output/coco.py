@@ -12,9 +12,9 @@ from arcage._version import __version__
 from arcage.files import scratch_file
 from arcage.output.boxes import attributes, images, pixel_box
 from arcage.output.json_text import as_json, items
+from arcage.output.registry import DESCRIPTION
 from arcage.types import Prediction
 
-DESCRIPTION = "Faces with age and gender, predicted by arcage"
 CATEGORIES = [{"id": 1, "name": "face", "supercategory": "person"}]
 
 

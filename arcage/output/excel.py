@@ -28,6 +28,8 @@ _WIDTHS = {"path": 40, "familiarity": 11, "error": 40}
 _ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Excel takes this for an escaped character.
 _ESCAPE = re.compile(r"(?<=_)(?=x[0-9A-Fa-f]{4}_)")
+# These, and texts that begin like a formula or an error such as #N/A, are not written as they are.
+_SPECIAL = re.compile(rf"\A['=+\-@＝＋－＠\s#]|{_ILLEGAL.pattern}|{_ESCAPE.pattern}")
 
 
 def check_excel() -> None:
@@ -85,8 +87,8 @@ def write_excel(
 
     try:
         yield write
-        with _temporary_files():
-            workbook.save(file)
+        with _temporary_files(), _archive(file) as archive:
+            _openpyxl().writer.excel.ExcelWriter(workbook, archive).save()
     except BaseException:
         # Sheets that are not closed fail when Python collects them.
         for one in workbook.worksheets:
@@ -113,42 +115,51 @@ def _new_sheet(workbook: Any, more: Sequence[str]) -> Any:
 
 
 def _cells(sheet: Any, row: Prediction, more: Sequence[str]) -> list[Any]:
-    """Return the cells of a row: values, and cells for the texts, of which openpyxl would make formulas."""
-    values = json_row(row, more)
-    cells: list[Any] = list(values.values())
-    formulas = False
-    for i, value in enumerate(cells):
-        if isinstance(value, str):
-            cells[i] = _text_cell(sheet, value)
-            formulas = formulas or cells[i].quotePrefix
-    if formulas:
-        # The format of a cell is also that of the values after it.
-        cells = [_openpyxl().cell.WriteOnlyCell(sheet, c) if isinstance(c, int | float) else c for c in cells]
+    """Return the values of a row, and cells for the texts of which openpyxl or Excel would make more."""
+    values: list[Any] = list(json_row(row, more).values())
+    special = [i for i, value in enumerate(values) if isinstance(value, str) and _SPECIAL.search(value)]
+    if not special:
+        return values
+    # openpyxl gives the values after a cell its format, so all of them are cells.
+    cells = [_openpyxl().cell.WriteOnlyCell(sheet, None if i in special else v) for i, v in enumerate(values)]
+    for i in special:
+        _set_text(cells[i], values[i])
     return cells
 
 
-def _text_cell(sheet: Any, text: str) -> Any:
-    openpyxl = _openpyxl()
+def _set_text(cell: Any, text: str) -> None:
     shown = _ILLEGAL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
     parts = _ESCAPE.split(shown)
-    cell = openpyxl.cell.WriteOnlyCell(sheet)
     # In two pieces, the text does not look like an escaped character, and any program reads it as it is.
-    cell.value = shown if len(parts) == 1 else openpyxl.cell.rich_text.CellRichText(parts)
+    cell.value = shown if len(parts) == 1 else _openpyxl().cell.rich_text.CellRichText(parts)
     cell.data_type = "s"
     # It remains text if somebody edits the cell.
     cell.quotePrefix = to_spreadsheet(text) != text
-    return cell
+
+
+@contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+    try:
+        yield archive
+    except BaseException:
+        # It would write its end when Python collects it, into a file that is closed by then.
+        archive.fp = None
+        raise
 
 
 @contextmanager
 def _temporary_files() -> Iterator[None]:
-    """Raise OutputError if openpyxl cannot write its temporary files."""
+    """Raise OutputError if openpyxl cannot write its temporary files, for which it may use lxml."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SerialisationError":
+            raise
+        why = reason(error) if isinstance(error, OSError) else str(error)
         raise OutputError(
-            f"cannot write the rows of the workbook in {tempfile.gettempdir()}: {reason(error)}; free some "
-            "space, or set the environment variable TMPDIR to another folder"
+            f"cannot write the rows of the workbook in {tempfile.gettempdir()}: {why}; free some space, or "
+            "set the environment variable TMPDIR to another folder"
         ) from error
 
 
@@ -157,6 +168,7 @@ def _openpyxl() -> Any:
         import openpyxl.cell.rich_text
         import openpyxl.styles
         import openpyxl.utils
+        import openpyxl.writer.excel
     except ImportError:
         raise UsageError("an Excel file needs the package openpyxl: pip install 'arcage[excel]'") from None
     return openpyxl

@@ -14,12 +14,8 @@ from typing import IO, Any, NoReturn, cast
 
 from arcage.errors import ForeignFileError, OutputError
 from arcage.files import atomic_write, csv_mark, refuse_foreign
-from arcage.output.coco import DESCRIPTION as COCO_DESCRIPTION
-from arcage.output.coco import write_coco
-from arcage.output.fiftyone import write_fiftyone
 from arcage.output.json_text import write_array, write_lines
-from arcage.output.label_studio import write_label_studio
-from arcage.output.registry import FormatName, file_format, format_of
+from arcage.output.registry import DESCRIPTION, FormatName, file_format, format_of
 from arcage.output.rows import (
     COLUMNS,
     DECIMALS,
@@ -96,7 +92,7 @@ _MARKS: dict[FormatName, bytes] = {
         for start in (
             rb"\[\n\]\n\Z",
             rb"\[\n" + _JSON_ROW + rb"(,\n|\n\]\n\Z)",
-            rb'\{"info": \{"description": "%b"' % COCO_DESCRIPTION.encode(),
+            rb'\{"info": \{"description": "%b"' % DESCRIPTION.encode(),
             rb'\[\n\{"data": \{"image": "(\\.|[^"\\])*", "path": "(\\.|[^"\\])*", "status": "',
             rb'\{"labels": \{\n("(\\.|[^"\\])*": (null|\[\]|\[\{"label": "face", )|\}\}\n\Z)',
         )
@@ -218,13 +214,20 @@ def open_text(
     if format_ == "json":
         with write_array(file, more) as write:
             yield write
+    # Modules that most runs do not need are imported where they are needed.
     elif format_ == "coco":
+        from arcage.output.coco import write_coco
+
         with write_coco(file, more, path) as write:
             yield write
     elif format_ == "label-studio":
+        from arcage.output.label_studio import write_label_studio
+
         with write_label_studio(file) as write:
             yield write
     elif format_ == "fiftyone":
+        from arcage.output.fiftyone import write_fiftyone
+
         with write_fiftyone(file, more) as write:
             yield write
     else:

@@ -30,6 +30,9 @@ class OutputFormat:
     """Whether it describes boxes in images, so that it cannot hold the persons of a video."""
 
 
+DESCRIPTION = "Faces with age and gender, predicted by arcage"
+"""The description in a COCO file, by which arcage recognises its own."""
+
 FORMATS: dict[FormatName, OutputFormat] = {
     one.name: one
     for one in (
@@ -84,8 +87,10 @@ def file_format(path: Path, name: FormatName | None = None) -> OutputFormat:
     if chosen.suffix == path.suffix.lower():
         return chosen
     if chosen.suffix:
-        raise UsageError(f"`format` {chosen.name} writes {chosen.suffix}, not {path}: end its name in that")
-    raise UsageError(f"`format` {chosen.name} is only printed: leave it out, and {path} becomes {default}")
+        raise UsageError(
+            f"`format` {chosen.name} is written to {chosen.suffix}, but `out` is {path}: change one of them"
+        )
+    raise UsageError(f"`format` {chosen.name} is only printed: leave it out to write {default} to {path}")
 
 
 def printed_format(name: FormatName) -> OutputFormat:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -144,6 +144,12 @@ def row_without_face(
     status = "no_face" if error is None else "unreadable"
     row |= {"path": path, "faces": 0, "status": status, "error": error or None, "image_size": image_size}
     return Prediction(**row)
+
+
+def without_estimate(row: Prediction, error: str) -> Prediction:
+    """Return the row of a face without what is predicted for it, and with the reason."""
+    nothing = dict.fromkeys(("age", "age_low", "age_high", "gender", "p_female", "familiarity"))
+    return replace(row, status="no_face", error=error, more=dict.fromkeys(row.more), **nothing)  # type: ignore[arg-type]
 
 
 def text_cells(columns: Sequence[str], more: Sequence[str] = ()) -> Callable[[Prediction], list[str]]:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, get_args
 
+import numpy as np
+
 from arcage.errors import UsageError
 from arcage.heads.distribution import HIGHEST_LEVEL, OLDEST, YOUNGEST
 from arcage.heads.model import Heads, Predictions
 from arcage.output.rows import Estimate, estimates
+from arcage.types import ImageFaces
 
 Faces = Literal["all", "largest", "center"]
 """``largest``: the face with the largest box; ``center``: the face nearest to the centre of the image."""
@@ -70,6 +73,22 @@ class Selection:
             heads.check_distribution(f"`interval` {self.interval:g}")
         if self.under:
             heads.check_distribution("`under`")
+
+    def count(self, image: ImageFaces) -> int:
+        """Return the number of faces with the minimum score; they come first."""
+        return sum(face.score >= self.min_score for face in image.faces)
+
+    def chosen(self, image: ImageFaces) -> list[int]:
+        """Return the indices of the faces of an image that are in the output."""
+        count = self.count(image)
+        if self.faces == "all" or count < 2:
+            return list(range(count))
+        boxes = np.stack([face.box for face in image.faces[:count]]).astype(np.float64)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        if self.faces == "largest":
+            return [int(np.argmax(np.prod(high - low, axis=1)))]
+        centre = np.array([image.width, image.height]) / 2
+        return [int(np.argmin(np.linalg.norm((low + high) / 2 - centre, axis=1)))]
 
     def estimates(self, predictions: Predictions) -> list[Estimate]:
         """Return the estimate of each face, without values that are too uncertain to show."""

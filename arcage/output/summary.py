@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from arcage.text import counted
 
 if TYPE_CHECKING:
     from arcage.errors import ArcageError
-    from arcage.types import Status
+    from arcage.types import GivenFaces, Status
 
 
 @dataclass(slots=True)
@@ -25,6 +26,10 @@ class Summary:
     """Faces in the output."""
     unfamiliar: int = 0
     """Faces that are unlike the training faces; see :data:`arcage.heads.familiarity.UNFAMILIAR`."""
+    without_box: int = 0
+    """Images for which the user gave no box, though for others."""
+    unconfirmed: int = 0
+    """Boxes of the user in which no face was confirmed."""
     from_cache: int = 0
     """Images whose descriptors were in the cache."""
     multi_frame: int = 0
@@ -48,6 +53,17 @@ class Summary:
         setattr(self, status, getattr(self, status) + 1)
         self.faces += faces
         self.last = path
+
+    def add_given(self, given: GivenFaces | None, scores: Iterable[float | None]) -> None:
+        """Count what is special about the faces of an image that the user gave.
+
+        Args:
+            given: the faces; None if they were detected.
+            scores: of its faces.
+        """
+        if given is not None and not given.aligned:
+            self.without_box += not len(given)
+            self.unconfirmed += sum(score == 0 for score in scores)
 
     def __str__(self) -> str:
         rate = f" ({self.images / self.seconds:,.1f} a second)" if self.seconds else ""
@@ -74,6 +90,14 @@ class Summary:
         if self.multi_frame:
             have = "an image has" if self.multi_frame == 1 else f"{self.multi_frame:,} images have"
             out.append(f"{have} more than one picture (an animation or pages): the first was read")
+        if self.without_box:
+            have = "1 image has" if self.without_box == 1 else f"{self.without_box:,} images have"
+            out.append(f"{have} no box in `boxes`")
+        if self.unconfirmed:
+            out.append(
+                f"no face was confirmed in {counted(self.unconfirmed, 'box', 'boxes')}: det_score is 0, and "
+                "a face was assumed there"
+            )
         if self.unfamiliar:
             are = "1 face is" if self.unfamiliar == 1 else f"{self.unfamiliar:,} faces are"
             out.append(

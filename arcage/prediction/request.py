@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
+from arcage.extraction.inputs import named_images
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.registry import FormatName
 from arcage.output.rows import under_column
-from arcage.sources.inputs import Inputs, named_inputs
+from arcage.sources.inputs import Inputs
 
 if TYPE_CHECKING:
     from arcage.output.selection import Faces
@@ -65,15 +66,24 @@ class PredictRequest:
 
 
 def images_or_webcam(
-    paths: list[str] | None, from_file: str | None, shard: str | None, webcam: int | None
+    paths: list[str] | None,
+    from_file: str | None,
+    shard: str | None,
+    webcam: int | None,
+    *,
+    boxes: Path | None = None,
+    aligned: bool = False,
 ) -> Inputs:
-    """Return the named images, as :func:`arcage.sources.inputs.named_inputs`, or a placeholder for a camera.
+    """Return the named images, as :func:`arcage.extraction.inputs.named_images`, or a placeholder for a
+    camera.
 
     Raises:
         UsageError: both images and a camera are named.
     """
     if webcam is None:
-        return named_inputs(paths, from_file, shard)
+        return named_images(paths, from_file, shard, boxes=boxes, aligned=aligned)
     if paths or from_file or shard:
         raise UsageError("`webcam` cannot be combined with paths: run arcage separately for them")
+    if boxes is not None or aligned:
+        raise UsageError("the faces of a `webcam` are detected: leave out `boxes` and `aligned`")
     return Inputs((f"webcam-{webcam}",))

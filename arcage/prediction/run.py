@@ -15,7 +15,6 @@ from arcage.errors import UsageError
 from arcage.files import check_exist, check_replaceable
 from arcage.heads.place import heads_path
 from arcage.output.formats import Write, check_rows_file, write_file, write_stdout
-from arcage.output.label_studio import CONFIG
 from arcage.output.progress import ShowProgress, no_progress
 from arcage.output.registry import OutputFormat, file_format, printed_format
 from arcage.output.summary import Summary
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from arcage.output.annotate import Annotator
     from arcage.predictor import Predictor
     from arcage.report.predictions_page import Add
+    from arcage.types import FacesFrom
     from arcage.video.predictions import Videos
     from arcage.video.write import WriteFrame
 
@@ -68,6 +68,8 @@ def predict(
         ArcageError: as :class:`arcage.Predictor`.
     """
     check_exist({"heads": [heads_path(request.heads)]})
+    if request.min_score and request.inputs.faces_from == "boxes":
+        raise UsageError("each of the `boxes` has a row: leave out `min_score`")
     outputs = _checked_outputs(request)
     # Imported here, after all checks of the arguments, because NumPy is slow to load.
     from arcage.embedder.engines.gpus import named_gpus
@@ -92,7 +94,15 @@ def predict(
                 report(f"camera {request.webcam}: press Ctrl-C to stop; the predictions follow")
             # A bar for the frames is shown for a single video only.
             frames = progress if one and request.webcam is None else no_progress
-            stream = _Stream(predictor, workers, request.rate, write_frame, outputs.annotator, frames)
+            stream = _Stream(
+                predictor,
+                workers,
+                request.rate,
+                write_frame,
+                outputs.annotator,
+                frames,
+                request.inputs.faces_from,
+            )
             rows = stream.images(images) if request.webcam is None else stream.camera(request.webcam)
             summary = write_predictions(
                 rows, outputs.rows, annotator=outputs.annotator, page=outputs.page, progress=advance
@@ -110,10 +120,14 @@ def predict(
         report(f"{summary.drawn:,} of {counted(summary.images, 'image')} drawn into {request.annotate}")
     if request.report is not None:
         report(f"report: {request.report}")
-    if request.format == "label-studio":
+    if request.format == "label-studio" and summary.images:
+        from arcage.output.label_studio import CONFIG
+
         report("the labelling configuration for the project in Label Studio:")
         for line in CONFIG.splitlines():
             report(line)
+    if remark := request.inputs.remark():
+        warn(remark)
     return summary
 
 
@@ -220,6 +234,7 @@ class _Stream:
         write_frame: WriteFrame | None,
         annotator: Annotator | None,
         progress: ShowProgress,
+        faces_from: FacesFrom,
     ) -> None:
         self._predictor = predictor
         self._workers = workers
@@ -227,6 +242,7 @@ class _Stream:
         self._write_frame = write_frame
         self._annotator = annotator
         self._progress = progress
+        self._faces_from = faces_from
 
     @cached_property
     def _videos(self) -> Videos:
@@ -247,18 +263,23 @@ class _Stream:
 
     def images(self, sources: Iterable[Source]) -> Rows:
         """Return a generator of the rows; the cache is opened at once."""
-        self._predictor.open()
+        self._predictor.open(self._faces_from)
         return self._images(sources)
 
     def _images(self, sources: Iterable[Source]) -> Rows:
-        for videos, group in groupby(sources, key=lambda source: source.video and not source.error):
+        for videos, group in groupby(sources, key=_is_video):
             if videos:
                 for source in group:
                     yield source, self._videos.predict(source)
             else:
-                with closing(self._predictor.stream(group, workers=self._workers)) as predictions:
+                stream = self._predictor.stream(group, workers=self._workers, faces_from=self._faces_from)
+                with closing(stream) as predictions:
                     yield from predictions
 
     def camera(self, number: int) -> Rows:
         """Return a generator of the rows of a camera."""
         return self._videos.camera(number)
+
+
+def _is_video(source: Source) -> bool:
+    return source.video and not source.error and source.faces is None

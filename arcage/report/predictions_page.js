@@ -110,7 +110,8 @@ function drawRow(row) {
       make("td", { className: "words", colSpan: 5, textContent: words }), path,
     );
   }
-  if (row.faces > 1) path.append(make("small", { textContent: `face #${row.face} of ${row.faces}` }));
+  const notes = [row.faces > 1 && `face #${row.face} of ${row.faces}`, row.unfamiliar && "unlike the training faces"];
+  path.append(make("small", { textContent: notes.filter(Boolean).join(", ") }));
   return make(
     "tr", { className: row.age === null ? "low-confidence" : "" },
     make("td", { className: "picture" }, picture),

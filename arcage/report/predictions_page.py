@@ -16,6 +16,7 @@ import numpy as np
 from arcage._version import __version__
 from arcage.errors import ImageError, UsageError
 from arcage.files import atomic_write, refuse_foreign
+from arcage.heads.familiarity import UNFAMILIAR
 from arcage.images.decoder import decode
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
 from arcage.output.rows import json_row
@@ -70,7 +71,9 @@ def write_page(
         def add(source: Source, rows: Sequence[Prediction]) -> None:
             nonlocal separator
             for i, (row, picture) in enumerate(zip(rows, _thumbnails(source, rows, limits), strict=True)):
-                file.write(separator + _json({**json_row(row), "first": i == 0, "thumbnail": picture}))
+                unfamiliar = row.familiarity is not None and row.familiarity < UNFAMILIAR
+                extra = {"first": i == 0, "thumbnail": picture, "unfamiliar": unfamiliar}
+                file.write(separator + _json({**json_row(row), **extra}))
                 separator = ",\n"
 
         yield add

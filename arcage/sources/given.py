@@ -38,6 +38,8 @@ GivenImage: TypeAlias = (
 NAMELESS = "-"
 """Path in the rows of an image without a name."""
 _CHUNK = 1 << 24
+_LONGEST = 32_767
+"""Characters of the longest path that any system takes (Windows)."""
 _FOREIGN = {
     "torch": "image.permute(1, 2, 0).cpu().numpy() if its channels come first",
     "tensorflow": "image.numpy()",
@@ -126,6 +128,12 @@ def pixels_of(source: Source, limits: DecodeLimits = DEFAULT_LIMITS) -> U8:
 
 
 def _named(path: str) -> Source:
+    if path[:5].lower() == "data:":
+        raise InputError("a data URI is no path: give base64.b64decode(uri.partition(',')[2])")
+    if len(path) > _LONGEST:
+        raise InputError(
+            f"a text of {len(path):,} characters is no path: if it is base64, give base64.b64decode(text)"
+        )
     return Source(path, url_name(path) if is_url(path) else os.path.basename(path))
 
 

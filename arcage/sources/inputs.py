@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from arcage.errors import UsageError
 from arcage.files import check_exist
@@ -17,6 +18,10 @@ from arcage.sources.source import Source
 from arcage.sources.suffixes import is_one_image, is_video
 from arcage.sources.url import is_url
 from arcage.sources.walk import is_whole_disk, walk
+
+if TYPE_CHECKING:
+    from arcage.sources.own_faces import OwnFaces
+    from arcage.types import FacesFrom
 
 STDIN = "-"
 """The argument for one image on standard input."""
@@ -37,10 +42,17 @@ class Inputs:
     """Only this part of the images is read."""
     data: bytes | None = field(default=None, repr=False)
     """The image on standard input."""
+    own: OwnFaces | None = field(default=None, repr=False, compare=False)
+    """The faces that the user gave; None to detect all."""
 
     def __iter__(self) -> Iterator[Source]:
-        if self.data is not None:
-            return iter([Source(STDIN, STDIN, data=self.data)])
+        sources = iter([Source(STDIN, STDIN, data=self.data)]) if self.data is not None else self._walk()
+        own = self.own
+        if own is None:
+            return sources
+        return (replace(source, faces=own.faces_of(source)) for source in sources)
+
+    def _walk(self) -> Iterator[Source]:
         sources = walk(self.arguments)
         if self.shard is None:
             return sources
@@ -50,6 +62,15 @@ class Inputs:
     def __str__(self) -> str:
         shown = ", ".join(self.arguments[:_SHOWN]) + (", ..." if len(self.arguments) > _SHOWN else "")
         return shown or "an empty list"
+
+    @property
+    def faces_from(self) -> FacesFrom:
+        """Where the faces are from."""
+        return "detector" if self.own is None else self.own.faces_from
+
+    def remark(self) -> str:
+        """Return what is to be said about the given faces after all images; empty if nothing is."""
+        return self.own.remark() if self.own is not None and self.shard is None else ""
 
     @property
     def is_one_image(self) -> bool:

@@ -11,7 +11,10 @@ from arcage.files import read_bytes
 from arcage.sources.url import is_url
 
 if TYPE_CHECKING:
-    from arcage.types import U8  # NumPy takes a while to import, and listing images does not need it
+    from arcage.types import (
+        U8,
+        GivenFaces,
+    )  # NumPy takes a while to import, and listing images does not need it
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -38,6 +41,8 @@ class Source:
     unit: str = ""
     """Sources of the same unit stay together when a run is split. A row group of a Parquet file, which is
     read as a whole, is one unit. Empty for an image that is read on its own."""
+    faces: GivenFaces | None = field(default=None, repr=False, compare=False)
+    """The faces that the user gave; None to detect them."""
 
     @property
     def size(self) -> int:
@@ -61,6 +66,8 @@ class Source:
             return self.data
         if self.pixels is not None:
             raise ImageError("a decoded picture, which has no encoded image")
+        if self.video and self.faces is not None:
+            raise ImageError("a video, not an image: the faces that are given are those of images")
         if self.video:
             raise ImageError("a video, not an image: `arcage predict` reads it")
         if self.opener is not None:

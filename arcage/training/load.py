@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from arcage.cache import Cache, Names, join_names
 from arcage.data.join import join_labelled
@@ -16,6 +17,7 @@ from arcage.embedder import extractor as embedder
 from arcage.errors import UsageError
 from arcage.text import counted, percent
 from arcage.training.manifest import join_label_names
+from arcage.types import FacesFrom
 
 Say = Callable[[str], None]
 
@@ -71,7 +73,8 @@ def load_labelled(
 
     Args:
         request: the caches and the labels.
-        extractor: the pipeline whose descriptors are read.
+        extractor: the pipeline whose descriptors are read. Those of own boxes or aligned crops are read from
+            caches that have no others.
         report: called with the number of images, and with labels that are left out.
         warn: called with damaged parts of the caches, and those without a marker.
 
@@ -79,10 +82,7 @@ def load_labelled(
         UsageError: labels cannot be read, or fit no image.
         CacheError: a cache cannot be read.
     """
-    caches = {
-        folder: Cache(folder, extractor.fingerprint, pipeline=extractor.description)
-        for folder in dict.fromkeys(request.caches)
-    }
+    caches = {folder: _open(folder, extractor) for folder in dict.fromkeys(request.caches)}
     columns = [parse_columns(one) for one in request.columns]
     try:
         faces = join_labelled(
@@ -96,6 +96,19 @@ def load_labelled(
         report(remark)
     report(f"images: {faces.counts}")
     return Labelled(faces, tuple(caches.values()), join_label_names(request.labels), extractor)
+
+
+def faces_from(folder: Path, extractor: embedder.Extractor) -> FacesFrom:
+    """Return which faces of a cache are read: detected ones, if it has any."""
+    stored = set(Cache.fingerprints(folder))
+    return next(
+        (origin for origin in get_args(FacesFrom) if extractor.cache_name(origin) in stored), "detector"
+    )
+
+
+def _open(folder: Path, extractor: embedder.Extractor) -> Cache:
+    origin = faces_from(folder, extractor)
+    return Cache(folder, extractor.cache_name(origin), pipeline=extractor.description_of(origin))
 
 
 def select_held_out(labelled: Labelled, share: float, report: Say = lambda _: None) -> Labelled:

@@ -36,7 +36,14 @@ from arcage.training.calibration_text import calibrated_on
 from arcage.training.evaluate import compare_labelled, predict_labelled
 from arcage.training.fit import fit_labelled
 from arcage.training.folder import check_heads_folder
-from arcage.training.load import Labelled, LabelledRequest, Say, load_labelled, select_held_out
+from arcage.training.load import (
+    Labelled,
+    LabelledRequest,
+    Say,
+    faces_from,
+    load_labelled,
+    select_held_out,
+)
 from arcage.training.options import AdaptOptions, CalibrateOptions, FitOptions
 from arcage.training.overlap import fitted_words
 from arcage.training.request import (
@@ -184,17 +191,19 @@ def _load(request: FitRequest, extractor: embedder.Extractor, report: Say, warn:
 
 def _variants(request: FitRequest, warn: Say) -> list[CacheTable]:
     """Return the degraded descriptors of the same faces. Damage is passed to ``warn``."""
-    fingerprints = [
-        embedder.Extractor(request.pack, variant=number).fingerprint
-        for number in range(1, request.augment + 1)
-    ]
-    for folder in request.caches:
-        if not set(fingerprints) <= set(Cache.fingerprints(folder)):
+    plain = embedder.Extractor(request.pack)
+    variants = [embedder.Extractor(request.pack, variant=n + 1) for n in range(request.augment)]
+    origins = {folder: faces_from(folder, plain) for folder in request.caches}
+    for folder, origin in origins.items():
+        if not {variant.cache_name(origin) for variant in variants} <= set(Cache.fingerprints(folder)):
             raise UsageError(
                 f"the cache {folder} lacks {counted(request.augment, 'degraded variant')} of its faces: "
                 f"run `arcage extract` on the same images with `augment` {request.augment} first"
             )
-    caches = [[Cache(folder, fingerprint) for folder in request.caches] for fingerprint in fingerprints]
+    caches = [
+        [Cache(folder, variant.cache_name(origins[folder])) for folder in request.caches]
+        for variant in variants
+    ]
     try:
         return [join_tables([cache.table() for cache in each]) for each in caches]
     finally:

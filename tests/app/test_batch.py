@@ -54,6 +54,16 @@ def test_a_zip_as_csv_is_what_the_command_line_writes(
     assert answer.body.decode() == arcage("predict", "b", "c.jpg", "--format", "csv").stdout
 
 
+def test_options_of_a_zip(server: Server) -> None:
+    data = zipped({"a.jpg": image(face(20), face(40, 0.1, (300, 0, 640, 480))), "b.jpg": b""})
+    rows = server.batch(data, "?faces=largest&interval=80&under=30").rows
+    assert [(row["age"], row["age_low"]) for row in rows] == [(40, 32), (None, None)]
+    assert [list(row)[-1] for row in rows] == ["p_under_30"] * 2
+    csv = server.batch(data, "?faces=largest&under=30&pictures=1", Accept="text/csv").body.decode()
+    assert csv.splitlines()[0] == ",".join((*COLUMNS, "p_under_30"))
+    assert csv.count("\n") == 3
+
+
 def test_pictures_of_a_zip(server: Server, photo: bytes) -> None:
     rows = server.batch(zipped({"a.jpg": photo, "b.jpg": b"text"}), "?pictures=1").rows
     assert rows[0]["picture"]["width"] == 512

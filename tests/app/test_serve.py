@@ -93,7 +93,7 @@ def test_sigterm_answers_what_is_in_progress_and_refuses_the_rest(
         time.sleep(0.4)
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)  # Uvicorn looks ten times a second
+        assert 503 in _until_healthy(server, 503)  # Uvicorn looks ten times a second
         health = server("/healthz")
         assert (health.status, health.headers["retry-after"]) == (503, "10")
         refused = server.predict(image(face()))

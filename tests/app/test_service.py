@@ -30,10 +30,11 @@ def started(limits: Limits, **arguments: Callable[[], object]) -> Iterator[tuple
     app = make_app(Predictor(), {"localhost"}, limits=limits, readiness=readiness)
     service = Service(app, limits, readiness, **arguments)
     listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(listener.getsockname()[1])
     thread = threading.Thread(target=service.run, args=([listener],))
     thread.start()
     try:
-        yield service, Server(listener.getsockname()[1])
+        yield service, server
     finally:
         service.should_exit = True
         thread.join()
@@ -86,6 +87,18 @@ def test_other_signals_do_not_wait(fake: None, name: str) -> None:
     assert service.unfinished == 0
 
 
+def test_a_refused_upload_gets_its_answer_at_the_end(fake: None) -> None:
+    head = b"POST /api/predict HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 100\r\n\r\nabc"
+    with (
+        started(Limits()) as (service, server),
+        socket.create_connection(("127.0.0.1", server.port)) as hangs,
+    ):
+        hangs.sendall(head)
+        time.sleep(0.2)
+        service.handle_exit(signal.SIGINT, None)
+        assert hangs.recv(100).startswith(b"HTTP/1.1 421 ")
+
+
 def test_the_networks_are_loaded_while_it_listens(fake: None) -> None:
     gate = threading.Event()
     announced: list[int] = []
@@ -107,11 +120,13 @@ def test_the_networks_are_loaded_while_it_listens(fake: None) -> None:
         assert server.predict(image(face(33))).rows[0]["age"] == 33
 
 
-def test_what_prevents_the_start_ends_the_server(fake: None) -> None:
-    def load() -> None:
+@pytest.mark.parametrize("step", ["load", "announce"])
+def test_what_prevents_the_start_ends_the_server(fake: None, step: str) -> None:
+    def fail() -> None:
         raise DeviceError("there is no such device")
 
-    with started(Limits(), load=load) as (service, _):
+    steps: dict[str, Callable[[], object]] = {"load": lambda: None, step: fail}
+    with started(Limits(), **steps) as (service, _):
         end = time.monotonic() + 10
         while not service.should_exit and time.monotonic() < end:
             time.sleep(0.01)

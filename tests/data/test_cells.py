@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from label_tables import by_path, plain, read, refused, write
 
+from arcage.data.cells import parse_box
 from arcage.data.labels import Label
 from arcage.data.tables import read_table
 
@@ -165,3 +166,17 @@ def test_splits_and_weights(tmp_path: Path) -> None:
         "d": plain(Label(30, weight=0.001)),
         "e": plain(Label(30, weight=1, split="test")),
     }
+
+
+@pytest.mark.parametrize(
+    ("numbers", "box"),
+    [
+        ("1 2 3.5 4", (1, 2, 3.5, 4)),
+        ("-5 -5 1e3 4", (-5, -5, 1000, 4)),
+        *((f"1 2 3 {text}", None) for text in ("", "x", "nan", "inf", "1e300", "-1e8")),
+    ],
+)
+def test_boxes(numbers: str, box: tuple[float, ...] | None) -> None:
+    names = ("x1", "y1", "x2", "y2")
+    assert parse_box(dict(zip(names, numbers.split(" "), strict=True))) == box
+    assert parse_box({"x1": "1"}) is None

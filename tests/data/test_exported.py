@@ -10,14 +10,14 @@ from arcage.data.exported import ExportedLabel, as_text, exported_rows, with_nam
 def test_rows_have_what_is_read_and_number_the_boxes_of_an_image() -> None:
     labels = [
         ExportedLabel("task", 5, "a.jpg", {"Age": "3", "note": "x"}, (1, 2, 3.5, 4)),
-        ExportedLabel("task", 5, "a.jpg", {"Age": "4", "x1": "9"}, (5, 6, 7, 8)),
+        ExportedLabel("task", 5, "a.jpg", {"Age": "4", "x1": "9"}, (5, 6, 7, 1e300)),
         ExportedLabel("task", 6, "b.jpg", {"path": "evil"}),
     ]
     (_, header), *rows = exported_rows(labels, {"age", "gender", "x1", "path"})
     assert header == ["path", "face", "x1", "y1", "x2", "y2", "Age", "note"]
     assert rows == [
         (5, ["a.jpg", "0", "1", "2", "3.5", "4", "3"]),
-        (5, ["a.jpg", "1", "5", "6", "7", "8", "4"]),
+        (5, ["a.jpg", "1", "5", "6", "7", "10000000.0", "4"]),
         (6, ["b.jpg", "", "", "", "", "", ""]),
     ]
 

@@ -27,7 +27,7 @@ import pytest
 from detectors import cosine, side_by_side
 from encoded import encode
 
-from arcage.embedder import align, detect
+from arcage.embedder import align, detect, pipeline, reading
 from arcage.embedder import extractor as module
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import Pack, bundled_pack
@@ -404,7 +404,7 @@ def test_lack_of_memory_is_a_result_that_no_cache_keeps(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    target = module if where == "decode" else getattr(module, "detect" if where == "find_faces" else where)
+    target = reading if where == "decode" else getattr(module, "detect" if where == "find_faces" else where)
     with monkeypatch.context() as patch:
         patch.setattr(target, where, fail)
         image = extractor.extract(photo)
@@ -630,7 +630,7 @@ def test_the_fingerprint_depends_on_the_pipeline_only(
         Pack("x", tmp_path, dataclasses.replace(detector, sha256="0" * 64), (first, second), False),
     ]
     found = {module.Extractor(p).fingerprint for p in packs}
-    monkeypatch.setattr(module, "PIPELINE_SCHEMA", module.PIPELINE_SCHEMA + 1)
+    monkeypatch.setattr(pipeline, "PIPELINE_SCHEMA", pipeline.PIPELINE_SCHEMA + 1)
     found.add(module.Extractor().fingerprint)
     monkeypatch.setattr(align, "VISIBLE", (0, 0, 112, 112))
     found.add(module.Extractor().fingerprint)

@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from arcage.embedder import extractor as module
+from arcage.embedder import reading
 from arcage.embedder.engines.openvino import OpenVinoEngine
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.rotated import UPRIGHT_SCORE
@@ -144,7 +145,7 @@ def test_each_crop_is_decoded_once_and_warped_twice(
     _, extractor = make(sizes)
     stream(extractor, crops[:1])
     calls = count(cv2, "imdecode", "cvtColor", "resize", "warpAffine")
-    decoded = count(module, "decode")
+    decoded = count(reading, "decode")
     stream(extractor, crops[:FEW])
     assert decoded["decode"] == calls["imdecode"] == FEW
     # One warp for the landmarks, one for the embedders.
@@ -161,7 +162,7 @@ def test_cached_crops_take_no_work(
     engine, extractor = make((8, 64))
     computed = {image.sha256: image for _, image in extracted}
     calls = count(cv2, "imdecode", "cvtColor", "resize", "warpAffine")
-    decoded = count(module, "decode")
+    decoded = count(reading, "decode")
     assert stream(extractor, crops, computed.get) == list(computed.values())
     assert not engine.calls
     assert not calls

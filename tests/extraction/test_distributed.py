@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from arcage.extraction.distributed import (
     extract_on_ray,
 )
 from arcage.extraction.run import extract_to_cache, open_cache
+from arcage.sources.own_faces import own_faces
 from arcage.sources.walk import walk
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +87,20 @@ def test_path_is_the_only_required_column(tmp_path: Path) -> None:
     done = CachedExtraction(extractor, tmp_path / "cache")({"path": np.array(paths)})
     assert done["faces"].tolist() == [0, 1, 2]
     assert Cache(tmp_path / "cache", FINGERPRINT).names().names.tolist() == [f"000{n}.jpg" for n in range(3)]
+
+
+def test_own_boxes_go_to_the_actors(tmp_path: Path) -> None:
+    photos(tmp_path, 3)
+    sources = [replace(source, faces=own_faces([[0, 0, 5, 7], [1, 1, 3, 4]])) for source in walk([tmp_path])]
+    columns = {name: np.array(values, object) for name, values in as_columns(sources).items()}
+    extractor: Any = FakeExtractor()
+    stage = CachedExtraction(extractor, tmp_path / "cache", faces_from="boxes")
+    done = pickle.loads(pickle.dumps(stage))(columns)  # noqa: S301
+    assert done["faces"].tolist() == [2, 2, 2]
+    assert Cache.fingerprints(tmp_path / "cache") == [f"{FINGERPRINT}-boxes"]
+    # Faces of another origin are refused.
+    with pytest.raises(ValueError, match="a cache is for detected faces, own boxes or aligned crops"):
+        CachedExtraction(extractor, tmp_path / "cache")(columns)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

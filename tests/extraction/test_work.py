@@ -20,6 +20,7 @@ import pytest
 
 from arcage import predictor
 from arcage.embedder import extractor as module
+from arcage.embedder import reading as reading_module
 from arcage.embedder.detector import GraphDetector
 from arcage.embedder.engines.base import cores
 from arcage.embedder.engines.openvino import OpenVinoEngine
@@ -83,7 +84,12 @@ class Work:
 @pytest.fixture(scope="module")
 def counter() -> Iterator[Work]:
     work = Work()
-    decode, candidates, read, open_ = module.decode, GraphDetector.candidates, Source.read, builtins.open
+    decode, candidates, read, open_ = (
+        reading_module.decode,
+        GraphDetector.candidates,
+        Source.read,
+        builtins.open,
+    )
 
     def decoding(data: bytes, *, limits: DecodeLimits) -> U8:
         work.decoded.append(len(data))
@@ -103,7 +109,7 @@ def counter() -> Iterator[Work]:
         return open_(file, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "decode", decoding)
+        patch.setattr(reading_module, "decode", decoding)
         patch.setattr(GraphDetector, "candidates", searching)
         patch.setattr(Source, "read", reading)
         patch.setattr(builtins, "open", opening)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_no_faces_give_no_answers(fitted: Heads) -> None:
 
 def test_other_descriptors_are_refused(fitted: Heads) -> None:
     fitted.check("f" * 16)
-    with pytest.raises(HeadsError, match=r"choose the pack that they were fitted with \(`pack`\)"):
+    with pytest.raises(HeadsError, match="choose their `pack`"):
         fitted.check("0" * 16)
     with pytest.raises(HeadsError, match="another model pack"):
         fitted.predict(np.zeros((3, DIMENSION + 1), np.float16))
@@ -103,3 +104,10 @@ def test_heads_without_a_distribution_have_the_interval_of_90_percent() -> None:
     np.testing.assert_array_equal(p.interval(0.9), [age - 5, age + 5])
     assert np.isnan([*p.interval(0.5), p.quantile(0.5), p.p_under(18), p.familiarity]).all()
     assert np.isnan(p.select(np.array([0])).quantiles).all()
+
+
+def test_reprs_are_short(fitted: Heads) -> None:
+    assert repr(Predictions.empty(1200)) == "<Predictions for 1,200 faces>"
+    named = replace(fitted, manifest={"pack": "compact\x1b"})
+    assert repr(named) == "<Heads for age and gender, pack compact\\x1b>"
+    assert repr(replace(named, age=None, manifest={})).startswith("<Heads for gender, model pack that")

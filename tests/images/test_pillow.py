@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,11 @@ def test_transparent_pixels_become_white(mode: str) -> None:
         first = image.getpixel((0, 0))
         image.info["transparency"] = first
         hidden = np.asarray(image) == first
+    elif mode == "PA":
+        image = image.convert("RGB").quantize(16)
+        image.putalpha(Image.fromarray(alpha))
+        assert image.mode == "PA"
+        hidden = alpha == 0
     else:
         image, hidden = image.convert(mode), alpha == 0
     given = pillow_to_rgb(image)
@@ -91,7 +97,7 @@ def test_files_with_transparency_give_the_same_picture_either_way() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP", "HEIF"])
 def test_the_orientation_is_applied(orientation: int, format_: str) -> None:
     data = oriented(BIG, orientation, format_)
     opened = Image.open(io.BytesIO(data))
@@ -144,8 +150,19 @@ def test_a_mode_that_pillow_cannot_convert(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValueError("conversion from LAB to RGB not supported")
 
     monkeypatch.setattr(Image.Image, "convert", convert)  # older versions
-    with pytest.raises(InputError, match="mode LAB: convert it to RGB"):
+    with pytest.raises(
+        InputError,
+        match=r"mode LAB cannot be converted \(conversion .* not supported\): give one of the mode RGB",
+    ):
         pillow_to_rgb(Image.new("LAB", (3, 2)))
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", (1, 2)])
+def test_information_that_makes_no_sense(value: Any) -> None:
+    image = Image.new("P", (3, 2))
+    image.info["transparency"] = value
+    with suppress(InputError):
+        assert pillow_to_rgb(image).shape == (2, 3, 3)
 
 
 def test_a_large_picture_is_refused_before_it_is_read() -> None:

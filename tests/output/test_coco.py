@@ -11,6 +11,7 @@ import pytest
 from predicted import FACES, NO_FACE, ROWS, UNDECODABLE, UNREADABLE
 
 from arcage import __version__
+from arcage.data.tables import read_table
 from arcage.errors import OutputError
 from arcage.output.coco import write_coco
 from arcage.output.formats import write_file
@@ -75,6 +76,14 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="No space left"), write_file(tmp_path / "a.json", "coco") as write:
         write(FACES * 10_000)
     assert (tmp_path / "a.json").read_text() == "old"
+
+
+def test_arcage_reads_it_as_labels(tmp_path: Path) -> None:
+    coco(tmp_path / "a.json")
+    read = read_table(tmp_path / "a.json").labels
+    found = [(place.path, place.face, place.box, one.age, one.gender) for place, one in read.items()]
+    assert found[0] == (FACES[0].path, 0, (0, 50, 100, 200), pytest.approx(34.2), 1)
+    assert [str(value) for value in found[1][3:]] == ["nan", "nan"]
 
 
 @pytest.mark.oracle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import zipfile
@@ -130,13 +131,33 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class SerialisationError(Exception):
+    """As of lxml, with which openpyxl writes if it is installed."""
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SerialisationError("IO_ENOSPC")])
+def test_no_space_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("openpyxl.worksheet._write_only.WriteOnlyWorksheet.append", full)
-    with pytest.raises(OutputError, match="No space left on device; free some space, or set"):
+    with pytest.raises(OutputError, match=r"(No space left on device|IO_ENOSPC); free some space, or set"):
         written(tmp_path / "a.xlsx", *ROWS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written later, which would print an error and a traceback."""
+
+    def full(*_: Any) -> None:
+        raise OutputError("No space left")
+
+    monkeypatch.setattr("arcage.files._Output.write", full)
+    with pytest.raises(OutputError, match="No space left"):
+        written(tmp_path / "a.xlsx", *[replace(FACES[0], path=f"{i}.jpg") for i in range(3000)])
+    gc.collect()
     assert list(tmp_path.iterdir()) == []
 
 

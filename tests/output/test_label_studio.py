@@ -10,6 +10,7 @@ import pytest
 from predicted import FACES, NO_FACE, ROWS, UNREADABLE
 
 from arcage import __version__
+from arcage.data.tables import read_table
 from arcage.output.formats import write_file
 from arcage.output.label_studio import CONFIG, address
 
@@ -24,7 +25,7 @@ def tasks(path: Path, rows: Any = ROWS) -> list[dict[str, Any]]:
 
 
 def test_tasks_with_predictions(tmp_path: Path) -> None:
-    first, no_face, unreadable, _ = tasks(tmp_path / "a.json")
+    first, no_face, unreadable, undecodable = tasks(tmp_path / "a.json")
     assert first["data"] == {
         "image": "/data/local-files/?d=in/a%20b.jpg", "path": FACES[0].path, "status": "ok",
     }  # fmt: skip
@@ -48,10 +49,26 @@ def test_tasks_with_predictions(tmp_path: Path) -> None:
     assert no_face["predictions"] == [{"model_version": f"arcage {__version__}", "result": []}]
     assert unreadable["data"]["error"] == UNREADABLE.error
     assert "predictions" not in unreadable
+    # Databases cannot store a name that is not UTF-8.
+    assert undecodable["data"]["path"] == r"caf\udce9.jpg"
+    assert undecodable["data"]["image"].endswith("?d=caf%E9.jpg")
 
 
 def test_no_rows_at_all(tmp_path: Path) -> None:
     assert tasks(tmp_path / "a.json", []) == []
+
+
+def test_accepted_predictions_are_labels(tmp_path: Path) -> None:
+    """An export of Label Studio has what was accepted as annotations."""
+    exported = tasks(tmp_path / "a.json", FACES)
+    for number, task in enumerate(exported):
+        task["id"] = number
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    (tmp_path / "b.json").write_text(json.dumps(exported))
+    read = read_table(tmp_path / "b.json").labels
+    found = [(place.path, place.box, one.age, one.gender) for place, one in read.items()]
+    assert found[0] == (FACES[0].path, (0, 50, 100, 200), pytest.approx(34.2), 1)
+    assert [str(value) for value in found[1][2:]] == ["nan", "nan"]
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,9 @@ def test_a_name_may_say_more_than_the_suffix(name: FormatName) -> None:
 @pytest.mark.parametrize(
     ("file", "name", "words"),
     [
-        ("a.csv", "coco", "`format` coco writes .json, not a.csv: end its name in that"),
-        ("a.json", "jsonl", "`format` jsonl writes .jsonl, not a.json: end its name in that"),
-        ("a.csv", "table", "`format` table is only printed: leave it out, and a.csv becomes csv"),
+        ("a.csv", "coco", "`format` coco is written to .json, but `out` is a.csv: change one of them"),
+        ("a.json", "jsonl", "`format` jsonl is written to .jsonl, but `out` is a.json: change one of them"),
+        ("a.csv", "table", "`format` table is only printed: leave it out to write csv to a.csv"),
     ],
 )
 def test_a_name_that_contradicts_the_suffix(file: str, name: FormatName, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arcage.output.summary import Summary
+from arcage.sources.own_faces import aligned_crop, own_faces
 
 NOTHING, GOOD, EMPTY, BROKEN = (
     Summary(),
@@ -35,6 +36,20 @@ def test_exit_code_of_a_strict_run_and_of_a_part() -> None:
     assert [one.exit_code(strict=True) for one in (GOOD, EMPTY, BROKEN, SEVERAL, NOTHING)] == [0, 1, 1, 1, 1]
     assert NOTHING.exit_code(shard=True) == 0
     assert NOTHING.exit_code(shard=True, strict=True) == 1
+
+
+def test_own_boxes_are_counted() -> None:
+    summary = Summary(ok=3)
+    summary.add_given(None, [0.9])
+    summary.add_given(aligned_crop(), [1.0])
+    summary.add_given(own_faces([]), [])
+    summary.add_given(own_faces([[0, 0, 1, 1]] * 3), [0.0, 0.9, 0.0])
+    assert (summary.without_box, summary.unconfirmed) == (1, 2)
+    assert summary.messages("in/")[1:] == [
+        "1 image has no box in `boxes`",
+        "no face was confirmed in 2 boxes: det_score is 0, and a face was assumed there",
+    ]
+    assert Summary(ok=3, without_box=1200).messages("in/")[1] == "1,200 images have no box in `boxes`"
 
 
 def test_messages() -> None:

@@ -91,7 +91,11 @@ def test_the_format_of_standard_output(
     ("settings", "error", "words"),
     [
         ({"out": Path("a.txt")}, UsageError, "end its name in one of"),
-        ({"out": Path("a.csv"), "format": "jsonl"}, UsageError, "`format` jsonl writes .jsonl, not a.csv"),
+        (
+            {"out": Path("a.csv"), "format": "jsonl"},
+            UsageError,
+            "`format` jsonl is written to .jsonl, but `out` is a.csv",
+        ),
         ({"format": "parquet"}, UsageError, "`format` parquet is not text: name a file"),
         ({"out": Path("mine.csv")}, ForeignFileError, "mine.csv was not written by arcage"),
         ({"report": Path("mine.csv")}, UsageError, "`report` mine.csv in .html"),

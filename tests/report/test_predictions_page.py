@@ -55,6 +55,16 @@ def test_rows_are_those_of_the_output_with_a_thumbnail(tmp_path: Path) -> None:
     assert np.abs(thumbnail.mean(axis=(0, 1)) - [200, 0, 0]).max() < 5
 
 
+def test_faces_unlike_the_training_faces_are_marked(tmp_path: Path) -> None:
+    faces = [replace(FACE, familiarity=value) for value in (0.0, 4e-5, 6e-5, 0.5, None)]
+    page = written(
+        tmp_path / "out.html",
+        (Source("a.jpg", "a.jpg", data=picture()), faces),
+        (Source("b.jpg", "b.jpg", data=picture()), [NO_FACE]),
+    )
+    assert [row["unfamiliar"] for row in rows_of(page)] == [True, True, False, False, False, False]
+
+
 def test_a_page_without_rows(tmp_path: Path) -> None:
     assert rows_of(written(tmp_path / "out.html")) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import base64
 import dataclasses
 import io
 import mmap
@@ -171,11 +172,18 @@ def test_sources_stay() -> None:
         (3, "a int is no image"),
         (array.array("B", DATA), "a array is no image"),
         (Path, "a type is no image"),
+        ("data:image/jpeg;base64," + base64.b64encode(DATA).decode(), "a data URI is no path: give base64"),
+        (base64.b64encode(bytes(30_000)).decode(), "a text of 40,000 characters is no path: if it is base64"),
     ],
 )
 def test_what_is_no_image(value: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         source_of(value)
+
+
+def test_the_advice_for_data_uris_works() -> None:
+    uri = "data:image/jpeg;base64," + base64.b64encode(DATA).decode()
+    assert source_of(base64.b64decode(uri.partition(",")[2])).content() == DATA
 
 
 @pytest.mark.parametrize("package", list(given._FOREIGN))

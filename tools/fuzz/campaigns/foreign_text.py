@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from arcage.data.tables import read_table
-from arcage.output.formats import write_file, write_text
+from arcage.output.formats import open_text, write_file
+from arcage.output.registry import FormatName
 from arcage.output.table import write_table
 from arcage.report.predictions_page import write_page
 from arcage.sources.source import Source
@@ -38,7 +41,9 @@ PIECES = [
         "=1+1",
     ],
 ]
-ROW = Prediction("", 0, 1, -1.5, 2.0, 30.0, 40.0, 0.9, 34.2, 27.0, 42.0, "female", 0.97, "ok", None)
+ROW = Prediction(
+    *("", 0, 1, -1.5, 2.0, 30.0, 40.0, 0.9, 34.2, 27.0, 42.0, "female", 0.97, "ok", None), image_size=(90, 60)
+)
 
 
 class ForeignText:
@@ -62,7 +67,7 @@ class ForeignText:
         path, error = case.truth
         row = replace(ROW, path=path, error=error)
         self._check_csv(row)
-        self._check_lines(row)
+        self._check_json(row)
         self._check_shown(row)
         self._check_page(row)
         return "answered"
@@ -79,13 +84,18 @@ class ForeignText:
         if place.path != row.path:
             raise SilentChange(f"{row.path!r} was read as {place.path!r}")
 
-    def _check_lines(self, row: Prediction) -> None:
-        lines = io.StringIO()
-        write_text(lines, "jsonl")([row])
-        record = json.loads(lines.getvalue())
-        if (record["path"], record["error"]) != (row.path, row.error):
-            raise SilentChange(f"JSON lines: {record}")
-        _check_visible(lines.getvalue().removesuffix("\n"))
+    def _check_json(self, row: Prediction) -> None:
+        names: tuple[FormatName, ...] = ("jsonl", "json", "coco", "label-studio", "fiftyone")
+        for name in names:
+            text = io.StringIO()
+            with open_text(text, name) as add:
+                add([row])
+            content = json.loads(text.getvalue())
+            if _named(name, content) != (os.path.abspath(row.path) if name == "fiftyone" else row.path):
+                raise SilentChange(f"{name}: {content}")
+            if name == "jsonl" and content["error"] != row.error:
+                raise SilentChange(f"{row.error!r} was written as {content['error']!r}")
+            _check_visible(text.getvalue().replace("\n", ""))
 
     def _check_shown(self, row: Prediction) -> None:
         table = io.StringIO()
@@ -112,6 +122,17 @@ class ForeignText:
         (record,) = json.loads(tags.rows)
         if record["path"] != row.path:
             raise SilentChange(f"the page has {record['path']!r}")
+
+
+def _named(format_: FormatName, content: Any) -> str:
+    """Return the path in the JSON of a format."""
+    if format_ == "label-studio":
+        return str(content[0]["data"]["path"])
+    if format_ == "fiftyone":
+        return str(*content["labels"])
+    if format_ == "coco":
+        return str(content["images"][0]["file_name"])
+    return str((content[0] if format_ == "json" else content)["path"])
 
 
 class _Tags(HTMLParser):

@@ -1,4 +1,4 @@
-"""Label tables in CSV, JSON lines and Parquet."""
+"""Label tables in CSV, JSON lines and Parquet, and exports of annotation tools."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ _TYPES: list[Any] = [
 ]
 
 
+_EXPORTS = Path(__file__).parents[3] / "tests" / "data" / "exports"
+
+
 class Labels:
     """A table that is damaged, or in Parquet one with a column of any type."""
 
@@ -53,6 +56,9 @@ class Labels:
             self._seeds.append(("csv", "\r\n".join(lines).encode("utf-8-sig")))
         lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
         self._seeds.append(("jsonl", "\n".join(lines).encode()))
+        for name in ("label-studio.json", "label-studio-min.json", "cvat-coco.json", "label-studio.csv"):
+            data = (_EXPORTS / name).read_bytes()
+            self._seeds.append((name.split(".")[1], data))
         for compression in ("none", "snappy", "zstd", "gzip"):
             self._seeds.append(("parquet", _parquet(pa.table(_COLUMNS), compression)))
 

@@ -19,6 +19,7 @@ import numpy as np
 from arcage.app.limits import Limits
 from arcage.images.limits import DecodeLimits
 from arcage.output.rows import row_without_face
+from arcage.output.selection import Selection
 from arcage.types import Prediction
 from tools.fuzz.campaign import Case, SilentChange, Verdict
 from tools.fuzz.mutate import mutate
@@ -57,7 +58,7 @@ class Server:
         cuts = sorted(rng.integers(1, len(seed), int(rng.integers(0, 4))).tolist())
         if rng.integers(20) == 0:
             return Case(
-                seed, about=f"request {number}", truth=(cuts, _checksum(_PHOTO) if number < 6 else "")
+                seed, about=f"request {number}", truth=(cuts, _checksum(_PHOTO) if number < 8 else "")
             )
         head, blank, body = seed.partition(b"\r\n\r\n")
         if rng.integers(2):
@@ -122,6 +123,9 @@ class _Checksums:
 
     limits = DecodeLimits()
 
+    def with_selection(self, selection: Selection) -> _Checksums:
+        return self
+
     def stream(self, sources: Iterable[Any]) -> Generator[tuple[Any, list[Prediction]]]:
         for source in sources:
             yield source, [row_without_face(source.path, source.error or _checksum(source.read()))]
@@ -132,11 +136,13 @@ def _checksum(data: bytes) -> str:
 
 
 def _make_server() -> Any:
-    from arcage.app.serve import make_server
+    from arcage.app.readiness import Readiness
     from arcage.app.server import make_app
+    from arcage.app.service import Service
 
     predictor: Any = _Checksums()
-    return make_server(make_app(predictor, {"localhost"}, (), _LIMITS), _LIMITS)
+    readiness = Readiness(loaded=True)
+    return Service(make_app(predictor, {"localhost"}, (), _LIMITS, readiness), _LIMITS, readiness)
 
 
 def _seeds() -> list[bytes]:
@@ -154,6 +160,8 @@ def _seeds() -> list[bytes]:
         for name in ("a.jpg", "b/\u00fc.png", "notes.txt"):
             archive.writestr(zipfile.ZipInfo(name), _PHOTO)
     chunks = b"".join(b"%x\r\n%b\r\n" % (256, _PHOTO[at : at + 256]) for at in range(0, len(_PHOTO), 256))
+    part = form.removesuffix(b"--XX--\r\n")
+    options = "?faces=largest&min_score=0.5&interval=80&under=18&under=21&max_width=9&pictures=0"
     photo, batch = "POST /api/predict?name=%C3%A4.jpg", "POST /api/batch?pictures=1"
     return [
         request(photo, _PHOTO),
@@ -162,6 +170,11 @@ def _seeds() -> list[bytes]:
         request(batch, file.getvalue()),
         request(batch, file.getvalue(), "Accept: text/csv", "Origin: http://localhost"),
         request("GET /api") + request(photo, _PHOTO, "Connection: close"),
+        request(f"POST /api/predict{options}", _PHOTO),
+        request(
+            "POST /api/predict", part % b"1" + form % _PHOTO, "Content-Type: multipart/form-data; boundary=XX"
+        ),
+        request("GET /healthz") + request("GET /openapi.json"),
         request(photo, bytes(30_000)),
         request("GET /", b"", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
         request("GET /page.js") * 5,
