@@ -53,7 +53,7 @@ class Boxes:
         keep_paths: whether :meth:`images` is needed; the paths take memory.
 
     Raises:
-        UsageError: a row is wrong.
+        UsageError: a row is wrong, or there is none.
     """
 
     faces_from: FacesFrom = "boxes"
@@ -86,6 +86,8 @@ class Boxes:
                 points.extend(row.landmarks or _NO_POINTS)
         if wrong:
             raise UsageError(*wrong, *([f"and {more_wrong:,} more such rows"] if more_wrong else []))
+        if not keys:
+            raise UsageError(f"{path} has no boxes and no images")
         self._keys, self._starts, order = _grouped(np.frombuffer(keys, f"S{_KEY_BYTES}"))
         self._boxes: F32 = np.frombuffer(values, np.float32).reshape(-1, 4)[order]
         self._landmarks: F32 | None = None

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from arcage.data.boxes import Boxes, BoxRow
+from arcage.data.encodings import UTF_8, marked_encoding
 from arcage.data.rows import (
     Row,
     column_name,
     csv_rows,
     csv_separator,
+    excel_rows,
     json_rows,
     parquet_rows,
     restored,
@@ -49,9 +51,12 @@ def read_boxes(path: Path, *, keep_paths: bool = False) -> Boxes:
     wanted = {"path", *BOX, *LANDMARKS}
     try:
         check_regular(path)
-        if suffix == ".parquet":
-            return Boxes(path, _table(path, parquet_rows(path, wanted), "row"), keep_paths=keep_paths)
-        with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
+        if suffix in _BINARY:
+            return Boxes(path, _table(path, _BINARY[suffix](path, wanted), "row"), keep_paths=keep_paths)
+        encoding = marked_encoding(path)
+        # Paths need not be valid UTF-8.
+        errors = "surrogateescape" if encoding == UTF_8 else "strict"
+        with path.open(encoding=encoding, newline="", errors=errors) as file:
             if suffix == ".json":
                 return Boxes(path, _coco(path, file.read(MAX_JSON + 1)), keep_paths=keep_paths)
             if suffix == ".jsonl":
@@ -60,10 +65,15 @@ def read_boxes(path: Path, *, keep_paths: bool = False) -> Boxes:
                 separator = csv_separator(path, file)
                 rows, comma = restored(csv_rows(path, file, separator), WRITTEN), separator == ";"
             return Boxes(path, _table(path, rows, "line", comma=comma), keep_paths=keep_paths)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text ({error}); save it in UTF-8") from None
     except FileKindError as error:
         raise UsageError(f"cannot read the boxes {path}: {error}") from None
     except OSError as error:
         raise UsageError(f"cannot read the boxes {path}: {reason(error)}") from error
+
+
+_BINARY = {".parquet": parquet_rows, ".xlsx": excel_rows}
 
 
 def _table(path: Path, rows: Iterator[Row], line: str, *, comma: bool = False) -> Iterator[BoxRow]:
@@ -108,10 +118,10 @@ def _columns(path: Path, header: Sequence[str]) -> list[int]:
     has_landmarks = any(name in header for name in LANDMARKS)
     needed = ("path", *BOX, *(LANDMARKS if has_landmarks else ()))
     if missing := [name for name in needed if name not in header]:
+        listed = shortened([name[:50] for name in header], 20) or "none"
         raise UsageError(
-            f"{path} has no column {missing[0]}: boxes need a first line with the columns path, x1, y1, x2 "
-            f"and y2, landmarks also {', '.join(LANDMARKS)}; it has "
-            f"{shortened([name[:50] for name in header], 20) or 'none'}"
+            f"{path} has no column {missing[0]}: boxes need a first line with the columns "
+            f"{', '.join(needed)}; it has {listed}"
         )
     if twice := [name for name in needed if header.count(name) > 1]:
         raise UsageError(f"{path} has more than one column {twice[0]}; keep one of them")

@@ -169,7 +169,8 @@ def draw(image: U8, rows: Sequence[Prediction], *, video: bool = False) -> U8:
     Returns:
         Shape (height, width, 3), uint8, RGB. Small images, and images with many small faces, are enlarged.
     """
-    faces = [row for row in rows if row.face is not None]
+    # A box of the user outside of the image has a number as well.
+    faces = [row for row in rows if row.face is not None and row.status == "ok"]
     boxes = np.array([[row.x1, row.y1, row.x2, row.y2] for row in faces], float).reshape(-1, 4)
     words = [_words(row, numbered=video or row.faces > 1) for row in faces]
     plan = min(_plans(image.shape[:2], boxes, words, crowds=not video), key=lambda plan: plan.badness)

@@ -66,7 +66,7 @@ def write_predictions(
             # A box outside of its image has a row without a face.
             status = "ok" if any(row.status == "ok" for row in rows) else rows[0].status
             summary.add(source.path, status, sum(row.face is not None for row in rows))
-            summary.add_given(source.faces, [row.det_score for row in rows])
+            summary.add_given(source.faces, [row.det_score for row in rows if row.status == "ok"])
             summary.unfamiliar += sum(map(_is_unfamiliar, rows))
             if annotator is not None:
                 summary.drawn += annotator.draw(source, rows)

@@ -51,6 +51,26 @@ def test_csv(text: str, file: Path) -> None:
     assert boxes(file) == [[10, 20, 50.5, 80]]
 
 
+def test_other_encodings(file: Path) -> None:
+    text = "path,x1,y1,x2,y2\ncaf\xe9.jpg,10,20,50.5,80\n"
+    file.write_text(text, encoding="utf-16")  # with a byte order mark, as PowerShell writes it
+    assert boxes(file, "caf\xe9.jpg") == [[10, 20, 50.5, 80]]
+    file.write_bytes(text.encode("latin-1"))  # the name of a file that is not UTF-8
+    assert boxes(file, "caf\udce9.jpg") == [[10, 20, 50.5, 80]]
+    file.write_bytes(b"\xff\xfe" + b"path\xd8\xd8")
+    with pytest.raises(UsageError, match=r"boxes\.csv is not text .*; save it in UTF-8"):
+        read_boxes(file)
+
+
+def test_an_excel_file(file: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["path", "x1", "y1", "x2", "y2"], ["a.jpg", 10, 20, 50.5, 80]):
+        book.active.append(row)
+    book.save(file.with_suffix(".xlsx"))
+    assert boxes(file.with_suffix(".xlsx")) == [[10, 20, 50.5, 80]]
+
+
 def test_predictions_are_boxes(file: Path) -> None:
     """What `arcage predict` writes, also for images without a face and for names like formulas."""
     header = "path,face,faces,x1,y1,x2,y2,det_score,age,status,error\n"
@@ -92,11 +112,12 @@ ALL_COLUMNS = f"path,x1,y1,x2,y2,{','.join(LANDMARKS)}\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "has no column path: boxes need a first line with the columns path, x1, y1, x2 and y2"),
+        ("", "has no column path: boxes need a first line with .* path, x1, y1, x2, y2; it has none$"),
         ("a.jpg,10,20,50,80\n", "has no column path"),
         ("path,x1,y1,x2\n", "no column y2.*; it has path, x1, y1, x2$"),
         ("path,x1,y1,x2,y2,x1\n", "more than one column x1"),
         ("path,x1,y1,x2,y2,nose_x\n", "no column left_eye_x"),
+        ("path,x1,y1,x2,y2\n", "has no boxes and no images"),
         ("path,x1,y1,x2,y2\na,b.jpg,1,2,3,4\n", "line 2: 6 values for 5 columns; put a path with commas"),
         ("path,x1,y1,x2,y2\na.jpg,1,2,3\n", "line 2: 4 values for 5 columns"),
         ("path,x1,y1,x2,y2\n,1,2,3,4\n", "line 2: the path is empty"),

@@ -296,6 +296,13 @@ def test_a_rotated_photo_is_drawn_upright(tmp_path: Path) -> None:
     assert decode((tmp_path / "out" / "stdin.jpg").read_bytes()).shape == (600, 500, 3)
 
 
+def test_a_box_outside_of_the_image_is_not_drawn() -> None:
+    grey = np.full((500, 600, 3), 128, np.uint8)
+    outside = replace(row(610, 20, 650, 80), face=1, faces=2, status="no_face")
+    inside = replace(row(100, 100, 200, 220), faces=2)
+    assert np.array_equal(draw(grey, [inside, outside]), draw(grey, [inside]))
+
+
 def test_labels_have_the_number_of_the_column_face(monkeypatch: pytest.MonkeyPatch) -> None:
     labels: list[list[str]] = []
     fit = arcage.output.annotate._Label.fit

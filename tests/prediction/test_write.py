@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from arcage.errors import ArcageError, CacheError, DeviceError
 from arcage.output.formats import write_file
 from arcage.prediction.write import write_predictions
 from arcage.predictor import Predictor
+from arcage.sources.own_faces import own_faces
 from arcage.sources.source import Source
 from arcage.types import Prediction
 
@@ -43,6 +45,21 @@ def test_rows_page_and_progress(fake: None, tmp_path: Path) -> None:
     assert added == [("a.jpg", 2), ("b.jpg", 1)]
     assert calls == ["image", "image", "page closed"]
     assert paths(tmp_path / "out.csv") == ["a.jpg", "a.jpg", "b.jpg"]
+
+
+def test_own_boxes_are_counted(fake: None, tmp_path: Path) -> None:
+    """One that is outside of its image has no face that could be confirmed."""
+    boxes = own_faces([[0, 0, 10, 20], [900, 0, 910, 20], [0, 0, 10, 30]])
+    sources = [replace(SOURCES[0], faces=boxes), replace(SOURCES[1], faces=own_faces([]))]
+    results = [
+        (source, [replace(row, det_score=0.0) for row in rows])
+        for source, rows in Predictor().stream(sources, faces_from="boxes")
+    ]
+    for order in (1, -1):  # the outer box first, or not
+        given = ((source, rows[::order]) for source, rows in results)
+        summary = write_predictions(given, write_file(tmp_path / "out.csv"))
+        assert (summary.ok, summary.no_face, summary.faces) == (1, 1, 3)
+        assert (summary.unconfirmed, summary.without_box) == (2, 1)
 
 
 def test_finished_rows_are_kept_after_an_interrupt(fake: None, tmp_path: Path) -> None:
