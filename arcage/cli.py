@@ -33,7 +33,7 @@ app = commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-models_app = commands("List, fetch and verify face detectors and embedders.")
+models_app = commands("List, fetch, add and verify face detectors and embedders.")
 app.add_typer(models_app, name="models")
 data_app = commands("Describe and clean labelled data sets.")
 app.add_typer(data_app, name="data")
@@ -496,6 +496,49 @@ def models_fetch(
     )
 
 
+@models_app.command("add")
+def models_add(
+    file: options.EncoderFile,
+    name: options.NewPack = "",
+    scale: options.PixelScale = "",
+    bgr: options.BlueFirst = False,
+    size: options.ImageSize = None,
+    licence: options.Licence = "",
+    quiet: options.Quiet = False,
+) -> None:
+    """Add an image encoder, a CNN or a vision transformer in an ONNX file, as a model pack of your own.
+
+    Finds its layers, appends their pooling, tries it, and records its SHA-256. What the file does not say is
+    asked: how the network expects its pixels, and the licence of its weights.
+    """
+    from arcage.embedder.encoders.pixels import PRESETS
+    from arcage.embedder.packs.add import add_pack, open_encoder
+
+    encoder = open_encoder(file, name, size)
+    if not scale:
+        scale = (
+            "raw" if encoder.normalises else _answer(f"Pixels ({', '.join(PRESETS)}, MEAN/STD)", "--scale")
+        )
+    added = add_pack(encoder, scale, licence or _answer("Licence of the weights", "--license"), bgr=bgr)
+    report, name = reporter(quiet), added.pack.name
+    for line in added.lines:
+        report(line)
+    report(
+        f"{name} is in {added.pack.folder}. Predictions with it need heads of its own: use `arcage extract` "
+        f"on labelled photos with --pack {name}, then `arcage fit`"
+    )
+    if added.warning:
+        say(added.warning)
+
+
+@models_app.command("remove")
+def models_remove(name: options.AddedPack, quiet: options.Quiet = False) -> None:
+    """Remove a model pack that `arcage models add` wrote."""
+    from arcage.embedder.packs.add import remove_pack
+
+    reporter(quiet)(f"removed {remove_pack(name)}")
+
+
 @models_app.command("verify")
 def models_verify(
     name: options.AnyPack = "",
@@ -563,6 +606,13 @@ def _finish(summary: Summary, inputs: Inputs, *, quiet: bool, strict: bool = Fal
         raise summary.error
     if code := summary.exit_code(only=inputs.only, strict=strict, shard=inputs.shard is not None):
         raise typer.Exit(code)
+
+
+def _answer(question: str, option: str) -> str:
+    try:
+        return str(typer.prompt(question, err=True))
+    except typer.Abort:
+        raise UsageError(f"there was no answer; {option} answers without asking") from None
 
 
 def _confirmed(question: str) -> bool:

@@ -217,3 +217,56 @@ def attribute(side: int = 96, width: int = 3) -> Any:
     b.dense(x, 4, width)
     b.nodes[-1].output[0] = "fc1"
     return b.model({"fc1": [1, width]}, image=["None", 3, side, side], name="data")
+
+
+def vit(
+    *,
+    batch: Any = "n",
+    side: int = 32,
+    class_token: bool = True,
+    sequence_first: bool = False,
+    output: str = "embedding",
+    ending: str = "",
+    seed: int = 6,
+) -> Any:
+    """Return a graph like a vision transformer: patches of 8 pixels, 4 blocks, tokens of 12 numbers.
+
+    Attention is a mean over the tokens. With ``batch=1``, the sizes are constants, as torch exports a model
+    that it traced with one image. ``output`` is ``tokens`` for all tokens; ``ending`` is a last operator.
+    """
+    b, width, count = Builder(seed), 12, (side // 8) ** 2
+    x = b.conv("pixels", 3, width, kernel=8, stride=8, pad=0)
+    x = b.node("Reshape", x, b.weight(np.array([1 if batch == 1 else 0, width, count])))
+    x = b.node("Transpose", x, perm=[0, 2, 1])
+    if class_token:
+        token, count = b.weight(np.zeros((1, 1, width), np.float32)), count + 1
+        if batch != 1:
+            rows = b.node("Gather", b.node("Shape", "pixels"), b.weight(np.array([0])), axis=0)
+            shape = b.node("Concat", rows, b.weight(np.array([1, width])), axis=0)
+            token = b.node("Expand", token, shape)
+        x = b.node("Concat", token, x, axis=1)
+    x = b.node("Add", x, b.normal(1, count, width, scale=0.05), name="positions")
+    axis = 1
+    if sequence_first:
+        x, axis = b.node("Transpose", x, perm=[1, 0, 2]), 0
+    for block in range(4):
+        y = b.node("MatMul", x, b.normal(width, width, scale=0.3))
+        y = b.node("Sub", y, b.node("ReduceMean", y, axes=[axis], keepdims=1))
+        x = b.node("Add", x, y, name=f"attention_{block}")
+        if batch == 1 and not sequence_first:  # a matrix product of all rows, as runtimes prefer it
+            y = b.node("Reshape", x, b.weight(np.array([count, width])))
+            y = b.dense(y, width, width)
+            y = b.node("Reshape", y, b.weight(np.array([1, count, width])))
+        else:
+            y = b.node("MatMul", x, b.normal(width, width, scale=0.3))
+        cube = b.node("Mul", b.node("Mul", y, y), y)
+        y = b.node("Tanh", b.node("Add", y, cube, name=f"gelu_{block}"))
+        x = b.node("Add", x, y, name=f"block_{block}")
+    if output == "tokens":
+        b.nodes[-1].output[0] = output
+        return b.model({output: ["n", "t", width]}, image=[batch, 3, side, side], name="pixels")
+    x = b.node("Gather", x, b.weight(np.array(0)), axis=axis)
+    if ending:
+        x = b.node(ending, x)
+    b.nodes[-1].output[0] = output
+    return b.model({output: [batch, width]}, image=[batch, 3, side, side], name="pixels")

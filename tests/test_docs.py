@@ -24,6 +24,7 @@ from typing import Any
 
 import caches
 import cv2
+import graphs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +43,7 @@ LINKING = [*sorted(ROOT.glob("*.md")), *PAGES[1:], *sorted((ROOT / "arcage").rgl
 
 NOT_RUN = {
     r"models fetch\b": "downloads",
+    r"--pack encoder\b|models remove\b": "needs a pack that was added: tests/embedder/packs/test_add.py",
     r"--pack buffalo_\w+": "needs a pack that was downloaded",
     r"\bs3://": "needs an object store",
     r"--engine ray": "starts Ray, which the tests of arcage/extraction/distributed.py do",
@@ -303,6 +305,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     _, code = next(blocks(ROOT / "docs" / "guide" / "media.md", "python"))
     with chdir(root):
         exec(code, {})
+    (root / "encoder.onnx").write_bytes(graphs.vit().SerializeToString())
     (root / "data").mkdir()
     for name in ("data.parquet", "data/0.parquet"):
         pq.write_table(pa.table({"path": ["a.jpg"], "image": [photo]}), root / name)

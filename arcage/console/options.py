@@ -443,6 +443,35 @@ ArchiveSha256 = Annotated[
     str, typer.Option(metavar="HEX", help="Refuse a zip file that has another SHA-256 than this.")
 ]
 
+# arcage models add, remove
+EncoderFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Add the network in this file.")]
+NewPack = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="Name the pack; by default like the file.")
+]
+PixelScale = Annotated[
+    str,
+    typer.Option(
+        "--scale",
+        metavar="PRESET|MEAN/STD",
+        help="Give the network pixels as it was trained with: arcface (-1 to 1), imagenet, clip, unit (0 to "
+        "1), raw (0 to 255), or mean and deviation of 0 to 255, such as 127.5/128. Asked if it is not given.",
+    ),
+]
+BlueFirst = Annotated[bool, typer.Option("--bgr", help="Give the network blue, green, red, as OpenCV does.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        "--size", min=32, max=1024, metavar="PIXELS", help="Set the side of its image, if the file does not."
+    ),
+]
+Licence = Annotated[
+    str,
+    typer.Option(
+        "--license", metavar="TEXT", help="Record the licence of the weights. Asked if it is not given."
+    ),
+]
+AddedPack = Annotated[str, typer.Argument(metavar="NAME", help="Remove this pack.")]
+
 # arcage models verify
 AnyPack = Annotated[
     str, typer.Argument(metavar="[NAME|DIR]", help="Check this pack; by default all on this machine.")

@@ -8,6 +8,7 @@ packs are converted when they are loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +42,9 @@ class Level:
     """``mean``: over the whole map; ``grid``: over 3x3 overlapping regions; ``none``: it is a vector."""
     columns: int
 
+    def __str__(self) -> str:
+        return f"{self.tensor} {self.pooling} {self.columns}"
+
 
 def find_levels(model: Any) -> tuple[Level, ...]:
     """Return the levels of an ArcFace-family graph.
@@ -63,6 +67,22 @@ def find_levels(model: Any) -> tuple[Level, ...]:
             f"the output {embedding!r} is not an (n, dimension) array: this is not a face embedder"
         )
 
+    maps = map_levels(model, shapes)
+    if not maps:
+        raise ModelError("found no feature maps before the embedding: this is not a face embedder")
+    return (*maps, Level(embedding, "none", shapes[embedding][1]))
+
+
+def map_levels(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Level, ...]:
+    """Return the levels that are feature maps, by the rule of :func:`find_levels`.
+
+    Args:
+        model: ``onnx.ModelProto`` with one image input.
+        shapes: of its tensors, (n, channels, height, width).
+
+    Returns:
+        The levels; none if there are maps of fewer than two sizes.
+    """
     last: dict[int, dict[str, tuple[str, int]]] = {}
     image_tensors = image_tensors_of(model)
     for node in model.graph.node:
@@ -79,13 +99,11 @@ def find_levels(model: Any) -> tuple[Level, ...]:
             at_size.pop(kind, None)
             at_size[kind] = (node.output[0], shape[1])
     if len(last) < 2:
-        raise ModelError("found no feature maps before the embedding: this is not a face embedder")
-
+        return ()
     sizes = sorted(last, reverse=True)
     levels = [Level(name, "mean", width) for size in sizes for name, width in last[size].values()]
     name, width = list(last[sizes[-1]].values())[-1]
     levels.append(Level(name, "grid", width * GRID * GRID))
-    levels.append(Level(embedding, "none", shapes[embedding][1]))
     return tuple(levels)
 
 
@@ -117,7 +135,7 @@ def descriptor_graph(
     onnx = import_onnx()
     check_opset(model)
     shapes = tensor_shapes(model)
-    prefix = _prefix(model)
+    prefix = name_prefix(model)
     built = onnx.ModelProto()
     built.CopyFrom(model)
     free_batch(built, shapes)
@@ -126,14 +144,27 @@ def descriptor_graph(
     before, after = GraphBuilder(onnx), GraphBuilder(onnx)
     _add_input(before, image_input(built).name, mean, std)
     columns = [
-        _add_pooling(after, level, f"{prefix}{level.tensor}", i, shapes) for i, level in enumerate(levels)
+        add_pooling(after, level, f"{prefix}{level.tensor}", i, shapes.get(level.tensor, ()))
+        for i, level in enumerate(levels)
     ]
-    _add_mean_of_mirror(after, columns, levels, "arcage_averaged" if projection else "descriptors")
     dimension = sum(level.columns for level in levels)
+    add_mean_of_mirror(after, columns, dimension, "arcage_averaged" if projection else "descriptors")
     if projection:
         dimension = _add_projection(after, projection)
+    replace_ends(built, before, after, dimension)
+    return built
 
-    graph = built.graph
+
+def replace_ends(built: Any, before: GraphBuilder, after: GraphBuilder, dimension: int) -> None:
+    """Replace the input and the outputs of a network by nodes from ``faces`` and to ``descriptors``.
+
+    Args:
+        built: ``onnx.ModelProto``, changed in place.
+        before: nodes from ``faces`` to the image input.
+        after: nodes from tensors of the network to ``descriptors``.
+        dimension: columns of ``descriptors``.
+    """
+    onnx, graph = before.onnx, built.graph
     graph.initializer.extend([*before.constants, *after.constants])
     nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
@@ -144,7 +175,6 @@ def descriptor_graph(
     drop_unused(graph)
     # Before this version of the format, weights had to be inputs as well.
     built.ir_version = max(built.ir_version, 4)
-    return built
 
 
 # The network keeps the operator set of its export. The functions below add only operators that are the same
@@ -153,26 +183,29 @@ def descriptor_graph(
 
 def _add_input(graph: GraphBuilder, image: str, mean: float, std: float) -> None:
     """Add the mirror images to the batch of faces, and normalise the pixels."""
-    mirrored = graph.constant(np.arange(SIDE, dtype=np.int64)[::-1].copy(), "arcage_mirrored")
-    graph.add("Gather", "faces", mirrored, name="arcage_mirror", axis=2)
-    graph.add("Concat", "faces", "arcage_mirror", name="arcage_both", axis=0)
-    graph.add("Cast", "arcage_both", name="arcage_float", to=graph.onnx.TensorProto.FLOAT)
-    graph.add("Transpose", "arcage_float", name="arcage_chw", perm=[0, 3, 1, 2])
+    add_mirror(graph)
     centred = graph.add(
         "Sub", "arcage_chw", graph.constant(np.float32(mean), "arcage_mean"), name="arcage_centred"
     )
     graph.add("Div", centred, graph.constant(np.float32(std), "arcage_std"), name=image)
 
 
-def _add_pooling(
-    graph: GraphBuilder, level: Level, tensor: str, number: int, shapes: dict[str, tuple[int, ...]]
-) -> str:
-    """Pool and flatten a level, and return the name of its columns."""
+def add_mirror(graph: GraphBuilder) -> str:
+    """Add the mirror images to the batch ``faces``, and return its name as float32, (2 n, 3, 112, 112)."""
+    mirrored = graph.constant(np.arange(SIDE, dtype=np.int64)[::-1].copy(), "arcage_mirrored")
+    graph.add("Gather", "faces", mirrored, name="arcage_mirror", axis=2)
+    graph.add("Concat", "faces", "arcage_mirror", name="arcage_both", axis=0)
+    graph.add("Cast", "arcage_both", name="arcage_float", to=graph.onnx.TensorProto.FLOAT)
+    return graph.add("Transpose", "arcage_float", name="arcage_chw", perm=[0, 3, 1, 2])
+
+
+def add_pooling(graph: GraphBuilder, level: Level, tensor: str, number: int, shape: tuple[int, ...]) -> str:
+    """Pool and flatten a level of this shape, and return the name of its columns."""
     pooled = f"arcage_pool_{number}"
     if level.pooling == "mean":
         graph.add("GlobalAveragePool", tensor, name=pooled)
     elif level.pooling == "grid":
-        size = shapes[level.tensor][2]
+        size = shape[2]
         stride = size // (GRID + 1) if size > GRID else 1
         kernel = size - (GRID - 1) * stride
         graph.add("AveragePool", tensor, name=pooled, kernel_shape=[kernel, kernel], strides=[stride, stride])
@@ -181,12 +214,10 @@ def _add_pooling(
     return graph.add("Flatten", pooled, name=f"arcage_level_{number}")
 
 
-def _add_mean_of_mirror(
-    graph: GraphBuilder, columns: list[str], levels: tuple[Level, ...], output: str
-) -> None:
+def add_mean_of_mirror(graph: GraphBuilder, columns: list[str], dimension: int, output: str) -> None:
     """Average the levels of each face and its mirror image."""
     graph.add("Concat", *columns, name="arcage_levels", axis=1)
-    pair = graph.constant(np.array([2, -1, sum(v.columns for v in levels)], np.int64), "arcage_pair")
+    pair = graph.constant(np.array([2, -1, dimension], np.int64), "arcage_pair")
     pairs = graph.add("Reshape", "arcage_levels", pair, name="arcage_pairs")
     upright = graph.add(
         "Gather", pairs, graph.constant(np.int64(0), "arcage_0"), name="arcage_upright", axis=0
@@ -208,7 +239,7 @@ def _add_projection(graph: GraphBuilder, projection: tuple[F32, F32]) -> int:
     return int(matrix.shape[1])
 
 
-def _prefix(model: Any) -> str:
+def name_prefix(model: Any) -> str:
     """Return a prefix for the model's names if one of them equals a name that arcage adds."""
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names.update(i.name for i in model.graph.input)

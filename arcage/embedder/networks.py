@@ -14,7 +14,7 @@ from arcage.embedder.detector import GraphDetector
 from arcage.embedder.detector_graph import detector_graph
 from arcage.embedder.engines.base import Engine, Network, batch_axis, run_batches
 from arcage.embedder.onnx_model import parse
-from arcage.embedder.packs.record import ModelRecord, Pack
+from arcage.embedder.packs.record import ModelRecord, Pack, bundled_pack
 from arcage.embedder.views import TIGHT
 from arcage.errors import ModelError
 from arcage.types import F16, U8, Array
@@ -102,11 +102,13 @@ def load_detector(engine: Engine, pack: Pack) -> FaceDetector:
     Raises:
         ModelError: its file is missing or damaged, or the engine refuses it.
     """
-    if pack.is_bundled:
-        plain, mirrored = (pack.read_file(*graph) for graph in pack.detector.graphs)
+    data = b"" if pack.is_bundled else pack.read(pack.detector)
+    bundled = pack if pack.is_bundled else bundled_pack()
+    if pack.detector.sha256 == bundled.detector.sha256:  # also in packs that users add
+        plain, mirrored = (bundled.read_file(*graph) for graph in bundled.detector.graphs)
         return GraphDetector(engine, plain, mirrored, yunet.FORM, trusted=True)
     # Built here, not taken from the pack's record: the fingerprint only covers the published file.
-    model = parse(pack.read(pack.detector))
+    model = parse(data)
     if pack.detector.kind == "yunet":
         outputs, form = yunet.OUTPUTS, yunet.FORM
     else:

@@ -58,14 +58,18 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _Value = int | memoryview
 
 
-def check_onnx(data: bytes) -> None:
+def check_onnx(data: bytes, *, external: bool = False) -> None:
     """Check the bytes of an ONNX file.
+
+    Args:
+        data: of the file.
+        external: allow weights in other files, which are not checked here.
 
     Raises:
         ModelError: the file is damaged, or has something that no face network needs.
     """
     try:
-        _Walk().model(memoryview(data))
+        _Walk(external).model(memoryview(data))
     except (IndexError, _DamagedError) as error:
         detail = f" ({error})" if isinstance(error, _DamagedError) else ""
         raise ModelError(f"this is not an ONNX file, or it is damaged{detail}: get it again") from None
@@ -91,8 +95,9 @@ class _Tensor:
 class _Walk:
     """One walk through a file. The numbers are those of the fields in onnx.proto."""
 
-    def __init__(self) -> None:
+    def __init__(self, external: bool) -> None:
         self._left = _MAX_FIELDS
+        self._external = external
 
     def model(self, data: memoryview) -> None:
         for number, value in self._fields(data):
@@ -146,7 +151,7 @@ class _Walk:
                 self._tensor(_message(value))
 
     def _tensor(self, data: memoryview) -> None:
-        found = _Tensor()
+        found, elsewhere = _Tensor(), False
         for number, value in self._fields(data):
             if number == 1:
                 found.dims += [value] if isinstance(value, int) else self._varints(value)
@@ -159,11 +164,15 @@ class _Walk:
             elif number == 9:
                 found.raw = len(_message(value))
             elif number == 13 or (number == 14 and value == _EXTERNAL):
+                elsewhere = True
+                if self._external:
+                    continue
                 raise ModelError(
                     "the model keeps its weights in another file, which is not read: save it as one file "
                     "(onnx.save_model with save_as_external_data=False)"
                 )
-        _check_size(found)
+        if not elsewhere:
+            _check_size(found)
 
     def _varints(self, data: memoryview) -> list[int]:
         at, found = 0, []

@@ -11,6 +11,8 @@ from arcage.embedder.align import SIDE
 from arcage.embedder.onnx_check import check_onnx
 from arcage.errors import ModelError
 
+_PIXEL_NODES = frozenset({"Identity", "Cast", "Sub", "Add", "Mul", "Div"})
+
 
 def import_onnx() -> Any:
     """Return the package ``onnx``. Only packs that are not bundled, and some GPUs, need it.
@@ -62,6 +64,28 @@ def image_tensors_of(model: Any) -> set[str]:
         if names.intersection(node.input):
             names.update(node.output)
     return names
+
+
+def normalises(model: Any) -> bool:
+    """Return whether the graph scales pixels of 0 to 255 itself.
+
+    InsightFace's ``ArcFaceONNX`` decides this by the names of the first eight nodes, one of which must begin
+    with Sub and one with Mul. Here the image is followed up to the first node of another kind. The result is
+    the same for InsightFace's packs, and right for an activation that is made of such nodes.
+    """
+    users: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in set(node.input):
+            users.setdefault(name, []).append(node)
+    tensor = image_input(model).name
+    seen: set[str] = set()
+    for _ in model.graph.node:  # a damaged graph may have a circle
+        after = users.get(tensor, [])
+        if len(after) != 1 or not after[0].output or after[0].op_type not in _PIXEL_NODES:
+            break
+        seen.add(after[0].op_type)
+        tensor = after[0].output[0]
+    return bool(seen & {"Sub", "Add"}) and bool(seen & {"Mul", "Div"})
 
 
 def operator_set(model: Any) -> int:
@@ -121,10 +145,15 @@ def free_batch(model: Any, shapes: dict[str, tuple[int, ...]]) -> None:
             node.input[1] = name
     embedding = graph.output[0].name
     if shapes[embedding][0] == 1 and tensor_shapes(model, faces=2)[embedding][0] != 2:
-        raise ModelError(
-            "the model was exported for a batch of one face in a way that arcage cannot change: export it "
-            "again with a dynamic batch size"
-        )
+        raise fixed_batch()
+
+
+def fixed_batch() -> ModelError:
+    """Return the error for a network that accepts only one image at a time."""
+    return ModelError(
+        "the model was exported for a batch of one face in a way that arcage cannot change: export it again "
+        "with a dynamic batch size"
+    )
 
 
 def tensor_shapes(model: Any, faces: int = 1) -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,7 @@ from arcage.embedder.align import SIDE
 from arcage.embedder.engines.isolated import model_error, run_isolated
 from arcage.embedder.levels import descriptor_graph, find_levels
 from arcage.embedder.onnx_check import MAX_MODEL_BYTES, check_onnx
-from arcage.embedder.onnx_model import image_input, import_onnx, parse
+from arcage.embedder.onnx_model import image_input, import_onnx, normalises, parse
 from arcage.embedder.packs.record import MAX_DIMENSION, ModelRecord, Pack, read_digests, refetch_remedy
 from arcage.embedder.packs.registry import LICENCE, SOURCE
 from arcage.embedder.scrfd import check_outputs
@@ -24,7 +24,6 @@ from arcage.errors import ModelError
 from arcage.files import reason, sha256_bytes, user_home
 from arcage.readers.regular_file import FileKindError, read_regular
 
-_PIXEL_NODES = frozenset({"Identity", "Cast", "Sub", "Add", "Mul", "Div"})
 _CONVERT = "arcage.embedder.packs.insightface:convert"
 
 
@@ -120,7 +119,7 @@ def descriptor_model(data: bytes) -> tuple[bytes, int]:
     """
     model = parse(data)
     levels = find_levels(model)
-    mean, std = (0.0, 1.0) if _normalises(model) else (127.5, 127.5)
+    mean, std = (0.0, 1.0) if normalises(model) else (127.5, 127.5)
     built = descriptor_graph(model, levels, mean=mean, std=std)
     return bytes(built.SerializeToString()), sum(level.columns for level in levels)
 
@@ -149,28 +148,6 @@ def convert(args: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any],
         yield {"dimension": dimension}, converted
     except ModelError as error:
         yield model_error(error)
-
-
-def _normalises(model: Any) -> bool:
-    """Return whether the graph scales pixels of 0 to 255 itself.
-
-    InsightFace's ``ArcFaceONNX`` decides this by the names of the first eight nodes, one of which must begin
-    with Sub and one with Mul. Here the image is followed up to the first node of another kind. The result is
-    the same for InsightFace's packs, and right for an activation that is made of such nodes.
-    """
-    users: dict[str, list[Any]] = {}
-    for node in model.graph.node:
-        for name in set(node.input):
-            users.setdefault(name, []).append(node)
-    tensor = image_input(model).name
-    seen: set[str] = set()
-    for _ in model.graph.node:  # a damaged graph may have a circle
-        after = users.get(tensor, [])
-        if len(after) != 1 or not after[0].output or after[0].op_type not in _PIXEL_NODES:
-            break
-        seen.add(after[0].op_type)
-        tensor = after[0].output[0]
-    return bool(seen & {"Sub", "Add"}) and bool(seen & {"Mul", "Div"})
 
 
 def pack_folder(name: str) -> Path | None:
@@ -225,7 +202,7 @@ def _inspect(path: Path, digests: dict[str, str] | None) -> tuple[ModelRecord | 
         kind, text = "scrfd", "(1, 3, height, width) float32, RGB, (0 to 255 - 127.5) / 128"
     elif role == "embedder":
         kind = "arcface"
-        scale = "0 to 255" if _normalises(model) else "(0 to 255 - 127.5) / 127.5"
+        scale = "0 to 255" if normalises(model) else "(0 to 255 - 127.5) / 127.5"
         text = f"(n, 3, {SIDE}, {SIDE}) float32, RGB, {scale}"
     else:
         return None, ""

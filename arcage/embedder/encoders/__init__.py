@@ -1,0 +1,1 @@
+"""Any image encoder: read its graph, and build a network from aligned faces to descriptors."""
