@@ -90,6 +90,6 @@ def _parts(labels: str) -> list[str]:
     if not path.suffix and not os.path.isfile(path):
         known = ", ".join((*FROM_NAMES, "imdb-wiki"))
         raise UsageError(
-            f"unknown labels {labels!r}: {known}, or a file: .csv, .xlsx, .parquet, .json or .mat"
+            f"unknown labels {labels!r}: {known}, or a .csv, .xlsx, .parquet, .json or .mat file"
         )
     return [labels]
