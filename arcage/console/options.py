@@ -389,7 +389,7 @@ LabelsSoFar = Annotated[
         help="Leave out the faces with a label in these, named as for `arcage fit`; repeatable.",
     ),
 ]
-NumberOfFaces = Annotated[int, typer.Option("--n", min=1, max=5000, metavar="N", help="Choose N faces.")]
+NumberOfFaces = Annotated[int, typer.Option("--n", min=1, max=2000, metavar="N", help="Choose N faces.")]
 SheetFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the sheet to fill in to this file.")]
 SheetPage = Annotated[
     Path | None,

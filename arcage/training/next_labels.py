@@ -26,7 +26,7 @@ from arcage.types import F32, Array
 CANDIDATES, LABELLED, REFERENCE = 4000, 4000, 1000
 """Maximum numbers of faces without a label (in addition to those that are chosen), of faces with one, and of
 faces whose predictions are to improve. They are drawn at random if there are more."""
-MOST = 5000
+MOST = 2000
 """Maximum number of faces to choose at once."""
 
 

@@ -115,8 +115,8 @@ def test_a_filled_sheet_is_never_replaced(here: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"number": 0}, "from 1 to 5,000"),
-        ({"number": 5001}, "from 1 to 5,000"),
+        ({"number": 0}, "from 1 to 2,000"),
+        ({"number": 2001}, "from 1 to 2,000"),
         ({"page": Path("p.html")}, "give both"),
         ({"images": [Path("photos")]}, "give both"),
         ({"page": Path("p.html"), "images": [Path("labels.csv")]}, "is not a folder"),

@@ -1,4 +1,4 @@
-"""Heads: damaged files, and arrays and manifests of other forms with the right SHA-256."""
+"""Heads: damaged files, also packed into one, and arrays and manifests of other forms with the right SHA-256."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from arcage.heads.model import Predictions
+from arcage.heads.packed import packed_bytes
 from arcage.heads.store import ARRAYS, CARD, IMAGES, MANIFEST, digests, fitted_images, load_heads, save_heads
 from arcage.training.manifest import section
 from arcage.training.overlap import fitted_on
 from tools.fuzz.campaign import Case, SilentChange, Verdict
 from tools.fuzz.mutate import mutate
 
+PACKED = "heads.arcage"
 _STORED = Path(__file__).parents[3] / "tests" / "stored" / "heads"
 _VALUES = [
     *(None, True, "", "x" * 1000, "\0", "\ud800", [], {}, [[]], {"a": {}}, 0, -1, 1, 4.0, 1e308, -1e308),
@@ -48,22 +50,27 @@ class Heads:
     def case(self, rng: np.random.Generator) -> Case:
         number = int(rng.integers(len(self._seeds)))
         files = {**self._seeds[number], CARD: b""}
-        way = int(rng.integers(5))
+        way = int(rng.integers(6))
         if way == 0:
             name = [MANIFEST, ARRAYS, IMAGES][int(rng.integers(3))]
             files[name] = mutate(rng, files[name])
         elif way == 1:
             name = [ARRAYS, IMAGES][int(rng.integers(2))]
             _replace(files, name, mutate(rng, files[name]))
+        elif way == 5:
+            files = {PACKED: mutate(rng, packed_bytes(files))}
         elif way == 2:
             files[MANIFEST] = _change_value(rng, files[MANIFEST])
         else:
             _replace(files, ARRAYS, _change_array(rng, files[ARRAYS]))
         # Other arrays with the right checksum are other heads.
-        return Case(files=files, about=f"heads {number}, way {way}", truth=number if way < 3 else None)
+        return Case(
+            files=files, about=f"heads {number}, way {way}", truth=number if way in (0, 1, 2, 5) else None
+        )
 
     def run(self, case: Case) -> Verdict:
-        heads = load_heads(case.write(self._folder))
+        folder = case.write(self._folder)
+        heads = load_heads(folder / PACKED if PACKED in case.files else folder)
         answers = _values(heads.predict(_faces(heads.dimension)))
         fitted_images(heads)
         fitted_on(heads, "utkface", 0.1)
