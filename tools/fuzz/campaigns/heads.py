@@ -1,4 +1,4 @@
-"""Heads: damaged files, also packed into one, and arrays and manifests of other forms with the right SHA-256."""
+"""Heads: damaged files, also packed into one; arrays and manifests of other forms with the right SHA-256."""
 
 from __future__ import annotations
 
