@@ -190,7 +190,7 @@ def parquet_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
 
 
 def excel_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
-    """Yield the first sheet of an Excel file (.xlsx): the column names as row 0, and the rows below as text.
+    """Yield the first visible sheet of an Excel file (.xlsx), as text, with the column names as row 0.
 
     It is read by pandas in a worker process, because a few bytes of it can stand for gigabytes.
 

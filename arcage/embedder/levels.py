@@ -43,7 +43,7 @@ class Level:
     columns: int
 
     def __str__(self) -> str:
-        return f"{self.tensor} {self.pooling} {self.columns}"
+        return f"{self.tensor[:100]} {self.pooling} {self.columns}"
 
 
 def find_levels(model: Any) -> tuple[Level, ...]:

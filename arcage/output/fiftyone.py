@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
+from arcage.cache.arrow import printable
 from arcage.output.boxes import attributes, images, relative_box
 from arcage.output.json_text import as_json, items
 from arcage.types import Prediction
@@ -26,7 +27,8 @@ def write_fiftyone(file: IO[str], more: Sequence[str]) -> Iterator[Callable[[Seq
             for path, group in images(rows):
                 faces = [_detection(row, more) for row in group if row.face is not None]
                 label = None if group[0].status == "unreadable" else faces
-                add(f"{as_json(os.path.abspath(path))}: {as_json(label)}")
+                # MongoDB stores valid UTF-8 only: another name would prevent the import of all images.
+                add(f"{as_json(printable(os.path.abspath(path)))}: {as_json(label)}")
 
         yield write
 

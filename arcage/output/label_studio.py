@@ -9,6 +9,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from arcage._version import __version__
+from arcage.cache.arrow import printable
 from arcage.output.boxes import images, relative_box
 from arcage.output.json_text import as_json, items
 from arcage.output.rows import DECIMALS
@@ -47,9 +48,10 @@ def write_label_studio(file: IO[str]) -> Iterator[Callable[[Sequence[Prediction]
 
 def _task(path: str, rows: Sequence[Prediction]) -> dict[str, Any]:
     first = rows[0]
-    data = {"image": address(path), "path": path, "status": first.status}
+    # The database of Label Studio stores valid UTF-8 only.
+    data = {"image": address(path), "path": printable(path), "status": first.status}
     if first.error is not None:
-        data["error"] = first.error
+        data["error"] = printable(first.error)
     if first.image_size is None:
         return {"data": data}
     result = [one for row in rows if row.face is not None for one in _results(row, first.image_size)]

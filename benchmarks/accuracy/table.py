@@ -32,7 +32,7 @@ from arcage.sources.walk import walk
 from arcage.training.evaluate import evaluate_labelled, predict_labelled
 
 ADULTS = 21, 60
-"""Range of ages in years to which many papers restrict UTKFace."""
+"""Range of ages in years of the split of UTKFace by Cao et al. (CORAL, 2020)."""
 
 
 def utkface(faces: LabelledFaces, images: int, heads: Heads) -> dict[str, Any]:

@@ -31,7 +31,7 @@ import cv2
 import networks
 import numpy as np
 
-from arcage.embedder import align, detect, landmarks, rotated
+from arcage.embedder import align, detect, landmarks, reading, rotated
 from arcage.embedder import extractor as extractor_module
 from arcage.embedder.detector import GraphDetector
 from arcage.embedder.engines.base import cores
@@ -184,7 +184,7 @@ def _time_functions(clock: Clock, pack: Pack, stack: ExitStack) -> None:
     def put(owner: Any, name: str, stage: str) -> None:
         stack.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
 
-    put(extractor_module, "decode", DECODE)
+    put(reading, "decode", DECODE)
     put(detect, "find_faces", CANVAS)
     put(rotated, "set_upright", ROTATED)
     put(rotated, "set_turned", ROTATED)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from label_tables import by_path, plain
 
@@ -39,7 +41,7 @@ def test_the_first_sheet_is_read(tmp_path: Path) -> None:
             [],
             [date(2026, 1, 1), "c.jpg", "25-32", "#N/A", None, ""],
         ],
-        [["path", "age"], ["d.jpg", 1]],
+        [["a table of another kind"], ["d.jpg", 1]],
     )
     labels = {name: plain(label) for name, label in by_path(path).items()}
     assert labels == {
@@ -48,6 +50,51 @@ def test_the_first_sheet_is_read(tmp_path: Path) -> None:
         "c.jpg": plain(Label(28.5)),
     }
     assert [label.line for label in by_path(path).values()] == [3, 4, 6]
+
+
+def changed(path: Path, old: bytes, new: bytes) -> Path:
+    """Replace a part of the only sheet, as another program writes it."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert old in files["xl/worksheets/sheet1.xml"]
+    files["xl/worksheets/sheet1.xml"] = files["xl/worksheets/sheet1.xml"].replace(old, new)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_hidden_sheets_are_not_read(tmp_path: Path) -> None:
+    path = sheet(tmp_path, [["path", "age"], ["old.jpg", 1]], [["path", "age"], ["a.jpg", 2]])
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0].sheet_state, book.active = "hidden", 1
+    book.save(path)
+    assert list(by_path(path)) == ["a.jpg"]
+
+
+def test_labels_on_several_sheets_are_not_left_out(tmp_path: Path) -> None:
+    tables = [["path", "age"], ["a.jpg", 1]], [["path", "age"], ["b.jpg", 2]]
+    with pytest.raises(UsageError, match=r"sheets 'Sheet' and 'Sheet1' have the same columns: move their"):
+        read_table(sheet(tmp_path, *tables))
+
+
+def test_formulas_have_their_results(tmp_path: Path) -> None:
+    path = sheet(tmp_path, [["path", "age", "note"], ["a.jpg", "=10+20", "=1"], ["b.jpg", None, None]])
+    with pytest.raises(UsageError, match=r"the formula in the cell B2 has no result: open and save the file"):
+        read_table(path)
+    # As Excel writes it; other columns do not matter.
+    path = changed(path, b"<f>10+20</f><v />", b"<f>10+20</f><v>30</v>")
+    assert [label.age for label in by_path(path).values()] == [30, pytest.approx(np.nan, nan_ok=True)]
+    path = sheet(tmp_path, [["path", "age", "gender"], ["a.jpg", 30, "=IF(1,A9,B9)"]])
+    path = changed(path, b'<c r="C2"><f>', b'<c r="C2" t="str"><f>')
+    assert np.isnan(by_path(path)["a.jpg"].gender)
+
+
+def test_errors_of_cells_are_not_unknown(tmp_path: Path) -> None:
+    path = sheet(tmp_path, [["path", "age", "note"], ["a.jpg", "#N/A", "#NAME?"], ["b.jpg", 7, None]])
+    assert by_path(path)["b.jpg"].age == 7
+    with pytest.raises(UsageError, match=r"the cell B3 has the error #REF!: correct it"):
+        read_table(sheet(tmp_path, [["path", "age"], ["a.jpg", "#N/A"], ["b.jpg", "#REF!"]]))
 
 
 def test_wrong_cells_are_reported_with_the_row_that_excel_shows(tmp_path: Path) -> None:
@@ -71,13 +118,14 @@ def test_predictions_that_were_corrected_in_excel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"", "cannot read"), (b"PK\x03\x04" + b"x" * 100, "cannot read"), (b"path,age\na,3\n", "cannot read")],
+    "content",
+    # The last one is the start of a workbook with a password, and of one in the format of old versions.
+    [b"", b"PK\x03\x04" + b"x" * 100, b"path,age\na,3\n", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)],
 )
-def test_other_files_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "labels.xlsx"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=r"cannot read .*: it is no Excel workbook, or .* a password"):
         read_table(path)
 
 

@@ -25,7 +25,7 @@ def tasks(path: Path, rows: Any = ROWS) -> list[dict[str, Any]]:
 
 
 def test_tasks_with_predictions(tmp_path: Path) -> None:
-    first, no_face, unreadable, _ = tasks(tmp_path / "a.json")
+    first, no_face, unreadable, undecodable = tasks(tmp_path / "a.json")
     assert first["data"] == {
         "image": "/data/local-files/?d=in/a%20b.jpg", "path": FACES[0].path, "status": "ok",
     }  # fmt: skip
@@ -49,6 +49,9 @@ def test_tasks_with_predictions(tmp_path: Path) -> None:
     assert no_face["predictions"] == [{"model_version": f"arcage {__version__}", "result": []}]
     assert unreadable["data"]["error"] == UNREADABLE.error
     assert "predictions" not in unreadable
+    # Databases cannot store a name that is not UTF-8.
+    assert undecodable["data"]["path"] == r"caf\udce9.jpg"
+    assert undecodable["data"]["image"].endswith("?d=caf%E9.jpg")
 
 
 def test_no_rows_at_all(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class TokenLevel:
         return self.width * (2 if self.extra else 1)
 
     def __str__(self) -> str:
-        return f"{self.tensor} {'class+mean' if self.extra else 'mean'} {self.columns}"
+        return f"{self.tensor[:100]} {'class+mean' if self.extra else 'mean'} {self.columns}"
 
 
 AnyLevel = Level | TokenLevel
@@ -113,8 +113,10 @@ def refuse_detectors(model: Any) -> None:
     """Check that a network is no detector, which has an output for the boxes of each scale.
 
     Raises:
-        ModelError: it is one.
+        ModelError: it is one, or it has no output.
     """
+    if not model.graph.output:
+        raise ModelError("the network has no output: it is damaged, or a part of another one")
     if len(model.graph.output) >= 5 or any(node.op_type == "NonMaxSuppression" for node in model.graph.node):
         raise ModelError("the network is a detector: it returns boxes, not one vector for each face")
 

@@ -53,7 +53,7 @@ def _read(path: Path) -> bytes:
     try:
         return read_regular(path, MAX_MODEL_BYTES)
     except FileKindError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(f"{path}: {error}; name an ONNX file of up to {MAX_MODEL_BYTES >> 20} MiB") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {reason(error)}; check the spelling") from None
 

@@ -43,6 +43,6 @@ def unknown_pack(name: str) -> UsageError:
         else "(no home folder: set INSIGHTFACE_HOME to the folder of the packs)"
     )
     return UsageError(
-        f"no model pack {name!r}: neither the bundled {BUNDLED_NAME!r}, nor a folder, nor an InsightFace "
+        f"no model pack {name!r}: neither the bundled {BUNDLED_NAME!r}, nor a folder, nor a "
         f"pack {place}; `arcage models list` shows the packs on this machine and those to download"
     )

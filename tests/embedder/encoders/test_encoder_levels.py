@@ -90,6 +90,18 @@ def test_other_networks(model: Any, words: str) -> None:
         levels_of(model)
 
 
+def test_a_network_without_outputs() -> None:
+    model = graphs.vit()
+    del model.graph.output[:]
+    with pytest.raises(ModelError, match="has no output"):
+        encoder_levels.refuse_detectors(model)
+
+
+def test_names_of_tensors_are_shortened() -> None:
+    for level in (Level("x" * 1000, "mean", 3), TokenLevel("x" * 1000, 0, 16, 3, 0)):
+        assert str(level) == f"{'x' * 100} mean 3"
+
+
 def test_detectors() -> None:
     for model in (graphs.scrfd(), pool(graphs.vit())):
         with pytest.raises(ModelError, match="the network is a detector"):
