@@ -380,6 +380,24 @@ LabelReportFolder = Annotated[
     ),
 ]
 
+# arcage data next
+LabelsSoFar = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME|FILE",
+        help="Leave out the faces with a label in these, named as for `arcage fit`; repeatable.",
+    ),
+]
+NumberOfFaces = Annotated[int, typer.Option("--n", min=1, max=5000, metavar="N", help="Choose N faces.")]
+SheetFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the sheet to fill in to this file.")]
+SheetPage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Write the sheet as a page with thumbnails as well; needs --images."
+    ),
+]
+
 # arcage data clean
 MatFile = Annotated[Path, typer.Argument(metavar="FILE.mat", help="Read IMDB-WIKI's imdb.mat or wiki.mat.")]
 CleanedFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the cleaned labels to this file.")]
