@@ -35,7 +35,7 @@ app = commands(
 )
 models_app = commands("List, fetch, add and verify face detectors and embedders.")
 app.add_typer(models_app, name="models")
-data_app = commands("Describe and clean labelled data sets.")
+data_app = commands("Describe and clean labelled data sets, and choose what to label next.")
 app.add_typer(data_app, name="data")
 heads_app = commands("Export fitted heads, or pack them into one file.")
 app.add_typer(heads_app, name="heads")
@@ -363,6 +363,43 @@ def data_describe(
     description = run.describe_labels(wanted, report=reporter(quiet), warn=say)
     if format_ == "json" or not (quiet and report):
         print_stdout(run.as_json(description) if format_ == "json" else as_text(description))
+
+
+@data_app.command("next")
+def data_next(
+    cache: options.CacheFolders,
+    out: options.SheetFile,
+    labels: options.LabelsSoFar = None,
+    columns: options.Columns = None,
+    heads: options.Heads = None,
+    number: options.NumberOfFaces = 200,
+    page: options.SheetPage = None,
+    images: options.Images = None,
+    pack: options.Pack = "compact",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Choose the faces whose labels would help a fit most, and write them as a sheet to fill in.
+
+    The filled-in sheet is a label file for `arcage fit`, one label per face. Empty cells are unknown, and the
+    suggestions beside them are not read.
+    """
+    from arcage.training import next_labels
+
+    wanted = next_labels.NextRequest(
+        caches=cache,
+        labels=labels or (),
+        columns=columns or (),
+        pack=pack,
+        out=out,
+        number=number,
+        heads=heads,
+        page=page,
+        images=images or (),
+        overwrite=overwrite,
+    )
+    for line in next_labels.next_labels(wanted, report=reporter(quiet), warn=say):
+        reporter(quiet)(line)
 
 
 @data_app.command("clean")

@@ -621,3 +621,33 @@ def test_the_start_is_not_part_of_a_rate(load: Any, monkeypatch: pytest.MonkeyPa
     measurement = gpu.measured(Path(), Path(), "crops", 1064, "cuda", rounds=2)
     assert measurement.row("crops") == ("crops", "100", "30.0", "1,900 MiB")
     assert gpu.Measurement(100.0, 30.0, 0).row("crops")[-1] == "-"
+
+
+def test_labels_that_random_choice_needs_for_the_same_error(load: Any) -> None:
+    module = load("next_labels")
+    rows = [
+        {"way": way, "seed": seed, "labels": labels, "mae": mae + shift}
+        for way, curve in (("random", {100: 7.0, 400: 5.0}), ("data next", {100: 6.0, 200: 5.0, 300: 4.0}))
+        for labels, mae in curve.items()
+        for seed, shift in ((0, -0.5), (1, 0.5))
+    ]
+    found = module.summary(rows, "mae")
+    assert [row["chosen"] for row in found] == [6, 5, 4]
+    assert [row["random"] for row in found] == [7, None, None]
+    assert [row["random_labels"] for row in found] == [pytest.approx(200), pytest.approx(400), None]
+    assert [row["share"] for row in found] == [pytest.approx(0.5), pytest.approx(0.5), None]
+    assert "50.0%" in module.as_text(found)
+
+
+def test_errors_by_band_of_ages(load: Any) -> None:
+    age = np.array([1, 5, 15, 85, 99], np.float32)
+    error = np.array([1, 3, 5, 7, 9], np.float32)
+    assert load("next_labels").mean_errors(error, age) == (5, pytest.approx((2 + 5 + 8) / 3))
+
+
+def test_faces_to_label_next_are_new_ones(load: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 6)).astype(np.float32)
+    known = np.arange(20)
+    found = load("next_labels").next_faces(x, known, None, 30, rng)
+    assert len(set(found.tolist()) - set(known.tolist())) == 30

@@ -271,6 +271,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
         rows = [f"{name},{age[i]},{gender[i]}" for i, name in enumerate(names)]
         (root / table).write_text("\n".join(["path,age,gender", *rows]))
     shutil.copy(root / "labels.csv", root / "corrected.csv")
+    (root / "filled.csv").write_text("\n".join((root / "labels.csv").read_text().split("\n")[:91]))
     result = {"id": "q", "from_name": "age", "type": "number"}
     tasks = [
         {

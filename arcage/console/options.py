@@ -145,9 +145,9 @@ Labels = Annotated[
     list[str],
     typer.Option(
         metavar="NAME|FILE",
-        help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
-        ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki if they are in "
-        "this folder. Repeat the option to join several.",
+        help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv, "
+        ".xlsx or .parquet: path,age,gender; from Label Studio or COCO: .json; or from IMDB-WIKI: imdb.mat, "
+        "wiki.mat, or imdb-wiki if they are in this folder. Repeat the option to join several.",
     ),
 ]
 Columns = Annotated[
@@ -377,6 +377,24 @@ LabelReportFolder = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR", help="Write labels.html, labels.json and suspicious.csv there; needs [report]."
+    ),
+]
+
+# arcage data next
+LabelsSoFar = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME|FILE",
+        help="Leave out the faces with a label in these, named as for `arcage fit`; repeatable.",
+    ),
+]
+NumberOfFaces = Annotated[int, typer.Option("--n", min=1, max=5000, metavar="N", help="Choose N faces.")]
+SheetFile = Annotated[Path, typer.Option(metavar="FILE.csv", help="Write the sheet to fill in to this file.")]
+SheetPage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Write the sheet as a page with thumbnails as well; needs --images."
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from arcage.data.notes import LabelEntry, Note
 from arcage.data.tables import Place, read_table
 from arcage.files import MAX_FILE_BYTES, spelled_on_disk
 from arcage.readers.regular_file import check_regular
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,12 @@ class _ImageIndex:
 
     def by_name(self, name: str) -> list[str]:
         """Return the images with a name, or else with the name in another Unicode normalisation (macOS
-        decomposes accents)."""
-        exact = self._exact.get(name)
-        return exact or list(dict.fromkeys(self._composed.get(unicodedata.normalize("NFC", name), ())))
+        decomposes accents), or else with this sha256, by which `arcage data next` calls an image without a
+        name."""
+        found = self._exact.get(name) or self._composed.get(unicodedata.normalize("NFC", name))
+        if not found and _SHA256.fullmatch(name) and self._table.find(to_keys([name]))[0] >= 0:
+            return [name]
+        return list(dict.fromkeys(found or ()))
 
     def by_face(self, place: Place, hashes: list[str]) -> list[str]:
         """Return those of ``hashes`` that have the face, or else images whose name matches without its first
