@@ -145,9 +145,9 @@ Labels = Annotated[
     list[str],
     typer.Option(
         metavar="NAME|FILE",
-        help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv or "
-        ".parquet: path,age,gender; or from IMDB-WIKI: imdb.mat, wiki.mat, or imdb-wiki if they are in "
-        "this folder. Repeat the option to join several.",
+        help="Read labels from file names: utkface, agedb, folders (male/, female/); from a table, .csv, "
+        ".xlsx or .parquet: path,age,gender; from Label Studio or COCO: .json; or from IMDB-WIKI: imdb.mat, "
+        "wiki.mat, or imdb-wiki if they are in this folder. Repeat the option to join several.",
     ),
 ]
 Columns = Annotated[

@@ -99,13 +99,13 @@ def test_columns_of_pandas(paths: list[str]) -> None:
     pd = pytest.importorskip("pandas")
     encoder = FaceEncoder().set_output(transform="pandas")
     table = pd.DataFrame({"path": paths, "note": 1.5}, index=range(100, 112))
-    out = encoder.transform(table["path"])
+    out = encoder.transform(table[["path"]])
     assert list(out.index) == list(table.index)
     assert list(out.columns) == list(encoder.get_feature_names_out())
     assert list(out.columns[:2]) == ["faceencoder0", "faceencoder1"]
     expected = FaceEncoder().transform(paths)
     np.testing.assert_array_equal(out.to_numpy(), expected)
-    np.testing.assert_array_equal(FaceEncoder().transform(table[["path"]]), expected)
+    np.testing.assert_array_equal(FaceEncoder().transform(table["path"]), expected)
     columns = ColumnTransformer([("face", FaceEncoder(), "path"), ("rest", "passthrough", ["note"])])
     np.testing.assert_array_equal(columns.fit_transform(table), np.c_[expected, np.full(12, 1.5)])
     with pytest.raises(InputError, match=r"shape \(12, 2\): give .* one column of paths"):

@@ -12,7 +12,7 @@ from onnx import helper
 from arcage.embedder.encoders import encoder_levels
 from arcage.embedder.encoders.encoder_levels import AnyLevel, TokenLevel
 from arcage.embedder.encoders.image_input import read_input
-from arcage.embedder.encoders.tensors import batched_tensors
+from arcage.embedder.encoders.tensors import Tensor, batched_tensors
 from arcage.embedder.levels import Level, find_levels
 from arcage.errors import ModelError
 
@@ -106,3 +106,24 @@ def test_detectors() -> None:
     for model in (graphs.scrfd(), pool(graphs.vit())):
         with pytest.raises(ModelError, match="the network is a detector"):
             encoder_levels.refuse_detectors(model)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "expected"),
+    [
+        (Tensor((1, 197, 8), 0, False), (197, 8, 1)),
+        (Tensor((1, 261, 8), 0, False), (261, 8, 5)),  # four registers
+        (Tensor((1, 256, 8), 0, False), (256, 8, 0)),
+        (Tensor((50, 1, 8), 1, False), (50, 8, 1)),
+        (Tensor((1, 7, 7, 96), 0, False), (49, 96, 0)),  # a map of a Swin transformer
+        (Tensor((1, 77, 8), 0, False), (77, 8, 13)),
+        (Tensor((1, 99, 8), 0, False), (99, 8, 0)),  # not a square and a few more
+        (Tensor((1, 96, 7, 7), 0, False), None),
+        (Tensor((1, 3, 8), 0, False), None),
+        (Tensor((1, 8, 1), 0, False), None),
+        (Tensor((16, 12, 1), 2, False), None),
+    ],
+)
+def test_what_counts_as_tokens(tensor: Tensor, expected: tuple[int, int, int] | None) -> None:
+    level = encoder_levels._as_tokens("x", {"x": tensor})
+    assert (level and (level.tokens, level.width, level.extra)) == expected
