@@ -148,7 +148,7 @@ def _coco(path: Path, text: str) -> Iterator[BoxRow]:
     """Yield the annotations of a COCO file, and its images without one."""
     try:
         content = parse_json(text, max_bytes=MAX_JSON)
-        names = {image["id"]: _text(image["file_name"]) for image in _objects(content, "images")}
+        names = _image_names(_objects(content, "images"))
         annotations = _objects(content, "annotations")
     except (ValueError, KeyError, TypeError) as error:
         missing = f"there is no {error}" if isinstance(error, KeyError) else str(error)
@@ -173,6 +173,15 @@ def _coco(path: Path, text: str) -> Iterator[BoxRow]:
     for image, name in names.items():
         if image not in seen:
             yield BoxRow(f"image {image}", name, (), ())
+
+
+def _image_names(images: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for image in images:
+        name = _text(image["file_name"])
+        if names.setdefault(image["id"], name) != name:
+            raise ValueError(f"two images have the id {str(image['id'])[:50]}")
+    return names
 
 
 def _objects(content: Any, key: str) -> Sequence[Mapping[str, Any]]:

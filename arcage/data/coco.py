@@ -22,8 +22,8 @@ def from_coco(document: Mapping[str, Any]) -> list[ExportedLabel]:
     Raises:
         ValueError: it is not COCO.
     """
-    images = {entry["id"]: str(entry["file_name"]) for entry in _entries(document, "images", "file_name")}
-    categories = {entry["id"]: str(entry["name"]) for entry in _entries(document, "categories", "name")}
+    images = _names(document, "images", "file_name")
+    categories = _names(document, "categories", "name")
     labels = []
     for number, entry in enumerate(_entries(document, "annotations", "image_id")):
         if entry.get("iscrowd"):
@@ -45,6 +45,15 @@ def from_coco(document: Mapping[str, Any]) -> list[ExportedLabel]:
             )
         )
     return labels
+
+
+def _names(document: Mapping[str, Any], name: str, needed: str) -> dict[int | str, str]:
+    found: dict[int | str, str] = {}
+    for entry in _entries(document, name, needed):
+        text = str(entry[needed])
+        if found.setdefault(entry["id"], text) != text:
+            raise ValueError(f"two {name} have the id {str(entry['id'])[:50]}: give each its own")
+    return found
 
 
 def _entries(document: Mapping[str, Any], name: str, needed: str) -> list[dict[str, Any]]:

@@ -95,6 +95,8 @@ def face_problem(box: Sequence[float], landmarks: Sequence[float] = ()) -> str:
         return f"the box {_shown(box)} is not four numbers of pixels"
     if not (x2 > x1 and y2 > y1):
         return f"the box {_shown(box)} has no area: x1 must be less than x2, and y1 less than y2"
+    if max(map(abs, box)) <= 2:
+        return f"the box {_shown(box)} is within two pixels: give pixels, not parts of the image"
     known = [value == value for value in landmarks]  # NaN is not equal to itself
     if not any(known):
         return ""

@@ -129,6 +129,7 @@ ALL_COLUMNS = f"path,x1,y1,x2,y2,{','.join(LANDMARKS)}\n"
         ("path,x1,y1,x2,y2\na.jpg,1,2,1e999,4\n", "is not four numbers of pixels"),
         ("path,x1,y1,x2,y2\na.jpg,5,2,5,4\n", "line 2: the box 5, 2, 5, 4 has no area"),
         ("path,x1,y1,x2,y2\na.jpg,5,4,9,2\n", "has no area"),
+        ("path,x1,y1,x2,y2\na.jpg,0.2,0.1,0.5,0.6\n", "0.2, 0.1, 0.5, 0.6 is within two pixels"),
         ('path,x1,y1,x2,y2\n"a.jpg,5,4,9,2\n', "check the quotation marks"),
         (ALL_COLUMNS + "a.jpg,1,2,3,4,1,2,3,4,5,6,7,8,9,\n", "landmarks are missing"),
         (ALL_COLUMNS + "a.jpg,,,,,1,2,3,4,5,6,7,8,9,9\n", "landmarks without a box"),
@@ -204,6 +205,10 @@ def test_wrong_annotations(annotations: Any, words: str, file: Path) -> None:
         ('{"images": [{"id": 1}], "annotations": []}', "there is no 'file_name'"),
         ('{"images": [{"id": 1, "file_name": 5}], "annotations": []}', "a file_name is not text"),
         ('{"images": [{"id": [], "file_name": "x"}], "annotations": []}', "is not a COCO file"),
+        (
+            '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+            "two images have the id 1",
+        ),
         ('{"images": [], "annotations": [{"bbox": [NaN]}]}', "NaN is not a JSON number"),
         ("[" * 100, "nested more than 32 levels deep"),
     ],

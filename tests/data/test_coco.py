@@ -53,6 +53,8 @@ def test_annotations_without_a_box_are_of_the_image(bbox: Any) -> None:
         ({"annotations": [{"id": 1, "image_id": "i", "category_id": {}}]}, "no number"),
         ({"annotations": [4]}, "an entry of annotations"),
         ({"categories": [{"id": {}, "name": "a"}]}, "an entry of categories"),
+        ({"images": [{"id": 1, "file_name": n} for n in "aba"]}, "two images have the id 1: give each"),
+        ({"categories": [{"id": 1, "name": n} for n in ("male", "female")]}, "two categories have the id 1"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:

@@ -62,6 +62,7 @@ def test_boxes_are_copied() -> None:
         (None, None, "the shape|not all numbers"),
         ([(10, 20, 10, 80)], None, "face 0: the box 10, 20, 10, 80 has no area: x1 must be less than x2"),
         ([BOX, (50, 20, 10, 80)], None, "face 1: the box 50, 20, 10, 80 has no area"),
+        ([(0, 0, 1, 1)], None, "is within two pixels: give pixels, not parts of the image"),
         ([(NAN, 20, 50, 80)], None, "the box nan, 20, 50, 80 is not four numbers of pixels"),
         ([(0, 0, INFINITY, 80)], None, "not four numbers of pixels"),
         ([(0, 0, 1e300, 80)], None, "not four numbers of pixels"),
