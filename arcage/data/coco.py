@@ -47,8 +47,8 @@ def from_coco(document: Mapping[str, Any]) -> list[ExportedLabel]:
     return labels
 
 
-def _names(document: Mapping[str, Any], name: str, needed: str) -> dict[int | str, str]:
-    found: dict[int | str, str] = {}
+def _names(document: Mapping[str, Any], name: str, needed: str) -> dict[Any, str]:
+    found: dict[Any, str] = {}
     for entry in _entries(document, name, needed):
         text = str(entry[needed])
         if found.setdefault(entry["id"], text) != text:
