@@ -33,8 +33,17 @@ def parse(data: bytes) -> Any:
     Raises:
         ModelError: the file is not an ONNX model.
     """
-    onnx = import_onnx()
     check_onnx(data)
+    return parse_unchecked(data)
+
+
+def parse_unchecked(data: bytes) -> Any:
+    """Like :func:`parse`, for the bytes of a file of the user whose size is limited: nothing of it is checked.
+
+    Raises:
+        ModelError: the file is not an ONNX model.
+    """
+    onnx = import_onnx()
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:  # protobuf's DecodeError is in different modules in its versions

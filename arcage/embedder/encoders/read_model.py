@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arcage.embedder.onnx_check import MAX_MODEL_BYTES, check_onnx
-from arcage.embedder.onnx_model import import_onnx
+from arcage.embedder.onnx_model import import_onnx, parse_unchecked
 from arcage.errors import ModelError, UsageError
 from arcage.files import reason, sha256_bytes
 from arcage.readers.regular_file import FileKindError, read_regular
@@ -66,12 +66,7 @@ def _is_protobuf(data: bytes) -> bool:
 def _with_weights(data: bytes, folder: Path) -> bytes:
     """Return an ONNX file's bytes with the weights that are in other files."""
     onnx = import_onnx()
-    try:
-        model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # protobuf's DecodeError is in different modules in its versions
-        raise ModelError("this is not an ONNX file, or it is damaged: get it again") from error
-    if not model.graph.node:
-        raise ModelError("this is not an ONNX file: it contains no graph")
+    model = parse_unchecked(data)
     external = [w for w in model.graph.initializer if w.data_location == onnx.TensorProto.EXTERNAL]
     files: dict[str, bytes] = {}
     total = len(data)
