@@ -90,7 +90,15 @@ class FakeExtractor:
     def close(self) -> None:
         pass
 
-    def stream(self, images: Iterable[Any], lookup: Any = None, **_: Any) -> Generator[Any]:
+    def stream(
+        self,
+        images: Iterable[Any],
+        lookup: Any = None,
+        *,
+        chunk: int | None = None,
+        workers: Any = None,
+        size_of: Any = None,
+    ) -> Generator[Any]:
         for item, read in images:
             yield item, self._one(read, lookup)
 

@@ -345,10 +345,10 @@ def test_usage_is_checked_before_models_are_loaded(
 def test_errors_say_what_to_do(arcage: Run, folder: Path) -> None:
     for arguments, advice in [
         ((), "--from-file"),
-        (("in", "--out", "out.txt"), ".csv, .jsonl, .parquet"),
+        (("in", "--out", "out.txt"), ".csv, .jsonl, .json, .parquet, .xlsx"),
         (("in", "--out", "nowhere/out.csv"), "create the folder first"),
         (("in", "-"), "cannot be combined with paths"),
-        (("in", "--out", "a.csv", "--format", "table"), "leave out --format"),
+        (("in", "--out", "a.csv", "--format", "table"), "leave it out to write csv to a.csv"),
     ]:
         done = arcage("predict", *arguments)
         assert advice in done.stderr

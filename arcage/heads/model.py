@@ -417,7 +417,10 @@ class Heads:
             )
         whose = f"were fitted with the model pack {own}" if own else "do not record their model pack"
         if not pack:
-            raise HeadsError(f"these heads {whose}, and do not fit these descriptors; choose their `pack`")
+            raise HeadsError(
+                f"these heads {whose}, and do not fit these descriptors; choose their `pack`, or fit "
+                "others with `arcage fit`"
+            )
         choose = f"choose it with `pack` {own}" if own else "choose the `pack` that they were fitted with"
         raise HeadsError(
             f"these heads {whose}, {'not with' if own else 'which is not'} {pack}; {choose}, or fit heads "
