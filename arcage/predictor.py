@@ -26,7 +26,7 @@ from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.embedder.workers import Workers
 from arcage.errors import UsageError
-from arcage.extraction.run import extract_images, open_cache
+from arcage.extraction.run import check_names, extract_images, open_cache
 from arcage.heads.model import Predictions
 from arcage.heads.store import load_heads
 from arcage.images.limits import DEFAULT_LIMITS, DecodeLimits
@@ -428,11 +428,7 @@ def _is_inside(face: Face, size: tuple[int, int]) -> bool:
 def _check_types(
     pack: object, device: object, hint: object, heads: object, cache: object, limits: object
 ) -> None:
-    for name, value in (("pack", pack), ("heads", heads), ("cache", cache)):
-        if not isinstance(value, str | os.PathLike) and (value is not None or name == "pack"):
-            raise UsageError(f"{name} is a name or folder, not {value!r}")
-    if not isinstance(device, str):
-        raise UsageError(f"device is a name such as 'cpu' or 'cuda:0', not {device!r}")
+    check_names(pack, device, heads=heads, cache=cache)
     if hint not in get_args(Hint):
         raise UsageError(f"hint is one of {', '.join(get_args(Hint))}, not {hint!r}")
     if not isinstance(limits, DecodeLimits):

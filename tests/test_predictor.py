@@ -237,6 +237,7 @@ def test_arguments_are_checked(fake: None) -> None:
         ({"pack": None}, "pack is a name or folder, not None"),
         ({"heads": 3}, "heads is a name or folder, not 3"),
         ({"cache": True}, "cache is a name or folder, not True"),
+        ({"cache": ""}, "cache is a name or folder, not ''"),
         ({"limits": 100}, r"limits is an arcage\.images\.limits\.DecodeLimits, not 100"),
     ],
 )

@@ -16,7 +16,7 @@ from arcage.embedder.detect import DEFAULT_MIN_FACE
 from arcage.embedder.extractor import Extractor
 from arcage.embedder.packs.record import BUNDLED_NAME
 from arcage.errors import InputError, NoFaceError
-from arcage.extraction.run import extract_images, open_cache
+from arcage.extraction.run import check_names, extract_images, open_cache
 from arcage.output.selection import Selection
 from arcage.sources.given import GivenImage, sources_of
 from arcage.sources.read_ahead import ReadAhead
@@ -125,6 +125,7 @@ class FaceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return Selection(faces=self.faces, min_score=self.min_score)
 
     def _extractor(self) -> Extractor:
+        check_names(self.pack, self.device, cache=self.cache)
         return _shared_extractor(os.fspath(self.pack), self.device, self.min_face)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext, suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from arcage.cache import Cache, ShardWriter
 from arcage.embedder.reading import ReadImage, with_faces
-from arcage.errors import CacheError
+from arcage.errors import CacheError, UsageError
 from arcage.output.summary import Summary
 from arcage.sources.source import Source
 from arcage.types import FacesFrom, ImageFaces
@@ -106,6 +107,22 @@ def _reader(source: Source, cache: Cache | None) -> ReadImage:
     if cache is not None and (source.faces is not None) != ("faces" in cache.pipeline):
         raise ValueError("a cache is for detected faces, own boxes or aligned crops: open it for these faces")
     return source.content if source.faces is None else partial(with_faces, source.content, source.faces)
+
+
+def check_names(pack: object, device: object, **places: object) -> None:
+    """Check the types of arguments in Python, of which each of ``places`` may be None.
+
+    Raises:
+        UsageError: one is not a name or folder.
+    """
+    for name, value in (("pack", pack), *places.items()):
+        if value is None and name != "pack":
+            continue
+        # An empty path would be the working directory.
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            raise UsageError(f"{name} is a name or folder, not {value!r}")
+    if not isinstance(device, str):
+        raise UsageError(f"device is a name such as 'cpu' or 'cuda:0', not {device!r}")
 
 
 def open_cache(directory: Path, extractor: Extractor, faces_from: FacesFrom = "detector") -> Cache:

@@ -96,6 +96,8 @@ def sources_of(images: Iterable[GivenImage], limits: DecodeLimits = DEFAULT_LIMI
         raise InputError(f"a {type(images).__name__} is one image: give a list, or use `predict`")
     if isinstance(images, np.ndarray) and _is_one_picture(images):
         raise InputError(f"a NumPy array of shape {images.shape} is one image: give a list, or use `predict`")
+    if hasattr(images, "iloc") and hasattr(images, "columns"):
+        raise InputError("a table is not a list of images: give one column of it, such as table['path']")
     if not isinstance(images, Iterable) or callable(getattr(images, "read", None)):
         raise InputError(f"a {type(images).__name__} is not a list or another iterable of images")
     return _sources(images, limits)

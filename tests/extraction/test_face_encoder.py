@@ -188,6 +188,10 @@ def test_parameters_are_kept_as_given_and_checked_when_used(paths: list[str]) ->
         {"pack": "no such"},
         {"min_score": 2},
         {"min_face": 1},
+        {"pack": None},
+        {"device": None},
+        {"cache": ""},
+        {"cache": 3},
     ):
         for use in (lambda one: one.fit(paths), lambda one: one.transform(paths)):
             with pytest.raises(UsageError):

@@ -17,8 +17,8 @@ from fakes import FINGERPRINT, FakeExtractor
 from folders import content, photos
 
 from arcage.cache import Cache
-from arcage.errors import DeviceError
-from arcage.extraction.run import extract_to_cache, open_cache
+from arcage.errors import DeviceError, UsageError
+from arcage.extraction.run import check_names, extract_to_cache, open_cache
 from arcage.output.summary import Summary
 from arcage.sources.walk import walk
 
@@ -238,3 +238,10 @@ def test_a_read_only_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert run(tmp_path / "in", tmp_path / "cache").from_cache == 2
+
+
+def test_names_of_packs_devices_and_folders() -> None:
+    check_names("compact", "cpu", cache=None, heads=Path("x"))
+    for wrong in ({"pack": None}, {"pack": ""}, {"cache": ""}, {"cache": b"x"}, {"device": None}):
+        with pytest.raises(UsageError, match=" is a name "):
+            check_names(**{"pack": "compact", "device": "cpu", "cache": None, **wrong})  # type: ignore[arg-type]

@@ -256,6 +256,14 @@ def test_one_image_is_not_several(images: Any, words: str) -> None:
         sources_of(images)
 
 
+def test_the_columns_of_a_table_are_no_images() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"path": ["a.jpg", "b.jpg"], "age": [1, 2]})
+    with pytest.raises(InputError, match="a table is not a list of images: give one column of it"):
+        sources_of(table)
+    assert [source.path for source in sources_of(table["path"])] == ["a.jpg", "b.jpg"]
+
+
 def test_pixels(path: Path) -> None:
     from_file, decoded = pixels_of(source_of(path)), source_of(picture())
     assert from_file.shape == picture().shape
