@@ -38,7 +38,7 @@ def parse(data: bytes) -> Any:
 
 
 def parse_unchecked(data: bytes) -> Any:
-    """Like :func:`parse`, for the bytes of a file of the user whose size is limited: nothing of it is checked.
+    """Like :func:`parse`, but without checks: for a file of the user whose size is limited.
 
     Raises:
         ModelError: the file is not an ONNX model.
