@@ -53,6 +53,10 @@ def export_labels(path: Path, content: Any, image_key: str | None = None) -> lis
                 return from_tasks(content, image_key)
             if "annotation_id" in keys:
                 return from_minimal(content, image_key)
+            if {"data", "predictions"} <= keys:
+                raise ValueError(
+                    "its tasks of Label Studio have predictions only; export them after labelling"
+                )
     except ValueError as error:
         raise UsageError(f"cannot read the labels {path}: {error}") from None
     return None

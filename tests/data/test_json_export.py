@@ -51,6 +51,10 @@ def test_a_list_of_objects_is_a_table(tmp_path: Path) -> None:
         ('[{"path": "a.jpg", "age": [3]}]', "object 1: age is not text or a number"),
         ('{"path": "a.jpg"}', "neither an export of Label Studio, nor COCO"),
         ("3", "neither"),
+        (
+            '[{"data": {}}, {"data": {}, "predictions": []}]',
+            "have predictions only; export them after labelling",
+        ),
         ('{"images": ', "cannot read the labels"),
         ("[" * 1000 + "]" * 1000, "nested"),
         ('[{"annotations": 1e999}]', "out of range"),
