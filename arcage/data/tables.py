@@ -256,11 +256,14 @@ def _labels(
         wrong.append(f"and {count - SHOWN:,} more such {line}s")
     if wrong:
         raise UsageError(*wrong)
-    return Table(labels, predictions, _remarks(predictions, parse.readings))
+    unread = "gender" not in at and "sex" in header and header.index("sex") not in at.values()
+    return Table(labels, predictions, _remarks(predictions, parse.readings, sex=unread))
 
 
-def _remarks(predictions: bool, readings: Counter[str]) -> tuple[str, ...]:
+def _remarks(predictions: bool, readings: Counter[str], *, sex: bool = False) -> tuple[str, ...]:
     remarks = []
+    if sex:
+        remarks.append("the column sex is not read: `columns` gender=sex reads it as the gender")
     if predictions:
         remarks.append("a table of predictions: its ages and genders are used as labels, face by face")
     if count := readings["range"]:

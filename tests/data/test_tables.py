@@ -295,3 +295,14 @@ def test_each_wrong_line_is_a_line_of_the_message(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_table(path)
     assert len(caught.value.lines) == 2
+
+
+def test_a_column_sex_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("path,Sex,age\na.jpg,f,30\n")
+    (remark,) = read_table(path).remarks
+    assert remark == "the column sex is not read: `columns` gender=sex reads it as the gender"
+    assert not read_table(path, {"gender": "sex"}).remarks
+    assert not read_table(path, {"group": "sex"}).remarks
+    path.write_text("path,sex,gender\na.jpg,f,f\n")
+    assert not read_table(path).remarks
