@@ -265,7 +265,7 @@ def _remarks(predictions: bool, readings: Counter[str], *, sex: bool = False) ->
     if sex:
         remarks.append("the column sex is not read: `columns` gender=sex reads it as the gender")
     if predictions:
-        remarks.append("a table of predictions: its ages and genders are used as labels, face by face")
+        remarks.append("a table of faces: its ages and genders are used as labels, face by face")
     if count := readings["range"]:
         remarks.append(
             f"age ranges, read as their midpoints (25-32 as 28.5): {count:,}; errors are measured from the "

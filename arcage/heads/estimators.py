@@ -141,6 +141,8 @@ class AgeHead(RegressorMixin, _Head):  # type: ignore[misc]
         """
         settings = self._settings()
         X, y = validate_data(self, X, y, dtype=np.float32, y_numeric=True, ensure_min_samples=2)
+        if y.dtype.kind not in "fiu":
+            raise ValueError(f"y has the data type {y.dtype}: give ages as numbers of years")
         X, y, weight = _weighted(X, y, sample_weight)
         if y.min() < 0:
             raise ValueError(f"y holds the age {y.min():g}: give years, 0 or more")

@@ -93,7 +93,9 @@ def sources_of(images: Iterable[GivenImage], limits: DecodeLimits = DEFAULT_LIMI
         InputError: ``images`` is a single image; and, from the iterator, as :func:`source_of`.
     """
     if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or is_pillow(images):
-        raise InputError(f"a {type(images).__name__} is one image: give a list, or use `predict`")
+        raise InputError(
+            f"an object of type {type(images).__name__} is one image: give a list, or use `predict`"
+        )
     if isinstance(images, np.ndarray) and _is_one_picture(images):
         raise InputError(f"a NumPy array of shape {images.shape} is one image: give a list, or use `predict`")
     if hasattr(images, "iloc") and hasattr(images, "columns"):
@@ -176,11 +178,12 @@ def _refusal(value: object) -> str:
     if value is None:
         return "None is no image: cv2.imread returns it for a file that it cannot read; give the path instead"
     if isinstance(value, list | tuple | set | frozenset | dict) or hasattr(value, "__next__"):
-        return f"a {type(value).__name__} is not one image: give several images to `predict_many`"
+        kind = type(value).__name__
+        return f"an object of type {kind} is not one image: give several images to `predict_many`"
     package = type(value).__module__.partition(".")[0]
     if package in _FOREIGN:
         return f"an array of {package}: give a NumPy array, uint8, RGB, such as {_FOREIGN[package]}"
     return (
-        f"a {type(value).__name__} is no image: give a path, the bytes of a file, an open file, a NumPy "
-        "array or a Pillow image"
+        f"an object of type {type(value).__name__} is no image: give a path, the bytes of a file, an open "
+        "file, a NumPy array or a Pillow image"
     )

@@ -194,7 +194,7 @@ def test_corrected_predictions_are_labels(
     ]
     assert not faces.notes
     assert faces.remarks() == [
-        "labels.csv: a table of predictions: its ages and genders are used as labels, face by face"
+        "labels.csv: a table of faces: its ages and genders are used as labels, face by face"
     ]
     # With boxes and names the files need not exist.
     monkeypatch.chdir(tmp_path / "cache")

@@ -263,7 +263,7 @@ def test_a_table_of_predictions_has_a_label_for_each_face(tmp_path: Path) -> Non
         ("p/two.jpg", 1, (-5, 6, 7, 8)): plain(Label(40, 0)),
         ("p/none.jpg", None, None): plain(Label()),
     }
-    assert table.remarks == ("a table of predictions: its ages and genders are used as labels, face by face",)
+    assert table.remarks == ("a table of faces: its ages and genders are used as labels, face by face",)
     twice = text + "p/two.jpg,1,2,-5,6,7,8,41,male,ok\n"
     assert "line 5: another label for face 1 of p/two.jpg than in line 3" in refused(tmp_path, twice)
     assert "'a' is not a face number" in refused(tmp_path, text.replace("two.jpg,0", "two.jpg,a"))

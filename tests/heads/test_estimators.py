@@ -221,6 +221,8 @@ def test_parameters_are_kept_as_given_and_judged_when_fitting() -> None:
         head.fit(x, age)
     with pytest.raises(ValueError, match="folds=1 is not"):
         AgeHead(folds=1).fit(x, age)
+    with pytest.raises(ValueError, match="data type <U2: give ages as numbers"):
+        AgeHead().fit(np.zeros((4, 2)), np.array(["20", "30", "40", "50"]))
     with pytest.raises(ValueError, match="age -1: give years"):
         AgeHead().fit(x, age - age.min() - 1)
     with pytest.raises(ValueError, match="one class only"):

@@ -166,12 +166,12 @@ def test_sources_stay() -> None:
     ("value", "words"),
     [
         (None, "None is no image: cv2.imread returns it"),
-        (["a.jpg"], "a list is not one image: give several images to `predict_many`"),
+        (["a.jpg"], "an object of type list is not one image: give several images to `predict_many`"),
         (iter(["a.jpg"]), "`predict_many`"),
-        (range(3), "a range is no image: give a path"),
-        (3, "a int is no image"),
-        (array.array("B", DATA), "a array is no image"),
-        (Path, "a type is no image"),
+        (range(3), "an object of type range is no image: give a path"),
+        (3, "an object of type int is no image"),
+        (array.array("B", DATA), "an object of type array is no image"),
+        (Path, "an object of type type is no image"),
         ("data:image/jpeg;base64," + base64.b64encode(DATA).decode(), "a data URI is no path: give base64"),
         (base64.b64encode(bytes(30_000)).decode(), "a text of 40,000 characters is no path: if it is base64"),
     ],
@@ -208,7 +208,7 @@ def test_several_images_are_taken_when_they_are_needed(path: Path) -> None:
     assert next(sources).data == DATA
     assert next(sources).data == DATA
     assert next(sources).pixels is not None
-    with pytest.raises(InputError, match="image 4, counted from 0: a int is no image"):
+    with pytest.raises(InputError, match="image 4, counted from 0: an object of type int is no image"):
         next(sources)
 
 
@@ -241,9 +241,9 @@ def test_kinds_of_several_images() -> None:
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        ("a.jpg", "a str is one image: give a list, or use `predict`"),
+        ("a.jpg", "an object of type str is one image: give a list, or use `predict`"),
         (Path("a.jpg"), "is one image"),
-        (DATA, "a bytes is one image"),
+        (DATA, "an object of type bytes is one image"),
         (picture(), r"shape \(24, 40, 3\) is one image"),
         (picture()[..., 0], "is one image"),
         (io.BytesIO(DATA), "a BytesIO is not a list"),
