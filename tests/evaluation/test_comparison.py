@@ -167,4 +167,4 @@ def test_the_command_warns_of_faces_that_a_head_knows(ready: Path, run: Run) -> 
     # The bundled heads are for another pipeline than the made-up one.
     failed = run("compare", "bundled", "heads", "--cache", "cache", "--labels", "utkface")
     assert failed.exit_code == 3
-    assert "pipeline" in failed.stderr
+    assert "another version of the pack compact" in failed.stderr
