@@ -152,7 +152,7 @@ def test_what_the_command_refuses(sources: Path, run: Run, tmp_path: Path) -> No
     assert "only boosted heads can be adapted" in failed.stderr
     failed = run(*plain, "--from", "bundled")
     assert failed.exit_code == 3
-    assert "pipeline" in failed.stderr
+    assert "another version of the pack compact" in failed.stderr
     failed = run(*plain, "--from", "boosted", "--reference", "cache", "utkface")
     assert failed.exit_code == 2
     assert "no face of the reference set is left" in failed.stderr
