@@ -75,6 +75,13 @@ def user_home() -> Path | None:
     return home if home.is_absolute() else None
 
 
+def prepare_matplotlib() -> None:
+    """Let matplotlib be imported by a user without a home folder; before version 3.11, that fails."""
+    if user_home() is None:
+        # A path that cannot be a folder makes matplotlib use a temporary one, which it removes at the end.
+        os.environ.setdefault("MPLCONFIGDIR", os.devnull)
+
+
 def cache_home() -> Path | None:
     """Return arcage's folder in the user's cache folder; None if the user has no home folder."""
     below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")

@@ -18,6 +18,7 @@ CODES = {
     "ImageMemoryError": 1,
     "ImageExtraError": 1,
     "RemoteError": 3,
+    "NoFaceError": 1,
     "LibraryError": 3,
     "ModelError": 3,
     "DeviceError": 3,

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from arcage.errors import LibraryError
+from arcage.files import prepare_matplotlib
 from arcage.heads.layers import Trees
 from arcage.types import F32, F64, Array
 
@@ -48,6 +49,7 @@ def load_lightgbm() -> Any:
     Raises:
         LibraryError: a library of the system that it needs is missing.
     """
+    prepare_matplotlib()  # which LightGBM imports if it is installed
     try:
         import lightgbm
     except OSError as error:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from arcage.errors import ArcageError
-from arcage.files import user_home
+from arcage.files import prepare_matplotlib
 
 SIZE, DPI = (5.4, 3.9), 150
 """Size in inches, and pixels per inch."""
@@ -74,10 +73,7 @@ def load_matplotlib() -> None:
     log = logging.getLogger("matplotlib")
     level = log.level
     log.setLevel(logging.ERROR)
-    if user_home() is None:
-        # Before version 3.11, the import fails without a home folder. A path that cannot be a folder makes
-        # matplotlib use a temporary one, which it removes at the end.
-        os.environ.setdefault("MPLCONFIGDIR", os.devnull)
+    prepare_matplotlib()
     try:
         importlib.import_module("matplotlib.figure")
     except OSError as error:

@@ -43,7 +43,7 @@ def test_own_boxes_are_counted() -> None:
     summary.add_given(None, [0.9])
     summary.add_given(aligned_crop(), [1.0])
     summary.add_given(own_faces([]), [])
-    summary.add_given(own_faces([[0, 0, 1, 1]] * 3), [0.0, 0.9, 0.0])
+    summary.add_given(own_faces([[0, 0, 40, 40]] * 3), [0.0, 0.9, 0.0])
     assert (summary.without_box, summary.unconfirmed) == (1, 2)
     assert summary.messages("in/")[1:] == [
         "1 image has no box in `boxes`",
