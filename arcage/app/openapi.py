@@ -156,7 +156,7 @@ def _predict(limits: Limits) -> dict[str, Any]:
 
 
 def _batch(limits: Limits) -> dict[str, Any]:
-    rows = "The rows, as they are computed."
+    rows = "The rows, each sent as soon as it is computed."
     return {
         "operationId": "batch",
         "summary": "Predict age and gender in the photos of a zip.",

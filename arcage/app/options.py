@@ -29,7 +29,7 @@ class OptionError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request asks for."""
+    """The options of one request."""
 
     selection: Selection = field(default_factory=Selection)
     pictures: bool = False

@@ -68,7 +68,7 @@ def with_name_of_box(answers: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """Return an answer as the cell of a table; empty if it is no single value."""
+    """Return an answer as the cell of a table; empty if it is not a single value."""
     if isinstance(value, list):
         return as_text(value[0]) if len(value) == 1 else ""
     return "" if value is None or isinstance(value, dict) else str(value)

@@ -62,7 +62,7 @@ def from_tasks(tasks: Sequence[Any], image_key: str | None = None) -> list[Expor
     labels = []
     for index, task in enumerate(tasks):
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
-            raise ValueError(f"entry {index} is no task with data")
+            raise ValueError(f"entry {index} is not a task with data")
         number = task["id"] if isinstance(task.get("id"), int) else index
         made = [one for one in _list(task.get("annotations", task.get("completions"))) if _counts(one)]
         if not made:
@@ -85,7 +85,7 @@ def from_minimal(records: Iterable[Any], image_key: str | None = None) -> list[E
     newest: dict[Any, tuple[int, dict[str, Any]]] = {}
     for index, record in enumerate(records):
         if not isinstance(record, dict):
-            raise ValueError(f"entry {index} is no task")
+            raise ValueError(f"entry {index} is not a task")
         number = record["id"] if isinstance(record.get("id"), int) else index
         before = newest.get(number)
         if before is None or _time(before[1]) <= _time(record):

@@ -95,7 +95,7 @@ class FaceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises:
             NoFaceError: images have no face or cannot be read, and ``missing`` is ``error``. Those that were
                 computed are in the cache.
-            InputError: ``X`` is no list of images.
+            InputError: ``X`` is not a list of images.
             UsageError, ModelError, DeviceError, CacheError: as for :class:`arcage.Predictor`.
         """
         selection, extractor = self._selection(), self._extractor()
